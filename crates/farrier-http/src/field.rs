@@ -1,0 +1,197 @@
+//! Fields (RFC 9110 §5): spans, the names worth knowing, and what a name and a value may consist of.
+
+use std::ops::Range;
+
+/// A stretch of an arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// Number of bytes.
+    pub len: u32,
+}
+
+impl Span {
+    /// The span from `start` up to `end`. Arenas are bounded far below 4 GiB by the limits on heads and bodies.
+    pub fn new(start: usize, end: usize) -> Self {
+        Span { start: start as u32, len: (end.saturating_sub(start)) as u32 }
+    }
+
+    /// As an index range.
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.len as usize
+    }
+
+    /// Whether it holds no byte.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+/// One field line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Which well-known field it is, if any.
+    pub known: KnownField,
+    /// The name as received.
+    pub name: Span,
+    /// The value without surrounding white space.
+    pub value: Span,
+}
+
+macro_rules! known_fields {
+    ($($variant:ident = $name:literal,)*) => {
+        /// Field names that the server or nearly every application looks at; a row here saves a hash and a look-up.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum KnownField {
+            /// Any other name.
+            Other,
+            $(#[doc = $name] $variant,)*
+        }
+
+        impl KnownField {
+            /// Every row, in order; `Other` is not among them.
+            pub const ALL: &'static [KnownField] = &[$(KnownField::$variant,)*];
+
+            /// The name in lower case; empty for `Other`.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    KnownField::Other => "",
+                    $(KnownField::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+known_fields! {
+    Accept = "accept",
+    AcceptEncoding = "accept-encoding",
+    AcceptLanguage = "accept-language",
+    Authorization = "authorization",
+    CacheControl = "cache-control",
+    Connection = "connection",
+    ContentLength = "content-length",
+    ContentType = "content-type",
+    Cookie = "cookie",
+    Expect = "expect",
+    Forwarded = "forwarded",
+    Host = "host",
+    IfModifiedSince = "if-modified-since",
+    IfNoneMatch = "if-none-match",
+    KeepAlive = "keep-alive",
+    Origin = "origin",
+    Pragma = "pragma",
+    ProxyConnection = "proxy-connection",
+    Range = "range",
+    Referer = "referer",
+    SecFetchDest = "sec-fetch-dest",
+    SecFetchMode = "sec-fetch-mode",
+    SecFetchSite = "sec-fetch-site",
+    SecFetchUser = "sec-fetch-user",
+    Te = "te",
+    Trailer = "trailer",
+    TransferEncoding = "transfer-encoding",
+    Upgrade = "upgrade",
+    UpgradeInsecureRequests = "upgrade-insecure-requests",
+    UserAgent = "user-agent",
+    XForwardedFor = "x-forwarded-for",
+    XForwardedHost = "x-forwarded-host",
+    XForwardedPort = "x-forwarded-port",
+    XForwardedPrefix = "x-forwarded-prefix",
+    XForwardedProto = "x-forwarded-proto",
+    XRealIp = "x-real-ip",
+    XRequestedWith = "x-requested-with",
+}
+
+impl KnownField {
+    /// The row for a name in any case, `Other` when there is none.
+    pub fn of(name: &[u8]) -> KnownField {
+        // A name's length leaves one to four candidates; only those are compared.
+        for &known in KnownField::candidates(name.len()) {
+            if name.eq_ignore_ascii_case(known.name().as_bytes()) {
+                return known;
+            }
+        }
+        KnownField::Other
+    }
+
+    fn candidates(length: usize) -> &'static [KnownField] {
+        use KnownField::*;
+        match length {
+            2 => &[Te],
+            4 => &[Host],
+            5 => &[Range],
+            6 => &[Accept, Cookie, Expect, Origin, Pragma],
+            7 => &[Referer, Trailer, Upgrade],
+            9 => &[Forwarded, XRealIp],
+            10 => &[UserAgent, Connection, KeepAlive],
+            12 => &[ContentType],
+            13 => &[CacheControl, Authorization, IfNoneMatch],
+            14 => &[ContentLength, SecFetchDest, SecFetchMode, SecFetchSite, SecFetchUser],
+            15 => &[AcceptEncoding, AcceptLanguage, XForwardedFor],
+            16 => &[XForwardedHost, XForwardedPort, XRequestedWith, ProxyConnection],
+            17 => &[IfModifiedSince, TransferEncoding, XForwardedProto],
+            18 => &[XForwardedPrefix],
+            25 => &[UpgradeInsecureRequests],
+            _ => &[],
+        }
+    }
+}
+
+const fn token_table() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            );
+        byte += 1;
+    }
+    table
+}
+
+static TOKEN: [bool; 256] = token_table();
+
+/// Whether the bytes are a token (RFC 9110 §5.6.2), and not empty.
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&b| TOKEN[b as usize])
+}
+
+/// Whether the bytes may stand in a field value (RFC 9110 §5.5): no control but tab; obs-text is let through.
+pub fn is_value(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f))
+}
+
+/// Fields that belong to one connection (RFC 9110 §7.6.1) and that an application may not set (PEP 3333).
+pub fn is_hop_by_hop(name: &[u8]) -> bool {
+    match name.len() {
+        2 => name.eq_ignore_ascii_case(b"te"),
+        7 => name.eq_ignore_ascii_case(b"upgrade") || name.eq_ignore_ascii_case(b"trailer"),
+        8 => name.eq_ignore_ascii_case(b"trailers"),
+        10 => name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"keep-alive"),
+        16 => name.eq_ignore_ascii_case(b"proxy-connection"),
+        17 => name.eq_ignore_ascii_case(b"transfer-encoding"),
+        18 => name.eq_ignore_ascii_case(b"proxy-authenticate"),
+        19 => name.eq_ignore_ascii_case(b"proxy-authorization"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_field_is_found_by_its_name_in_any_case() {
+        for &known in KnownField::ALL {
+            assert_eq!(KnownField::of(known.name().as_bytes()), known);
+            assert_eq!(KnownField::of(known.name().to_uppercase().as_bytes()), known);
+        }
+        assert_eq!(KnownField::of(b"x-unheard-of"), KnownField::Other);
+    }
+}

@@ -1,0 +1,79 @@
+//! The one contract between the engine and what answers requests.
+
+use std::fs::File;
+
+use crate::error::Error;
+use crate::request::Request;
+use crate::response::ResponseHead;
+
+/// What answering a request takes; all that the engine knows of a handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occupies {
+    /// Nothing: it answers at once and never waits (static file, cached response, redirect, status).
+    Nothing,
+    /// A seat, for as long as the call takes (a WSGI application).
+    Seat,
+}
+
+/// Answers requests.
+///
+/// It cannot see through which front a request came (`origin` is data), must not assume a runtime, and may be called from
+/// many seats at once.
+pub trait Handler: Send + Sync {
+    /// What answering this request takes.
+    fn occupies(&self, request: &Request) -> Occupies;
+
+    /// Answers the request through `respond`.
+    ///
+    /// # Errors
+    /// An error before anything was sent becomes a whole response (`rescue`); after that the connection is closed, so that
+    /// the message is visibly incomplete.
+    fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error>;
+}
+
+/// When the bytes given to [`Respond::send`] must leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// Before `send` returns, or as fast as the client takes them (PEP 3333, "Buffering and Streaming").
+    Now,
+    /// With whatever comes next.
+    Later,
+}
+
+/// Why a chunk was not taken. The handler stops producing and cleans up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendError {
+    /// The client left, or took no bytes for longer than the write time-out. Not the handler's fault.
+    Gone,
+    /// The declared Content-Length is reached: this chunk was cut and what follows would be dropped.
+    Full,
+}
+
+/// One answer, to be given by the handler: a head, then content, then `finish`.
+pub trait Respond {
+    /// Gives the head. `length` is the content's whole length where the handler knows it before the first chunk.
+    /// It leaves with the first content, or with `finish`. Until then it may be given again and replaces the former.
+    fn head(&mut self, head: &ResponseHead, length: Option<u64>);
+
+    /// Whether the head is on its way, so that it cannot be replaced any more.
+    fn head_sent(&self) -> bool;
+
+    /// Gives a piece of content; an empty one is skipped. May wait, bounded by the write time-out, once more than the
+    /// high-water mark is unsent.
+    ///
+    /// # Errors
+    /// [`SendError`]: produce no more.
+    fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError>;
+
+    /// Gives `bytes` of a plain file from `offset` on as content (sendfile where the transport can).
+    ///
+    /// # Errors
+    /// [`SendError`]: produce no more.
+    fn send_file(&mut self, file: File, offset: u64, bytes: u64) -> Result<(), SendError>;
+
+    /// Ends a complete response. A response that is dropped without it is aborted: the connection closes.
+    fn finish(&mut self);
+
+    /// Whether the client is known to have left; producing more is pointless.
+    fn client_gone(&self) -> bool;
+}

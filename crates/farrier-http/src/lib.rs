@@ -1,0 +1,27 @@
+//! The vocabulary of HTTP as Farrier speaks it, and its codecs.
+//!
+//! Nothing in this crate does I/O, reads a clock or knows Python: bytes and time come in as arguments, values go out.
+//! That is what lets a fuzzer and a property test drive every codec without a socket.
+
+#![forbid(unsafe_code)]
+
+pub mod body;
+pub mod error;
+pub mod field;
+pub mod handler;
+pub mod limits;
+pub mod origin;
+pub mod request;
+pub mod response;
+pub mod status;
+pub mod wire;
+
+pub use body::Body;
+pub use error::{Error, Kind, Side};
+pub use field::{Field, KnownField, Span};
+pub use handler::{Flush, Handler, Occupies, Respond, SendError};
+pub use limits::Limits;
+pub use origin::{ListenerId, Origin, Peer, Scheme};
+pub use request::{Arena, BodyFraming, Request, RequestHead, TargetForm, Version};
+pub use response::ResponseHead;
+pub use status::Status;

@@ -1,0 +1,235 @@
+//! One request, whatever front it came through: an arena of bytes, and spans that say what they are.
+
+use crate::body::Body;
+use crate::field::{Field, KnownField, Span};
+use crate::origin::{ListenerId, Origin, Peer, Scheme};
+
+/// A growable buffer that a socket reads into and spans point into.
+///
+/// `bytes[..filled]` holds what was received; the rest is zeroed spare room, so reading needs no unsafe code.
+#[derive(Debug, Default)]
+pub struct Arena {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Arena {
+    /// An arena with `room` bytes to read into.
+    pub fn with_room(room: usize) -> Self {
+        Arena { bytes: vec![0; room], filled: 0 }
+    }
+
+    /// What has been received.
+    pub fn filled(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+
+    /// Where the next read may put its bytes. Empty when the arena is full: call [`Arena::grow`].
+    pub fn spare(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.filled..]
+    }
+
+    /// Says that the first `count` bytes of [`Arena::spare`] were received.
+    pub fn advance(&mut self, count: usize) {
+        self.filled = (self.filled + count).min(self.bytes.len());
+    }
+
+    /// Doubles the room, up to `room_max` bytes in all. False when there was nothing left to grow.
+    pub fn grow(&mut self, room_max: usize) -> bool {
+        let room = (self.bytes.len() * 2).max(4096).min(room_max);
+        if room <= self.bytes.len() {
+            return false;
+        }
+        self.bytes.resize(room, 0);
+        true
+    }
+
+    /// Appends a copy, growing as needed.
+    pub fn append(&mut self, bytes: &[u8]) {
+        let end = self.filled + bytes.len();
+        if end > self.bytes.len() {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[self.filled..end].copy_from_slice(bytes);
+        self.filled = end;
+    }
+
+    /// Drops the first `count` received bytes and moves the rest to the front.
+    pub fn consume(&mut self, count: usize) {
+        let count = count.min(self.filled);
+        self.bytes.copy_within(count..self.filled, 0);
+        self.filled -= count;
+    }
+
+    /// Forgets all received bytes. Room beyond `room_kept` is given back.
+    pub fn clear(&mut self, room_kept: usize) {
+        self.filled = 0;
+        if self.bytes.len() > room_kept {
+            self.bytes.truncate(room_kept);
+            self.bytes.shrink_to_fit();
+        }
+    }
+
+    /// The bytes of a span; empty if the span does not lie inside the arena.
+    pub fn slice(&self, span: Span) -> &[u8] {
+        self.bytes.get(span.range()).unwrap_or_default()
+    }
+}
+
+/// HTTP version of a message as the server treats it: 1.2 and above count as 1.1 (RFC 9110 §6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+    /// HTTP/2
+    Http2,
+}
+
+impl Version {
+    /// The name as it stands in `SERVER_PROTOCOL`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2",
+        }
+    }
+}
+
+/// The four forms of a request target (RFC 9112 §3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TargetForm {
+    /// `/path?query`
+    #[default]
+    Origin,
+    /// `http://authority/path?query`
+    Absolute,
+    /// `host:port`, with CONNECT
+    Authority,
+    /// `*`, with OPTIONS
+    Asterisk,
+}
+
+/// How a request's content is delimited on the wire (RFC 9112 §6.3). Decided in one place, `wire::h1::framing`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BodyFraming {
+    /// No content.
+    #[default]
+    None,
+    /// Exactly so many bytes.
+    Length(u64),
+    /// The chunked coding.
+    Chunked,
+}
+
+/// The head of a request: spans into the arena and what they were found to mean.
+#[derive(Debug, Default)]
+pub struct RequestHead {
+    /// The method token.
+    pub method: Span,
+    /// The request target, untouched.
+    pub target: Span,
+    /// Its form.
+    pub form: TargetForm,
+    /// The path inside the target, percent-encoded as received; `*` for the asterisk form, empty for authority form;
+    /// an absolute-form target without a path gives an empty span.
+    pub path: Span,
+    /// What follows the first `?` of the target; empty when there is none.
+    pub query: Span,
+    /// The version.
+    pub version: Version,
+    /// The field lines in the order received.
+    pub fields: Vec<Field>,
+    /// `host[:port]` of the request: the Host field's value, checked (RFC 9112 §3.2); empty when HTTP/1.0 sent none.
+    pub host: Span,
+    /// How the content is delimited.
+    pub framing: BodyFraming,
+    /// Whether the client lets the connection live on (RFC 9112 §9.3).
+    pub keep_alive: bool,
+    /// Whether the client waits for `100 Continue` (RFC 9110 §10.1.1).
+    pub expect_continue: bool,
+    /// Bytes of the head in the arena, final CRLF included; content begins here.
+    pub bytes: usize,
+}
+
+impl RequestHead {
+    /// Makes the head empty and keeps its memory.
+    pub fn clear(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = RequestHead { fields, ..RequestHead::default() };
+    }
+}
+
+/// One request. Recycled by its owner from call to call, so that serving allocates nothing for it.
+#[derive(Debug)]
+pub struct Request {
+    /// The bytes.
+    pub arena: Arena,
+    /// What they mean.
+    pub head: RequestHead,
+    /// The content.
+    pub body: Body,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Request {
+    /// An empty request with `room` bytes of arena.
+    pub fn with_room(room: usize) -> Self {
+        Request {
+            arena: Arena::with_room(room),
+            head: RequestHead::default(),
+            body: Body::Empty,
+            origin: Origin { peer: Peer::Unix, listener: ListenerId(0), scheme: Scheme::Http },
+        }
+    }
+
+    /// The method (RFC 9110 §9).
+    pub fn method(&self) -> &[u8] {
+        self.arena.slice(self.head.method)
+    }
+
+    /// The request target as received.
+    pub fn target(&self) -> &[u8] {
+        self.arena.slice(self.head.target)
+    }
+
+    /// The path, percent-encoded as received.
+    pub fn path(&self) -> &[u8] {
+        self.arena.slice(self.head.path)
+    }
+
+    /// The query without its `?`; empty when there is none.
+    pub fn query(&self) -> &[u8] {
+        self.arena.slice(self.head.query)
+    }
+
+    /// `host[:port]`, or empty.
+    pub fn host(&self) -> &[u8] {
+        self.arena.slice(self.head.host)
+    }
+
+    /// All field lines in the order received.
+    pub fn fields(&self) -> impl Iterator<Item = (KnownField, &[u8], &[u8])> {
+        self.head.fields.iter().map(|f| (f.known, self.arena.slice(f.name), self.arena.slice(f.value)))
+    }
+
+    /// The first value of a well-known field.
+    pub fn field(&self, known: KnownField) -> Option<&[u8]> {
+        self.head.fields.iter().find(|f| f.known == known).map(|f| self.arena.slice(f.value))
+    }
+
+    /// The content, where it is in memory: `None` for a spooled body.
+    pub fn body_in_memory(&self) -> Option<&[u8]> {
+        match &self.body {
+            Body::Empty => Some(&[]),
+            Body::InArena(span) => Some(self.arena.slice(*span)),
+            Body::Memory(content) => Some(content),
+            Body::Spooled { .. } => None,
+        }
+    }
+}

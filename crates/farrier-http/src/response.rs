@@ -1,0 +1,170 @@
+//! The head of a response: status and fields, checked as they are added.
+
+use crate::error::Error;
+use crate::field::{Span, is_hop_by_hop, is_token, is_value};
+use crate::status::Status;
+
+/// Status and fields of a response. Recycled by its owner.
+///
+/// The field lines are kept as `name: value CRLF` in one piece, with spans beside them, so that HTTP/1.1 copies them in one
+/// go and other protocols can walk them.
+#[derive(Debug)]
+pub struct ResponseHead {
+    status: Status,
+    reason: Vec<u8>,
+    lines: Vec<u8>,
+    fields: Vec<(Span, Span)>,
+    content_length: Option<u64>,
+    has_date: bool,
+    has_server: bool,
+}
+
+impl Default for ResponseHead {
+    fn default() -> Self {
+        ResponseHead::new(Status(200))
+    }
+}
+
+impl ResponseHead {
+    /// A head with a status and its standard reason, and no fields.
+    pub fn new(status: Status) -> Self {
+        ResponseHead {
+            status,
+            reason: status.reason().as_bytes().to_vec(),
+            lines: Vec::new(),
+            fields: Vec::new(),
+            content_length: None,
+            has_date: false,
+            has_server: false,
+        }
+    }
+
+    /// Starts afresh with a status line's `ddd reason` (PEP 3333, "The start_response() Callable"); keeps the memory.
+    ///
+    /// # Errors
+    /// The status is not three digits from 100 to 999, followed by nothing or a space and a reason without control characters.
+    pub fn restart(&mut self, status: &[u8]) -> Result<(), Error> {
+        self.lines.clear();
+        self.fields.clear();
+        self.reason.clear();
+        self.content_length = None;
+        self.has_date = false;
+        self.has_server = false;
+        let (code, rest) = match status {
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] => {
+                (u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'), rest)
+            }
+            _ => return Err(Error::application("the status must be three digits (100 to 999), a space and a reason")),
+        };
+        let reason = match rest {
+            [] => rest,
+            [b' ', reason @ ..] => reason,
+            _ => {
+                return Err(Error::application("the status must have a space between its three digits and the reason"));
+            }
+        };
+        if !is_value(reason) {
+            return Err(Error::application("the status must not contain control characters"));
+        }
+        self.status = Status(code);
+        self.reason.extend_from_slice(reason);
+        Ok(())
+    }
+
+    /// Adds a field.
+    ///
+    /// # Errors
+    /// The name is no token or names a hop-by-hop field, the value contains a control character, or a second or malformed
+    /// Content-Length. The value never appears in the error.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
+        if !is_token(name) {
+            return Err(Error::application("a response field's name is not a token"));
+        }
+        if !is_value(value) {
+            return Err(Error::application(format!(
+                "the value of response field {:?} contains a control character",
+                String::from_utf8_lossy(name)
+            )));
+        }
+        if is_hop_by_hop(name) {
+            return Err(Error::application(format!(
+                "{:?} is a hop-by-hop field: only the server may set it (PEP 3333)",
+                String::from_utf8_lossy(name)
+            )));
+        }
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"date") => self.has_date = true,
+            6 if name.eq_ignore_ascii_case(b"server") => self.has_server = true,
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                let length = parse_length(value)
+                    .ok_or_else(|| Error::application("the Content-Length must be digits only and fit into 63 bits"))?;
+                if self.content_length.is_some() {
+                    return Err(Error::application("the Content-Length is given twice"));
+                }
+                self.content_length = Some(length);
+                // Framing decides whether and where it is written.
+                return Ok(());
+            }
+            _ => {}
+        }
+        let name_start = self.lines.len();
+        self.lines.extend_from_slice(name);
+        let name_end = self.lines.len();
+        self.lines.extend_from_slice(b": ");
+        let value_start = self.lines.len();
+        self.lines.extend_from_slice(value);
+        self.fields.push((Span::new(name_start, name_end), Span::new(value_start, self.lines.len())));
+        self.lines.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    /// The status.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The reason, possibly empty.
+    pub fn reason(&self) -> &[u8] {
+        &self.reason
+    }
+
+    /// All field lines but Content-Length, each ended by CRLF.
+    pub fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// All fields but Content-Length.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| (&self.lines[name.range()], &self.lines[value.range()]))
+    }
+
+    /// The declared Content-Length in bytes.
+    pub fn content_length(&self) -> Option<u64> {
+        self.content_length
+    }
+
+    /// Whether a Date field was added, so that the server must not add one.
+    pub fn has_date(&self) -> bool {
+        self.has_date
+    }
+
+    /// Whether a Server field was added.
+    pub fn has_server(&self) -> bool {
+        self.has_server
+    }
+}
+
+/// A Content-Length value: digits only, at most 63 bits (RFC 9110 §8.6).
+pub fn parse_length(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || value.len() > 19 {
+        return None;
+    }
+    let mut length: u64 = 0;
+    for &byte in value {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        length = length.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+    }
+    (length <= i64::MAX as u64).then_some(length)
+}

@@ -1,0 +1,10 @@
+//! HTTP/1.1 (RFC 9112) and HTTP/1.0 on the server's side.
+
+pub mod content;
+pub mod encode;
+pub mod framing;
+pub mod head;
+
+pub use content::{ContentDecoder, Decoded};
+pub use framing::{RequestFacts, ResponseFraming};
+pub use head::HeadDecoder;
