@@ -2,13 +2,50 @@
 
 use std::ops::Range;
 
-use crate::error::Error;
+use super::line::{self, Line};
+use super::{chunk, trailer};
+use crate::error::{Error, Kind};
 use crate::limits::Limits;
 use crate::request::BodyFraming;
 
+/// Bytes of chunk extensions that a message may have beyond one for each byte of its content. Extensions are read and
+/// dropped, so without a bound tiny chunks could carry any amount of them past the bound on content (RFC 9112 §7.1.1).
+const EXTENSION_BYTES_FREE: u64 = 16 * 1024;
+
 /// Decodes the content of one request.
+///
+/// As with the head, the outcome depends on the bytes alone and not on their arrival, and each byte is looked at once: a line
+/// is judged when its end has arrived, its bound as soon as it is exceeded. After an error the decoder refuses everything.
 #[derive(Debug)]
-pub struct ContentDecoder {}
+pub struct ContentDecoder {
+    /// Bytes of the content, or of the current chunk, that have not come yet.
+    remaining: u64,
+    /// Bytes of content in all chunks up to the current one.
+    total: u64,
+    /// Bytes of chunk extensions up to the current chunk.
+    extension_bytes: u64,
+    /// How many bytes of the current line, which begins with the unconsumed input, are known to hold no LF.
+    scanned: u32,
+    /// Bytes of the trailer section before the current line.
+    trailer_bytes: u32,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Content of a declared length.
+    Length,
+    /// A chunk's size line.
+    ChunkSize,
+    /// A chunk's data.
+    ChunkData,
+    /// The CRLF behind a chunk's data.
+    ChunkEnd,
+    /// The trailer section and the empty line behind it.
+    Trailer,
+    Done,
+    Failed,
+}
 
 /// What one call of [`ContentDecoder::decode`] found.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,17 +64,106 @@ impl ContentDecoder {
     /// # Errors
     /// The declared length is above `limits.body_bytes_max`.
     pub fn new(framing: BodyFraming, limits: &Limits) -> Result<Self, Error> {
-        let _ = (framing, limits);
-        Ok(ContentDecoder {})
+        let (stage, remaining) = match framing {
+            BodyFraming::None | BodyFraming::Length(0) => (Stage::Done, 0),
+            BodyFraming::Length(length) if length > limits.body_bytes_max => return Err(TOO_LARGE),
+            BodyFraming::Length(length) => (Stage::Length, length),
+            BodyFraming::Chunked => (Stage::ChunkSize, 0),
+        };
+        Ok(ContentDecoder { remaining, total: remaining, extension_bytes: 0, scanned: 0, trailer_bytes: 0, stage })
     }
 
-    /// Decodes from the front of `input` and stops after one run of content. Call again with what was not consumed;
-    /// nothing consumed and not done means: more bytes are needed.
+    /// Decodes from the front of `input` and stops after one run of content. Call again with what was not consumed, and with
+    /// more behind it if there is more; nothing consumed and not done means: more bytes are needed.
     ///
     /// # Errors
     /// The chunked coding is broken or a bound is exceeded. No further byte of the connection may be parsed.
     pub fn decode(&mut self, input: &[u8], limits: &Limits) -> Result<Decoded, Error> {
-        let _ = (input, limits);
-        Err(Error::bad_request("not built yet"))
+        let outcome = self.step(input, limits);
+        if outcome.is_err() {
+            self.stage = Stage::Failed;
+        }
+        outcome
+    }
+
+    fn step(&mut self, input: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+        let mut at = 0;
+        loop {
+            let rest = &input[at..];
+            let taken = match self.stage {
+                Stage::Length => return Ok(self.run(at, rest.len(), Stage::Done)),
+                Stage::ChunkData if !rest.is_empty() => return Ok(self.run(at, rest.len(), Stage::ChunkEnd)),
+                Stage::ChunkData => None,
+                Stage::ChunkSize => self.chunk_size(rest, limits)?,
+                Stage::ChunkEnd => self.chunk_end(rest)?,
+                Stage::Trailer => self.trailer_line(rest, limits)?,
+                Stage::Done => None,
+                Stage::Failed => return Err(Error::bad_request("the connection has failed before")),
+            };
+            let Some(taken) = taken else {
+                return Ok(Decoded { consumed: at, content: at..at, done: self.stage == Stage::Done });
+            };
+            at += taken;
+        }
+    }
+
+    /// Takes as much content as there is; when all of it has come, `then` follows.
+    fn run(&mut self, at: usize, available: usize, then: Stage) -> Decoded {
+        let length = usize::try_from(self.remaining).map_or(available, |remaining| remaining.min(available));
+        self.remaining -= length as u64;
+        if self.remaining == 0 {
+            self.stage = then;
+        }
+        Decoded { consumed: at + length, content: at..at + length, done: self.stage == Stage::Done }
+    }
+
+    fn chunk_size(&mut self, rest: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
+        let line = match line::scan(rest, &mut self.scanned, limits.chunk_line_bytes_max) {
+            Line::Partial => return Ok(None),
+            Line::Complete(length) => &rest[..length],
+            Line::TooLong => return Err(Error::bad_request("a chunk's size line is above its bound")),
+            Line::BareLf => return Err(Error::bad_request("a chunk's size line ends with a bare LF")),
+        };
+        let chunk = chunk::parse(line)?;
+        self.total =
+            self.total.checked_add(chunk.bytes).filter(|&sum| sum <= limits.body_bytes_max).ok_or(TOO_LARGE)?;
+        self.extension_bytes += chunk.extension_bytes as u64;
+        if self.extension_bytes > self.total.saturating_add(EXTENSION_BYTES_FREE) {
+            return Err(Error::bad_request("the chunk extensions are above their bound"));
+        }
+        self.remaining = chunk.bytes;
+        self.stage = if chunk.bytes == 0 { Stage::Trailer } else { Stage::ChunkData };
+        Ok(Some(line.len() + 2))
+    }
+
+    fn chunk_end(&mut self, rest: &[u8]) -> Result<Option<usize>, Error> {
+        match rest {
+            [] | [b'\r'] => Ok(None),
+            [b'\r', b'\n', ..] => {
+                self.stage = Stage::ChunkSize;
+                Ok(Some(2))
+            }
+            _ => Err(Error::bad_request("a chunk's data is not followed by CRLF")),
+        }
+    }
+
+    /// The bound holds for the field lines with their line ends; the empty line that ends every chunked message is not counted.
+    fn trailer_line(&mut self, rest: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
+        let room = limits.trailer_bytes_max.saturating_sub(self.trailer_bytes as usize + 2);
+        let line = match line::scan(rest, &mut self.scanned, room) {
+            Line::Partial => return Ok(None),
+            Line::Complete(length) => &rest[..length],
+            Line::TooLong => return Err(Error::bad_request("the trailer section is above its bound")),
+            Line::BareLf => return Err(Error::bad_request("a line of the trailer section ends with a bare LF")),
+        };
+        if line.is_empty() {
+            self.stage = Stage::Done;
+        } else {
+            trailer::check(line)?;
+            self.trailer_bytes += line.len() as u32 + 2;
+        }
+        Ok(Some(line.len() + 2))
     }
 }
+
+const TOO_LARGE: Error = Error::client(Kind::BodyTooLarge, "the content is above its bound");

@@ -1,7 +1,11 @@
 //! Decides framing: where a request's content ends and how a response's is delimited (RFC 9112 §6.3). Nowhere else does.
 
-use crate::request::Version;
-use crate::response::ResponseHead;
+use super::semantics::trim;
+use crate::error::{Error, Kind};
+use crate::field::{Field, KnownField, is_token};
+use crate::request::{BodyFraming, RequestHead, Version};
+use crate::response::{ResponseHead, parse_length};
+use crate::status::Status;
 
 /// What a response must know of its request.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +16,17 @@ pub struct RequestFacts {
     pub version: Version,
     /// The client and the server both want the connection to live on.
     pub keep_alive: bool,
+}
+
+impl RequestFacts {
+    /// The facts of a decoded head; `bytes` is what its spans point into.
+    pub fn of(head: &RequestHead, bytes: &[u8]) -> Self {
+        RequestFacts {
+            is_head: bytes.get(head.method.range()) == Some(b"HEAD"),
+            version: head.version,
+            keep_alive: head.keep_alive,
+        }
+    }
 }
 
 /// How a response's content is delimited.
@@ -27,8 +42,116 @@ pub enum ResponseFraming {
     UntilClose,
 }
 
-/// Decides for one response. `length` is the content's whole length where the handler knows it.
-pub fn response_framing(facts: RequestFacts, head: &ResponseHead, length: Option<u64>) -> ResponseFraming {
-    let _ = (facts, head, length);
-    ResponseFraming::UntilClose
+impl ResponseFraming {
+    /// Whether the connection can live on after a response that was written in full (RFC 9112 §9.3).
+    pub fn permits_keep_alive(self) -> bool {
+        self != ResponseFraming::UntilClose
+    }
 }
+
+/// Decides for one response. `length` is the content's whole length where the handler knows it; a length that the head
+/// declares goes before it.
+pub fn response_framing(facts: RequestFacts, head: &ResponseHead, length: Option<u64>) -> ResponseFraming {
+    let declared = head.content_length();
+    match head.status() {
+        // RFC 9110 §8.6: no Content-Length in 1xx and 204; in 304 it would be that of the 200, which only the head can know.
+        Status(100..=199 | 204) => ResponseFraming::NoContent(None),
+        Status(304) => ResponseFraming::NoContent(declared),
+        _ if facts.is_head => ResponseFraming::NoContent(declared.or(length)),
+        _ => match declared.or(length) {
+            Some(length) => ResponseFraming::Length(length),
+            None if facts.version >= Version::Http11 => ResponseFraming::Chunked,
+            None => ResponseFraming::UntilClose,
+        },
+    }
+}
+
+/// Decides for one request, from all its fields. What is wrong is looked for in this order: Content-Length, then
+/// Transfer-Encoding with HTTP/1.0, with Content-Length, and its codings.
+pub(super) fn request_framing(bytes: &[u8], version: Version, fields: &[Field]) -> Result<BodyFraming, Error> {
+    let mut length = None;
+    let mut codings = Codings::default();
+    for field in fields {
+        match field.known {
+            KnownField::ContentLength => {
+                // RFC 9110 §8.6: equal values may be merged; whoever sends two is not to be trusted with framing.
+                if length.is_some() {
+                    return Err(Error::bad_request("the Content-Length is given twice"));
+                }
+                let value = parse_length(&bytes[field.value.range()]);
+                length = Some(value.ok_or(Error::bad_request("the Content-Length is not digits only, or too large"))?);
+            }
+            KnownField::TransferEncoding => codings.read(&bytes[field.value.range()]),
+            _ => {}
+        }
+    }
+    if codings.is_empty() {
+        return Ok(length.map_or(BodyFraming::None, BodyFraming::Length));
+    }
+    // RFC 9112 §6.1: no HTTP/1.0 client knows the coding, so one of the hops is wrong about the framing.
+    if version == Version::Http10 {
+        return Err(Error::bad_request("Transfer-Encoding in an HTTP/1.0 request"));
+    }
+    if length.is_some() {
+        return Err(Error::bad_request("Transfer-Encoding together with Content-Length"));
+    }
+    codings.check()?;
+    Ok(BodyFraming::Chunked)
+}
+
+/// The transfer codings of all Transfer-Encoding lines, counted (RFC 9112 §6.1).
+#[derive(Debug, Default)]
+struct Codings {
+    malformed: u32,
+    chunked: u32,
+    /// Codings that exist and are not implemented.
+    registered: u32,
+    unknown: u32,
+    chunked_is_last: bool,
+}
+
+impl Codings {
+    fn read(&mut self, value: &[u8]) {
+        for coding in value.split(|&b| b == b',') {
+            let coding = trim(coding);
+            self.chunked_is_last = coding.eq_ignore_ascii_case(b"chunked");
+            if self.chunked_is_last {
+                self.chunked += 1;
+            } else if REGISTERED.iter().any(|name| coding.eq_ignore_ascii_case(name)) {
+                self.registered += 1;
+            } else if is_token(coding) {
+                self.unknown += 1;
+            } else {
+                // Empty, with exotic white space or quotes round it, or with parameters, which no known coding has.
+                self.malformed += 1;
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.malformed + self.chunked + self.registered + self.unknown == 0
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.malformed > 0 {
+            return Err(Error::bad_request("the Transfer-Encoding is malformed"));
+        }
+        if self.chunked > 1 || (self.chunked == 1 && !self.chunked_is_last) {
+            return Err(Error::bad_request("chunked must be the last transfer coding, and only once"));
+        }
+        if self.unknown > 0 {
+            return Err(Error::client(Kind::UnknownCoding, "an unknown transfer coding"));
+        }
+        // RFC 9112 §6.3: without chunked at the end nobody can tell where the content ends.
+        if self.chunked == 0 {
+            return Err(Error::bad_request("the last transfer coding is not chunked"));
+        }
+        if self.registered > 0 {
+            return Err(Error::client(Kind::UnknownCoding, "a transfer coding that is not implemented"));
+        }
+        Ok(())
+    }
+}
+
+/// RFC 9112 §7.2, §7.3 and the `identity` of old.
+const REGISTERED: [&[u8]; 6] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"identity"];

@@ -5,6 +5,16 @@ pub mod encode;
 pub mod framing;
 pub mod head;
 
+mod chunk;
+mod fast;
+mod field_line;
+mod host;
+mod line;
+mod request_line;
+mod semantics;
+mod target;
+mod trailer;
+
 pub use content::{ContentDecoder, Decoded};
 pub use framing::{RequestFacts, ResponseFraming};
 pub use head::HeadDecoder;

@@ -1,0 +1,183 @@
+//! The grammar of `host[:port]` (RFC 9110 §7.2, RFC 3986 §3.2.2), and when two of them name the same place.
+
+use std::net::Ipv6Addr;
+
+use crate::origin::Scheme;
+
+/// Whether the bytes are a host and perhaps a port. The host may not be empty; the port may (RFC 3986 §3.2.3).
+pub(super) fn is_host(authority: &[u8]) -> bool {
+    split(authority).is_some()
+}
+
+/// Whether the bytes are a host and a port, as CONNECT needs them (RFC 9112 §3.2.3).
+pub(super) fn is_host_with_port(authority: &[u8]) -> bool {
+    matches!(split(authority), Some((_, Some(_))))
+}
+
+/// Whether both name the same host and port. The scheme's default port may be left out (RFC 9110 §4.2.3).
+pub(super) fn same_authority(a: &[u8], b: &[u8], scheme: Scheme) -> bool {
+    let default = match scheme {
+        Scheme::Http => 80,
+        Scheme::Https => 443,
+    };
+    match (split(a), split(b)) {
+        (Some((host_a, port_a)), Some((host_b, port_b))) => {
+            host_a.eq_ignore_ascii_case(host_b) && port_a.unwrap_or(default) == port_b.unwrap_or(default)
+        }
+        _ => false,
+    }
+}
+
+/// Host and port; `None` when the grammar is broken.
+fn split(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
+    let end = match authority.first()? {
+        b'[' => literal(authority)?,
+        _ => name(authority)?,
+    };
+    let (host, rest) = authority.split_at(end);
+    Some((host, port(rest)?))
+}
+
+/// The end of an IPv6 address in brackets. Other literals (IPvFuture) name nothing that can be reached.
+fn literal(authority: &[u8]) -> Option<usize> {
+    let close = authority.iter().position(|&b| b == b']')?;
+    let address = str::from_utf8(&authority[1..close]).ok()?;
+    address.parse::<Ipv6Addr>().ok()?;
+    Some(close + 1)
+}
+
+/// The end of a registered name; an IPv4 address is one by its letters.
+fn name(authority: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while at < authority.len() {
+        match NAME[authority[at] as usize] {
+            Class::Name => at += 1,
+            Class::Colon => break,
+            Class::Percent => match authority.get(at + 1..at + 3) {
+                Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => at += 3,
+                _ => return None,
+            },
+            Class::Bad => return None,
+        }
+    }
+    (at > 0).then_some(at)
+}
+
+/// The port after the host: `Some(None)` for none or an empty one.
+fn port(rest: &[u8]) -> Option<Option<u16>> {
+    match rest {
+        [] | [b':'] => Some(None),
+        [b':', digits @ ..] if digits.len() <= 5 => {
+            let mut port: u32 = 0;
+            for &digit in digits {
+                if !digit.is_ascii_digit() {
+                    return None;
+                }
+                port = port * 10 + u32::from(digit - b'0');
+            }
+            u16::try_from(port).ok().map(Some)
+        }
+        _ => None,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Class {
+    Bad,
+    Name,
+    Colon,
+    Percent,
+}
+
+const fn name_table() -> [Class; 256] {
+    let mut table = [Class::Bad; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        // RFC 3986 §2.3 unreserved and §2.2 sub-delims.
+        if b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+            )
+        {
+            table[byte] = Class::Name;
+        }
+        byte += 1;
+    }
+    table[b':' as usize] = Class::Colon;
+    table[b'%' as usize] = Class::Percent;
+    table
+}
+
+static NAME: [Class; 256] = name_table();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for (authority, valid) in [
+            ("example.com", true),
+            ("example.com:80", true),
+            ("example.com:", true),
+            ("example.com:65535", true),
+            ("example.com:65536", false),
+            ("example.com:000080", false),
+            ("example.com:8o", false),
+            ("example.com:+8", false),
+            ("example.com:80:80", false),
+            ("127.0.0.1:8000", true),
+            ("my_host", true),
+            ("b%C3%BCcher.example", true),
+            ("b%C3%B", false),
+            ("b%zz", false),
+            ("[::1]", true),
+            ("[::1]:8000", true),
+            ("[2001:db8::192.0.2.1]:443", true),
+            ("[::1", false),
+            ("[::1]8000", false),
+            ("[::1%25lo]", false),
+            ("[v1.x]", false),
+            ("[]", false),
+            ("::1", false),
+            ("", false),
+            (":80", false),
+            ("a b", false),
+            ("user@example.com", false),
+            ("example.com/", false),
+            ("example.com?", false),
+            ("a\\b", false),
+            ("a\"b", false),
+            ("a<b", false),
+            ("b\u{fc}cher.example", false),
+        ] {
+            assert_eq!(is_host(authority.as_bytes()), valid, "{authority}");
+        }
+    }
+
+    #[test]
+    fn connect_needs_a_port() {
+        for (authority, valid) in [("a:1", true), ("[::1]:1", true), ("a", false), ("a:", false), (":1", false)] {
+            assert_eq!(is_host_with_port(authority.as_bytes()), valid, "{authority}");
+        }
+    }
+
+    #[test]
+    fn authorities_are_compared_without_case_and_with_the_default_port() {
+        for (a, b, scheme, same) in [
+            ("a.example", "A.Example", Scheme::Http, true),
+            ("a.example", "a.example:80", Scheme::Http, true),
+            ("a.example:", "a.example:80", Scheme::Http, true),
+            ("a.example", "a.example:443", Scheme::Https, true),
+            ("a.example", "a.example:443", Scheme::Http, false),
+            ("a.example:8000", "a.example", Scheme::Http, false),
+            ("a.example", "b.example", Scheme::Http, false),
+            ("a.example.", "a.example", Scheme::Http, false),
+            ("", "", Scheme::Http, false),
+        ] {
+            assert_eq!(same_authority(a.as_bytes(), b.as_bytes(), scheme), same, "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Finds a line's CRLF, resuming where it stopped, within a bound (RFC 9112 §2.2: a bare LF is no line end here).
+
+use memchr::memchr;
+
+/// What lies at the front of the input.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// A line that is not complete yet, and within its bound so far.
+    Partial,
+    /// A line of so many bytes, then CRLF. It holds no LF, but may hold a CR.
+    Complete(usize),
+    /// A line, complete or not, above its bound.
+    TooLong,
+    /// A line that a bare LF ends.
+    BareLf,
+}
+
+/// Looks for the end of the line at the front of `input`. The first `scanned` bytes are known to hold no LF; that is kept
+/// up to date, so that each byte is looked at once however the line arrives.
+///
+/// The bound comes before everything else: a line above it is `TooLong` from the byte that exceeds it on, whatever it
+/// contains and whether or not its end has arrived. So the answer depends on the bytes alone and not on their arrival.
+pub(super) fn scan(input: &[u8], scanned: &mut u32, bytes_max: usize) -> Line {
+    let from = (*scanned as usize).min(input.len());
+    let Some(offset) = memchr(b'\n', &input[from..]) else {
+        *scanned = input.len() as u32;
+        // A CR at the end may be half of the line's end.
+        let bytes = input.len() - usize::from(input.last() == Some(&b'\r'));
+        return if bytes > bytes_max { Line::TooLong } else { Line::Partial };
+    };
+    *scanned = 0;
+    let lf = from + offset;
+    let crlf = lf > 0 && input[lf - 1] == b'\r';
+    let bytes = lf - usize::from(crlf);
+    match () {
+        () if bytes > bytes_max => Line::TooLong,
+        () if !crlf => Line::BareLf,
+        () => Line::Complete(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(input: &[u8], bytes_max: usize, expected: Line) {
+        assert_eq!(scan(input, &mut 0, bytes_max), expected, "at once");
+        let mut scanned = 0;
+        for length in 0..=input.len() {
+            let line = scan(&input[..length], &mut scanned, bytes_max);
+            if line != Line::Partial || length == input.len() {
+                assert_eq!(line, expected, "byte by byte, at {length}");
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_ends_with_crlf() {
+        check(b"", 9, Line::Partial);
+        check(b"abc", 9, Line::Partial);
+        check(b"abc\r", 9, Line::Partial);
+        check(b"abc\r\n", 9, Line::Complete(3));
+        check(b"\r\n", 9, Line::Complete(0));
+        check(b"a\rc\r\n", 9, Line::Complete(3));
+        check(b"abc\n", 9, Line::BareLf);
+        check(b"\n", 9, Line::BareLf);
+    }
+
+    #[test]
+    fn the_bound_does_not_count_the_line_end_and_comes_first() {
+        check(b"abc\r\n", 3, Line::Complete(3));
+        check(b"abc\r", 3, Line::Partial);
+        check(b"abcd", 3, Line::TooLong);
+        check(b"abc\r\r\n", 3, Line::TooLong);
+        check(b"abc\rd\r\n", 3, Line::TooLong);
+        check(b"abcd\n", 3, Line::TooLong);
+        check(b"abc\n", 3, Line::BareLf);
+        check(b"\r\n", 0, Line::Complete(0));
+        check(b"a", 0, Line::TooLong);
+    }
+}

@@ -1,0 +1,104 @@
+//! What a complete head means: its host, framing, expectation and persistence.
+
+use super::{framing, host, target};
+use crate::error::{Error, Kind};
+use crate::field::{KnownField, Span};
+use crate::request::{BodyFraming, RequestHead, TargetForm, Version};
+
+/// Fills what `head` says beyond its lines. What is wrong is looked for in this order: Host, framing, Expect.
+pub(super) fn understand(bytes: &[u8], head: &mut RequestHead) -> Result<(), Error> {
+    let mut hosts = 0;
+    let mut expectation = None;
+    let mut connection = Connection::default();
+    for field in &head.fields {
+        match field.known {
+            KnownField::Host => {
+                hosts += 1;
+                head.host = field.value;
+            }
+            KnownField::Expect => {
+                let expected = bytes[field.value.range()].eq_ignore_ascii_case(b"100-continue");
+                expectation = Some(expected && expectation != Some(false));
+            }
+            KnownField::Connection => connection.read(&bytes[field.value.range()]),
+            _ => {}
+        }
+    }
+    check_host(bytes, head, hosts)?;
+    head.framing = framing::request_framing(bytes, head.version, &head.fields)?;
+    if expectation == Some(false) {
+        return Err(Error::client(Kind::ExpectationFailed, "Expect names something other than 100-continue"));
+    }
+    // RFC 9110 §10.1.1: ignored in HTTP/1.0, and pointless where no content follows.
+    head.expect_continue = expectation == Some(true)
+        && head.version != Version::Http10
+        && !matches!(head.framing, BodyFraming::None | BodyFraming::Length(0));
+    // RFC 9112 §9.3. After CONNECT the connection, if it lives, is a tunnel.
+    head.keep_alive = !connection.close
+        && (connection.keep_alive || head.version != Version::Http10)
+        && head.form != TargetForm::Authority;
+    Ok(())
+}
+
+/// RFC 9112 §3.2: exactly one valid Host, which a target with an authority must not contradict; HTTP/1.0 may lack it.
+fn check_host(bytes: &[u8], head: &mut RequestHead, hosts: usize) -> Result<(), Error> {
+    match hosts {
+        0 if head.version == Version::Http10 => {
+            if let Some((_, authority)) = absolute(bytes, head) {
+                head.host = authority;
+            }
+            return Ok(());
+        }
+        0 => return Err(Error::bad_request("the Host field is missing")),
+        1 => {}
+        _ => return Err(Error::bad_request("the Host field is given twice")),
+    }
+    let value = &bytes[head.host.range()];
+    if !host::is_host(value) {
+        return Err(Error::bad_request("the Host field is not a valid host"));
+    }
+    match absolute(bytes, head) {
+        Some((scheme, authority)) if !host::same_authority(&bytes[authority.range()], value, scheme) => {
+            Err(Error::bad_request("the target's authority differs from the Host field"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Scheme and authority of an absolute-form target.
+fn absolute(bytes: &[u8], head: &RequestHead) -> Option<(crate::origin::Scheme, Span)> {
+    if head.form != TargetForm::Absolute {
+        return None;
+    }
+    let (scheme, authority) = target::authority(&bytes[head.target.range()])?;
+    let start = head.target.start as usize;
+    Some((scheme, Span::new(start + authority.start, start + authority.end)))
+}
+
+/// What the Connection fields say about persistence (RFC 9110 §7.6.1); `close` wins.
+#[derive(Default)]
+struct Connection {
+    close: bool,
+    keep_alive: bool,
+}
+
+impl Connection {
+    fn read(&mut self, value: &[u8]) {
+        for option in value.split(|&b| b == b',') {
+            let option = trim(option);
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+}
+
+/// Without the optional white space around it (RFC 9110 §5.6.3): space and tab, nothing exotic.
+pub(super) fn trim(mut element: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = element {
+        element = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = element {
+        element = rest;
+    }
+    element
+}

@@ -1,0 +1,56 @@
+//! Which fields a trailer section may hold (RFC 9110 §6.5.1). They are checked and dropped: WSGI has no place for them.
+
+use super::field_line;
+use crate::error::Error;
+use crate::field::is_hop_by_hop;
+
+/// Checks a trailer line without its CRLF.
+pub(super) fn check(line: &[u8]) -> Result<(), Error> {
+    let parsed = field_line::parse(line)?;
+    let name = &line[parsed.name];
+    if is_hop_by_hop(name) || FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes())) {
+        return Err(Error::bad_request("a field stands in the trailer section that may not"));
+    }
+    Ok(())
+}
+
+/// What decides framing, routing, authentication, content handling or caching, besides the hop-by-hop fields.
+const FORBIDDEN: [&str; 37] = [
+    "age",
+    "authentication-info",
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "expires",
+    "forwarded",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "location",
+    "max-forwards",
+    "origin",
+    "pragma",
+    "proxy-authentication-info",
+    "range",
+    "retry-after",
+    "set-cookie",
+    "vary",
+    "warning",
+    "www-authenticate",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
