@@ -1,1 +1,32 @@
-//! To be written.
+//! The settings of Farrier: one table, and everything that is made from it.
+//!
+//! [`table`] holds one row per setting. The row gives the typed field of [`Config`], the flag, the variable, the key of
+//! `farrier.toml`, the line of `--help`, the entry of the reference page and the shell completion. A new setting is one
+//! row there and the line that uses it.
+//!
+//! [`gather`] reads the layers (environment, file, command line), checks every answer and says what the command line
+//! asks for. Nothing here opens a file, reads the environment or knows a socket: those come in as arguments.
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod documents;
+mod error;
+mod gather;
+mod layers;
+mod macros;
+mod resolve;
+mod setting;
+mod suggest;
+pub mod table;
+pub mod value;
+
+pub use answer::{Answer, Layer, Raw, Source};
+pub use documents::reference_markdown;
+pub use error::{ConfigError, Problem};
+pub use gather::{Outcome, gather};
+pub use setting::{Attribute, Setting};
+pub use table::{ACTIONS, Config, SETTINGS};
+pub use value::{
+    AccessLogFormat, BindAddress, Bytes, Cidr, EnvVar, LogLevel, LogTarget, Mode, Owner, TrustedPeer, Workers,
+};

@@ -1,0 +1,175 @@
+//! The text of `--help`: a list that fits a terminal, and everything about one setting.
+
+use crate::setting::Setting;
+use crate::table::{ACTIONS, SETTINGS};
+use crate::value::Shape;
+
+const WIDTH: usize = 100;
+
+/// Where the sentences begin.
+const COLUMN: usize = 36;
+
+const USAGE: &str = "\
+Farrier serves WSGI applications over HTTP.
+
+Usage: farrier [FLAGS] APP
+
+  farrier app:app                        Serve `app` of app.py on http://127.0.0.1:8000
+  farrier -b :80 -w auto mysite.wsgi     On all addresses, with one worker for each core
+";
+
+const MORE: &str = "
+A setting is also a key of farrier.toml (`keepalive = \"75s\"`) and a variable (`FARRIER_KEEPALIVE=75s`). A flag wins
+over a variable, and a variable over the file. `farrier --help SETTING` tells all about one, and
+docs/reference/settings.md about every one.
+";
+
+/// All settings by section, a sentence each.
+pub(crate) fn overview() -> String {
+    let mut text = USAGE.to_string();
+    let mut section = "";
+    for row in SETTINGS.iter().chain(ACTIONS) {
+        if row.section != section {
+            section = row.section;
+            text.push_str(&format!("\n{section}\n"));
+        }
+        text.push_str(&entry(row));
+    }
+    text.push_str(MORE);
+    text
+}
+
+/// Everything about one setting.
+pub(crate) fn on(row: &Setting) -> String {
+    let mut text = format!("{}\n\n", row.summary());
+    if !row.details().is_empty() {
+        // The table marks words as Markdown does, which a terminal shows well enough.
+        text.push_str(&format!("{}\n\n", row.details()));
+    }
+    for (label, value) in facts(row) {
+        text.push_str(&format!("  {label:<14}{value}\n"));
+    }
+    text
+}
+
+/// What there is to say of a row beside its prose, each fact with its label.
+fn facts(row: &Setting) -> Vec<(&'static str, String)> {
+    let is_action = ACTIONS.iter().any(|action| action.name == row.name);
+    let mut facts = Vec::new();
+    let mut spellings = row.flags();
+    if let Some(word) = row.positional() {
+        spellings.insert(0, word.to_string());
+    }
+    if row.shape == Shape::Switch && !is_action {
+        spellings.push(format!("--no-{}", row.long_flag().trim_start_matches("--")));
+    }
+    facts.push(("Command line", spellings.join(", ")));
+    if !is_action {
+        facts.push(("farrier.toml", row.name.to_string()));
+        let platform = row.platform_variables().map(|(variable, _)| variable.to_string());
+        let variables: Vec<String> = [row.variable()].into_iter().chain(platform).collect();
+        facts.push(("Environment", variables.join(", ")));
+        facts.push(("Accepts", row.accepts()));
+        facts.push(("Default", row.default.to_string()));
+    }
+    facts
+}
+
+fn entry(row: &Setting) -> String {
+    let flags = match row.positional() {
+        Some(word) => format!("  {word}"),
+        None => {
+            let short = row.short_flag().map_or("    ".to_string(), |short| format!("{short}, "));
+            format!("  {short}{}", invocation(row))
+        }
+    };
+    let sentence = match shown_default(row) {
+        Some(default) => format!("{} [{default}]", row.summary()),
+        None => row.summary().to_string(),
+    };
+    let mut text = String::new();
+    let mut line = if flags.len() + 2 > COLUMN {
+        text.push_str(&format!("{flags}\n"));
+        " ".repeat(COLUMN)
+    } else {
+        format!("{flags:<COLUMN$}")
+    };
+    for piece in wrapped(&sentence, WIDTH - COLUMN) {
+        text.push_str(&format!("{line}{piece}\n"));
+        line = " ".repeat(COLUMN);
+    }
+    text
+}
+
+/// The long flag with the word for its value; a switch that is on by default shows how it is turned off.
+fn invocation(row: &Setting) -> String {
+    let metavar = metavar(row);
+    let long = row.long_flag();
+    if row.shape == Shape::Switch && row.default == "true" {
+        format!("--[no-]{}", long.trim_start_matches("--"))
+    } else if metavar.is_empty() {
+        long
+    } else {
+        format!("{long} {metavar}")
+    }
+}
+
+/// The word for the value, the row's own or its type's; empty for a switch.
+pub(super) fn metavar(row: &Setting) -> String {
+    row.takes().unwrap_or(row.metavar).to_string()
+}
+
+/// The default where it tells something: not for absent values and switches that are off, nor for long patterns.
+fn shown_default(row: &Setting) -> Option<&'static str> {
+    let is_told = match row.default {
+        "none" | "false" => false,
+        "true" => return Some("on"),
+        default => default.len() <= 40,
+    };
+    is_told.then_some(row.default)
+}
+
+/// Breaks a sentence between words.
+fn wrapped(sentence: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in sentence.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_string()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_fits_a_hundred_columns() {
+        for line in overview().lines() {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+            assert_eq!(line, line.trim_end(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_list_names_every_row_and_section() {
+        let text = overview();
+        for row in SETTINGS.iter().chain(ACTIONS) {
+            let long = row.long_flag();
+            let shown = row.positional().map_or(long.trim_start_matches("--"), |word| word);
+            assert!(text.contains(shown), "{}", row.name);
+            assert!(text.contains(&format!("\n{}\n", row.section)), "{}", row.section);
+        }
+    }
+
+    #[test]
+    fn a_sentence_breaks_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("incomprehensible word", 7), ["incomprehensible", "word"]);
+    }
+}

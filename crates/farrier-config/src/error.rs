@@ -1,0 +1,60 @@
+//! What is wrong with the settings, said so that a person can find the place and mend it.
+
+use std::fmt;
+
+use crate::answer::Source;
+
+/// One mistake: where it stands and what was expected there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where the mistake stands; `None` when it belongs to the command line as a whole.
+    pub source: Option<Source>,
+    /// The sentence that says what is wrong.
+    pub message: String,
+}
+
+impl Problem {
+    pub(crate) fn at(source: Source, message: impl Into<String>) -> Problem {
+        Problem { source: Some(source), message: message.into() }
+    }
+
+    pub(crate) fn of_usage(message: impl Into<String>) -> Problem {
+        Problem { source: None, message: message.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => write!(f, "{source}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// All mistakes that were found, so that one run names them all. Displays one per line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The mistakes, lowest layer first; never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl From<Problem> for ConfigError {
+    fn from(problem: Problem) -> ConfigError {
+        ConfigError { problems: vec![problem] }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}

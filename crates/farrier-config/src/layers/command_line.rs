@@ -1,0 +1,170 @@
+//! The layer of the command line: flags, their values, and the application's name.
+
+use std::ffi::OsString;
+
+use lexopt::Arg;
+
+use crate::answer::{Answer, Layer, Raw, Source};
+use crate::documents::{completions, help};
+use crate::error::{ConfigError, Problem};
+use crate::setting::{Setting, by_flag, by_name};
+use crate::suggest::nearest;
+use crate::table::{ACTIONS, SETTINGS};
+use crate::value::Shape;
+
+/// What the command line says.
+#[derive(Debug, Default)]
+pub(crate) struct CommandLine {
+    pub(crate) layer: Layer,
+    pub(crate) request: Request,
+    pub(crate) config_file: Option<(String, Source)>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// What is to be done with the config.
+#[derive(Debug, Default)]
+pub(crate) enum Request {
+    #[default]
+    Run,
+    Help(String),
+    Version,
+    PrintConfig,
+    CheckConfig,
+    Completions(String),
+}
+
+/// Reads the arguments that follow the program's name. Stops at the first argument that cannot be understood, because
+/// what follows it may be its value.
+pub(crate) fn read(arguments: Vec<OsString>) -> Result<CommandLine, ConfigError> {
+    let mut line = CommandLine::default();
+    let mut parser = lexopt::Parser::from_args(arguments);
+    while let Some(argument) = parser.next().map_err(|error| Problem::of_usage(error.to_string()))? {
+        let flag = match argument {
+            Arg::Value(word) => {
+                line.positional(text(word, "the application")?)?;
+                continue;
+            }
+            Arg::Short(letter) => format!("-{letter}"),
+            Arg::Long(word) => format!("--{word}"),
+        };
+        let Some((setting, positive)) = by_flag(&flag) else { return Err(unknown(&flag).into()) };
+        if ACTIONS.iter().any(|action| action.name == setting.name) {
+            line.action(setting, flag, &mut parser)?;
+            if let Request::Help(_) | Request::Version | Request::Completions(_) = line.request {
+                break;
+            }
+        } else {
+            line.setting(setting, positive, flag, &mut parser)?;
+        }
+    }
+    Ok(line)
+}
+
+impl CommandLine {
+    fn positional(&mut self, word: String) -> Result<(), Problem> {
+        let Some((setting, shown)) = SETTINGS.iter().find_map(|s| s.positional().map(|shown| (s, shown))) else {
+            return Err(Problem::of_usage(format!("unexpected argument `{word}`")));
+        };
+        let answer = Answer { raw: Raw::Text(word.clone()), source: Source::CommandLine(shown.to_string()) };
+        match self.layer.insert(setting.name, answer) {
+            Some(Answer { raw: Raw::Text(first), .. }) => {
+                Err(Problem::of_usage(format!("unexpected argument `{word}`: the application is already `{first}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn setting(
+        &mut self,
+        setting: &'static Setting,
+        positive: bool,
+        flag: String,
+        parser: &mut lexopt::Parser,
+    ) -> Result<(), Problem> {
+        let raw = match (setting.shape, parser.optional_value()) {
+            (Shape::Switch, None) => Raw::Switch(positive),
+            (Shape::Switch, Some(_)) if !positive => {
+                return Err(Problem::of_usage(format!("`{flag}` takes no value")));
+            }
+            (_, Some(value)) => Raw::Text(text(value, &flag)?),
+            (_, None) => Raw::Text(value_of(&flag, setting, parser)?),
+        };
+        let answer = Answer { raw, source: Source::CommandLine(flag) };
+        if setting.shape == Shape::List {
+            self.layer.append(setting.name, answer);
+        } else {
+            // The last one wins, so that a wrapper script's flags can be overridden by appending.
+            self.layer.insert(setting.name, answer);
+        }
+        Ok(())
+    }
+
+    fn action(&mut self, action: &'static Setting, flag: String, parser: &mut lexopt::Parser) -> Result<(), Problem> {
+        self.request = match action.name {
+            "config" => {
+                let path = value_of(&flag, action, parser)?;
+                self.config_file = Some((path, Source::CommandLine(flag)));
+                return Ok(());
+            }
+            "completions" => Request::Completions(
+                completions(&value_of(&flag, action, parser)?)
+                    .map_err(|accepted| Problem::at(Source::CommandLine(flag), format!("expected {accepted}")))?,
+            ),
+            "help" => {
+                let about = parser.optional_value().or_else(|| parser.value().ok());
+                match about.and_then(|word| word.into_string().ok()).filter(|word| !word.starts_with('-')) {
+                    None => Request::Help(help::overview()),
+                    Some(word) => Request::Help(help::on(about_setting(&word)?)),
+                }
+            }
+            "check_config" => Request::CheckConfig,
+            "print_config" => Request::PrintConfig,
+            // The one action left in the table; a test asks for each.
+            _ => Request::Version,
+        };
+        Ok(())
+    }
+}
+
+fn value_of(flag: &str, row: &Setting, parser: &mut lexopt::Parser) -> Result<String, Problem> {
+    let value =
+        parser.value().map_err(|_| Problem::of_usage(format!("`{flag}` needs a value: expected {}", row.accepts())))?;
+    text(value, flag)
+}
+
+fn text(value: OsString, flag: &str) -> Result<String, Problem> {
+    value.into_string().map_err(|value| Problem::of_usage(format!("{flag}: {value:?} is not UTF-8")))
+}
+
+fn about_setting(word: &str) -> Result<&'static Setting, Problem> {
+    if let Some(setting) = by_name(word).or_else(|| by_flag(&format!("--{word}")).map(|(row, _)| row)) {
+        return Ok(setting);
+    }
+    let known = SETTINGS.iter().chain(ACTIONS).map(|row| row.name);
+    let hint =
+        nearest(&word.replace('-', "_"), known).map_or(String::new(), |name| format!("; did you mean `{name}`?"));
+    Err(Problem::of_usage(format!("--help: unknown setting `{word}`{hint}")))
+}
+
+fn unknown(flag: &str) -> Problem {
+    let Some(word) = flag.strip_prefix("--").map(|word| word.replace('_', "-")) else {
+        return Problem::of_usage(format!("unknown flag `{flag}`; `farrier --help` lists the flags"));
+    };
+    let rows = || SETTINGS.iter().chain(ACTIONS);
+    if let Some(row) = rows().find(|row| row.foreign_names().any(|name| name.replace('_', "-") == word)) {
+        return Problem::of_usage(format!("unknown flag `{flag}`; did you mean `{}`?", row.long_flag()));
+    }
+    let mut spellings: Vec<String> = Vec::new();
+    for row in rows() {
+        for long in row.flags().iter().filter_map(|flag| flag.strip_prefix("--")) {
+            spellings.push(long.to_string());
+            if row.shape == Shape::Switch && !ACTIONS.iter().any(|action| action.name == row.name) {
+                spellings.push(format!("no-{long}"));
+            }
+        }
+    }
+    Problem::of_usage(match nearest(&word, spellings.iter().map(String::as_str)) {
+        Some(meant) => format!("unknown flag `{flag}`; did you mean `--{meant}`?"),
+        None => format!("unknown flag `{flag}`; `farrier --help` lists the flags"),
+    })
+}

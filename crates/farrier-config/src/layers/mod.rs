@@ -1,0 +1,5 @@
+//! The sources of answers, one per file: each turns what it reads into a `Layer`.
+
+pub(crate) mod command_line;
+pub(crate) mod environment;
+pub(crate) mod file;

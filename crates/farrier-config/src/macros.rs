@@ -1,0 +1,126 @@
+//! The macro that makes the table: from rows to `Config`, `SETTINGS` and `ACTIONS`.
+
+/// Turns the rows of `table.rs` into the struct `Config`, the rows `SETTINGS` for everything that walks the table, and
+/// `ACTIONS`, the flags that ask for something else than serving and so have no field.
+macro_rules! settings {
+    (
+        $(
+            section $section:literal;
+            $(
+                $(#[doc = $doc:literal])+
+                $name:ident: $type:ty = $default:tt $( $key:ident $($word:literal)+ ),* ;
+            )+
+        )+
+        actions $heading:literal;
+        $(
+            $(#[doc = $action_doc:literal])+
+            $action:ident $( $action_key:ident $($action_word:literal)+ ),* ;
+        )+
+    ) => {
+        /// The resolved settings: one typed field per row of the table, and where each value came from.
+        ///
+        /// Two configs are equal when their values are, wherever these came from.
+        #[derive(Debug, Clone)]
+        pub struct Config {
+            $($(
+                $(#[doc = $doc])+
+                pub $name: $type,
+            )+)+
+            sources: std::collections::BTreeMap<&'static str, crate::answer::Source>,
+        }
+
+        impl Config {
+            /// Takes every setting from the layers.
+            pub(crate) fn resolve(layers: &crate::resolve::Layers) -> Result<Config, crate::error::ConfigError> {
+                let mut resolver = crate::resolve::Resolver::new(layers);
+                let mut rows = SETTINGS.iter();
+                // One row and one field per setting, made from the same list, in the same order.
+                let mut row = || match rows.next() {
+                    Some(row) => row,
+                    None => unreachable!("there are as many rows as fields"),
+                };
+                let mut config = Config {
+                    $($( $name: resolver.take::<$type>(row()), )+)+
+                    sources: std::collections::BTreeMap::new(),
+                };
+                config.sources = resolver.sources;
+                match resolver.problems {
+                    problems if problems.is_empty() => Ok(config),
+                    problems => Err(crate::error::ConfigError { problems }),
+                }
+            }
+
+            /// Where the value of the setting `name` came from; `None` if there is no such setting.
+            pub fn source_of(&self, name: &str) -> Option<&crate::answer::Source> {
+                self.sources.get(name)
+            }
+
+            /// Every setting in the table's order, with its value as TOML.
+            pub fn values(&self) -> Vec<(&'static crate::setting::Setting, String)> {
+                let values = [ $($( crate::value::Value::toml(&self.$name), )+)+ ];
+                SETTINGS.iter().zip(values).collect()
+            }
+        }
+
+        impl PartialEq for Config {
+            fn eq(&self, other: &Config) -> bool {
+                true $($( && self.$name == other.$name )+)+
+            }
+        }
+
+        /// Every setting, in the order of the documents.
+        pub const SETTINGS: &[crate::setting::Setting] = &[
+            $($(
+                crate::setting::Setting {
+                    name: stringify!($name),
+                    section: $section,
+                    docs: concat!($($doc, "\n"),+),
+                    default: crate::macros::written(stringify!($default)),
+                    attributes: &[ $( crate::macros::attribute!($key $($word)+), )* ],
+                    expected: <$type as crate::value::Value>::EXPECTED,
+                    shape: <$type as crate::value::Value>::SHAPE,
+                    completes: <$type as crate::value::Value>::COMPLETES,
+                    metavar: <$type as crate::value::Value>::METAVAR,
+                },
+            )+)+
+        ];
+
+        /// The flags that are not settings: they name the file to read, or ask for something else than serving.
+        pub const ACTIONS: &[crate::setting::Setting] = &[
+            $(
+                crate::setting::Setting {
+                    name: stringify!($action),
+                    section: $heading,
+                    docs: concat!($($action_doc, "\n"),+),
+                    default: "none",
+                    attributes: &[ $( crate::macros::attribute!($action_key $($action_word)+), )* ],
+                    expected: "a value",
+                    shape: crate::value::Shape::Switch,
+                    completes: crate::value::Completes::Nothing,
+                    metavar: "",
+                },
+            )+
+        ];
+    };
+}
+
+/// One attribute of a row: a word of `Attribute` and its literals.
+macro_rules! attribute {
+    ($key:ident $($word:literal)+) => {
+        crate::setting::Attribute::$key(&[ $( crate::macros::written(stringify!($word)) ),+ ])
+    };
+}
+
+pub(crate) use {attribute, settings};
+
+/// The text of a literal as its reader understands it: `30s` stays, `"info"` and `r#"info"#` lose their quotes. Escapes
+/// are not resolved; the table has none.
+pub(crate) const fn written(literal: &'static str) -> &'static str {
+    let bytes = literal.as_bytes();
+    let margin = match bytes {
+        [b'"', .., b'"'] => (1, 1),
+        [b'r', b'#', b'"', .., b'"', b'#'] => (3, 2),
+        _ => return literal,
+    };
+    literal.split_at(literal.len() - margin.1).0.split_at(margin.0).1
+}

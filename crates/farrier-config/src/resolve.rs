@@ -1,0 +1,80 @@
+//! Turns layers into typed values: the highest layer that answers wins, and every answer is checked.
+
+use std::collections::BTreeMap;
+
+use crate::answer::{Answer, Layer, Source};
+use crate::error::Problem;
+use crate::setting::Setting;
+use crate::value::{Reason, Rejected, Value};
+
+/// The layers of one start, lowest first.
+#[derive(Debug, Default)]
+pub(crate) struct Layers {
+    /// Variables that the platform sets for any server. A foreign value that another layer overrides is not checked.
+    pub(crate) platform: Layer,
+    /// The layers that were written for Farrier, lowest first: every answer in them is checked, so that a mistake does
+    /// not hide behind a flag until the day the flag is taken away.
+    pub(crate) own: Vec<Layer>,
+}
+
+/// Takes the values out of the layers, setting by setting, and keeps what is wrong with them.
+pub(crate) struct Resolver<'a> {
+    layers: &'a Layers,
+    pub(crate) sources: BTreeMap<&'static str, Source>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl<'a> Resolver<'a> {
+    pub(crate) fn new(layers: &'a Layers) -> Resolver<'a> {
+        Resolver { layers, sources: BTreeMap::new(), problems: Vec::new() }
+    }
+
+    /// The value of `setting`; its default when nothing answers, or when what answers is wrong (and then a problem says
+    /// so, and the config is not used).
+    pub(crate) fn take<T: Value>(&mut self, setting: &'static Setting) -> T {
+        let mut winner = None;
+        for layer in &self.layers.own {
+            if let Some(answer) = layer.answer(setting.name) {
+                winner = Some((self.checked(setting, answer), answer.source.clone()));
+            }
+        }
+        if winner.is_none()
+            && let Some(answer) = self.layers.platform.answer(setting.name)
+        {
+            winner = Some((self.checked(setting, answer), answer.source.clone()));
+        }
+        let (value, source) = winner.unwrap_or((None, Source::Default));
+        self.sources.insert(setting.name, source);
+        value.unwrap_or_else(|| default_of(setting))
+    }
+
+    fn checked<T: Value>(&mut self, setting: &'static Setting, answer: &Answer) -> Option<T> {
+        match T::read(&answer.raw).and_then(|value| within_bounds(setting, value)) {
+            Ok(value) => Some(value),
+            Err(Rejected { reason, source }) => {
+                let source = source.unwrap_or_else(|| answer.source.clone());
+                let message = match reason {
+                    Reason::Unexpected { got } => format!("expected {}, got {got}", setting.accepts()),
+                    Reason::Because(sentence) => sentence,
+                };
+                self.problems.push(Problem::at(source, format!("{}: {message}", setting.name)));
+                None
+            }
+        }
+    }
+}
+
+fn within_bounds<T: Value>(setting: &Setting, value: T) -> Result<T, Rejected> {
+    let bound = |text: Option<&str>| text.and_then(|text| T::parse(text).ok());
+    let too_small = bound(setting.at_least()).is_some_and(|least| value.order(&least).is_some_and(|o| o.is_lt()));
+    let too_great = bound(setting.at_most()).is_some_and(|most| value.order(&most).is_some_and(|o| o.is_gt()));
+    if too_small || too_great { Err(Rejected::unexpected(&value.text())) } else { Ok(value) }
+}
+
+fn default_of<T: Value>(setting: &Setting) -> T {
+    match T::parse(setting.default) {
+        Ok(value) => value,
+        // Invariant: a test walks the table and parses every default.
+        Err(_) => unreachable!("the default of `{}` is not a value of its type", setting.name),
+    }
+}

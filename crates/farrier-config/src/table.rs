@@ -1,0 +1,351 @@
+//! The table: every setting of Farrier, one row each. The only place to add one.
+//!
+//! A row is its documentation, then `name: Type = default`, then what else there is to say of it:
+//! `cli` more spellings on the command line, `env` a variable that platforms set (and the value to make of it),
+//! `gunicorn` and `uwsgi` its names there, `at_least` and `at_most` its bounds, `takes` the word for the value in `--help`,
+//! `positional` the word for the argument without a flag. The first line of the documentation is the line of `--help`;
+//! it says what the setting does, and the paragraphs after it say what 0 means and when to change it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::macros::settings;
+use crate::value::{
+    AccessLogFormat, BindAddress, Bytes, EnvVar, LogLevel, LogTarget, Mode, Owner, TrustedPeer, Workers,
+};
+
+settings! {
+    section "Application";
+
+    /// The application, as `MODULE` or `MODULE:NAME`.
+    ///
+    /// `NAME` may be an attribute (`app`), a dotted attribute or a call of a factory (`create_app()`); without it,
+    /// `application` is looked up.
+    wsgi_app: Option<String> = none
+        positional "APP", gunicorn "wsgi_app", uwsgi "module";
+
+    /// Change to this folder before the application is loaded.
+    ///
+    /// The folder is also put first on `sys.path`. `farrier.toml` is looked for in the folder where Farrier starts, before
+    /// the change.
+    chdir: Option<PathBuf> = none
+        takes "FOLDER", gunicorn "chdir", uwsgi "chdir";
+
+    /// Folders to put on `sys.path`, separated by commas.
+    pythonpath: Vec<String> = none
+        takes "FOLDERS", gunicorn "pythonpath", uwsgi "pythonpath";
+
+    /// Set a variable in the application's environment.
+    ///
+    /// Repeat the flag, or give a list in `farrier.toml`, to set several. `FARRIER_RAW_ENV` sets one; a comma belongs to
+    /// the value.
+    raw_env: Vec<EnvVar> = none
+        cli "-e" "--env", gunicorn "raw_env", uwsgi "env";
+
+    section "Server socket";
+
+    /// Addresses to listen on; repeat for several.
+    ///
+    /// `HOST:PORT`, `[IPV6]:PORT`, `:PORT` for all addresses, `HOST` for port 8000, `unix:PATH`, `unix:@NAME` for
+    /// Linux's abstract namespace, `fd://N` for a socket that is already open. Port 0 takes any free port. When the
+    /// variable `PORT` is set and nothing else answers, the address is `0.0.0.0:$PORT`.
+    bind: Vec<BindAddress> = "127.0.0.1:8000"
+        cli "-b", env "PORT" "0.0.0.0:{}", gunicorn "bind", uwsgi "http-socket";
+
+    /// Connections the kernel keeps waiting until they are accepted.
+    ///
+    /// Linux cuts it to `net.core.somaxconn` without saying so.
+    backlog: u32 = 2048
+        at_least 1, gunicorn "backlog", uwsgi "listen";
+
+    /// Permissions of a unix socket's file, in octal.
+    ///
+    /// Connecting needs write permission. 666 lets every local user connect, as behind Gunicorn's default umask; use 660
+    /// with `unix_socket_owner` to let in the web server's group alone.
+    unix_socket_mode: Mode = 666
+        uwsgi "chmod-socket";
+
+    /// Owner of a unix socket's file.
+    ///
+    /// Names or numbers. Changing the user needs root; a group may be any that the process belongs to.
+    unix_socket_owner: Option<Owner> = none
+        uwsgi "chown-socket";
+
+    /// Give each worker a socket of its own (`SO_REUSEPORT`).
+    ///
+    /// The kernel then spreads new connections by their addresses and not by who is free. Without effect on unix sockets.
+    reuse_port: bool = false
+        gunicorn "reuse_port", uwsgi "reuse-port";
+
+    section "Worker processes";
+
+    /// Worker processes, or `auto` for one per usable core.
+    ///
+    /// One worker serves many requests at once (see `threads`), so more are needed only for work that keeps the
+    /// interpreter busy: start with one per core.
+    workers: Workers = 1
+        cli "-w", env "WEB_CONCURRENCY", gunicorn "workers", uwsgi "processes";
+
+    /// Calls of the application that may run at once in a worker.
+    ///
+    /// Threads start when they are needed. 1 means strictly one call at a time, for applications that are not
+    /// thread-safe.
+    threads: u32 = 64
+        at_least 1, gunicorn "threads", uwsgi "threads";
+
+    /// How long a thread may be idle before it ends.
+    ///
+    /// 0 keeps every thread that was once needed.
+    threads_idle_timeout: Duration = 30s;
+
+    /// Load the application before the workers are forked.
+    ///
+    /// The workers share the memory of what was loaded, and a mistake in the application shows at once. Do not open
+    /// connections or start threads while modules are imported: they do not survive the fork.
+    preload_app: bool = false
+        cli "--preload", gunicorn "preload_app";
+
+    /// Silence after which a worker is killed and replaced.
+    ///
+    /// A worker reports to the arbiter while it is able to; a long call of the application does not make it silent. 0
+    /// turns the watch off.
+    timeout: Duration = 30s
+        cli "-t", gunicorn "timeout", uwsgi "harakiri";
+
+    /// How long workers may finish their requests on a stop or reload.
+    ///
+    /// What still runs then is cut off; 0 cuts it off at once. The default ends before the 30 seconds that Kubernetes
+    /// waits.
+    graceful_timeout: Duration = 25s
+        gunicorn "graceful_timeout", uwsgi "worker-reload-mercy";
+
+    /// Connections that a worker keeps open at once.
+    ///
+    /// At this number it stops accepting until one closes.
+    worker_connections: u32 = 10000
+        at_least 1, gunicorn "worker_connections";
+
+    section "Scheduling";
+
+    /// How often a running call is looked at.
+    ///
+    /// A call that outlives a tick gives up the lead, and another thread goes on serving the other connections.
+    tick: Duration = 1ms
+        at_least 100us, at_most 1s;
+
+    /// A call longer than this counts as slow.
+    ///
+    /// Requests to routes that were slow lately are handed to another thread before the call.
+    slow_call: Duration = 300us
+        at_least 1us;
+
+    /// Requests of a worker that may wait for a free thread.
+    ///
+    /// One more is answered with 503 at once. 0 lets none wait.
+    queue_max: u32 = 1024;
+
+    /// How long a request may wait for a free thread.
+    ///
+    /// After that it is answered with 503. 0 lets it wait without a limit of time.
+    queue_timeout: Duration = 10s;
+
+    /// The time that a 503 asks the client to wait.
+    ///
+    /// Sent as `Retry-After` in whole seconds, rounded up. 0 sends none.
+    retry_after: Duration = 1s;
+
+    section "Connections";
+
+    /// How long an idle connection is kept for the next request.
+    ///
+    /// Behind a load balancer it must be longer than the balancer's own idle time, or a request meets a connection that
+    /// is being closed. 0 closes after each response.
+    keepalive: Duration = 75s
+        cli "--keep-alive", gunicorn "keepalive", uwsgi "http-keepalive";
+
+    /// Requests on one connection before it is closed.
+    ///
+    /// 0 means no limit.
+    keepalive_requests: u64 = 0;
+
+    /// How long a client may take to send a request's head.
+    ///
+    /// Counted from the first byte, or from the connection's start for the first request. Above it the client gets 408.
+    /// 0 turns it off.
+    header_timeout: Duration = 15s
+        uwsgi "http-timeout";
+
+    /// How long a client may pause while it sends a body.
+    ///
+    /// Above it the client gets 408. 0 turns it off.
+    body_timeout: Duration = 30s;
+
+    /// Bytes per second that a client must send of a body.
+    ///
+    /// An average over the body, judged after `body_timeout` has passed; a slower client gets 408. 0 turns it off.
+    body_rate_min: Bytes = 256;
+
+    /// How long a client may take none of the response's bytes.
+    ///
+    /// Above it the connection is reset. 0 turns it off.
+    write_timeout: Duration = 60s;
+
+    /// How long to read on after the last response, before closing.
+    ///
+    /// It lets a client that still sends receive the response before the reset that would destroy it. 0 closes at once.
+    linger_timeout: Duration = 2s;
+
+    section "Limits";
+
+    /// Bytes of a request line.
+    ///
+    /// A longer one is answered with 414.
+    limit_request_line: Bytes = 8190
+        at_least 64, gunicorn "limit_request_line";
+
+    /// Header fields of a request.
+    ///
+    /// One more is answered with 431.
+    limit_request_fields: u32 = 100
+        at_least 1, gunicorn "limit_request_fields";
+
+    /// Bytes of one header field.
+    ///
+    /// Name and value without the line's end; a longer one is answered with 431.
+    limit_request_field_size: Bytes = 8190
+        at_least 64, gunicorn "limit_request_field_size";
+
+    /// Bytes of a whole request head.
+    ///
+    /// The request line and all fields; a longer head is answered with 431.
+    limit_request_head: Bytes = 64KiB
+        at_least 256, uwsgi "buffer-size";
+
+    /// Bytes of a request body.
+    ///
+    /// A longer one is answered with 413, before it is read if it states its length. 0 refuses every body.
+    limit_request_body: Bytes = 10MiB
+        uwsgi "limit-post";
+
+    /// Bytes of a request body kept in memory.
+    ///
+    /// What goes beyond is written to a nameless temporary file. 0 keeps none in memory.
+    body_buffer_bytes: Bytes = 256KiB
+        uwsgi "post-buffering";
+
+    /// Folder of the temporary files for request bodies.
+    ///
+    /// Without it, the system's folder for temporary files.
+    tmp_upload_dir: Option<PathBuf> = none
+        takes "FOLDER", gunicorn "tmp_upload_dir";
+
+    /// Bytes of a response that may wait for a slow client.
+    ///
+    /// The application's thread is free once the rest fits; above it the thread waits, at most `write_timeout` without
+    /// progress.
+    response_buffer_bytes: Bytes = 256KiB
+        at_least 4KiB;
+
+    /// Bytes of the line that begins a chunk.
+    ///
+    /// Extensions included; a longer one is answered with 400.
+    limit_chunk_line: Bytes = 256
+        at_least 16;
+
+    /// Bytes of the trailers after a chunked body.
+    ///
+    /// All lines together; more is answered with 400.
+    limit_trailers: Bytes = 8190;
+
+    /// Accept any method that RFC 9110 allows.
+    ///
+    /// Without it a method is at most 20 bytes of capital letters and `-`, and any other is answered with 400.
+    permit_unconventional_http_method: bool = false
+        gunicorn "permit_unconventional_http_method";
+
+    section "Responses";
+
+    /// The `Server` field of responses; empty sends none.
+    ///
+    /// A `Server` field of the application takes its place.
+    server_header: String = farrier
+        takes "TEXT";
+
+    /// Let the kernel send files (`sendfile`).
+    ///
+    /// Turn it off for file systems that do not support it.
+    sendfile: bool = true
+        env "SENDFILE", gunicorn "sendfile";
+
+    section "Logging";
+
+    /// Access log: a file, or `-` for standard output.
+    ///
+    /// `none` writes no access log.
+    accesslog: Option<LogTarget> = none
+        cli "--access-logfile", gunicorn "accesslog", uwsgi "req-logger";
+
+    /// Form of the access log's lines.
+    ///
+    /// A pattern of atoms such as `%(h)s`, or one of the words `json`, `common` and `combined`.
+    access_log_format: AccessLogFormat = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#
+        cli "--access-logformat", gunicorn "access_log_format", uwsgi "log-format";
+
+    /// Error log: a file, or `-` for standard error.
+    errorlog: LogTarget = "-"
+        cli "--error-logfile" "--log-file", gunicorn "errorlog", uwsgi "logto";
+
+    /// Least level that the error log writes.
+    loglevel: LogLevel = info
+        cli "--log-level", gunicorn "loglevel";
+
+    /// Bytes of log lines that may wait for a slow disk or reader.
+    ///
+    /// Lines beyond it are dropped and counted, so that a full pipe does not stop the server.
+    log_buffer_bytes: Bytes = 1MiB
+        at_least 4KiB;
+
+    section "Security";
+
+    /// Proxies whose `X-Forwarded-*` fields are believed.
+    ///
+    /// Addresses, networks such as `10.0.0.0/8`, or `*` for every peer, which is safe only where nobody but the proxy
+    /// can connect. Empty believes nobody.
+    forwarded_allow_ips: Vec<TrustedPeer> = "127.0.0.1,::1"
+        env "FORWARDED_ALLOW_IPS", gunicorn "forwarded_allow_ips";
+
+    actions "Configuration";
+
+    /// Read the settings from this file.
+    ///
+    /// Without it, and without `FARRIER_CONFIG`, `farrier.toml` in the present folder is read if it exists.
+    config cli "-c", takes "FILE";
+
+    /// Load the settings and the application, and say whether that works.
+    check_config gunicorn "check_config";
+
+    /// Print every setting, its value and where it came from.
+    ///
+    /// What is printed is TOML and can be used as `farrier.toml`.
+    print_config gunicorn "print_config", uwsgi "show-config";
+
+    /// Print the completions for a shell: `bash`, `zsh` or `fish`.
+    completions takes "SHELL";
+
+    /// Print this list, or all about one setting.
+    help cli "-h", takes "[NAME]";
+
+    /// Print the version.
+    version cli "-V" "-v";
+}
+
+impl Default for Config {
+    /// The table's defaults, as when no layer answers.
+    fn default() -> Config {
+        match Config::resolve(&crate::resolve::Layers::default()) {
+            Ok(config) => config,
+            // Invariant: without an answer there is nothing that could be wrong.
+            Err(error) => unreachable!("the defaults do not resolve: {error}"),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! An address to listen on.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+
+use super::{Rejected, Value};
+
+/// Where a listener is bound. Names are not looked up here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BindAddress {
+    /// A TCP address.
+    Tcp {
+        /// A name or an address without brackets; empty means all addresses of the machine.
+        host: String,
+        /// The port; 0 takes any free one.
+        port: u16,
+    },
+    /// A unix socket at this path.
+    Unix(PathBuf),
+    /// A unix socket of this name in Linux's abstract namespace, without its leading NUL.
+    Abstract(Vec<u8>),
+    /// A listening socket that is already open under this number.
+    Fd(i32),
+}
+
+const DEFAULT_PORT: u16 = 8000;
+
+/// `sun_path` has 108 bytes, one of which ends the path or begins the abstract name (unix(7)).
+const UNIX_NAME_BYTES_MAX: usize = 107;
+
+impl fmt::Display for BindAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BindAddress::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            BindAddress::Tcp { host, port } => write!(f, "{host}:{port}"),
+            BindAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+            BindAddress::Abstract(name) => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
+            BindAddress::Fd(number) => write!(f, "fd://{number}"),
+        }
+    }
+}
+
+impl Value for BindAddress {
+    const EXPECTED: &'static str = "`HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `unix:PATH`, `unix:@NAME` or `fd://N`";
+    const METAVAR: &'static str = "ADDRESS";
+
+    fn parse(text: &str) -> Result<Self, Rejected> {
+        let word = text.trim();
+        if let Some(name) = word.strip_prefix("unix:") {
+            return unix(name.strip_prefix("//").unwrap_or(name), text);
+        }
+        if let Some(number) = word.strip_prefix("fd://") {
+            let is_digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+            let number = number.parse().ok().filter(|_| is_digits);
+            return number.map(BindAddress::Fd).ok_or_else(|| Rejected::unexpected(text));
+        }
+        let address = word.strip_prefix("tcp://").or_else(|| word.strip_prefix("http://"));
+        let address = address.map(|rest| rest.strip_suffix('/').unwrap_or(rest)).unwrap_or(word);
+        match address.split_once("://") {
+            Some((scheme, _)) => {
+                Err(Rejected::because(format!("`{scheme}://` is not served; `http://`, `tcp://` and `fd://` are")))
+            }
+            None => tcp(address, text),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+fn unix(name: &str, text: &str) -> Result<BindAddress, Rejected> {
+    // A NUL cannot stand in an argument, so `\0` may also be written out, as `@` stands for it everywhere.
+    let in_abstract = name.strip_prefix('@').or_else(|| name.strip_prefix('\0')).or_else(|| name.strip_prefix("\\0"));
+    let bytes = in_abstract.unwrap_or(name).as_bytes();
+    if bytes.is_empty() || bytes.contains(&0) {
+        return Err(Rejected::unexpected(text));
+    }
+    if bytes.len() > UNIX_NAME_BYTES_MAX {
+        let message = format!("`{text}` is too long, a unix socket's name has at most {UNIX_NAME_BYTES_MAX} bytes");
+        return Err(Rejected::because(message));
+    }
+    Ok(match in_abstract {
+        Some(name) => BindAddress::Abstract(name.as_bytes().to_vec()),
+        None => BindAddress::Unix(PathBuf::from(name)),
+    })
+}
+
+fn tcp(address: &str, text: &str) -> Result<BindAddress, Rejected> {
+    let unexpected = || Rejected::unexpected(text);
+    let (host, port) = if let Some(rest) = address.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or_else(unexpected)?;
+        // The zone (`%eth0`) is the resolver's to judge.
+        host.split('%').next().unwrap_or_default().parse::<Ipv6Addr>().map_err(|_| unexpected())?;
+        let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':').ok_or_else(unexpected)?) };
+        (host, port)
+    } else {
+        let (host, port) = address.split_once(':').map_or((address, None), |(host, port)| (host, Some(port)));
+        if port.is_some_and(|port| port.contains(':')) {
+            return Err(Rejected::because(format!("`{text}` looks like IPv6, which stands in brackets: `[::1]:8000`")));
+        }
+        (host, port)
+    };
+    let port = match port {
+        None => DEFAULT_PORT,
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port.parse().map_err(|_| unexpected())?,
+        Some(_) => return Err(unexpected()),
+    };
+    if address == host && !host.is_empty() && host.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Rejected::because(format!("`{text}` is a number; a port alone is written `:{text}`")));
+    }
+    let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+    let host = if host == "*" { "" } else { host };
+    if address.is_empty() || !host.chars().all(is_host) {
+        return Err(unexpected());
+    }
+    Ok(BindAddress::Tcp { host: host.to_string(), port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Reason;
+    use super::*;
+
+    fn tcp(host: &str, port: u16) -> BindAddress {
+        BindAddress::Tcp { host: host.into(), port }
+    }
+
+    fn unix(path: &str) -> BindAddress {
+        BindAddress::Unix(path.into())
+    }
+
+    fn abstract_name(name: &str) -> BindAddress {
+        BindAddress::Abstract(name.into())
+    }
+
+    #[test]
+    fn every_form_of_an_address_is_read() {
+        for (text, address) in [
+            ("127.0.0.1:8000", tcp("127.0.0.1", 8000)),
+            ("localhost:80", tcp("localhost", 80)),
+            ("localhost", tcp("localhost", 8000)),
+            (":8000", tcp("", 8000)),
+            ("*:8000", tcp("", 8000)),
+            ("0.0.0.0:0", tcp("0.0.0.0", 0)),
+            ("[::1]:8000", tcp("::1", 8000)),
+            ("[::]", tcp("::", 8000)),
+            ("[fe80::1%eth0]:80", tcp("fe80::1%eth0", 80)),
+            ("tcp://localhost:80", tcp("localhost", 80)),
+            ("http://localhost:80/", tcp("localhost", 80)),
+            ("http://[::1]", tcp("::1", 8000)),
+            ("unix:/run/app.sock", unix("/run/app.sock")),
+            ("unix:///run/app.sock", unix("/run/app.sock")),
+            ("unix:app.sock", unix("app.sock")),
+            ("unix:@farrier", abstract_name("farrier")),
+            ("unix:\0farrier", abstract_name("farrier")),
+            ("unix:\\0farrier", abstract_name("farrier")),
+            ("fd://3", BindAddress::Fd(3)),
+        ] {
+            assert_eq!(BindAddress::parse(text), Ok(address), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for text in ["127.0.0.1:8000", ":8000", "[::1]:80", "unix:/run/app.sock", "unix:@farrier", "fd://3"] {
+            assert_eq!(BindAddress::parse(text).map(|address| address.text()), Ok(text.to_string()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "",
+            ":",
+            "host:",
+            "host:port",
+            "host:65536",
+            "host:-1",
+            "host:+1",
+            "a b:80",
+            "host/x:80",
+            "[::1",
+            "[::1]80",
+            "[host]:80",
+            "unix:",
+            "unix:@",
+            "fd://",
+            "fd://x",
+            "fd://-1",
+            "fd://99999999999",
+        ] {
+            assert_eq!(BindAddress::parse(text), Err(Rejected::unexpected(text)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_an_address_is_explained() {
+        let long = format!("unix:/{}", "x".repeat(107));
+        for (text, word) in [
+            ("::1", "brackets"),
+            ("::1:8000", "brackets"),
+            ("8000", "`:8000`"),
+            ("uwsgi://:3031", "`uwsgi://` is not served"),
+            ("https://:443", "`https://` is not served"),
+            (&long, "at most 107 bytes"),
+        ] {
+            match BindAddress::parse(text) {
+                Err(Rejected { reason: Reason::Because(sentence), .. }) => {
+                    assert!(sentence.contains(word), "{sentence}")
+                }
+                other => panic!("{text:?}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The types of settings. Each reads itself from text or TOML, says what it accepts, and writes itself back.
+
+mod access_log_format;
+mod bind_address;
+mod bytes;
+mod duration;
+mod env_var;
+mod list;
+mod log;
+mod mode;
+mod number;
+mod owner;
+mod quote;
+mod switch;
+mod text;
+mod trusted_peer;
+mod workers;
+
+use std::cmp::Ordering;
+
+pub use access_log_format::AccessLogFormat;
+pub use bind_address::BindAddress;
+pub use bytes::Bytes;
+pub use env_var::EnvVar;
+pub use log::{LogLevel, LogTarget};
+pub use mode::Mode;
+pub use owner::Owner;
+pub use trusted_peer::{Cidr, TrustedPeer};
+pub use workers::Workers;
+
+pub(crate) use quote::quoted;
+
+use crate::answer::{Raw, Source};
+
+/// A type of settings. `parse` and `text` are each other's inverse, which a test checks for every default.
+pub trait Value: Sized + PartialEq {
+    /// What is accepted; completes the sentence "expected …".
+    const EXPECTED: &'static str;
+    /// The word for the value in `--help`.
+    const METAVAR: &'static str;
+    /// How the flag takes it.
+    const SHAPE: Shape = Shape::Single;
+    /// What a shell can offer for it.
+    const COMPLETES: Completes = Completes::Nothing;
+    /// Whether a TOML number is accepted; it is then parsed as the file spells it.
+    const IS_NUMBER: bool = false;
+    /// Whether a comma separates two values in a list; not so where a value may contain one.
+    const ENDS_AT_COMMA: bool = true;
+
+    /// Reads the value from text.
+    ///
+    /// # Errors
+    /// When the text is not one of [`Self::EXPECTED`].
+    fn parse(text: &str) -> Result<Self, Rejected>;
+
+    /// Writes the value as [`Self::parse`] reads it.
+    fn text(&self) -> String;
+
+    /// Reads the value from an answer.
+    ///
+    /// # Errors
+    /// When the answer is of a kind this type does not take, or its text does not parse.
+    fn read(raw: &Raw) -> Result<Self, Rejected> {
+        match raw {
+            Raw::Text(text) => Self::parse(text),
+            Raw::Number(text) if Self::IS_NUMBER => Self::parse(text),
+            other => Err(Rejected::unexpected_raw(other)),
+        }
+    }
+
+    /// Writes the value as TOML.
+    fn toml(&self) -> String {
+        quoted(&self.text())
+    }
+
+    /// Compares with a bound; `None` for types that have no order.
+    fn order(&self, _bound: &Self) -> Option<Ordering> {
+        None
+    }
+}
+
+/// How the command line gives a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One value; the last flag wins.
+    Single,
+    /// Each flag adds to the list.
+    List,
+    /// The flag takes no value, and `--no-` turns it off.
+    Switch,
+}
+
+/// What a shell can offer when it completes a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completes {
+    /// Nothing that the table knows.
+    Nothing,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// A path.
+    Path,
+}
+
+/// Why a value was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The reason.
+    pub reason: Reason,
+    /// The place, where it is narrower than the answer's: the item of a list.
+    pub source: Option<Source>,
+}
+
+/// The reason of a refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// It is not what the row accepts; the message is made from the row.
+    Unexpected {
+        /// What stands there, as the message shows it.
+        got: String,
+    },
+    /// A sentence that says more than "expected …".
+    Because(String),
+}
+
+impl Rejected {
+    /// The text is not what the type accepts.
+    pub fn unexpected(text: &str) -> Rejected {
+        Rejected { reason: Reason::Unexpected { got: format!("`{text}`") }, source: None }
+    }
+
+    /// The refusal needs a sentence of its own.
+    pub fn because(sentence: impl Into<String>) -> Rejected {
+        Rejected { reason: Reason::Because(sentence.into()), source: None }
+    }
+
+    pub(crate) fn unexpected_raw(raw: &Raw) -> Rejected {
+        let got = match raw {
+            Raw::Text(text) | Raw::Number(text) => format!("`{text}`"),
+            Raw::Switch(on) => format!("`{on}`"),
+            Raw::List(_) => "a list".to_string(),
+            Raw::Other(kind) => (*kind).to_string(),
+        };
+        Rejected { reason: Reason::Unexpected { got }, source: None }
+    }
+
+    /// Names the place, unless a narrower one is named already.
+    pub(crate) fn or_at(mut self, source: &Source) -> Rejected {
+        self.source.get_or_insert_with(|| source.clone());
+        self
+    }
+}

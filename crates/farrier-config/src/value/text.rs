@@ -1,0 +1,70 @@
+//! Text, paths, and values that may be absent.
+
+use std::cmp::Ordering;
+use std::path::PathBuf;
+
+use super::{Completes, Rejected, Shape, Value};
+use crate::answer::Raw;
+
+impl Value for String {
+    const EXPECTED: &'static str = "text";
+    const METAVAR: &'static str = "TEXT";
+
+    fn parse(text: &str) -> Result<Self, Rejected> {
+        Ok(text.to_string())
+    }
+
+    fn text(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Value for PathBuf {
+    const EXPECTED: &'static str = "a path";
+    const METAVAR: &'static str = "PATH";
+    const COMPLETES: Completes = Completes::Path;
+
+    fn parse(text: &str) -> Result<Self, Rejected> {
+        if text.is_empty() { Err(Rejected::unexpected(text)) } else { Ok(PathBuf::from(text)) }
+    }
+
+    fn text(&self) -> String {
+        // Every path of a config was parsed from text.
+        self.to_string_lossy().into_owned()
+    }
+}
+
+/// The word for a value that is absent, since neither a flag nor TOML has another.
+const NONE: &str = "none";
+
+impl<T: Value> Value for Option<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+    const METAVAR: &'static str = T::METAVAR;
+    const SHAPE: Shape = T::SHAPE;
+    const COMPLETES: Completes = T::COMPLETES;
+    const IS_NUMBER: bool = T::IS_NUMBER;
+    const ENDS_AT_COMMA: bool = T::ENDS_AT_COMMA;
+
+    fn parse(text: &str) -> Result<Self, Rejected> {
+        if text.is_empty() || text == NONE { Ok(None) } else { T::parse(text).map(Some) }
+    }
+
+    fn text(&self) -> String {
+        self.as_ref().map_or(NONE.to_string(), T::text)
+    }
+
+    fn read(raw: &Raw) -> Result<Self, Rejected> {
+        match raw {
+            Raw::Text(text) => Self::parse(text),
+            other => T::read(other).map(Some),
+        }
+    }
+
+    fn toml(&self) -> String {
+        self.as_ref().map_or(super::quoted(NONE), T::toml)
+    }
+
+    fn order(&self, bound: &Self) -> Option<Ordering> {
+        self.as_ref()?.order(bound.as_ref()?)
+    }
+}
