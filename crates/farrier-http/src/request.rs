@@ -54,11 +54,23 @@ impl Arena {
         self.filled = end;
     }
 
+    /// Bytes it can hold without growing.
+    pub fn room(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Drops the first `count` received bytes and moves the rest to the front.
     pub fn consume(&mut self, count: usize) {
-        let count = count.min(self.filled);
-        self.bytes.copy_within(count..self.filled, 0);
-        self.filled -= count;
+        self.remove(0, count);
+    }
+
+    /// Drops `count` received bytes from `start` on and moves what follows there.
+    pub fn remove(&mut self, start: usize, count: usize) {
+        let end = (start + count).min(self.filled);
+        if end > start {
+            self.bytes.copy_within(end..self.filled, start);
+            self.filled -= end - start;
+        }
     }
 
     /// Forgets all received bytes. Room beyond `room_kept` is given back.

@@ -1,1 +1,20 @@
-//! To be written.
+//! The data plane: connections come in, requests go to a handler, answers go out.
+//!
+//! Nothing here knows Python or processes. [`engine::run`] is the door.
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+mod connection;
+pub mod control;
+pub mod engine;
+mod front;
+pub mod log;
+pub mod metrics;
+pub mod rescue;
+mod rules;
+mod spool;
+mod transport;
+
+pub use control::{Command, Control};
+pub use engine::{Host, NoHost, Parts};

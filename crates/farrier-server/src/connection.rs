@@ -1,0 +1,75 @@
+//! One accepted connection, as it waits: small, and without a buffer unless it holds a piece of a message.
+
+use std::sync::Arc;
+
+use farrier_http::wire::h1::{ContentDecoder, HeadDecoder};
+use farrier_http::{Origin, Request};
+
+use crate::engine::Token;
+use crate::spool::Sink;
+use crate::transport::Link;
+
+/// A connection. Exactly one seat owns it, or the leader's table while it waits.
+pub(crate) struct Connection {
+    pub(crate) token: Token,
+    pub(crate) link: Arc<Link>,
+    pub(crate) origin: Origin,
+    pub(crate) phase: Phase,
+    /// When waiting ends in a time-out, in ms of the worker's clock.
+    pub(crate) deadline_ms: u64,
+    /// When the timers will look at it; later than the deadline is a fault, earlier costs a look.
+    pub(crate) looked_at_ms: u64,
+    /// Requests answered.
+    pub(crate) requests: u64,
+    /// There may be bytes to read that no event will announce again.
+    pub(crate) readable: bool,
+}
+
+/// What a connection waits for.
+pub(crate) enum Phase {
+    /// The first byte of a request.
+    Idle,
+    /// The rest of a head.
+    Head(Box<PartialHead>),
+    /// The rest of the content.
+    Content(Box<PartialContent>),
+    /// The client to take the rest of a response.
+    Flushing {
+        /// What comes after.
+        then: AfterResponse,
+        /// Bytes of the next request that came with the last one.
+        next: Option<Box<PartialHead>>,
+    },
+    /// The client to close, so that it can read the answer before a reset destroys it.
+    Lingering,
+}
+
+/// What follows a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterResponse {
+    /// The next request.
+    KeepAlive,
+    /// The end of the connection.
+    Close,
+    /// The end of the connection, after the client had a moment to read.
+    Linger,
+}
+
+/// A head of which the end is missing.
+pub(crate) struct PartialHead {
+    pub(crate) request: Box<Request>,
+    pub(crate) decoder: HeadDecoder,
+    /// When its first byte came, in ms.
+    pub(crate) since_ms: u64,
+}
+
+/// A request whose content is incomplete. The arena holds the head, and behind it input that is not decoded yet.
+pub(crate) struct PartialContent {
+    pub(crate) request: Box<Request>,
+    pub(crate) decoder: ContentDecoder,
+    pub(crate) sink: Sink,
+    /// When the head was complete, in ms.
+    pub(crate) since_ms: u64,
+    /// Bytes of the connection received for this content, for the minimum rate.
+    pub(crate) received_bytes: u64,
+}

@@ -1,0 +1,223 @@
+//! What the seats of a worker share, under one lock that is never held while anything waits.
+
+use std::collections::VecDeque;
+use std::thread::Thread;
+
+use farrier_http::Request;
+
+use super::lead::Lead;
+use super::routes::{Expectation, Route, Routes};
+use super::slots::Token;
+use crate::connection::Connection;
+
+/// Number of a seat; seat 0 is the process's main thread.
+pub(crate) type SeatId = usize;
+
+/// A request that waits for a seat.
+pub(crate) struct Job {
+    pub(crate) connection: Box<Connection>,
+    pub(crate) request: Box<Request>,
+    /// Where the request ends in its arena.
+    pub(crate) end: usize,
+    pub(crate) route: Route,
+    pub(crate) kind: JobKind,
+    /// When it began to wait, in ms.
+    pub(crate) queued_ms: u64,
+}
+
+/// Which queue a job waits in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobKind {
+    /// Short, but the leader could not take it: goes before all others.
+    Short,
+    /// Perhaps slow: seats that are awake share them.
+    Doubtful,
+    /// Slow because it waits for something: a seat each.
+    Slow,
+    /// Slow because it computes: more at once than the interpreter can run would only disturb each other and everybody.
+    Computing,
+}
+
+/// What a parked seat is told to do.
+pub(crate) enum Order {
+    /// Take the lead.
+    Lead(Box<Lead>),
+    /// Look at the queues.
+    Work,
+    /// Leave.
+    Stop,
+}
+
+/// A connection that comes back to the leader from another seat.
+pub(crate) enum Returned {
+    /// It goes on.
+    Open(Box<Connection>),
+    /// It is closed; its slot is free.
+    Closed(Token),
+}
+
+/// The call that a seat is running.
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) started_ns: u64,
+    pub(crate) kind: JobKind,
+    /// The seat waits for the interpreter; the call has not begun.
+    pub(crate) attaching: bool,
+    /// It has outlived a tick: its seat does not count as available any more.
+    pub(crate) stuck: bool,
+}
+
+/// One seat as the others see it.
+pub(crate) struct SeatEntry {
+    pub(crate) thread: Option<Thread>,
+    pub(crate) order: Option<Order>,
+    pub(crate) call: Option<Call>,
+}
+
+/// The shared state.
+pub(crate) struct Desk {
+    /// The lead, while its holder is inside a call and anybody may take it.
+    pub(crate) lead: Option<Box<Lead>>,
+    /// Who leads.
+    pub(crate) leader: SeatId,
+    pub(crate) seats: Vec<SeatEntry>,
+    /// Parked seats; the last to park is the first to be woken.
+    pub(crate) idle: Vec<SeatId>,
+    /// Ids whose threads have left.
+    pub(crate) vacant: Vec<SeatId>,
+    pub(crate) queues: Queues,
+    pub(crate) returns: Vec<Returned>,
+    pub(crate) routes: Routes,
+    /// Seats inside a call.
+    pub(crate) calling: usize,
+    /// Of these, calls that were expected to be slow or have proved so, apart from the leader's.
+    pub(crate) slow_calling: usize,
+    /// Of these, calls expected to compute.
+    pub(crate) computing: usize,
+    /// Followers that are awake and not stuck: they will look at the queues soon.
+    pub(crate) agile: usize,
+    /// Seats that wait for the interpreter to begin a call they hold.
+    pub(crate) attaching: usize,
+    /// The engine ends: parked seats leave.
+    pub(crate) stopping: bool,
+}
+
+impl Desk {
+    pub(crate) fn new() -> Desk {
+        Desk {
+            lead: None,
+            leader: 0,
+            seats: Vec::new(),
+            idle: Vec::new(),
+            vacant: Vec::new(),
+            queues: Queues::default(),
+            returns: Vec::new(),
+            routes: Routes::default(),
+            calling: 0,
+            slow_calling: 0,
+            computing: 0,
+            agile: 0,
+            attaching: 0,
+            stopping: false,
+        }
+    }
+
+    /// What kind of job a request of this route is.
+    pub(crate) fn kind_of(&self, route: Route) -> JobKind {
+        match self.routes.expect(route) {
+            Expectation::Short => JobKind::Short,
+            Expectation::Doubtful => JobKind::Doubtful,
+            Expectation::Slow if self.routes.computes(route) => JobKind::Computing,
+            Expectation::Slow => JobKind::Slow,
+        }
+    }
+
+    /// Gives a parked seat an order and wakes it. False when none is parked.
+    pub(crate) fn wake_idle(&mut self, order: Order) -> Result<(), Order> {
+        let Some(seat) = self.idle.pop() else { return Err(order) };
+        self.order(seat, order);
+        Ok(())
+    }
+
+    /// Gives the seat an order and wakes it.
+    pub(crate) fn order(&mut self, seat: SeatId, order: Order) {
+        if matches!(order, Order::Work) {
+            self.agile += 1;
+        }
+        let entry = &mut self.seats[seat];
+        entry.order = Some(order);
+        if let Some(thread) = &entry.thread {
+            thread.unpark();
+        }
+    }
+
+    /// Seats that exist.
+    pub(crate) fn seated(&self) -> usize {
+        self.seats.len() - self.vacant.len()
+    }
+}
+
+/// Jobs that wait, by kind.
+#[derive(Default)]
+pub(crate) struct Queues {
+    short: VecDeque<Job>,
+    slow: VecDeque<Job>,
+    computing: VecDeque<Job>,
+}
+
+impl Queues {
+    pub(crate) fn len(&self) -> usize {
+        self.short.len() + self.slow.len() + self.computing.len()
+    }
+
+    pub(crate) fn has_short(&self) -> bool {
+        !self.short.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, job: Job) {
+        self.of(job.kind).push_back(job);
+    }
+
+    /// The next job a seat may take: short ones first.
+    pub(crate) fn pop(&mut self, may_be_slow: bool, may_compute: bool) -> Option<Job> {
+        if let Some(job) = self.short.pop_front() {
+            return Some(job);
+        }
+        if !may_be_slow {
+            return None;
+        }
+        // The one that waited longer, so that neither queue starves the other.
+        let slow = self.slow.front().map(|job| job.queued_ms);
+        let computing = self.computing.front().filter(|_| may_compute).map(|job| job.queued_ms);
+        match (slow, computing) {
+            (Some(slow), Some(computing)) if computing < slow => self.computing.pop_front(),
+            (Some(_), _) => self.slow.pop_front(),
+            (None, Some(_)) => self.computing.pop_front(),
+            (None, None) => None,
+        }
+    }
+
+    /// Takes the jobs that have waited since before `since_ms`.
+    pub(crate) fn pop_older(&mut self, since_ms: u64) -> Option<Job> {
+        [&mut self.short, &mut self.slow, &mut self.computing].into_iter().find_map(|queue| {
+            let is_due = queue.front().is_some_and(|job| job.queued_ms < since_ms);
+            if is_due { queue.pop_front() } else { None }
+        })
+    }
+
+    /// When the oldest job began to wait, in ms.
+    pub(crate) fn oldest_ms(&self) -> Option<u64> {
+        [&self.short, &self.slow, &self.computing]
+            .into_iter()
+            .filter_map(|queue| queue.front().map(|job| job.queued_ms))
+            .min()
+    }
+
+    fn of(&mut self, kind: JobKind) -> &mut VecDeque<Job> {
+        match kind {
+            JobKind::Short => &mut self.short,
+            JobKind::Doubtful | JobKind::Slow => &mut self.slow,
+            JobKind::Computing => &mut self.computing,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What belongs to whoever leads: the connections, their deadlines, the listeners, and the events not yet dealt with.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use farrier_http::{ListenerId, Origin, Peer, Scheme};
+use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
+
+use super::poller::{Poller, Readiness};
+use super::slots::{Slots, Token};
+use super::timers::Timers;
+use crate::connection::{Connection, Phase};
+use crate::control::Control;
+use crate::rules::Rules;
+use crate::transport::Link;
+
+/// Connections taken from one listener before others get their turn.
+const ACCEPTS_A_TURN: usize = 64;
+
+/// Connections beyond the cap that are let in to be told 503.
+const OVER_CAP_MAX: usize = 64;
+
+/// How long accepting pauses when the process is out of descriptors, in ms.
+const OUT_OF_DESCRIPTORS_PAUSE_MS: u64 = 100;
+
+/// The lead: one owner at a time, handed from seat to seat.
+pub(crate) struct Lead {
+    pub(crate) slots: Slots,
+    pub(crate) timers: Timers,
+    pub(crate) ready: VecDeque<(Token, Readiness)>,
+    pub(crate) listeners: Vec<OwnedFd>,
+    /// Why the listeners are not watched, if they are not.
+    pub(crate) accepting: Accepting,
+    pub(crate) control: Option<Box<dyn Control>>,
+    pub(crate) now_ms: u64,
+    pub(crate) draining_since_ms: Option<u64>,
+}
+
+/// Whether the worker takes connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accepting {
+    /// It does.
+    Yes,
+    /// Seats and queue are full; another worker may take them.
+    NotWhileFull,
+    /// Out of descriptors; again at this time in ms.
+    NotUntil(u64),
+    /// It stops.
+    NoMore,
+}
+
+/// What came of looking at a listener.
+pub(crate) enum Accepted {
+    /// A connection within the cap.
+    Connection(Token),
+    /// A connection above the cap: it gets 503.
+    OverCap(Token),
+    /// Nobody waits.
+    Nobody,
+    /// The process or the system is out of descriptors or memory.
+    OutOfDescriptors(io::Error),
+}
+
+impl Lead {
+    /// Takes one connection from a listener and parks it.
+    pub(crate) fn accept(&mut self, index: usize, poller: &Poller, rules: &Rules) -> Accepted {
+        let over_cap = self.slots.open() >= rules.connections_max;
+        if self.slots.open() >= rules.connections_max + OVER_CAP_MAX {
+            return Accepted::Nobody;
+        }
+        let Some(listener) = self.listeners.get(index) else { return Accepted::Nobody };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (socket, address) = loop {
+            match acceptfrom_with(listener, flags) {
+                Ok(accepted) => break accepted,
+                Err(rustix::io::Errno::AGAIN) => return Accepted::Nobody,
+                // The client left while it waited.
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED | rustix::io::Errno::PROTO) => continue,
+                Err(
+                    error @ (rustix::io::Errno::MFILE
+                    | rustix::io::Errno::NFILE
+                    | rustix::io::Errno::NOBUFS
+                    | rustix::io::Errno::NOMEM),
+                ) => return Accepted::OutOfDescriptors(error.into()),
+                Err(_) => return Accepted::Nobody,
+            }
+        };
+        let peer = address.and_then(peer_of).unwrap_or(Peer::Unix);
+        let link = Arc::new(Link::new(socket));
+        let token = self.slots.reserve(Arc::clone(&link));
+        if let Err(error) = poller.watch_connection(link.as_fd(), token) {
+            self.slots.release(token);
+            return Accepted::OutOfDescriptors(error);
+        }
+        let origin = Origin { peer, listener: ListenerId(index as u16), scheme: Scheme::Http };
+        self.park(Box::new(Connection {
+            token,
+            link,
+            origin,
+            phase: Phase::Idle,
+            deadline_ms: self.now_ms + rules.keepalive_ms.max(rules.header_timeout_ms),
+            looked_at_ms: u64::MAX,
+            requests: 0,
+            readable: false,
+        }));
+        if over_cap { Accepted::OverCap(token) } else { Accepted::Connection(token) }
+    }
+
+    /// Connections that one turn may take.
+    pub(crate) fn accepts_a_turn(&self) -> usize {
+        ACCEPTS_A_TURN
+    }
+
+    /// Stops or starts watching the listeners.
+    pub(crate) fn set_accepting(&mut self, accepting: Accepting, poller: &Poller) {
+        let was = self.accepting == Accepting::Yes;
+        self.accepting = accepting;
+        let is = accepting == Accepting::Yes;
+        for (index, listener) in self.listeners.iter().enumerate() {
+            // An error can only say that it is so already.
+            if was && !is {
+                let _ = poller.forget(listener.as_fd());
+            } else if is && !was {
+                let _ = poller.watch_listener(listener.as_fd(), Token::listener(index));
+            }
+        }
+    }
+
+    /// When accepting may start again after the process ran out of descriptors.
+    pub(crate) fn pause_accepting(&mut self, poller: &Poller) {
+        self.set_accepting(Accepting::NotUntil(self.now_ms + OUT_OF_DESCRIPTORS_PAUSE_MS), poller);
+    }
+
+    /// Lets the connection wait, with a look at it no later than its deadline.
+    pub(crate) fn park(&mut self, mut connection: Box<Connection>) {
+        if connection.deadline_ms < connection.looked_at_ms {
+            connection.looked_at_ms = connection.deadline_ms;
+            self.timers.look_at(connection.token, connection.deadline_ms);
+        }
+        self.slots.park(connection);
+    }
+}
+
+fn peer_of(address: SocketAddrAny) -> Option<Peer> {
+    std::net::SocketAddr::try_from(address).ok().map(Peer::Tcp)
+}

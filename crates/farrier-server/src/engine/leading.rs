@@ -1,0 +1,666 @@
+//! What a seat does while it leads: waits for events, reads, decodes, serves short calls itself and hands on the others.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use farrier_http::{Error, Kind, Occupies, Request};
+
+use super::desk::{Call, Job, JobKind, Order, Returned};
+use super::lead::{Accepted, Accepting, Lead};
+use super::poller::Readiness;
+use super::routes::Route;
+use super::seat::{Seat, Settled};
+use super::slots::{Found, Token};
+use crate::connection::{AfterResponse, Connection, Phase};
+use crate::control::Command;
+use crate::front::h1::{self, Expired, Step};
+use crate::log::error::Level;
+use crate::transport::{Received, Sent};
+
+/// How long a connection that was lately used may stay silent in a drain before it is closed, in ms: a client that sends
+/// its next request at this moment must not lose it.
+const DRAIN_IDLE_MS: u64 = 2000;
+
+/// Bytes discarded from a lingering connection before others get their turn.
+const LINGER_TURN_BYTES: usize = 1 << 20;
+
+/// Where the lead is after a request was dealt with.
+enum Whereabouts {
+    /// Still here, and the connection too.
+    Here(Box<Lead>, Box<Connection>, Settled),
+    /// Still here; the connection waits for another seat.
+    Queued(Box<Lead>),
+    /// Another seat has it; this one has finished what it was doing.
+    Elsewhere,
+}
+
+impl Seat {
+    /// Leads until the lead is lost (true) or the engine ends (false).
+    pub(crate) fn lead(&mut self, mut lead: Box<Lead>) -> bool {
+        lead.now_ms = self.shared.clock.now_ms();
+        loop {
+            lead = match self.take_short_jobs(lead) {
+                Some(lead) => lead,
+                None => return true,
+            };
+            while let Some((token, readiness)) = lead.ready.pop_front() {
+                lead = match self.deal(lead, token, readiness) {
+                    Some(lead) => lead,
+                    None => return true,
+                };
+            }
+            if self.is_over(&mut lead) {
+                self.end(lead);
+                return false;
+            }
+            self.wait(&mut lead);
+        }
+    }
+
+    /// Waits for events, detached from the interpreter: threads that come back from a blocking call would otherwise wait
+    /// for its switch interval.
+    fn wait(&mut self, lead: &mut Lead) {
+        let shared = Arc::clone(&self.shared);
+        self.detach();
+        let oldest_ms = loop {
+            let mut desk = shared.desk();
+            if desk.returns.is_empty() {
+                shared.polling.store(true, Ordering::SeqCst);
+                let short_for_me = desk.queues.has_short() && self.may_serve(&desk);
+                break if short_for_me { Some(0) } else { desk.queues.oldest_ms() };
+            }
+            let returns = std::mem::take(&mut desk.returns);
+            drop(desk);
+            self.absorb(lead, returns);
+        };
+        let queue_deadline_ms = oldest_ms.map(|oldest| oldest + shared.seating.queue_timeout_ms + 1);
+        let next_ms = match (lead.timers.next_ms(), queue_deadline_ms) {
+            (Some(timer), Some(queue)) => Some(timer.min(queue)),
+            (timer, queue) => timer.or(queue),
+        };
+        let pause_ms = match lead.accepting {
+            Accepting::NotUntil(until_ms) => Some(until_ms),
+            _ => None,
+        };
+        let wake_ms = match (next_ms, pause_ms) {
+            (Some(next), Some(pause)) => Some(next.min(pause)),
+            (next, pause) => next.or(pause),
+        };
+        let has_work = !lead.ready.is_empty() || oldest_ms == Some(0);
+        let timeout_ms = if has_work { Some(0) } else { wake_ms.map(|at| at.saturating_sub(lead.now_ms)) };
+        let mut events = std::mem::take(&mut self.events);
+        let ready = &mut lead.ready;
+        let waited = shared.poller.wait(&mut events, timeout_ms, |token, readiness| ready.push_back((token, readiness)));
+        shared.polling.store(false, Ordering::SeqCst);
+        self.events = events;
+        lead.now_ms = shared.clock.now_ms();
+        if waited.is_err() && self.id == 0 {
+            // EINTR: the application may have signal handlers of its own, and they run on the main thread.
+            shared.host.interrupted();
+            self.attached = false;
+        }
+        let returns = std::mem::take(&mut shared.desk().returns);
+        self.absorb(lead, returns);
+        self.look_at_timers(lead);
+        if let Accepting::NotUntil(until_ms) = lead.accepting
+            && until_ms <= lead.now_ms
+        {
+            lead.set_accepting(Accepting::Yes, &shared.poller);
+        }
+        if lead.accepting == Accepting::NotWhileFull && shared.desk().queues.len() < shared.seating.queue_max {
+            lead.set_accepting(Accepting::Yes, &shared.poller);
+        }
+    }
+
+    /// Deals with one event. `None`: the lead is elsewhere.
+    fn deal(&mut self, mut lead: Box<Lead>, token: Token, readiness: Readiness) -> Option<Box<Lead>> {
+        if token == Token::WAKE {
+            self.shared.poller.wake_seen();
+            return Some(lead);
+        }
+        if token == Token::CONTROL {
+            self.obey(&mut lead);
+            return Some(lead);
+        }
+        if let Some(listener) = token.as_listener() {
+            self.accept(&mut lead, listener);
+            return Some(lead);
+        }
+        match lead.slots.take(token) {
+            Found::Nothing => Some(lead),
+            Found::Busy(link) => {
+                // The seat that owns it may have given it back just now.
+                let returns = {
+                    let mut desk = self.shared.desk();
+                    link.set_pending();
+                    std::mem::take(&mut desk.returns)
+                };
+                if readiness.hung_up {
+                    link.set_gone();
+                }
+                if readiness.writable {
+                    link.flush();
+                }
+                if !returns.is_empty() {
+                    self.absorb(&mut lead, returns);
+                    if let Found::Connection(mut connection) = lead.slots.take(token) {
+                        link.take_pending();
+                        connection.readable |= readiness.readable;
+                        return self.advance(lead, connection);
+                    }
+                }
+                Some(lead)
+            }
+            Found::Connection(mut connection) => {
+                connection.readable |= readiness.readable;
+                self.advance(lead, connection)
+            }
+        }
+    }
+
+    /// Brings a connection as far as it goes now.
+    fn advance(&mut self, mut lead: Box<Lead>, mut connection: Box<Connection>) -> Option<Box<Lead>> {
+        loop {
+            match &mut connection.phase {
+                Phase::Flushing { .. } => {
+                    if !self.flush(&mut lead, &mut connection) {
+                        self.close(&mut lead, connection);
+                        return Some(lead);
+                    }
+                    if matches!(connection.phase, Phase::Flushing { .. }) {
+                        lead.park(connection);
+                        return Some(lead);
+                    }
+                    continue;
+                }
+                Phase::Lingering => {
+                    if self.discard(&mut lead, &mut connection) {
+                        lead.park(connection);
+                    } else {
+                        self.close(&mut lead, connection);
+                    }
+                    return Some(lead);
+                }
+                Phase::Idle | Phase::Head(_) | Phase::Content(_) => {}
+            }
+            let now_ms = lead.now_ms;
+            let rules = &self.shared.rules;
+            let bench = &mut self.bench;
+            let step = catch_unwind(AssertUnwindSafe(|| h1::advance(&mut connection, bench, rules, now_ms)));
+            match step {
+                Ok(Step::Wait) => {
+                    lead.park(connection);
+                    return Some(lead);
+                }
+                Ok(Step::Closed) => {
+                    self.close(&mut lead, connection);
+                    return Some(lead);
+                }
+                Ok(Step::Refused(error, request)) => self.refuse(&mut connection, error, request, now_ms),
+                Ok(Step::Request(request, end)) => match self.answer(lead, connection, request, end) {
+                    Whereabouts::Here(still, here, Settled::Open) => {
+                        lead = still;
+                        connection = here;
+                        if matches!(connection.phase, Phase::Idle) && !connection.readable {
+                            lead.park(connection);
+                            return Some(lead);
+                        }
+                    }
+                    Whereabouts::Here(mut still, here, Settled::Closed) => {
+                        self.close(&mut still, here);
+                        return Some(still);
+                    }
+                    Whereabouts::Queued(still) => return Some(still),
+                    Whereabouts::Elsewhere => return None,
+                },
+                Err(_) => {
+                    self.shared.error_log.write(Level::Error, "a fault of the server's own while reading a request");
+                    self.close(&mut lead, connection);
+                    return Some(lead);
+                }
+            }
+        }
+    }
+
+    /// Deals with a complete request: here and now if its route is short, through the queues otherwise.
+    fn answer(
+        &mut self,
+        lead: Box<Lead>,
+        mut connection: Box<Connection>,
+        request: Box<Request>,
+        end: usize,
+    ) -> Whereabouts {
+        if self.shared.handler.occupies(&request) == Occupies::Nothing {
+            let started_ns = self.shared.clock.now_ns();
+            let (settled, _) = self.serve(&mut connection, request, end, started_ns);
+            return Whereabouts::Here(lead, connection, settled);
+        }
+        let route = Route::of(&request);
+        let shared = Arc::clone(&self.shared);
+        let mut desk = shared.desk();
+        let strict = shared.seating.threads == 1;
+        let kind = if strict { JobKind::Short } else { desk.kind_of(route) };
+        if kind != JobKind::Short || !self.may_serve(&desk) || desk.queues.has_short() || desk.attaching > 0 {
+            drop(desk);
+            let queued_ms = lead.now_ms;
+            return self.enqueue(lead, Job { connection, request, end, route, kind, queued_ms });
+        }
+        self.begin_call(&mut desk, lead);
+        drop(desk);
+        self.call_here(connection, request, end, route)
+    }
+
+    /// Whether this seat may run a call as it leads.
+    fn may_serve(&self, desk: &super::desk::Desk) -> bool {
+        let threads = self.shared.seating.threads;
+        desk.calling < threads && (threads > 1 || self.id == 0)
+    }
+
+    /// Puts the lead where a successor finds it, and the call where the monitor sees it.
+    fn begin_call(&self, desk: &mut super::desk::Desk, lead: Box<Lead>) {
+        desk.calling += 1;
+        desk.lead = Some(lead);
+        desk.seats[self.id].call = Some(Call {
+            started_ns: self.shared.clock.now_ns(),
+            kind: JobKind::Short,
+            attaching: !self.attached,
+            stuck: false,
+        });
+    }
+
+    /// Runs a call whose record is on the desk, and takes the lead back if nobody else has.
+    fn call_here(
+        &mut self,
+        mut connection: Box<Connection>,
+        request: Box<Request>,
+        end: usize,
+        route: Route,
+    ) -> Whereabouts {
+        let shared = Arc::clone(&self.shared);
+        shared.wake_monitor();
+        let mut started_ns = 0;
+        if !self.attached {
+            self.attach();
+            let mut desk = shared.desk();
+            started_ns = shared.clock.now_ns();
+            if let Some(call) = &mut desk.seats[self.id].call {
+                call.attaching = false;
+                // The wait for the interpreter says nothing about the route.
+                call.started_ns = started_ns;
+                if call.stuck {
+                    // Deposed while it waited: from here on it is a follower with a short call.
+                    call.stuck = false;
+                    desk.attaching = desk.attaching.saturating_sub(1);
+                    desk.agile += 1;
+                }
+            }
+        }
+        if started_ns == 0 {
+            started_ns = shared.clock.now_ns();
+        }
+        let (settled, ended_ns) = self.serve(&mut connection, request, end, started_ns);
+        let slow = ended_ns.saturating_sub(started_ns) > shared.seating.slow_call_ns;
+        let mut desk = shared.desk();
+        desk.routes.learn(route, slow);
+        self.end_call(&mut desk);
+        let lead = if desk.leader == self.id { desk.lead.take() } else { None };
+        drop(desk);
+        match lead {
+            Some(lead) => Whereabouts::Here(lead, connection, settled),
+            None => {
+                self.hand_back(connection, settled);
+                Whereabouts::Elsewhere
+            }
+        }
+    }
+
+    /// Short jobs that no leader could take at their time, and that this one can.
+    fn take_short_jobs(&mut self, mut lead: Box<Lead>) -> Option<Box<Lead>> {
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let mut desk = shared.desk();
+            if !desk.queues.has_short() || desk.attaching > 0 || !self.may_serve(&desk) {
+                return Some(lead);
+            }
+            let Some(job) = desk.queues.pop(false, false) else { return Some(lead) };
+            self.begin_call(&mut desk, lead);
+            drop(desk);
+            match self.call_here(job.connection, job.request, job.end, job.route) {
+                Whereabouts::Here(still, connection, settled) => {
+                    lead = still;
+                    match settled {
+                        Settled::Closed => self.close(&mut lead, connection),
+                        Settled::Open => lead = self.advance(lead, connection)?,
+                    }
+                }
+                Whereabouts::Queued(still) => lead = still,
+                Whereabouts::Elsewhere => return None,
+            }
+        }
+    }
+
+    /// Lets a request wait for a seat, and sees to it that one comes.
+    fn enqueue(&mut self, mut lead: Box<Lead>, job: Job) -> Whereabouts {
+        let shared = Arc::clone(&self.shared);
+        let mut desk = shared.desk();
+        if desk.queues.len() >= shared.seating.queue_max {
+            drop(desk);
+            let Job { mut connection, request, .. } = job;
+            let error = Error::server(Kind::Overloaded, "the queue of waiting requests is full (see queue_max)");
+            self.refuse(&mut connection, error, request, lead.now_ms);
+            lead.set_accepting(Accepting::NotWhileFull, &shared.poller);
+            return Whereabouts::Here(lead, connection, Settled::Open);
+        }
+        let kind = job.kind;
+        desk.queues.push(job);
+        if shared.seating.threads == 1 && self.id != 0 {
+            // Calls belong to the main thread: give it the lead as soon as it is free.
+            if let Some(place) = desk.idle.iter().position(|&seat| seat == 0) {
+                desk.idle.remove(place);
+                desk.leader = 0;
+                desk.order(0, Order::Lead(lead));
+                // This seat goes on as a follower that will find nothing to do.
+                desk.agile += 1;
+                return Whereabouts::Elsewhere;
+            }
+            return Whereabouts::Queued(lead);
+        }
+        let room = desk.slow_calling + desk.agile < shared.slow_calls_max();
+        let wants_seat = match kind {
+            JobKind::Short => false,
+            JobKind::Doubtful => desk.agile == 0 && room,
+            JobKind::Slow => desk.agile < desk.queues.len() && room,
+            JobKind::Computing => desk.computing == 0 && desk.agile == 0 && room,
+        };
+        let woken = !wants_seat || desk.wake_idle(Order::Work).is_ok();
+        // One parked seat is always kept ready to take the lead from a call that proves slow.
+        let wants_spare = desk.idle.is_empty();
+        drop(desk);
+        if !woken || wants_spare {
+            self.seat_another();
+        }
+        Whereabouts::Queued(lead)
+    }
+
+    /// Starts one more seat, if there may be one. It looks at the queues first and parks then.
+    pub(crate) fn seat_another(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let id = {
+            let mut desk = shared.desk();
+            if desk.seated() >= shared.seats_max() || desk.stopping {
+                return;
+            }
+            desk.agile += 1;
+            super::add_seat(&mut desk)
+        };
+        if let Err(error) = super::spawn_seat(&shared, id) {
+            let mut desk = shared.desk();
+            desk.agile = desk.agile.saturating_sub(1);
+            desk.vacant.push(id);
+            drop(desk);
+            shared.error_log.write(Level::Error, &format!("cannot start another thread: {error}"));
+        }
+    }
+
+    /// Takes back connections that other seats have finished with.
+    fn absorb(&mut self, lead: &mut Lead, returns: Vec<Returned>) {
+        for returned in returns {
+            match returned {
+                Returned::Closed(token) => lead.slots.release(token),
+                Returned::Open(connection) => {
+                    let readiness = Readiness {
+                        readable: connection.readable,
+                        writable: matches!(connection.phase, Phase::Flushing { .. }),
+                        hung_up: connection.link.is_gone(),
+                    };
+                    let waits = matches!(connection.phase, Phase::Idle) && !readiness.readable && !readiness.hung_up;
+                    let token = connection.token;
+                    let mut connection = connection;
+                    if lead.draining_since_ms.is_some() {
+                        connection.deadline_ms = connection.deadline_ms.min(lead.now_ms + DRAIN_IDLE_MS);
+                    }
+                    lead.park(connection);
+                    if !waits {
+                        lead.ready.push_back((token, readiness));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes more of a response. False: the connection is to be closed.
+    fn flush(&mut self, lead: &mut Lead, connection: &mut Connection) -> bool {
+        match connection.link.flush() {
+            Sent::Broken => return false,
+            Sent::Unsent(_) => {
+                connection.link.watch_writable(&self.shared.poller, connection.token);
+                connection.deadline_ms = lead.now_ms + self.shared.rules.write_timeout_ms;
+                if connection.link.has_more_now() {
+                    let again = Readiness { readable: false, writable: true, hung_up: false };
+                    lead.ready.push_back((connection.token, again));
+                }
+                return true;
+            }
+            Sent::All => {}
+        }
+        let Phase::Flushing { then, next } = std::mem::replace(&mut connection.phase, Phase::Idle) else { return true };
+        let rules = &self.shared.rules;
+        match then {
+            AfterResponse::Close => return false,
+            AfterResponse::Linger => {
+                connection.link.shutdown_write();
+                connection.phase = Phase::Lingering;
+                connection.deadline_ms = lead.now_ms + rules.linger_timeout_ms;
+                // What came before the answer is not announced again.
+                connection.readable = true;
+            }
+            AfterResponse::KeepAlive => match next {
+                Some(next) => {
+                    connection.phase = Phase::Head(next);
+                    connection.deadline_ms = lead.now_ms + rules.header_timeout_ms;
+                }
+                None => connection.deadline_ms = lead.now_ms + rules.keepalive_ms,
+            },
+        }
+        true
+    }
+
+    /// Reads and forgets what a client still sends after its last answer. False: it has closed.
+    fn discard(&mut self, lead: &mut Lead, connection: &mut Connection) -> bool {
+        if !connection.readable {
+            return true;
+        }
+        let mut request = self.bench.take_request();
+        let mut turn_bytes = LINGER_TURN_BYTES;
+        let open = loop {
+            match connection.link.receive(request.arena.spare()) {
+                Received::Bytes(count) if count >= turn_bytes => {
+                    let again = Readiness { readable: true, writable: false, hung_up: false };
+                    lead.ready.push_back((connection.token, again));
+                    break true;
+                }
+                Received::Bytes(count) => turn_bytes -= count,
+                Received::Nothing => {
+                    connection.readable = false;
+                    break true;
+                }
+                Received::End | Received::Broken => break false,
+            }
+        };
+        self.bench.give_back(request);
+        open
+    }
+
+    fn close(&mut self, lead: &mut Lead, connection: Box<Connection>) {
+        lead.slots.release(connection.token);
+        drop(connection);
+        if let Accepting::NotUntil(_) = lead.accepting {
+            lead.set_accepting(Accepting::Yes, &self.shared.poller);
+        }
+    }
+
+    fn accept(&mut self, lead: &mut Lead, listener: usize) {
+        let shared = Arc::clone(&self.shared);
+        for _ in 0..lead.accepts_a_turn() {
+            match lead.accept(listener, &shared.poller, &shared.rules) {
+                Accepted::Connection(_) => shared.metrics.accepted(),
+                Accepted::OverCap(token) => {
+                    if let Found::Connection(mut connection) = lead.slots.take(token) {
+                        let error = Error::server(
+                            Kind::Overloaded,
+                            "the worker has as many connections as it may (see worker_connections)",
+                        );
+                        let request = self.bench.take_request();
+                        self.refuse(&mut connection, error, request, lead.now_ms);
+                        let now = Readiness { readable: false, writable: true, hung_up: false };
+                        lead.ready.push_back((token, now));
+                        lead.park(connection);
+                    }
+                }
+                Accepted::Nobody => break,
+                Accepted::OutOfDescriptors(error) => {
+                    shared.error_log.write(
+                        Level::Error,
+                        &format!(
+                            "cannot accept a connection: {error}; raise the limit of open files (ulimit -n) or lower worker_connections"
+                        ),
+                    );
+                    lead.pause_accepting(&shared.poller);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn look_at_timers(&mut self, lead: &mut Lead) {
+        while let Some(token) = lead.timers.pop_due(lead.now_ms) {
+            match lead.slots.take(token) {
+                Found::Nothing => {}
+                // A seat owns it: look again, for it may come back with a deadline that is nearer than a new entry.
+                Found::Busy(_) => lead.timers.look_at(token, lead.now_ms + 1000),
+                Found::Connection(mut connection) => {
+                    connection.looked_at_ms = u64::MAX;
+                    match h1::expire(&mut connection, &self.shared.rules, lead.now_ms) {
+                        Expired::NotYet => lead.park(connection),
+                        Expired::Close => self.close(lead, connection),
+                        Expired::Refuse(error, request) => {
+                            self.refuse(&mut connection, error, request, lead.now_ms);
+                            let now = Readiness { readable: false, writable: true, hung_up: false };
+                            lead.ready.push_back((token, now));
+                            lead.park(connection);
+                        }
+                    }
+                }
+            }
+        }
+        self.expire_jobs(lead);
+    }
+
+    /// Requests that have waited too long for a seat get 503.
+    fn expire_jobs(&mut self, lead: &mut Lead) {
+        let timeout_ms = self.shared.seating.queue_timeout_ms;
+        let Some(since_ms) = lead.now_ms.checked_sub(timeout_ms) else { return };
+        loop {
+            let job = self.shared.desk().queues.pop_older(since_ms);
+            let Some(Job { mut connection, request, .. }) = job else { return };
+            let error = Error::server(Kind::Overloaded, "the request waited too long for a seat (see queue_timeout)");
+            self.refuse(&mut connection, error, request, lead.now_ms);
+            let now = Readiness { readable: false, writable: true, hung_up: false };
+            lead.ready.push_back((connection.token, now));
+            lead.park(connection);
+        }
+    }
+
+    fn obey(&mut self, lead: &mut Lead) {
+        let commands = lead.control.as_mut().map(|control| control.take()).unwrap_or_default();
+        for command in commands {
+            match command {
+                Command::Drain => self.drain(lead),
+                Command::Quit => {
+                    lead.draining_since_ms.get_or_insert(lead.now_ms);
+                    self.shared.desk().stopping = true;
+                }
+                Command::ReopenLogs => {
+                    self.shared.error_log.reopen();
+                    if let Some(log) = &self.shared.access_log {
+                        log.reopen();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins to stop: takes what is queued at the listeners, then no more.
+    fn drain(&mut self, lead: &mut Lead) {
+        if lead.draining_since_ms.is_some() {
+            return;
+        }
+        self.shared.draining.store(true, Ordering::Relaxed);
+        lead.draining_since_ms = Some(lead.now_ms);
+        self.sweep_listeners(lead);
+        lead.set_accepting(Accepting::NoMore, &self.shared.poller);
+        for token in lead.slots.parked() {
+            if let Found::Connection(mut connection) = lead.slots.take(token) {
+                if matches!(connection.phase, Phase::Idle) {
+                    connection.deadline_ms = connection.deadline_ms.min(lead.now_ms + DRAIN_IDLE_MS);
+                }
+                lead.park(connection);
+            }
+        }
+    }
+
+    fn sweep_listeners(&mut self, lead: &mut Lead) {
+        for listener in 0..lead.listeners.len() {
+            loop {
+                let before = lead.slots.open();
+                self.accept(lead, listener);
+                if lead.slots.open() == before || lead.accepting != Accepting::Yes {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Whether the engine has nothing left to do.
+    fn is_over(&mut self, lead: &mut Lead) -> bool {
+        if lead.draining_since_ms.is_none() {
+            return false;
+        }
+        if self.shared.desk().stopping {
+            return true;
+        }
+        if lead.slots.open() > 0 || !lead.ready.is_empty() {
+            return false;
+        }
+        // The last connection is gone; a client may have connected meanwhile.
+        for listener in 0..lead.listeners.len() {
+            self.accept(lead, listener);
+        }
+        lead.slots.open() == 0
+    }
+
+    /// Sends everybody home.
+    fn end(&mut self, lead: Box<Lead>) {
+        drop(lead);
+        let mut desk = self.shared.desk();
+        desk.stopping = true;
+        let first_is_stuck = self.id != 0 && !desk.idle.contains(&0);
+        for entry in &mut desk.seats {
+            if entry.order.is_none() {
+                entry.order = Some(Order::Stop);
+            }
+            if let Some(thread) = &entry.thread {
+                thread.unpark();
+            }
+        }
+        drop(desk);
+        if let Some(monitor) = self.shared.monitor.get() {
+            self.shared.monitor_asleep.store(false, Ordering::SeqCst);
+            monitor.unpark();
+        }
+        if first_is_stuck {
+            (self.shared.abandon)();
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The engine of a worker: one poller, one lead, and seats that lead and serve.
+//!
+//! Exactly one seat leads: it waits for events, reads and decodes. A complete request of a short route is served by the
+//! leader itself, so that no other thread is woken. A request of a route that may be slow goes to a follower. A monitor
+//! looks once a tick whether the leader's call has outlived it, and gives the lead to a parked seat if so. One seat is
+//! always left for short routes.
+
+mod desk;
+mod host;
+mod lead;
+mod leading;
+mod monitor;
+mod poller;
+mod routes;
+mod seat;
+mod shared;
+mod slots;
+mod timers;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use farrier_config::Config;
+use farrier_http::Handler;
+
+use self::desk::{Desk, Order, SeatEntry, SeatId};
+use self::lead::{Accepting, Lead};
+use self::seat::Seat;
+use self::shared::Shared;
+use self::slots::Slots;
+use self::timers::Timers;
+use crate::control::Control;
+use crate::log::access::AccessLog;
+use crate::log::error::ErrorLog;
+use crate::metrics::Metrics;
+use crate::rules::{Rules, Seating};
+
+pub use self::host::{Host, NoHost};
+pub(crate) use self::poller::Poller;
+pub(crate) use self::slots::Token;
+
+/// What an engine is made of.
+pub struct Parts {
+    /// Listening sockets, non-blocking, in the order of `bind`.
+    pub listeners: Vec<OwnedFd>,
+    /// What answers.
+    pub handler: Arc<dyn Handler>,
+    /// The runtime the handler lives in.
+    pub host: Arc<dyn Host>,
+    /// Where commands come from.
+    pub control: Option<Box<dyn Control>>,
+    /// The access log, if there is one.
+    pub access_log: Option<Arc<AccessLog>>,
+    /// The error log.
+    pub error_log: Arc<ErrorLog>,
+    /// What is counted.
+    pub metrics: Arc<dyn Metrics>,
+    /// Ends the process at once; called when it must end and its first thread is inside a call.
+    pub abandon: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Serves until told to stop. The calling thread becomes the first seat.
+///
+/// # Errors
+/// The process is out of descriptors, memory or threads.
+pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
+    let poller = Poller::new()?;
+    let mut lead = Box::new(Lead {
+        slots: Slots::default(),
+        timers: Timers::default(),
+        ready: VecDeque::new(),
+        listeners: parts.listeners,
+        accepting: Accepting::NoMore,
+        control: parts.control,
+        now_ms: 0,
+        draining_since_ms: None,
+    });
+    if let Some(control) = &lead.control {
+        for descriptor in control.descriptors() {
+            poller.watch_control(descriptor, Token::CONTROL)?;
+        }
+    }
+    for listener in &lead.listeners {
+        // Linux hands the option on to accepted sockets. On a unix socket there is nothing to set.
+        let _ = rustix::net::sockopt::set_tcp_nodelay(listener.as_fd(), true);
+    }
+    lead.set_accepting(Accepting::Yes, &poller);
+    let shared = Arc::new(Shared::new(
+        poller,
+        parts.host,
+        parts.handler,
+        Rules::of(config),
+        Seating::of(config),
+        parts.access_log,
+        parts.error_log,
+        parts.metrics,
+        parts.abandon,
+    ));
+    {
+        let mut desk = shared.desk();
+        let first = add_seat(&mut desk);
+        desk.seats[first].thread = Some(std::thread::current());
+        desk.leader = first;
+        desk.order(first, Order::Lead(lead));
+    }
+    let watched = Arc::clone(&shared);
+    let monitor = std::thread::Builder::new().name("farrier-monitor".into()).spawn(move || monitor::run(&watched))?;
+    // The first and only time it is set.
+    let _ = shared.monitor.set(monitor.thread().clone());
+    let mut first = Seat::new(0, Arc::clone(&shared));
+    first.seat_another();
+    first.run();
+    Ok(())
+}
+
+/// Makes room on the desk for a seat.
+fn add_seat(desk: &mut Desk) -> SeatId {
+    let entry = SeatEntry { thread: None, order: None, call: None };
+    match desk.vacant.pop() {
+        Some(id) => {
+            desk.seats[id] = entry;
+            id
+        }
+        None => {
+            desk.seats.push(entry);
+            desk.seats.len() - 1
+        }
+    }
+}
+
+/// Starts the thread of a seat that has room on the desk and counts as agile.
+fn spawn_seat(shared: &Arc<Shared>, id: SeatId) -> io::Result<()> {
+    let theirs = Arc::clone(shared);
+    let life = move || {
+        theirs.desk().seats[id].thread = Some(std::thread::current());
+        let mut seat = Seat::new(id, theirs);
+        seat.work();
+        seat.run();
+    };
+    shared.host.spawn_seat(&format!("farrier-seat-{id}"), Box::new(life))
+}

@@ -1,0 +1,393 @@
+//! A seat: a thread that can lead and that can serve. Here is what it does when it does not lead.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use farrier_http::wire::h1::RequestFacts;
+use farrier_http::{Error, Kind, Request, Side};
+
+use super::desk::{Call, Job, JobKind, Order, Returned, SeatId};
+use super::shared::Shared;
+use crate::connection::{AfterResponse, Connection, Phase};
+use crate::front::bench::Bench;
+use crate::front::h1;
+use crate::front::h1_respond::{Channel, H1Respond, Outcome};
+use crate::log::access::Exchange;
+
+/// A seat.
+pub(crate) struct Seat {
+    pub(crate) id: SeatId,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) bench: Bench,
+    /// The seat is attached to the interpreter.
+    pub(crate) attached: bool,
+    /// What the poller fills while this seat leads.
+    pub(crate) events: Vec<rustix::event::epoll::Event>,
+}
+
+/// Whether a connection lives on after a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It goes on as its phase says.
+    Open,
+    /// It is closed.
+    Closed,
+}
+
+impl Seat {
+    pub(crate) fn new(id: SeatId, shared: Arc<Shared>) -> Seat {
+        Seat { id, shared, bench: Bench::new(), attached: false, events: Vec::new() }
+    }
+
+    /// What a seat does from its first day to its last.
+    pub(crate) fn run(mut self) {
+        loop {
+            match self.wait_for_order() {
+                Order::Lead(lead) => {
+                    if !self.lead(lead) {
+                        return;
+                    }
+                }
+                Order::Work => {}
+                Order::Stop => return,
+            }
+            self.work();
+        }
+    }
+
+    /// Takes the interpreter, if it has not got it.
+    pub(crate) fn attach(&mut self) {
+        if !self.attached {
+            self.shared.host.attach();
+            self.attached = true;
+        }
+    }
+
+    /// Leaves the interpreter to others.
+    pub(crate) fn detach(&mut self) {
+        if self.attached {
+            self.shared.host.detach();
+            self.attached = false;
+        }
+    }
+
+    fn wait_for_order(&mut self) -> Order {
+        self.detach();
+        let idle_timeout = self.shared.seating.threads_idle_timeout;
+        let mut surplus = false;
+        loop {
+            {
+                let mut desk = self.shared.desk();
+                if let Some(order) = desk.seats[self.id].order.take() {
+                    return order;
+                }
+                if desk.stopping {
+                    return Order::Stop;
+                }
+                // One parked seat is kept, so that a call that proves slow can lose the lead at once.
+                let parked = desk.idle.len();
+                if surplus && self.id != 0 && parked > 1 {
+                    desk.idle.retain(|&seat| seat != self.id);
+                    desk.seats[self.id].thread = None;
+                    let id = self.id;
+                    desk.vacant.push(id);
+                    return Order::Stop;
+                }
+                surplus = false;
+                if self.id != 0 && parked > 1 {
+                    drop(desk);
+                    let began = std::time::Instant::now();
+                    std::thread::park_timeout(idle_timeout);
+                    surplus = began.elapsed() >= idle_timeout;
+                    continue;
+                }
+            }
+            std::thread::park();
+        }
+    }
+
+    /// Serves jobs as long as there are any for this seat, then parks it.
+    pub(crate) fn work(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let slow_calls_max = shared.slow_calls_max();
+        let may_call = shared.seating.threads > 1 || self.id == 0;
+        loop {
+            let (job, more) = {
+                let mut desk = shared.desk();
+                let permitted = may_call && desk.calling < shared.seating.threads && !desk.stopping;
+                let may_be_slow = desk.slow_calling < slow_calls_max;
+                let may_compute = desk.computing == 0;
+                let job = if permitted { desk.queues.pop(may_be_slow, may_compute) } else { None };
+                let Some(job) = job else {
+                    desk.agile = desk.agile.saturating_sub(1);
+                    desk.idle.push(self.id);
+                    // A leader whose call has outlived a tick may have found nobody to take the lead.
+                    self.take_stranded_lead(&mut desk);
+                    return;
+                };
+                let slow = matches!(job.kind, JobKind::Slow | JobKind::Computing);
+                desk.calling += 1;
+                desk.slow_calling += usize::from(job.kind != JobKind::Short);
+                desk.computing += usize::from(job.kind == JobKind::Computing);
+                // A call that is certain to be slow takes its seat out of the reckoning at once.
+                desk.agile = desk.agile.saturating_sub(usize::from(slow));
+                desk.seats[self.id].call =
+                    Some(Call { started_ns: shared.clock.now_ns(), kind: job.kind, attaching: false, stuck: slow });
+                let more = desk.queues.len() > 0
+                    && desk.agile == 0
+                    && desk.slow_calling < slow_calls_max
+                    && desk.wake_idle(Order::Work).is_err();
+                (job, more)
+            };
+            shared.wake_monitor();
+            if more {
+                shared.wake_leader();
+            }
+            self.attach();
+            self.serve_job(job);
+        }
+    }
+
+    fn take_stranded_lead(&self, desk: &mut super::desk::Desk) {
+        let leader = desk.leader;
+        let tick_ns = self.shared.seating.tick.as_nanos() as u64;
+        let stranded = desk.lead.is_some()
+            && desk.seats[leader]
+                .call
+                .is_some_and(|call| self.shared.clock.now_ns().saturating_sub(call.started_ns) > 2 * tick_ns);
+        if stranded {
+            super::monitor::depose(desk);
+        }
+    }
+
+    fn serve_job(&mut self, job: Job) {
+        let Job { mut connection, request, end, route, kind, .. } = job;
+        let measured = kind != JobKind::Short;
+        let cpu_before_ns = if measured { thread_cpu_ns() } else { 0 };
+        let started_ns = self.shared.clock.now_ns();
+        let (settled, ended_ns) = if connection.link.is_gone() {
+            // The client left while the request waited: nobody is there to be answered.
+            self.bench.give_back(request);
+            (Settled::Closed, started_ns)
+        } else {
+            self.serve(&mut connection, request, end, started_ns)
+        };
+        let cpu_ns = if measured { thread_cpu_ns().saturating_sub(cpu_before_ns) } else { 0 };
+        let call_ns = ended_ns.saturating_sub(started_ns);
+        let mut desk = self.shared.desk();
+        let slow = call_ns > self.shared.seating.slow_call_ns;
+        if settled == Settled::Open || call_ns > 0 {
+            desk.routes.learn(route, slow);
+        }
+        if slow && measured {
+            let rivals = desk.computing.max(1) as f32;
+            desk.routes.learn_compute(route, cpu_ns as f32 * rivals / call_ns as f32);
+        }
+        self.end_call(&mut desk);
+        drop(desk);
+        self.hand_back(connection, settled);
+    }
+
+    /// Takes the seat's call off the desk.
+    pub(crate) fn end_call(&self, desk: &mut super::desk::Desk) {
+        let Some(call) = desk.seats[self.id].call.take() else { return };
+        desk.calling = desk.calling.saturating_sub(1);
+        if call.stuck || call.kind != JobKind::Short {
+            desk.slow_calling = desk.slow_calling.saturating_sub(1);
+        }
+        if call.kind == JobKind::Computing {
+            desk.computing = desk.computing.saturating_sub(1);
+        }
+        if call.stuck {
+            desk.agile += 1;
+        }
+    }
+
+    /// Gives the connection back to the leader, waking it only where it must act.
+    pub(crate) fn hand_back(&mut self, connection: Box<Connection>, settled: Settled) {
+        let urgent = match settled {
+            Settled::Closed => true,
+            Settled::Open => {
+                !matches!(connection.phase, Phase::Idle)
+                    || connection.readable
+                    || connection.link.is_gone()
+                    || self.shared.draining.load(Ordering::Relaxed)
+            }
+        };
+        let token = connection.token;
+        let mut desk = self.shared.desk();
+        let pending = connection.link.take_pending();
+        match settled {
+            Settled::Open => {
+                let mut connection = connection;
+                connection.readable |= pending;
+                desk.returns.push(Returned::Open(connection));
+            }
+            Settled::Closed => {
+                connection.link.shutdown_both();
+                desk.returns.push(Returned::Closed(token));
+            }
+        }
+        drop(desk);
+        if urgent || pending {
+            self.shared.wake_leader();
+        }
+    }
+
+    /// Runs the handler for one request and writes its answer. Gives the connection's fate, and when the call ended in ns.
+    pub(crate) fn serve(
+        &mut self,
+        connection: &mut Connection,
+        mut request: Box<Request>,
+        end: usize,
+        started_ns: u64,
+    ) -> (Settled, u64) {
+        let shared = &*self.shared;
+        connection.requests += 1;
+        let rules = &shared.rules;
+        let within_limit = rules.keepalive_requests == 0 || connection.requests < rules.keepalive_requests;
+        let keep_alive = request.head.keep_alive
+            && within_limit
+            && rules.keepalive_ms > 0
+            && !shared.draining.load(Ordering::Relaxed);
+        let facts =
+            RequestFacts { is_head: request.method() == b"HEAD", version: request.head.version, keep_alive };
+        request.origin = connection.origin;
+        let channel = Channel {
+            rules,
+            host: &*shared.host,
+            poller: &shared.poller,
+            link: &connection.link,
+            token: connection.token,
+        };
+        let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
+        let mut respond = H1Respond::new(channel, &mut self.bench, facts, keep_lines);
+        let handled = catch_unwind(AssertUnwindSafe(|| shared.handler.handle(&mut request, &mut respond)));
+        match handled {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => respond.fail(error),
+            Err(panic) => respond.fail(Error::server(Kind::Internal, panic_text(panic.as_ref()))),
+        }
+        let (outcome, lines) = respond.outcome(false);
+        let ended_ns = shared.clock.now_ns();
+        self.record(&request, &outcome, lines.as_deref(), ended_ns.saturating_sub(started_ns));
+        let now_ms = ended_ns / 1_000_000;
+        (self.settle(connection, &outcome, request, end, now_ms), ended_ns)
+    }
+
+    /// Answers a request that never reached a handler.
+    pub(crate) fn refuse(&mut self, connection: &mut Connection, error: Error, mut request: Box<Request>, now_ms: u64) {
+        let shared = &*self.shared;
+        request.origin = connection.origin;
+        let facts = RequestFacts { is_head: false, version: request.head.version, keep_alive: false };
+        let channel = Channel {
+            rules: &shared.rules,
+            host: &*shared.host,
+            poller: &shared.poller,
+            link: &connection.link,
+            token: connection.token,
+        };
+        let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
+        let mut respond = H1Respond::new(channel, &mut self.bench, facts, keep_lines);
+        respond.fail(error);
+        let (outcome, lines) = respond.outcome(true);
+        self.record(&request, &outcome, lines.as_deref(), 0);
+        self.bench.give_back(request);
+        connection.phase = match outcome.after {
+            AfterResponse::Close => Phase::Flushing { then: AfterResponse::Close, next: None },
+            _ => Phase::Flushing { then: AfterResponse::Linger, next: None },
+        };
+        connection.deadline_ms = now_ms + shared.rules.write_timeout_ms;
+    }
+
+    fn settle(
+        &mut self,
+        connection: &mut Connection,
+        outcome: &Outcome,
+        request: Box<Request>,
+        end: usize,
+        now_ms: u64,
+    ) -> Settled {
+        let rules = &self.shared.rules;
+        if outcome.after == AfterResponse::KeepAlive {
+            let next = h1::leftover(request, end, &mut self.bench, now_ms);
+            if outcome.unsent {
+                connection.phase = Phase::Flushing { then: AfterResponse::KeepAlive, next };
+                connection.deadline_ms = now_ms + rules.write_timeout_ms;
+            } else if let Some(next) = next {
+                connection.phase = Phase::Head(next);
+                connection.deadline_ms = now_ms + rules.header_timeout_ms;
+            } else {
+                connection.phase = Phase::Idle;
+                connection.deadline_ms = now_ms + rules.keepalive_ms;
+            }
+            return Settled::Open;
+        }
+        // Bytes that nobody will read would turn the close into a reset, and the client would lose its answer.
+        let unread = request.arena.filled().len() > end || connection.readable;
+        self.bench.give_back(request);
+        if connection.link.is_gone() {
+            return Settled::Closed;
+        }
+        if outcome.unsent || unread {
+            let then = if unread { AfterResponse::Linger } else { outcome.after };
+            connection.phase = Phase::Flushing { then, next: None };
+            connection.deadline_ms = now_ms + rules.write_timeout_ms;
+            return Settled::Open;
+        }
+        Settled::Closed
+    }
+
+    fn record(&self, request: &Request, outcome: &Outcome, lines: Option<&[u8]>, call_ns: u64) {
+        self.shared.metrics.responded(outcome.status.0 >= 500);
+        if let Some(fault) = &outcome.fault {
+            self.log_fault(request, fault);
+        }
+        if let Some(log) = &self.shared.access_log {
+            log.record(&Exchange {
+                request,
+                status: outcome.status,
+                content_bytes: outcome.content_bytes,
+                duration_ns: call_ns,
+                response_lines: lines.unwrap_or_default(),
+            });
+        }
+    }
+
+    fn log_fault(&self, request: &Request, fault: &Error) {
+        use crate::log::error::Level;
+        let level = match (fault.side, fault.kind) {
+            (Side::Client, Kind::ClientGone | Kind::RequestTimeout | Kind::WriteTimeout) => Level::Debug,
+            (Side::Client, _) => Level::Warning,
+            (Side::Application | Side::Server, _) => Level::Error,
+        };
+        if !self.shared.error_log.is_on(level) {
+            return;
+        }
+        let who = crate::log::access::peer_text(request.origin.peer);
+        let text = match fault.side {
+            Side::Client => format!("Invalid request from ip={who}: {fault}"),
+            _ => format!(
+                "Error handling request {} {}: {fault}",
+                String::from_utf8_lossy(request.method()),
+                crate::log::access::printable(request.target()),
+            ),
+        };
+        self.shared.error_log.write(level, &text);
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    format!("a fault of the server's own (please report it): {text}")
+}
+
+fn thread_cpu_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}

@@ -1,0 +1,38 @@
+//! A seat's workbench: the buffers it uses for one request after the other, so that serving allocates nothing.
+
+use farrier_http::Request;
+
+use crate::clock::Date;
+
+/// Room of a seat's arena: a usual head and a small content in one read.
+pub(crate) const ARENA_ROOM_BYTES: usize = 16 * 1024;
+
+/// What a seat has at hand.
+pub(crate) struct Bench {
+    spare: Option<Box<Request>>,
+    /// Staged bytes of a response.
+    pub(crate) out: Vec<u8>,
+    /// The Date field's value.
+    pub(crate) date: Date,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Bench {
+        Bench { spare: None, out: Vec::new(), date: Date::default() }
+    }
+
+    /// An empty request with a full arena.
+    pub(crate) fn take_request(&mut self) -> Box<Request> {
+        self.spare.take().unwrap_or_else(|| Box::new(Request::with_room(ARENA_ROOM_BYTES)))
+    }
+
+    /// Takes a request back that is not needed any more.
+    pub(crate) fn give_back(&mut self, mut request: Box<Request>) {
+        if self.spare.is_none() && request.arena.room() >= ARENA_ROOM_BYTES {
+            request.arena.clear(ARENA_ROOM_BYTES);
+            request.head.clear();
+            request.body = farrier_http::Body::Empty;
+            self.spare = Some(request);
+        }
+    }
+}

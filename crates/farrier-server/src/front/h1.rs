@@ -1,0 +1,305 @@
+//! The HTTP/1.1 front, reading side: drives the codec with what the socket gives until a request is complete.
+
+use farrier_http::wire::h1::encode::CONTINUE;
+use farrier_http::wire::h1::{ContentDecoder, HeadDecoder};
+use farrier_http::{Body, BodyFraming, Error, Kind, Request, Span};
+
+use crate::connection::{Connection, PartialContent, PartialHead, Phase};
+use crate::front::bench::{ARENA_ROOM_BYTES, Bench};
+use crate::rules::Rules;
+use crate::spool::Sink;
+use crate::transport::Received;
+
+/// Room of a connection's own arena while a head is incomplete.
+const PARTIAL_ROOM_BYTES: usize = 1024;
+
+/// Room beyond the head in which content is read when it does not fit into the arena.
+const CONTENT_ROOM_BYTES: usize = 64 * 1024;
+
+/// What reading came to.
+pub(crate) enum Step {
+    /// A complete request, and where in its arena it ends: what follows belongs to the next one.
+    Request(Box<Request>, usize),
+    /// The connection waits for its client.
+    Wait,
+    /// The client broke a rule; the request as far as it was understood.
+    Refused(Error, Box<Request>),
+    /// The client closed between requests, or broke off.
+    Closed,
+}
+
+/// Reads and decodes until a request is complete or the socket has no more.
+pub(crate) fn advance(connection: &mut Connection, bench: &mut Bench, rules: &Rules, now_ms: u64) -> Step {
+    loop {
+        let step = match std::mem::replace(&mut connection.phase, Phase::Idle) {
+            Phase::Idle => begin(connection, bench, rules, now_ms),
+            Phase::Head(partial) => continue_head(connection, partial, bench, rules, now_ms),
+            Phase::Content(partial) => continue_content(connection, partial, bench, rules, now_ms),
+            phase @ (Phase::Flushing { .. } | Phase::Lingering) => {
+                connection.phase = phase;
+                Progress::Wait
+            }
+        };
+        match step {
+            Progress::Again => continue,
+            Progress::Wait => return Step::Wait,
+            Progress::Request(request, end) => return Step::Request(request, end),
+            Progress::Refused(error, request) => return Step::Refused(error, request),
+            Progress::Closed => return Step::Closed,
+        }
+    }
+}
+
+/// What follows the request in its arena becomes the beginning of the next one; otherwise the request goes back to the bench.
+pub(crate) fn leftover(
+    mut request: Box<Request>,
+    end: usize,
+    bench: &mut Bench,
+    now_ms: u64,
+) -> Option<Box<PartialHead>> {
+    if request.arena.filled().len() <= end {
+        bench.give_back(request);
+        return None;
+    }
+    request.arena.consume(end);
+    request.head.clear();
+    request.body = Body::Empty;
+    Some(Box::new(PartialHead { request, decoder: HeadDecoder::default(), since_ms: now_ms }))
+}
+
+enum Progress {
+    Again,
+    Wait,
+    Request(Box<Request>, usize),
+    Refused(Error, Box<Request>),
+    Closed,
+}
+
+fn begin(connection: &mut Connection, bench: &mut Bench, rules: &Rules, now_ms: u64) -> Progress {
+    if !connection.readable {
+        return Progress::Wait;
+    }
+    let mut request = bench.take_request();
+    match fill(connection, &mut request) {
+        Received::Bytes(_) => {}
+        Received::Nothing => {
+            bench.give_back(request);
+            return Progress::Wait;
+        }
+        Received::End | Received::Broken => {
+            bench.give_back(request);
+            return Progress::Closed;
+        }
+    }
+    let mut decoder = HeadDecoder::default();
+    match decoder.decode(request.arena.filled(), &rules.limits, &mut request.head) {
+        Ok(true) => head_complete(connection, request, rules, now_ms),
+        Ok(false) => {
+            // Only now does the connection get a buffer of its own, no larger than what it holds needs.
+            let mut own = Box::new(Request::with_room(request.arena.filled().len() + PARTIAL_ROOM_BYTES));
+            own.arena.append(request.arena.filled());
+            bench.give_back(request);
+            connection.phase = Phase::Head(Box::new(PartialHead { request: own, decoder, since_ms: now_ms }));
+            connection.deadline_ms = now_ms + rules.header_timeout_ms;
+            again_if(connection.readable)
+        }
+        Err(error) => Progress::Refused(error, request),
+    }
+}
+
+fn continue_head(
+    connection: &mut Connection,
+    mut partial: Box<PartialHead>,
+    bench: &mut Bench,
+    rules: &Rules,
+    now_ms: u64,
+) -> Progress {
+    match partial.decoder.decode(partial.request.arena.filled(), &rules.limits, &mut partial.request.head) {
+        Ok(true) => return head_complete(connection, partial.request, rules, now_ms),
+        Ok(false) => {}
+        Err(error) => return Progress::Refused(error, partial.request),
+    }
+    connection.deadline_ms = partial.since_ms + rules.header_timeout_ms;
+    if !connection.readable {
+        connection.phase = Phase::Head(partial);
+        return Progress::Wait;
+    }
+    if partial.request.arena.spare().is_empty() {
+        // The decoder refuses a head above its bound before the arena needs more than that.
+        partial.request.arena.grow(rules.limits.head_bytes_max + ARENA_ROOM_BYTES);
+    }
+    match fill(connection, &mut partial.request) {
+        Received::Bytes(_) => {
+            connection.phase = Phase::Head(partial);
+            Progress::Again
+        }
+        Received::Nothing => {
+            connection.phase = Phase::Head(partial);
+            Progress::Wait
+        }
+        Received::End | Received::Broken => {
+            bench.give_back(partial.request);
+            Progress::Closed
+        }
+    }
+}
+
+fn head_complete(connection: &mut Connection, mut request: Box<Request>, rules: &Rules, now_ms: u64) -> Progress {
+    let head_bytes = request.head.bytes;
+    let decoder = match ContentDecoder::new(request.head.framing, &rules.limits) {
+        Ok(decoder) => decoder,
+        Err(error) => return Progress::Refused(error, request),
+    };
+    match request.head.framing {
+        BodyFraming::None => {
+            request.body = Body::Empty;
+            return Progress::Request(request, head_bytes);
+        }
+        BodyFraming::Length(length) => {
+            let end = head_bytes as u64 + length;
+            if end <= request.arena.filled().len() as u64 {
+                let end = end as usize;
+                request.body = Body::InArena(Span::new(head_bytes, end));
+                return Progress::Request(request, end);
+            }
+        }
+        BodyFraming::Chunked => {}
+    }
+    if request.head.expect_continue && request.arena.filled().len() == head_bytes {
+        connection.link.send(&[CONTINUE], false);
+    }
+    let received_bytes = (request.arena.filled().len() - head_bytes) as u64;
+    let sink = Sink::Empty;
+    connection.phase =
+        Phase::Content(Box::new(PartialContent { request, decoder, sink, since_ms: now_ms, received_bytes }));
+    connection.deadline_ms = now_ms + rules.body_timeout_ms;
+    Progress::Again
+}
+
+fn continue_content(
+    connection: &mut Connection,
+    mut partial: Box<PartialContent>,
+    bench: &mut Bench,
+    rules: &Rules,
+    now_ms: u64,
+) -> Progress {
+    match decode_content(&mut partial, rules) {
+        Ok(true) => {
+            let PartialContent { mut request, sink, .. } = *partial;
+            let end = request.head.bytes;
+            return match sink.into_body(&rules.spool) {
+                Ok(body) => {
+                    request.body = body;
+                    Progress::Request(request, end)
+                }
+                Err(error) => Progress::Refused(error, request),
+            };
+        }
+        Ok(false) => {}
+        Err(error) => return Progress::Refused(error, partial.request),
+    }
+    if !connection.readable {
+        connection.phase = Phase::Content(partial);
+        return Progress::Wait;
+    }
+    let request = &mut partial.request;
+    let room_wanted = match request.head.framing {
+        BodyFraming::Length(length) => (length as usize).min(CONTENT_ROOM_BYTES),
+        _ => CONTENT_ROOM_BYTES,
+    };
+    if request.arena.spare().len() < room_wanted.min(4096) {
+        request.arena.grow(request.head.bytes + CONTENT_ROOM_BYTES);
+    }
+    match fill(connection, request) {
+        Received::Bytes(count) => {
+            partial.received_bytes += count as u64;
+            connection.deadline_ms = now_ms + rules.body_timeout_ms;
+            connection.phase = Phase::Content(partial);
+            Progress::Again
+        }
+        Received::Nothing => {
+            connection.phase = Phase::Content(partial);
+            Progress::Wait
+        }
+        Received::End => {
+            let error = Error::client(Kind::ClientGone, "the client broke off its request's content");
+            Progress::Refused(error, partial.request)
+        }
+        Received::Broken => {
+            bench.give_back(partial.request);
+            Progress::Closed
+        }
+    }
+}
+
+/// Decodes what lies behind the head into the sink. True when the content is complete.
+fn decode_content(partial: &mut PartialContent, rules: &Rules) -> Result<bool, Error> {
+    let head_bytes = partial.request.head.bytes;
+    let mut used = 0;
+    let done = loop {
+        let input = &partial.request.arena.filled()[head_bytes + used..];
+        let decoded = partial.decoder.decode(input, &rules.limits)?;
+        if !decoded.content.is_empty() {
+            partial.sink.take(&input[decoded.content], &rules.spool)?;
+        }
+        used += decoded.consumed;
+        if decoded.done || decoded.consumed == 0 {
+            break decoded.done;
+        }
+    };
+    partial.request.arena.remove(head_bytes, used);
+    Ok(done)
+}
+
+/// Reads once into the arena. A read that does not fill the room has emptied the socket, so the next edge will tell of more.
+fn fill(connection: &mut Connection, request: &mut Request) -> Received {
+    let room = request.arena.spare();
+    let room_bytes = room.len();
+    let received = connection.link.receive(room);
+    match received {
+        Received::Bytes(count) => {
+            connection.readable = count == room_bytes;
+            request.arena.advance(count);
+        }
+        Received::Nothing => connection.readable = false,
+        Received::End | Received::Broken => {}
+    }
+    received
+}
+
+fn again_if(more: bool) -> Progress {
+    if more { Progress::Again } else { Progress::Wait }
+}
+
+/// What a connection's deadline means when it has come.
+pub(crate) enum Expired {
+    /// It has moved on.
+    NotYet,
+    /// Close without a word.
+    Close,
+    /// Answer and close.
+    Refuse(Error, Box<Request>),
+}
+
+/// Judges a connection whose deadline may have come.
+pub(crate) fn expire(connection: &mut Connection, rules: &Rules, now_ms: u64) -> Expired {
+    if let Phase::Content(partial) = &connection.phase {
+        let elapsed_ms = now_ms.saturating_sub(partial.since_ms);
+        let owed = rules.body_rate_min.saturating_mul(elapsed_ms) / 1000;
+        if elapsed_ms >= rules.body_timeout_ms && partial.received_bytes < owed {
+            connection.deadline_ms = now_ms;
+        }
+    }
+    if connection.deadline_ms > now_ms {
+        return Expired::NotYet;
+    }
+    match std::mem::replace(&mut connection.phase, Phase::Idle) {
+        Phase::Head(partial) => {
+            Expired::Refuse(Error::client(Kind::RequestTimeout, "the head was not complete in time"), partial.request)
+        }
+        Phase::Content(partial) => {
+            Expired::Refuse(Error::client(Kind::RequestTimeout, "the content came too slowly"), partial.request)
+        }
+        Phase::Idle | Phase::Flushing { .. } | Phase::Lingering => Expired::Close,
+    }
+}

@@ -1,0 +1,371 @@
+//! The HTTP/1.1 front, writing side: one answer, framed, in as few system calls as its handler allows.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+use farrier_http::wire::h1::encode::{CHUNK_END, LAST_CHUNK, encode_chunk_size, encode_head};
+use farrier_http::wire::h1::framing::response_framing;
+use farrier_http::wire::h1::{RequestFacts, ResponseFraming};
+use farrier_http::{Error, Flush, Kind, Respond, ResponseHead, SendError, Status};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::connection::AfterResponse;
+use crate::engine::{Host, Poller, Token};
+use crate::front::bench::Bench;
+use crate::rescue;
+use crate::rules::Rules;
+use crate::transport::{Link, Sent};
+
+/// Content up to this size is copied behind the head and leaves with it as one piece.
+const COPIED_BYTES_MAX: usize = 4096;
+
+/// Staged bytes that leave even when nothing asks for it.
+const STAGED_BYTES_MAX: usize = 64 * 1024;
+
+/// What a response came to.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    pub(crate) status: Status,
+    /// Bytes of content given to the transport.
+    pub(crate) content_bytes: u64,
+    pub(crate) after: AfterResponse,
+    /// Something is still to be written.
+    pub(crate) unsent: bool,
+    /// Why the response is not what the handler meant, for the log.
+    pub(crate) fault: Option<Error>,
+}
+
+/// What the answers of one connection have in common.
+pub(crate) struct Channel<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) host: &'a dyn Host,
+    pub(crate) poller: &'a Poller,
+    pub(crate) link: &'a Arc<Link>,
+    pub(crate) token: Token,
+}
+
+/// Answers one HTTP/1.1 request.
+pub(crate) struct H1Respond<'a> {
+    channel: Channel<'a>,
+    bench: &'a mut Bench,
+    facts: RequestFacts,
+    state: State,
+    framing: ResponseFraming,
+    remaining: u64,
+    status: Status,
+    content_bytes: u64,
+    unsent: bool,
+    fault: Option<Error>,
+    /// The head's field lines, where the access log asks for them.
+    kept_lines: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No head yet.
+    Waiting,
+    /// The head is staged and can be replaced.
+    Staged,
+    /// The head has left.
+    Sent,
+    Finished,
+    Broken,
+}
+
+impl<'a> H1Respond<'a> {
+    pub(crate) fn new(channel: Channel<'a>, bench: &'a mut Bench, facts: RequestFacts, keep_lines: bool) -> Self {
+        bench.out.clear();
+        H1Respond {
+            channel,
+            bench,
+            facts,
+            state: State::Waiting,
+            framing: ResponseFraming::UntilClose,
+            remaining: 0,
+            status: Status(0),
+            content_bytes: 0,
+            unsent: false,
+            fault: None,
+            kept_lines: keep_lines.then(Vec::new),
+        }
+    }
+
+    /// Answers with an error: a whole response if nothing was sent yet, a visible break otherwise.
+    pub(crate) fn fail(&mut self, error: Error) {
+        if matches!(self.state, State::Waiting | State::Staged) {
+            if let Some((head, content)) = rescue::response_to(&error, self.channel.rules.retry_after_s) {
+                self.bench.out.clear();
+                self.state = State::Waiting;
+                self.remaining = 0;
+                self.content_bytes = 0;
+                self.head(&head, Some(content.len() as u64));
+                // What cannot be sent is seen as broken by `outcome`.
+                let _ = self.send(&content, Flush::Later);
+                self.finish();
+            } else {
+                self.state = State::Broken;
+            }
+        } else if self.state == State::Sent {
+            self.state = State::Broken;
+        }
+        self.fault = Some(error);
+    }
+
+    /// Ends the response, as far as the handler brought it, and says what it came to.
+    pub(crate) fn outcome(mut self, lingers: bool) -> (Outcome, Option<Vec<u8>>) {
+        match self.state {
+            State::Finished | State::Broken => {}
+            State::Waiting | State::Staged => {
+                self.fail(Error::application("the handler ended without a complete response"));
+            }
+            State::Sent => {
+                self.state = State::Broken;
+                self.fault.get_or_insert(Error::application("the handler ended in the middle of its response"));
+            }
+        }
+        let after = match self.state {
+            State::Broken => {
+                if self.framing == ResponseFraming::UntilClose && !self.unsent {
+                    // RFC 9112 §8: only a reset tells this client that the message is incomplete.
+                    let _ = rustix::net::sockopt::set_socket_linger(self.channel.link, Some(std::time::Duration::ZERO));
+                }
+                AfterResponse::Close
+            }
+            _ if lingers => AfterResponse::Linger,
+            _ if self.lives_on() => AfterResponse::KeepAlive,
+            _ => AfterResponse::Close,
+        };
+        let status = match &self.fault {
+            Some(error) if self.status == Status(0) => rescue::logged_status_of(error),
+            _ => self.status,
+        };
+        let outcome = Outcome { status, content_bytes: self.content_bytes, after, unsent: self.unsent, fault: self.fault };
+        (outcome, self.kept_lines)
+    }
+
+    fn lives_on(&self) -> bool {
+        self.facts.keep_alive && self.framing != ResponseFraming::UntilClose
+    }
+
+    /// Sends what is staged and the pieces behind it, in one system call; waits when too much is unsent.
+    fn emit(&mut self, pieces: &[&[u8]], more: bool) -> Result<(), SendError> {
+        let sent = match pieces {
+            [] => self.channel.link.send(&[&self.bench.out], more),
+            [piece] => self.channel.link.send(&[&self.bench.out, piece], more),
+            [piece, end] => self.channel.link.send(&[&self.bench.out, piece, end], more),
+            _ => Sent::Broken,
+        };
+        self.bench.out.clear();
+        if self.state == State::Staged {
+            self.state = State::Sent;
+        }
+        self.after_write(sent)
+    }
+
+    fn after_write(&mut self, sent: Sent) -> Result<(), SendError> {
+        match sent {
+            Sent::All => self.unsent = false,
+            Sent::Unsent(bytes) => {
+                self.unsent = true;
+                self.channel.link.watch_writable(self.channel.poller, self.channel.token);
+                if bytes > self.channel.rules.response_buffer_bytes && self.state == State::Sent {
+                    return self.wait_for_room();
+                }
+            }
+            Sent::Broken => return Err(self.give_up(Kind::ClientGone, "the client left before its answer was complete")),
+        }
+        Ok(())
+    }
+
+    /// Waits until the client has taken half of the high-water mark, detached from the interpreter.
+    fn wait_for_room(&mut self) -> Result<(), SendError> {
+        let Channel { rules, host, link, .. } = &self.channel;
+        let low_water_bytes = rules.response_buffer_bytes / 2;
+        let limit = Timespec {
+            tv_sec: (rules.write_timeout_ms / 1000) as i64,
+            tv_nsec: (rules.write_timeout_ms % 1000 * 1_000_000) as i64,
+        };
+        let mut result = Sent::Broken;
+        let mut timed_out = false;
+        host.detached(&mut || {
+            loop {
+                let mut watched = [PollFd::new(link, PollFlags::OUT)];
+                match poll(&mut watched, Some(&limit)) {
+                    Ok(0) => {
+                        timed_out = true;
+                        return;
+                    }
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(_) => return,
+                }
+                result = link.flush();
+                match result {
+                    Sent::Unsent(bytes) if bytes > low_water_bytes => continue,
+                    _ => return,
+                }
+            }
+        });
+        match result {
+            _ if timed_out => Err(self.give_up(Kind::WriteTimeout, "the client took no bytes for the write time-out")),
+            Sent::Broken => Err(self.give_up(Kind::ClientGone, "the client left before its answer was complete")),
+            Sent::All => {
+                self.unsent = false;
+                Ok(())
+            }
+            Sent::Unsent(_) => Ok(()),
+        }
+    }
+
+    fn give_up(&mut self, kind: Kind, cause: &'static str) -> SendError {
+        self.state = State::Broken;
+        self.unsent = false;
+        self.channel.link.set_gone();
+        self.fault.get_or_insert(Error::client(kind, cause));
+        SendError::Gone
+    }
+}
+
+impl Respond for H1Respond<'_> {
+    fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
+        if !matches!(self.state, State::Waiting | State::Staged) {
+            return;
+        }
+        self.bench.out.clear();
+        self.framing = response_framing(self.facts, head, length);
+        self.remaining = match self.framing {
+            ResponseFraming::Length(length) => length,
+            _ => 0,
+        };
+        self.status = head.status();
+        let keep_alive = self.lives_on();
+        let date = self.bench.date.now();
+        let server = &self.channel.rules.server_header;
+        encode_head(&mut self.bench.out, head, self.framing, self.facts, keep_alive, date.as_bytes(), server);
+        if let Some(lines) = &mut self.kept_lines {
+            lines.clear();
+            lines.extend_from_slice(head.lines());
+        }
+        self.state = State::Staged;
+    }
+
+    fn head_sent(&self) -> bool {
+        !matches!(self.state, State::Waiting | State::Staged)
+    }
+
+    fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError> {
+        match self.state {
+            State::Staged | State::Sent => {}
+            State::Broken => return Err(SendError::Gone),
+            State::Waiting | State::Finished => return Ok(()),
+        }
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let (mut content, mut end, mut cut) = (chunk, &b""[..], false);
+        match self.framing {
+            ResponseFraming::NoContent(_) => {
+                // The head is all there is to send; it leaves at the end.
+                return Ok(());
+            }
+            ResponseFraming::Length(_) => {
+                if chunk.len() as u64 > self.remaining {
+                    content = &chunk[..self.remaining as usize];
+                    cut = true;
+                    self.fault.get_or_insert(Error::application("the application gave more than its Content-Length"));
+                }
+                self.remaining -= content.len() as u64;
+            }
+            ResponseFraming::Chunked => {
+                encode_chunk_size(&mut self.bench.out, content.len());
+                end = CHUNK_END;
+            }
+            ResponseFraming::UntilClose => {}
+        }
+        self.content_bytes += content.len() as u64;
+        let staged = self.bench.out.len() + content.len() + end.len();
+        if content.len() <= COPIED_BYTES_MAX && staged <= STAGED_BYTES_MAX {
+            self.bench.out.extend_from_slice(content);
+            self.bench.out.extend_from_slice(end);
+            // With the declared length reached nothing else can come: it may leave with or without a flush.
+            if flush == Flush::Now {
+                self.emit(&[], false)?;
+            }
+        } else {
+            self.emit(&[content, end], flush == Flush::Later)?;
+        }
+        if cut { Err(SendError::Full) } else { Ok(()) }
+    }
+
+    fn send_file(&mut self, mut file: File, offset: u64, bytes: u64) -> Result<(), SendError> {
+        let plain = matches!(self.framing, ResponseFraming::Length(_) | ResponseFraming::UntilClose);
+        if self.channel.rules.sendfile && plain && matches!(self.state, State::Staged | State::Sent) {
+            let mut bytes = bytes;
+            if let ResponseFraming::Length(_) = self.framing {
+                bytes = bytes.min(self.remaining);
+                self.remaining -= bytes;
+            }
+            if bytes == 0 {
+                return Ok(());
+            }
+            self.content_bytes += bytes;
+            if !self.bench.out.is_empty() {
+                self.emit(&[], true)?;
+            }
+            let sent = self.channel.link.send_file(file, offset, bytes);
+            return match sent {
+                // The poller writes the rest; a file costs no memory, so the seat need not wait.
+                Sent::Unsent(_) => {
+                    self.unsent = true;
+                    self.channel.link.watch_writable(self.channel.poller, self.channel.token);
+                    Ok(())
+                }
+                sent => self.after_write(sent),
+            };
+        }
+        if let ResponseFraming::NoContent(_) = self.framing {
+            return Ok(());
+        }
+        let mut piece = vec![0; STAGED_BYTES_MAX];
+        let mut left = bytes;
+        if file.seek(SeekFrom::Start(offset)).is_err() {
+            left = 0;
+        }
+        while left > 0 {
+            let wanted = piece.len().min(left as usize);
+            match file.read(&mut piece[..wanted]) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => {
+                    self.send(&piece[..count], Flush::Later)?;
+                    left -= count as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        match self.state {
+            State::Staged | State::Sent => {}
+            State::Waiting | State::Finished | State::Broken => return,
+        }
+        if self.remaining > 0 {
+            // Fewer bytes than declared: the connection closes, so that the client can tell.
+            let _ = self.emit(&[], false);
+            self.state = State::Broken;
+            self.fault.get_or_insert(Error::application("the application gave fewer bytes than its Content-Length"));
+            return;
+        }
+        if self.framing == ResponseFraming::Chunked {
+            self.bench.out.extend_from_slice(LAST_CHUNK);
+        }
+        if !self.bench.out.is_empty() && self.emit(&[], false).is_err() {
+            return;
+        }
+        self.state = State::Finished;
+    }
+
+    fn client_gone(&self) -> bool {
+        self.channel.link.is_gone()
+    }
+}

@@ -1,0 +1,95 @@
+//! The settings of the data plane, as the rooms of this crate use them: read once, in the units they are used in.
+
+use std::time::Duration;
+
+use farrier_config::Config;
+use farrier_http::Limits;
+
+use crate::spool::SpoolSettings;
+
+/// What governs connections and messages.
+pub(crate) struct Rules {
+    pub(crate) limits: Limits,
+    pub(crate) spool: SpoolSettings,
+    pub(crate) keepalive_ms: u64,
+    /// Requests on one connection; 0 is no limit.
+    pub(crate) keepalive_requests: u64,
+    pub(crate) header_timeout_ms: u64,
+    pub(crate) body_timeout_ms: u64,
+    /// Bytes a second; 0 is no minimum.
+    pub(crate) body_rate_min: u64,
+    pub(crate) write_timeout_ms: u64,
+    pub(crate) linger_timeout_ms: u64,
+    /// Unsent bytes of a response above which its seat waits.
+    pub(crate) response_buffer_bytes: u64,
+    pub(crate) sendfile: bool,
+    pub(crate) server_header: Vec<u8>,
+    pub(crate) retry_after_s: u64,
+    pub(crate) connections_max: usize,
+}
+
+impl Rules {
+    pub(crate) fn of(config: &Config) -> Rules {
+        Rules {
+            limits: Limits {
+                request_line_bytes_max: size(config.limit_request_line),
+                field_bytes_max: size(config.limit_request_field_size),
+                fields_max: config.limit_request_fields as usize,
+                head_bytes_max: size(config.limit_request_head),
+                body_bytes_max: config.limit_request_body.0,
+                chunk_line_bytes_max: size(config.limit_chunk_line),
+                trailer_bytes_max: size(config.limit_trailers),
+                permit_unconventional_method: config.permit_unconventional_http_method,
+            },
+            spool: SpoolSettings {
+                memory_bytes_max: size(config.body_buffer_bytes),
+                directory: config.tmp_upload_dir.clone().unwrap_or_else(std::env::temp_dir),
+            },
+            keepalive_ms: ms(config.keepalive),
+            keepalive_requests: config.keepalive_requests,
+            header_timeout_ms: ms(config.header_timeout),
+            body_timeout_ms: ms(config.body_timeout),
+            body_rate_min: config.body_rate_min.0,
+            write_timeout_ms: ms(config.write_timeout),
+            linger_timeout_ms: ms(config.linger_timeout),
+            response_buffer_bytes: config.response_buffer_bytes.0,
+            sendfile: config.sendfile,
+            server_header: config.server_header.clone().into_bytes(),
+            retry_after_s: config.retry_after.as_secs().max(1),
+            connections_max: config.worker_connections as usize,
+        }
+    }
+}
+
+/// What governs seats.
+#[derive(Debug, Clone)]
+pub(crate) struct Seating {
+    /// Calls that may run at the same time.
+    pub(crate) threads: usize,
+    pub(crate) tick: Duration,
+    pub(crate) slow_call_ns: u64,
+    pub(crate) queue_max: usize,
+    pub(crate) queue_timeout_ms: u64,
+    pub(crate) threads_idle_timeout: Duration,
+}
+
+impl Seating {
+    pub(crate) fn of(config: &Config) -> Seating {
+        Seating {
+            threads: config.threads.max(1) as usize,
+            tick: config.tick.max(Duration::from_micros(100)),
+            slow_call_ns: config.slow_call.as_nanos() as u64,
+            queue_max: config.queue_max as usize,
+            queue_timeout_ms: ms(config.queue_timeout),
+            threads_idle_timeout: config.threads_idle_timeout,
+        }
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
+
+fn size(bytes: farrier_config::Bytes) -> usize {
+    usize::try_from(bytes.0).unwrap_or(usize::MAX)
+}
