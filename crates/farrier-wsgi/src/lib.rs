@@ -1,1 +1,18 @@
-//! To be written.
+//! PEP 3333 in one place: an application is called with environ and start_response, and its iterable becomes a response.
+//!
+//! Everything that holds or releases the interpreter is in [`seam`]. Nothing here knows a socket: answers go through
+//! [`farrier_http::Respond`].
+
+mod call;
+mod environ;
+mod error_stream;
+mod file_wrapper;
+mod input;
+mod names;
+pub mod seam;
+mod start_response;
+mod traceback;
+
+pub use call::WsgiHandler;
+pub use environ::{Listener, Surroundings};
+pub use error_stream::Diagnostics;

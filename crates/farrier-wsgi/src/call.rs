@@ -1,0 +1,246 @@
+//! Calls the application and turns what it returns into a response (PEP 3333, "Specification Details").
+
+use std::cell::RefCell;
+
+use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, SendError};
+use pyo3::exceptions::PyAssertionError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+
+use crate::environ::{Environs, Surroundings};
+use crate::file_wrapper::FileWrapper;
+use crate::start_response::{StartResponse, not_bytes};
+use crate::traceback;
+
+/// Answers requests by calling a WSGI application.
+pub struct WsgiHandler {
+    application: Py<PyAny>,
+    surroundings: Surroundings,
+}
+
+/// What a seat keeps between calls, so that no Python object is shared by seats on the hot path.
+struct SeatLocal {
+    environs: Environs,
+    head: ResponseHead,
+}
+
+thread_local! {
+    static SEAT: RefCell<Option<SeatLocal>> = const { RefCell::new(None) };
+}
+
+impl WsgiHandler {
+    /// A handler for the application.
+    pub fn new(application: Py<PyAny>, surroundings: Surroundings) -> WsgiHandler {
+        WsgiHandler { application, surroundings }
+    }
+
+    fn call(&self, py: Python<'_>, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Failure> {
+        let (environ, head) = SEAT.with_borrow_mut(|local| -> PyResult<_> {
+            let local = match local {
+                Some(local) => local,
+                None => local.insert(SeatLocal {
+                    environs: Environs::new(py, &self.surroundings)?,
+                    head: ResponseHead::default(),
+                }),
+            };
+            Ok((local.environs.make(py, request)?, std::mem::take(&mut local.head)))
+        })?;
+        let start_response = Bound::new(py, StartResponse::new(head, respond))?;
+        let result = self.application.bind(py).call1((&environ, &start_response)).map_err(Failure::from).and_then(
+            |iterable| {
+                let answer = Answer { py, start_response: &start_response, handler: self };
+                let sent = answer.give(&iterable, respond);
+                // PEP 3333: close() is called exactly once, whatever happened before.
+                let closed = close(&iterable);
+                sent.and(closed.map_err(Failure::from))
+            },
+        );
+        let head = start_response.get().end();
+        SEAT.with_borrow_mut(|local| {
+            if let Some(local) = local {
+                local.head = head;
+            }
+        });
+        result
+    }
+}
+
+impl Handler for WsgiHandler {
+    fn occupies(&self, _: &Request) -> Occupies {
+        Occupies::Seat
+    }
+
+    fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
+        Python::attach(|py| match self.call(py, request, respond) {
+            Ok(()) => Ok(()),
+            Err(Failure::Raised(raised)) => {
+                self.surroundings.diagnostics.application_failed(&format!(
+                    "Error handling request {} {}\n{}",
+                    String::from_utf8_lossy(request.method()),
+                    request.target().escape_ascii(),
+                    traceback::text(py, &raised)
+                ));
+                let class = raised.get_type(py).name().map(|name| name.to_string()).unwrap_or_default();
+                Err(Error::application(format!("the application raised {class}")))
+            }
+            Err(Failure::ClientGone) => Ok(()),
+        })
+    }
+}
+
+/// Why a call did not come to its normal end.
+enum Failure {
+    /// The application raised, or broke a rule.
+    Raised(PyErr),
+    /// Nobody is there to be answered; the response knows.
+    ClientGone,
+}
+
+impl From<PyErr> for Failure {
+    fn from(raised: PyErr) -> Failure {
+        Failure::Raised(raised)
+    }
+}
+
+/// One iterable on its way to the client.
+struct Answer<'a, 'py> {
+    py: Python<'py>,
+    start_response: &'a Bound<'py, StartResponse>,
+    handler: &'a WsgiHandler,
+}
+
+impl<'py> Answer<'_, 'py> {
+    fn give(&self, iterable: &Bound<'py, PyAny>, respond: &mut dyn Respond) -> Result<(), Failure> {
+        let result = if let Ok(list) = iterable.cast_exact::<PyList>() {
+            self.give_items(list.len(), |index| list.get_item(index), respond)
+        } else if let Ok(tuple) = iterable.cast_exact::<PyTuple>() {
+            self.give_items(tuple.len(), |index| tuple.get_item(index), respond)
+        } else if let Ok(wrapper) = iterable.cast_exact::<FileWrapper>() {
+            self.give_file(wrapper, respond)
+        } else {
+            self.give_each(iterable, respond)
+        };
+        match result {
+            Ok(()) => {
+                respond.finish();
+                Ok(())
+            }
+            // The declared length is reached; the response is whole.
+            Err(Stop::Send(SendError::Full)) => {
+                respond.finish();
+                Ok(())
+            }
+            Err(Stop::Send(SendError::Gone)) => Err(Failure::ClientGone),
+            Err(Stop::Raised(raised)) => Err(Failure::Raised(raised)),
+        }
+    }
+
+    /// A list or tuple: everything is there, so the length is known and all of it leaves together.
+    fn give_items(
+        &self,
+        count: usize,
+        item: impl Fn(usize) -> PyResult<Bound<'py, PyAny>>,
+        respond: &mut dyn Respond,
+    ) -> Result<(), Stop> {
+        if count == 1 {
+            let item = item(0)?;
+            let chunk = item.cast::<PyBytes>().map_err(|_| not_bytes(&item, "each item of the iterable"))?.as_bytes();
+            self.give_head(respond, Some(chunk.len() as u64))?;
+            return Ok(respond.send(chunk, Flush::Later)?);
+        }
+        // Kept while they are sent: the application could change its list.
+        let mut chunks = Vec::with_capacity(count);
+        let mut length = 0;
+        for index in 0..count {
+            let item = item(index)?;
+            let chunk = item.cast_into::<PyBytes>().map_err(|error| not_bytes(&error.into_inner(), "each item of the iterable"))?;
+            length += chunk.as_bytes().len() as u64;
+            chunks.push(chunk);
+        }
+        self.give_head(respond, Some(length))?;
+        for chunk in &chunks {
+            respond.send(chunk.as_bytes(), Flush::Later)?;
+        }
+        Ok(())
+    }
+
+    /// Any other iterable: each item leaves before the next is asked for (PEP 3333, "Buffering and Streaming").
+    fn give_each(&self, iterable: &Bound<'py, PyAny>, respond: &mut dyn Respond) -> Result<(), Stop> {
+        if iterable.is_instance_of::<PyBytes>() {
+            return Err(PyAssertionError::new_err("the application returned bytes; return a list that holds them").into());
+        }
+        let single = iterable.len().is_ok_and(|length| length == 1);
+        let mut given = false;
+        for item in iterable.try_iter()? {
+            let item = item?;
+            let chunk = item.cast::<PyBytes>().map_err(|_| not_bytes(&item, "each item of the iterable"))?.as_bytes();
+            if chunk.is_empty() {
+                continue;
+            }
+            if !given {
+                self.give_head(respond, single.then_some(chunk.len() as u64))?;
+                given = true;
+            }
+            respond.send(chunk, Flush::Now)?;
+            if respond.client_gone() {
+                return Err(Stop::Send(SendError::Gone));
+            }
+        }
+        if !given {
+            self.give_head(respond, Some(0))?;
+        }
+        Ok(())
+    }
+
+    /// A wrapped file: sent by the kernel if it is a plain one.
+    fn give_file(&self, wrapper: &Bound<'py, FileWrapper>, respond: &mut dyn Respond) -> Result<(), Stop> {
+        let Some(stretch) = wrapper.get().stretch(self.py) else { return self.give_each(wrapper.as_any(), respond) };
+        let declared = self.start_response.get().lock().head.content_length();
+        let bytes = declared.map_or(stretch.bytes, |declared| declared.min(stretch.bytes));
+        self.give_head(respond, Some(bytes))?;
+        Ok(respond.send_file(stretch.file, stretch.offset, bytes)?)
+    }
+
+    /// Gives the head, with the length of what comes if nothing was written before.
+    fn give_head(&self, respond: &mut dyn Respond, length: Option<u64>) -> Result<(), Stop> {
+        let mut started = self.start_response.get().lock();
+        if !started.called {
+            return Err(PyAssertionError::new_err(
+                "the application gave content before it called start_response (PEP 3333)",
+            )
+            .into());
+        }
+        if !std::mem::replace(&mut started.given, true) {
+            respond.head(&started.head, length);
+        }
+        Ok(())
+    }
+}
+
+/// Why no more of the iterable is wanted.
+enum Stop {
+    Raised(PyErr),
+    Send(SendError),
+}
+
+impl From<PyErr> for Stop {
+    fn from(raised: PyErr) -> Stop {
+        Stop::Raised(raised)
+    }
+}
+
+impl From<SendError> for Stop {
+    fn from(error: SendError) -> Stop {
+        Stop::Send(error)
+    }
+}
+
+fn close(iterable: &Bound<'_, PyAny>) -> PyResult<()> {
+    if iterable.is_exact_instance_of::<PyList>() || iterable.is_exact_instance_of::<PyTuple>() {
+        return Ok(());
+    }
+    match iterable.getattr_opt(pyo3::intern!(iterable.py(), "close"))? {
+        Some(close) => close.call0().map(drop),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,287 @@
+//! The environ of a request (PEP 3333, "environ Variables"): a copy of a template, then what this request brings.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use farrier_http::{BodyFraming, KnownField, Peer, Request, Scheme, TargetForm};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::error_stream::{Diagnostics, ErrorStream};
+use crate::file_wrapper::FileWrapper;
+use crate::input::Input;
+use crate::names::{FieldKeys, Keys, LastValues, latin1};
+
+/// What an environ says of the server, the same for every request.
+pub struct Surroundings {
+    /// Listeners in the order of their ids.
+    pub listeners: Vec<Listener>,
+    /// More than one call may run at the same time in this process.
+    pub multithread: bool,
+    /// More than one process may serve the application.
+    pub multiprocess: bool,
+    /// The value of `SERVER_SOFTWARE`.
+    pub server_software: String,
+    /// Where `wsgi.errors` goes.
+    pub diagnostics: Arc<dyn Diagnostics>,
+}
+
+/// A listener as an environ names it.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// `SERVER_NAME`: the address, or the path of a unix socket.
+    pub server_name: String,
+    /// `SERVER_PORT`: decimal; empty for a unix socket.
+    pub server_port: String,
+    /// The listener is a unix socket: name and port are taken from Host where there is one.
+    pub is_unix: bool,
+}
+
+/// Makes environs on one seat.
+pub(crate) struct Environs {
+    keys: Keys,
+    fields: FieldKeys,
+    last_values: LastValues,
+    templates: Vec<Py<PyDict>>,
+    methods: Vec<(&'static [u8], Py<PyString>)>,
+    http10: Py<PyString>,
+    https: Py<PyString>,
+    empty: Py<PyString>,
+    last_peer: Option<(IpAddr, Py<PyString>)>,
+    scratch: Vec<u8>,
+    is_unix: Vec<bool>,
+}
+
+impl Environs {
+    /// # Errors
+    /// Python is out of memory.
+    pub(crate) fn new(py: Python<'_>, surroundings: &Surroundings) -> PyResult<Environs> {
+        let keys = Keys::new(py);
+        let mut templates = Vec::new();
+        for listener in &surroundings.listeners {
+            templates.push(template(py, &keys, surroundings, listener)?.unbind());
+        }
+        let methods = [&b"GET"[..], b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"];
+        Ok(Environs {
+            methods: methods.iter().map(|&method| (method, latin1(py, method).unbind())).collect(),
+            http10: PyString::intern(py, "HTTP/1.0").unbind(),
+            https: PyString::intern(py, "https").unbind(),
+            empty: PyString::intern(py, "").unbind(),
+            fields: FieldKeys::new(py),
+            last_values: LastValues::default(),
+            last_peer: None,
+            scratch: Vec::new(),
+            is_unix: surroundings.listeners.iter().map(|listener| listener.is_unix).collect(),
+            keys,
+            templates,
+        })
+    }
+
+    /// The environ of a request, whose content it takes over.
+    ///
+    /// # Errors
+    /// Python is out of memory.
+    pub(crate) fn make<'py>(&mut self, py: Python<'py>, request: &mut Request) -> PyResult<Bound<'py, PyDict>> {
+        let listener = usize::from(request.origin.listener.0).min(self.templates.len() - 1);
+        let environ = self.templates[listener].bind(py).copy()?;
+        let method = request.method();
+        if method != b"GET" {
+            let method = match self.methods.iter().find(|(known, _)| *known == method) {
+                Some((_, string)) => string.bind(py).clone(),
+                None => latin1(py, method),
+            };
+            environ.set_item(&self.keys.request_method, method)?;
+        }
+        if request.head.version == farrier_http::Version::Http10 {
+            environ.set_item(&self.keys.server_protocol, &self.http10)?;
+        }
+        self.set_target(py, &environ, request)?;
+        self.set_peer(py, &environ, request)?;
+        self.set_fields(py, &environ, request)?;
+        if self.is_unix[listener] {
+            self.set_server_from_host(py, &environ, request)?;
+        }
+        if request.origin.scheme == Scheme::Https {
+            environ.set_item(&self.keys.url_scheme, &self.https)?;
+            environ.set_item("HTTPS", "on")?;
+        }
+        if request.head.framing != BodyFraming::None {
+            let length = request.body.bytes();
+            environ.set_item(&self.keys.content_length, itoa::Buffer::new().format(length))?;
+            if length > 0 {
+                environ.set_item(&self.keys.input, Py::new(py, Input::of(py, request))?)?;
+            }
+        }
+        Ok(environ)
+    }
+
+    fn set_target(&mut self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+        let target = latin1(py, request.target());
+        let path = request.path();
+        let is_plain = request.head.form == TargetForm::Origin && !path.contains(&b'%');
+        if is_plain && path.len() == request.target().len() {
+            environ.set_item(&self.keys.path_info, &target)?;
+        } else if is_plain {
+            environ.set_item(&self.keys.path_info, latin1(py, path))?;
+        } else if path.is_empty() && request.head.form == TargetForm::Absolute {
+            // RFC 9110 §4.2.3: an empty path is the path `/`.
+            environ.set_item(&self.keys.path_info, "/")?;
+        } else {
+            decode_percent(path, &mut self.scratch);
+            environ.set_item(&self.keys.path_info, latin1(py, &self.scratch))?;
+        }
+        if !request.query().is_empty() {
+            environ.set_item(&self.keys.query_string, latin1(py, request.query()))?;
+        }
+        environ.set_item(&self.keys.raw_uri, &target)?;
+        environ.set_item(&self.keys.request_uri, &target)
+    }
+
+    fn set_peer(&mut self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+        let Peer::Tcp(address) = request.origin.peer else { return Ok(()) };
+        let ip = address.ip();
+        let string = match &self.last_peer {
+            Some((last, string)) if *last == ip => string.bind(py).clone(),
+            _ => {
+                let string = PyString::new(py, &ip.to_string());
+                self.last_peer = Some((ip, string.clone().unbind()));
+                string
+            }
+        };
+        environ.set_item(&self.keys.remote_addr, string)?;
+        environ.set_item(&self.keys.remote_port, itoa::Buffer::new().format(address.port()))
+    }
+
+    fn set_fields(&mut self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+        let mut seen: u64 = 0;
+        for (known, name, value) in request.fields() {
+            match known {
+                KnownField::Other => self.set_other_field(py, environ, name, value)?,
+                // The codec has decoded it; the length is that of the decoded content.
+                KnownField::TransferEncoding | KnownField::ContentLength => {}
+                KnownField::ContentType => environ.set_item(&self.keys.content_type, latin1(py, value))?,
+                known => {
+                    let key = self.fields.known(py, known);
+                    let bit = 1u64 << (known as u8 & 63);
+                    if seen & bit != 0 {
+                        join(py, environ, key, known == KnownField::Cookie, value)?;
+                        continue;
+                    }
+                    seen |= bit;
+                    environ.set_item(key, self.last_values.string(py, known, value))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set_other_field(
+        &mut self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        name: &[u8],
+        value: &[u8],
+    ) -> PyResult<()> {
+        // `X_Y` would pose as `X-Y`: both become HTTP_X_Y.
+        if name.contains(&b'_') {
+            return Ok(());
+        }
+        let key = self.fields.other(py, name);
+        if environ.contains(&key)? {
+            return join(py, environ, &key, false, value);
+        }
+        environ.set_item(key, latin1(py, value))
+    }
+
+    fn set_server_from_host(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+        let host = request.host();
+        if host.is_empty() {
+            return Ok(());
+        }
+        let bracket = host.iter().rposition(|&byte| byte == b']').unwrap_or(0);
+        let colon = host[bracket..].iter().position(|&byte| byte == b':').map(|at| at + bracket);
+        let name = &host[..colon.unwrap_or(host.len())];
+        let port = colon.map(|colon| &host[colon + 1..]).filter(|port| !port.is_empty());
+        let default_port = if request.origin.scheme == Scheme::Https { &b"443"[..] } else { b"80" };
+        environ.set_item(&self.keys.server_name, latin1(py, name))?;
+        environ.set_item(&self.keys.server_port, latin1(py, port.unwrap_or(default_port)))
+    }
+
+    /// The empty string.
+    pub(crate) fn empty_string<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
+        self.empty.bind(py)
+    }
+}
+
+fn template<'py>(
+    py: Python<'py>,
+    keys: &Keys,
+    surroundings: &Surroundings,
+    listener: &Listener,
+) -> PyResult<Bound<'py, PyDict>> {
+    let template = PyDict::new(py);
+    template.set_item("wsgi.version", (1, 0))?;
+    template.set_item(&keys.url_scheme, "http")?;
+    template.set_item(&keys.input, Py::new(py, Input::empty(py))?)?;
+    template.set_item("wsgi.errors", Py::new(py, ErrorStream::new(Arc::clone(&surroundings.diagnostics)))?)?;
+    template.set_item("wsgi.multithread", surroundings.multithread)?;
+    template.set_item("wsgi.multiprocess", surroundings.multiprocess)?;
+    template.set_item("wsgi.run_once", false)?;
+    template.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
+    template.set_item("wsgi.input_terminated", true)?;
+    template.set_item("SERVER_SOFTWARE", &surroundings.server_software)?;
+    template.set_item(&keys.server_name, &listener.server_name)?;
+    template.set_item(&keys.server_port, &listener.server_port)?;
+    template.set_item(&keys.server_protocol, PyString::intern(py, "HTTP/1.1"))?;
+    template.set_item(&keys.request_method, PyString::intern(py, "GET"))?;
+    template.set_item(&keys.script_name, "")?;
+    template.set_item(&keys.path_info, "")?;
+    template.set_item(&keys.query_string, "")?;
+    template.set_item(&keys.raw_uri, "")?;
+    template.set_item(&keys.request_uri, "")?;
+    template.set_item(&keys.remote_addr, "")?;
+    if !listener.is_unix {
+        template.set_item(&keys.remote_port, "")?;
+    }
+    // Room for the request's fields, so that filling a copy does not rehash it: a dict keeps the room it once had.
+    let fillers: Vec<String> = (0..24).map(|filler| format!("filler-{filler}")).collect();
+    for filler in &fillers {
+        template.set_item(filler, "")?;
+    }
+    for filler in &fillers {
+        template.del_item(filler)?;
+    }
+    Ok(template)
+}
+
+/// RFC 9110 §5.3: repeated fields are one list; cookies are joined as RFC 6265 §5.4 writes them.
+fn join(
+    py: Python<'_>,
+    environ: &Bound<'_, PyDict>,
+    key: &Bound<'_, PyString>,
+    is_cookie: bool,
+    value: &[u8],
+) -> PyResult<()> {
+    let former = environ.get_item(key)?.map(|former| former.extract::<String>()).transpose()?.unwrap_or_default();
+    let separator = if is_cookie { "; " } else { ", " };
+    let value: String = value.iter().map(|&byte| char::from(byte)).collect();
+    environ.set_item(key, PyString::new(py, &format!("{former}{separator}{value}")))
+}
+
+/// Decodes percent-encoding (RFC 3986 §2.1); what is no valid escape stays as it is.
+fn decode_percent(path: &[u8], decoded: &mut Vec<u8>) {
+    decoded.clear();
+    let mut rest = path;
+    while let [byte, after @ ..] = rest {
+        let hex = |digit: u8| char::from(digit).to_digit(16);
+        if let [b'%', high, low, after @ ..] = rest
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            decoded.push((high * 16 + low) as u8);
+            rest = after;
+            continue;
+        }
+        decoded.push(*byte);
+        rest = after;
+    }
+}

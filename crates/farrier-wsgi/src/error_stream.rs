@@ -1,0 +1,60 @@
+//! `wsgi.errors` (PEP 3333, "environ Variables"): a text stream into the error log.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+/// Where the bridge says what went wrong. The composition connects it with the error log.
+pub trait Diagnostics: Send + Sync {
+    /// An application failed: the text is a traceback or a sentence.
+    fn application_failed(&self, text: &str);
+    /// The application broke a rule that the server could mend.
+    fn application_warned(&self, text: &str);
+    /// Text that the application itself writes.
+    fn put(&self, text: &str);
+}
+
+/// The stream.
+#[pyclass(frozen, module = "farrier", name = "ErrorStream")]
+pub(crate) struct ErrorStream {
+    diagnostics: Arc<dyn Diagnostics>,
+}
+
+impl ErrorStream {
+    pub(crate) fn new(diagnostics: Arc<dyn Diagnostics>) -> ErrorStream {
+        ErrorStream { diagnostics }
+    }
+}
+
+#[pymethods]
+impl ErrorStream {
+    /// Writes text; gives the number of characters.
+    fn write(&self, text: &str) -> usize {
+        self.diagnostics.put(text);
+        text.chars().count()
+    }
+
+    /// Writes each item of an iterable of text.
+    fn writelines(&self, lines: &Bound<'_, PyAny>) -> PyResult<()> {
+        for line in lines.try_iter()? {
+            self.diagnostics.put(line?.extract::<&str>()?);
+        }
+        Ok(())
+    }
+
+    /// Does nothing: lines leave at once.
+    fn flush(&self) {}
+
+    #[getter]
+    fn encoding(&self) -> &'static str {
+        "utf-8"
+    }
+
+    fn isatty(&self) -> bool {
+        false
+    }
+
+    fn writable(&self) -> bool {
+        true
+    }
+}

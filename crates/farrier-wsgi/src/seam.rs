@@ -1,0 +1,109 @@
+//! The interpreter's seam: how a seat attaches to CPython and leaves it. The only room that touches thread states.
+//!
+//! A seat is a thread that Python made. It lives detached and attaches for the calls it serves. Its thread state is kept
+//! here, per thread, so that attaching is one call into CPython.
+#![allow(unsafe_code, reason = "CPython's thread states have no safe interface that outlives a closure")]
+
+use std::cell::Cell;
+use std::io;
+use std::ptr;
+use std::sync::Mutex;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict};
+
+thread_local! {
+    static STATE: Cell<*mut ffi::PyThreadState> = const { Cell::new(ptr::null_mut()) };
+    static ATTACHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a seat's life on the calling Python thread. `life` begins and ends detached.
+pub fn inhabit<T: Send>(py: Python<'_>, life: impl FnOnce() -> T + Send) -> T {
+    // SAFETY: the calling thread is attached (`py` proves it), so it has a current thread state.
+    let state = unsafe { ffi::PyThreadState_Get() };
+    let before = STATE.replace(state);
+    let result = py.detach(move || {
+        let result = life();
+        detach();
+        result
+    });
+    STATE.set(before);
+    result
+}
+
+/// Attaches the calling seat, waiting as long as it takes. Nothing happens when it is attached or no seat.
+pub fn attach() {
+    let state = STATE.get();
+    if state.is_null() || ATTACHED.get() {
+        return;
+    }
+    // SAFETY: the state belongs to this thread, which is inside `inhabit` (so the state is alive) and detached.
+    unsafe { ffi::PyEval_RestoreThread(state) };
+    ATTACHED.set(true);
+}
+
+/// Detaches the calling seat. Nothing happens when it is not attached.
+pub fn detach() {
+    if ATTACHED.get() {
+        ATTACHED.set(false);
+        // SAFETY: the thread is attached with the state of this seat, which `attach` restored.
+        unsafe { ffi::PyEval_SaveThread() };
+    }
+}
+
+/// Runs `wait` detached, and attaches again if the seat was attached.
+pub fn detached(wait: &mut dyn FnMut()) {
+    if !ATTACHED.get() {
+        wait();
+        return;
+    }
+    ATTACHED.set(false);
+    struct Waits<'a>(&'a mut dyn FnMut());
+    // SAFETY: the closure runs on this thread; `Send` only guards against Python values crossing the border, and what the
+    // engine waits for are descriptors.
+    unsafe impl Send for Waits<'_> {}
+    let waits = Waits(wait);
+    Python::attach(|py| {
+        py.detach(move || {
+            let waits = waits;
+            (waits.0)();
+        });
+    });
+    ATTACHED.set(true);
+}
+
+/// Lets the interpreter run handlers of signals that have come, if the calling seat is the main thread.
+pub fn run_signal_handlers() {
+    attach();
+    Python::attach(|py| {
+        if let Err(raised) = py.check_signals() {
+            raised.write_unraisable(py, None);
+        }
+    });
+    detach();
+}
+
+/// Starts a Python thread that inhabits a seat.
+///
+/// # Errors
+/// Python cannot start a thread.
+pub fn spawn(name: &str, life: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    Python::attach(|py| -> PyResult<()> {
+        let life = Mutex::new(Some(life));
+        let target = PyCFunction::new_closure(py, None, None, move |args, _| {
+            let life = life.lock().ok().and_then(|mut life| life.take());
+            if let Some(life) = life {
+                inhabit(args.py(), life);
+            }
+        })?;
+        let options = PyDict::new(py);
+        options.set_item("target", target)?;
+        options.set_item("name", name)?;
+        options.set_item("daemon", true)?;
+        let thread = py.import("threading")?.getattr("Thread")?.call((), Some(&options))?;
+        thread.call_method0("start")?;
+        Ok(())
+    })
+    .map_err(|raised| io::Error::other(raised.to_string()))
+}
