@@ -50,10 +50,11 @@ impl<'a> Resolver<'a> {
     }
 
     fn checked<T: Value>(&mut self, setting: &'static Setting, answer: &Answer) -> Option<T> {
-        let read = T::read(&answer.raw);
-        match read.and_then(|value| {
-            if is_within_bounds(setting, &value) { Ok(value) } else { Err(Rejected::unexpected_raw(&answer.raw)) }
-        }) {
+        let read = match T::read(&answer.raw) {
+            Ok(value) if !is_within_bounds(setting, &value) => Err(Rejected::unexpected_raw(&answer.raw)),
+            read => read,
+        };
+        match read {
             Ok(value) => Some(value),
             Err(Rejected { reason, source }) => {
                 let source = source.unwrap_or_else(|| answer.source.clone());

@@ -140,6 +140,13 @@ fn flags_take_their_value_in_every_usual_way() {
 }
 
 #[test]
+fn a_value_may_look_like_a_flag() {
+    assert_eq!(arguments(&["--server-header=--workers"]).server_header, "--workers");
+    assert_eq!(arguments(&["--server-header", "--x"]).server_header, "--x");
+    assert_eq!(arguments(&["--access-logfile", "-"]).accesslog, Some(LogTarget::Standard));
+}
+
+#[test]
 fn the_last_of_a_repeated_flag_wins_and_lists_grow() {
     assert_eq!(arguments(&["-w", "2", "--workers", "3"]).workers, Workers::Count(3));
     assert_eq!(arguments(&["-b", "a:1", "--bind=b:2,c:3"]).bind, [tcp("a", 1), tcp("b", 2), tcp("c", 3)]);
@@ -281,6 +288,8 @@ fn a_bad_argument_says_what_is_accepted() {
         (&["-z"], "unknown flag `-z`; `farrier --help` lists the flags"),
         (&["-w"], "`-w` needs a value: a whole number of at least 1 or `auto`"),
         (&["-c"], "`-c` needs a value: `-c FILE`"),
+        (&["--chdir", "--workers=2"], "`--chdir` needs a value: a path"),
+        (&["--chdir", "-w", "2"], "`--chdir` needs a value: a path"),
         (&["-w", "0"], "command line -w: expected a whole number of at least 1 or `auto`, got `0`"),
         (&["--no-preload=yes"], "`--no-preload` takes no value"),
         (&["--help", "wrokers"], "unknown setting `wrokers`; did you mean `workers`?"),

@@ -28,6 +28,8 @@ struct Flag {
     is_short: bool,
     /// Whether a value follows.
     takes_value: bool,
+    /// The first sentence of the row, without marks and without the dot that shells do not write.
+    sentence: String,
 }
 
 impl Flag {
@@ -41,14 +43,16 @@ fn flags() -> Vec<Flag> {
     let mut flags = Vec::new();
     for row in SETTINGS.iter().chain(ACTIONS).filter(|row| row.positional().is_none()) {
         let takes_value = !metavar(row).is_empty() && row.name != "help";
+        let sentence = row.summary().replace('`', "").trim_end_matches('.').to_string();
+        let flag = |word: String, is_short| Flag { row, word, is_short, takes_value, sentence: sentence.clone() };
         let long = row.long_flag().trim_start_matches('-').to_string();
         if let Some(short) = row.short_flag() {
-            flags.push(Flag { row, word: short.trim_start_matches('-').to_string(), is_short: true, takes_value });
+            flags.push(flag(short.trim_start_matches('-').to_string(), true));
         }
         if row.shape == Shape::Switch {
-            flags.push(Flag { row, word: format!("no-{long}"), is_short: false, takes_value });
+            flags.push(Flag { sentence: format!("Off: {sentence}"), ..flag(format!("no-{long}"), false) });
         }
-        flags.push(Flag { row, word: long, is_short: false, takes_value });
+        flags.push(flag(long, false));
     }
     flags
 }
@@ -64,20 +68,23 @@ fn offered(row: &Setting) -> Completes {
 
 fn bash() -> String {
     let spellings: Vec<String> = flags().iter().map(Flag::spelling).collect();
-    let mut cases = String::new();
-    for row in SETTINGS.iter().chain(ACTIONS) {
-        let own = flags().into_iter().filter(|flag| flag.row.name == row.name && flag.takes_value);
-        let own: Vec<String> = own.map(|flag| flag.spelling()).collect();
-        if own.is_empty() {
-            continue;
-        }
-        let answer = match offered(row) {
+    // One case for all flags whose values get the same answer.
+    let mut cases: Vec<(String, Vec<String>)> = Vec::new();
+    for flag in flags().iter().filter(|flag| flag.takes_value) {
+        let answer = match offered(flag.row) {
             Completes::Words(words) => format!("COMPREPLY=($(compgen -W '{}' -- \"$current\"))", words.join(" ")),
             Completes::Path => "COMPREPLY=($(compgen -f -- \"$current\"))".to_string(),
             Completes::Nothing => "COMPREPLY=()".to_string(),
         };
-        cases.push_str(&format!("        {}) {answer}; return ;;\n", own.join("|")));
+        match cases.iter_mut().find(|(known, _)| *known == answer) {
+            Some((_, spellings)) => spellings.push(flag.spelling()),
+            None => cases.push((answer, vec![flag.spelling()])),
+        }
     }
+    let cases: String = cases
+        .iter()
+        .map(|(answer, spellings)| format!("        {})\n            {answer}; return ;;\n", spellings.join("|")))
+        .collect();
     format!(
         "\
 # bash completion for farrier; put it into a file that ~/.bashrc reads.
@@ -98,7 +105,7 @@ complete -o filenames -F _farrier farrier
 fn zsh() -> String {
     let mut specs = String::new();
     for flag in flags() {
-        let sentence = sentence(flag.row).replace('\'', "'\\''").replace('[', "\\[").replace(']', "\\]");
+        let sentence = flag.sentence.replace('\'', "'\\''").replace('[', "\\[").replace(']', "\\]");
         let repeat = if flag.row.shape == Shape::List { "*" } else { "" };
         let value = match offered(flag.row) {
             _ if !flag.takes_value => String::new(),
@@ -137,15 +144,10 @@ fn fish() -> String {
             Completes::Path => " -r -F".to_string(),
             Completes::Nothing => " -x".to_string(),
         };
-        let sentence = sentence(flag.row).replace('\'', "\\'");
+        let sentence = flag.sentence.replace('\'', "\\'");
         script.push_str(&format!("complete -c farrier {option} {}{value} -d '{sentence}'\n", flag.word));
     }
     script
-}
-
-/// The first sentence without marks and without the dot that shells do not write.
-fn sentence(row: &Setting) -> String {
-    row.summary().replace('`', "").trim_end_matches('.').to_string()
 }
 
 #[cfg(test)]
@@ -169,8 +171,10 @@ mod tests {
 
     #[test]
     fn a_choice_offers_its_words() {
-        assert!(bash().contains("--log-level) COMPREPLY=($(compgen -W 'debug info warning error critical'"));
-        assert!(zsh().contains("'--log-level=[Least level that the error log writes]:loglevel:(debug info"));
+        assert!(
+            bash().contains("--log-level)\n            COMPREPLY=($(compgen -W 'debug info warning error critical'")
+        );
+        assert!(zsh().contains("]:loglevel:(debug info"));
         assert!(fish().contains("-l completions -x -a 'bash zsh fish'"));
     }
 

@@ -50,9 +50,10 @@ pub(crate) fn overview() -> String {
 /// Everything about one setting.
 pub(crate) fn on(row: &Setting) -> String {
     let mut text = format!("{}\n\n", row.summary());
-    if !row.details().is_empty() {
-        // The table marks words as Markdown does, which a terminal shows well enough.
-        text.push_str(&format!("{}\n\n", row.details()));
+    // The table marks words as Markdown does, which a terminal shows well enough.
+    for paragraph in row.details().split("\n\n").filter(|paragraph| !paragraph.is_empty()) {
+        let lines = wrapped(&paragraph.replace('\n', " "), WIDTH);
+        text.push_str(&format!("{}\n\n", lines.join("\n")));
     }
     for Fact { label, values, .. } in facts(row) {
         text.push_str(&format!("  {label:<14}{}\n", values.join(", ")));
@@ -139,6 +140,15 @@ mod tests {
         for line in overview().lines() {
             assert!(line.chars().count() <= WIDTH, "{line}");
             assert_eq!(line, line.trim_end(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_prose_of_every_row_fits_a_hundred_columns() {
+        for row in SETTINGS.iter().chain(ACTIONS) {
+            let text = on(row);
+            let prose = text.lines().filter(|line| !line.starts_with("  "));
+            assert!(prose.clone().all(|line| line.chars().count() <= WIDTH), "{text}");
         }
     }
 

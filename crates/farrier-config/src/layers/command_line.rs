@@ -131,11 +131,14 @@ impl CommandLine {
 }
 
 fn value_of(flag: &str, row: &Setting, parser: &mut lexopt::Parser) -> Result<String, Problem> {
-    let missing = |_| match row.takes() {
+    let missing = || match row.takes() {
         Some(word) if row.is_action() => Problem::of_usage(format!("`{flag}` needs a value: `{flag} {word}`")),
         _ => Problem::of_usage(format!("`{flag}` needs a value: {}", row.accepts())),
     };
-    text(parser.value().map_err(missing)?, flag)
+    let value = text(parser.value().map_err(|_| missing())?, flag)?;
+    // A flag in the value's place means that the value was forgotten; where it is meant, `--flag=--value` says so.
+    let word = value.split('=').next().unwrap_or_default();
+    if word.starts_with('-') && by_flag(word).is_some() { Err(missing()) } else { Ok(value) }
 }
 
 fn text(value: OsString, flag: &str) -> Result<String, Problem> {
