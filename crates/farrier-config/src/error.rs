@@ -35,8 +35,21 @@ impl fmt::Display for Problem {
 /// All mistakes that were found, so that one run names them all. Displays one per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The mistakes, lowest layer first; never empty.
+    /// The mistakes, those of a file by line, then the environment's, then the command line's; never empty.
     pub problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    /// Brings the mistakes into the order in which a person mends them.
+    pub(crate) fn of(mut problems: Vec<Problem>) -> ConfigError {
+        problems.sort_by_key(|problem| match &problem.source {
+            Some(Source::Default) => (0, 0),
+            Some(Source::File { line, .. }) => (1, *line),
+            Some(Source::Environment(_)) => (2, 0),
+            Some(Source::CommandLine(_)) | None => (3, 0),
+        });
+        ConfigError { problems }
+    }
 }
 
 impl From<Problem> for ConfigError {

@@ -60,11 +60,8 @@ pub fn gather(
     let layers = Layers { platform: environment.platform, own: vec![file, environment.own, arguments.layer] };
     let config = match Config::resolve(&layers) {
         Ok(config) if problems.is_empty() => Box::new(config),
-        Ok(_) => return Err(ConfigError { problems }),
-        Err(error) => {
-            problems.extend(error.problems);
-            return Err(ConfigError { problems });
-        }
+        Ok(_) => return Err(ConfigError::of(problems)),
+        Err(error) => return Err(ConfigError::of(problems.into_iter().chain(error.problems).collect())),
     };
     Ok(match arguments.request {
         command_line::Request::PrintConfig => {

@@ -14,6 +14,7 @@ mod documents;
 mod error;
 mod gather;
 mod layers;
+mod lookup;
 mod macros;
 mod resolve;
 mod setting;

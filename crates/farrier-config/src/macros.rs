@@ -95,7 +95,7 @@ macro_rules! settings {
                     default: "none",
                     attributes: &[ $( crate::macros::attribute!($action_key $($action_word)+), )* ],
                     expected: "a value",
-                    shape: crate::value::Shape::Switch,
+                    shape: crate::value::Shape::Single,
                     completes: crate::value::Completes::Nothing,
                     metavar: "",
                 },

@@ -1,5 +1,6 @@
 //! Turns layers into typed values: the highest layer that answers wins, and every answer is checked.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::answer::{Answer, Layer, Source};
@@ -49,7 +50,11 @@ impl<'a> Resolver<'a> {
     }
 
     fn checked<T: Value>(&mut self, setting: &'static Setting, answer: &Answer) -> Option<T> {
-        match T::read(&answer.raw).and_then(|value| within_bounds(setting, value)) {
+        let read = match T::read(&answer.raw) {
+            Ok(value) if !is_within_bounds(setting, &value) => Err(Rejected::unexpected_raw(&answer.raw)),
+            read => read,
+        };
+        match read {
             Ok(value) => Some(value),
             Err(Rejected { reason, source }) => {
                 let source = source.unwrap_or_else(|| answer.source.clone());
@@ -57,18 +62,30 @@ impl<'a> Resolver<'a> {
                     Reason::Unexpected { got } => format!("expected {}, got {got}", setting.accepts()),
                     Reason::Because(sentence) => sentence,
                 };
-                self.problems.push(Problem::at(source, format!("{}: {message}", setting.name)));
+                let message =
+                    if names_setting(&source, setting) { message } else { format!("{}: {message}", setting.name) };
+                self.problems.push(Problem::at(source, message));
                 None
             }
         }
     }
 }
 
-fn within_bounds<T: Value>(setting: &Setting, value: T) -> Result<T, Rejected> {
+fn is_within_bounds<T: Value>(setting: &Setting, value: &T) -> bool {
     let bound = |text: Option<&str>| text.and_then(|text| T::parse(text).ok());
-    let too_small = bound(setting.at_least()).is_some_and(|least| value.order(&least).is_some_and(|o| o.is_lt()));
-    let too_great = bound(setting.at_most()).is_some_and(|most| value.order(&most).is_some_and(|o| o.is_gt()));
-    if too_small || too_great { Err(Rejected::unexpected(&value.text())) } else { Ok(value) }
+    let is_too_small = bound(setting.at_least()).is_some_and(|least| value.order(&least).is_some_and(Ordering::is_lt));
+    let is_too_great = bound(setting.at_most()).is_some_and(|most| value.order(&most).is_some_and(Ordering::is_gt));
+    !is_too_small && !is_too_great
+}
+
+/// Whether the place already says which setting it is about: a flag and the setting's own variable do, a line of a file
+/// and a platform's variable do not.
+fn names_setting(source: &Source, setting: &Setting) -> bool {
+    match source {
+        Source::CommandLine(_) => true,
+        Source::Environment(variable) => *variable == setting.variable(),
+        Source::File { .. } | Source::Default => false,
+    }
 }
 
 fn default_of<T: Value>(setting: &Setting) -> T {

@@ -1,6 +1,6 @@
-//! A row of the table, and how a name, a flag or a variable finds its row.
+//! A row of the table: what there is to know of one setting.
 
-use crate::table::{ACTIONS, SETTINGS};
+use crate::table::ACTIONS;
 use crate::value::{Completes, Shape};
 
 /// One row: everything that the flags, the variables, the files and the documents know of a setting.
@@ -127,6 +127,11 @@ impl Setting {
         })
     }
 
+    /// Whether the row is no setting but an action of the command line.
+    pub fn is_action(&self) -> bool {
+        ACTIONS.iter().any(|action| action.name == self.name)
+    }
+
     /// What is accepted, bounds included; completes the sentence "expected …".
     pub fn accepts(&self) -> String {
         let bounds = match (self.at_least(), self.at_most()) {
@@ -135,10 +140,10 @@ impl Setting {
             (None, Some(most)) => format!(" of at most {most}"),
             (None, None) => String::new(),
         };
-        // The bounds belong to the noun, which an example may follow: "a duration of at least 1ms such as `30s`".
+        // The examples after "such as" may lie out of bounds.
         match self.expected.split_once(" such as ") {
-            Some((noun, examples)) => format!("{noun}{bounds} such as {examples}"),
-            None => format!("{}{bounds}", self.expected),
+            Some((noun, _)) if !bounds.is_empty() => format!("{noun}{bounds}"),
+            _ => format!("{}{bounds}", self.expected),
         }
     }
 
@@ -149,29 +154,6 @@ impl Setting {
 
 /// What the name of every variable of Farrier begins with.
 pub(crate) const VARIABLE_PREFIX: &str = "FARRIER_";
-
-/// The setting of this name, written with underscores or dashes.
-pub(crate) fn by_name(name: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| same_word(setting.name, name))
-}
-
-/// The row, and for a switch which way it goes, that a flag such as `-w`, `--workers` or `--no-sendfile` names.
-pub(crate) fn by_flag(flag: &str) -> Option<(&'static Setting, bool)> {
-    let goes_by = |row: &Setting, wanted: &str| row.flags().iter().any(|known| same_word(known, wanted));
-    if let Some(row) = SETTINGS.iter().chain(ACTIONS).find(|row| goes_by(row, flag)) {
-        return Some((row, true));
-    }
-    let positive = format!("--{}", flag.strip_prefix("--no-").or_else(|| flag.strip_prefix("--no_"))?);
-    SETTINGS.iter().find(|row| row.shape == Shape::Switch && goes_by(row, &positive)).map(|row| (row, false))
-}
-
-fn same_word(known: &str, wanted: &str) -> bool {
-    // The leading dashes of a flag are not part of its word: `__workers` names nothing.
-    let dashes = known.len() - known.trim_start_matches('-').len();
-    wanted.len() == known.len()
-        && wanted.as_bytes()[..dashes] == known.as_bytes()[..dashes]
-        && wanted.bytes().zip(known.bytes()).all(|(a, b)| a == b || matches!((a, b), (b'-' | b'_', b'-' | b'_')))
-}
 
 /// The words that the table uses for attributes. A word that is not here does not compile.
 impl Attribute {

@@ -52,7 +52,7 @@ settings! {
     bind: Vec<BindAddress> = "127.0.0.1:8000"
         cli "-b", env "PORT" "0.0.0.0:{}", gunicorn "bind", uwsgi "http-socket";
 
-    /// Connections the kernel keeps waiting until they are accepted.
+    /// Connections the kernel queues until they are accepted.
     ///
     /// Linux cuts it to `net.core.somaxconn` without saying so.
     backlog: u32 = 2048
@@ -69,7 +69,7 @@ settings! {
     ///
     /// Names or numbers. Changing the user needs root; a group may be any that the process belongs to.
     unix_socket_owner: Option<Owner> = none
-        uwsgi "chown-socket";
+        takes "OWNER", uwsgi "chown-socket";
 
     /// Give each worker a socket of its own (`SO_REUSEPORT`).
     ///
@@ -110,11 +110,11 @@ settings! {
     /// A worker reports to the arbiter while it is able to; a long call of the application does not make it silent. 0
     /// turns the watch off.
     timeout: Duration = 30s
-        cli "-t", gunicorn "timeout", uwsgi "harakiri";
+        cli "-t", gunicorn "timeout";
 
-    /// How long workers may finish their requests on a stop or reload.
+    /// Time that workers have to finish on a stop or reload.
     ///
-    /// What still runs then is cut off; 0 cuts it off at once. The default ends before the 30 seconds that Kubernetes
+    /// A request that still runs then is cut off; 0 cuts it off at once. The default ends before the 30 seconds that Kubernetes
     /// waits.
     graceful_timeout: Duration = 25s
         gunicorn "graceful_timeout", uwsgi "worker-reload-mercy";
@@ -172,8 +172,7 @@ settings! {
     ///
     /// Counted from the first byte, or from the connection's start for the first request. Above it the client gets 408.
     /// 0 turns it off.
-    header_timeout: Duration = 15s
-        uwsgi "http-timeout";
+    header_timeout: Duration = 15s;
 
     /// How long a client may pause while it sends a body.
     ///
@@ -190,44 +189,40 @@ settings! {
     /// Above it the connection is reset. 0 turns it off.
     write_timeout: Duration = 60s;
 
-    /// How long to read on after the last response, before closing.
+    /// How long to read on before a connection is closed.
     ///
-    /// It lets a client that still sends receive the response before the reset that would destroy it. 0 closes at once.
+    /// After the last response, what the client still sends is read and dropped. It lets a client that still sends receive the response before the reset that would destroy it. 0 closes at once.
     linger_timeout: Duration = 2s;
 
     section "Limits";
 
-    /// Bytes of a request line.
-    ///
-    /// A longer one is answered with 414.
+    /// Longest request line; a longer one gets 414.
     limit_request_line: Bytes = 8190
         at_least 64, gunicorn "limit_request_line";
 
-    /// Header fields of a request.
-    ///
-    /// One more is answered with 431.
+    /// Most header fields of a request; one more gets 431.
     limit_request_fields: u32 = 100
         at_least 1, gunicorn "limit_request_fields";
 
-    /// Bytes of one header field.
+    /// Longest header field; a longer one gets 431.
     ///
-    /// Name and value without the line's end; a longer one is answered with 431.
+    /// The bytes of name, colon and value, without the line's end.
     limit_request_field_size: Bytes = 8190
         at_least 64, gunicorn "limit_request_field_size";
 
-    /// Bytes of a whole request head.
+    /// Longest request head; a longer one gets 431.
     ///
-    /// The request line and all fields; a longer head is answered with 431.
+    /// The bytes of the request line and all fields with their line ends.
     limit_request_head: Bytes = 64KiB
         at_least 256, uwsgi "buffer-size";
 
-    /// Bytes of a request body.
+    /// Longest request body; a longer one gets 413.
     ///
-    /// A longer one is answered with 413, before it is read if it states its length. 0 refuses every body.
+    /// A body that states its length is refused before it is read. 0 refuses every body.
     limit_request_body: Bytes = 10MiB
         uwsgi "limit-post";
 
-    /// Bytes of a request body kept in memory.
+    /// How much of a request body is kept in memory.
     ///
     /// What goes beyond is written to a nameless temporary file. 0 keeps none in memory.
     body_buffer_bytes: Bytes = 256KiB
@@ -239,22 +234,22 @@ settings! {
     tmp_upload_dir: Option<PathBuf> = none
         takes "FOLDER", gunicorn "tmp_upload_dir";
 
-    /// Bytes of a response that may wait for a slow client.
+    /// How much of a response may wait for a slow client.
     ///
     /// The application's thread is free once the rest fits; above it the thread waits, at most `write_timeout` without
     /// progress.
     response_buffer_bytes: Bytes = 256KiB
         at_least 4KiB;
 
-    /// Bytes of the line that begins a chunk.
+    /// Longest line that begins a chunk; a longer one gets 400.
     ///
-    /// Extensions included; a longer one is answered with 400.
+    /// The bytes of the chunk's size and extensions, without the line's end.
     limit_chunk_line: Bytes = 256
         at_least 16;
 
-    /// Bytes of the trailers after a chunked body.
+    /// Longest trailer section; a longer one gets 400.
     ///
-    /// All lines together; more is answered with 400.
+    /// The bytes of all lines after a chunked body. 0 refuses every trailer.
     limit_trailers: Bytes = 8190;
 
     /// Accept any method that RFC 9110 allows.
@@ -299,7 +294,7 @@ settings! {
     loglevel: LogLevel = info
         cli "--log-level", gunicorn "loglevel";
 
-    /// Bytes of log lines that may wait for a slow disk or reader.
+    /// How much of a log may wait for a slow disk or reader.
     ///
     /// Lines beyond it are dropped and counted, so that a full pipe does not stop the server.
     log_buffer_bytes: Bytes = 1MiB
@@ -307,7 +302,7 @@ settings! {
 
     section "Security";
 
-    /// Proxies whose `X-Forwarded-*` fields are believed.
+    /// Proxies whose `X-Forwarded-*` is believed.
     ///
     /// Addresses, networks such as `10.0.0.0/8`, or `*` for every peer, which is safe only where nobody but the proxy
     /// can connect. Empty believes nobody.
@@ -321,7 +316,9 @@ settings! {
     /// Without it, and without `FARRIER_CONFIG`, `farrier.toml` in the present folder is read if it exists.
     config cli "-c", takes "FILE";
 
-    /// Load the settings and the application, and say whether that works.
+    /// Load the settings and the application, then leave.
+    ///
+    /// The exit status says whether that worked.
     check_config gunicorn "check_config";
 
     /// Print every setting, its value and where it came from.

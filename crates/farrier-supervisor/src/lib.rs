@@ -1,1 +1,24 @@
-//! To be written.
+//! The processes: an arbiter that is a pure state machine, and the rooms that perform what it decides.
+//!
+//! [`Arbiter`] turns events and the time into actions and does nothing else; [`supervise`] is the only place where
+//! those actions happen: fork, signal, wait, sleep. Neither knows what a request is, and neither knows Python: how to
+//! fork, what a worker runs and where lines are logged are handed in by the caller. There is no runtime and no thread.
+
+#![deny(unsafe_code)]
+
+pub mod arbiter;
+pub mod clock;
+pub mod heartbeat;
+pub mod link;
+pub mod process;
+pub mod run;
+pub mod signals;
+pub mod sockets;
+
+pub use arbiter::{Action, Arbiter, ArbiterSettings, Event, Level, Notice, Spawn, WorkerId};
+pub use heartbeat::{HeartbeatPage, Slot};
+pub use link::WorkerLink;
+pub use process::{ExitStatus, Fork, Forked, Pid};
+pub use run::{Plan, Renewal, supervise};
+pub use signals::{Signal, SignalPipe};
+pub use sockets::{BindOptions, ListenSpec, Listener, LocalAddress};

@@ -1,5 +1,6 @@
 //! The text of `--help`: a list that fits a terminal, and everything about one setting.
 
+use crate::documents::facts::{Fact, facts};
 use crate::setting::Setting;
 use crate::table::{ACTIONS, SETTINGS};
 use crate::value::Shape;
@@ -18,11 +19,18 @@ Usage: farrier [FLAGS] APP
   farrier -b :80 -w auto mysite.wsgi     On all addresses, with one worker for each core
 ";
 
-const MORE: &str = "
-A setting is also a key of farrier.toml (`keepalive = \"75s\"`) and a variable (`FARRIER_KEEPALIVE=75s`). A flag wins
-over a variable, and a variable over the file. `farrier --help SETTING` tells all about one, and
-docs/reference/settings.md about every one.
-";
+/// What every setting has in common, and where to read more.
+const MORE: &str = concat!(
+    "
+A setting is also a key of farrier.toml (keepalive = \"75s\") and a variable (FARRIER_KEEPALIVE=75s).
+A flag wins over a variable, and a variable over the file.
+
+farrier --help NAME tells more about one setting, this page about all:
+",
+    env!("CARGO_PKG_REPOSITORY"),
+    "/blob/main/docs/reference/settings.md
+"
+);
 
 /// All settings by section, a sentence each.
 pub(crate) fn overview() -> String {
@@ -42,37 +50,15 @@ pub(crate) fn overview() -> String {
 /// Everything about one setting.
 pub(crate) fn on(row: &Setting) -> String {
     let mut text = format!("{}\n\n", row.summary());
-    if !row.details().is_empty() {
-        // The table marks words as Markdown does, which a terminal shows well enough.
-        text.push_str(&format!("{}\n\n", row.details()));
+    // The table marks words as Markdown does, which a terminal shows well enough.
+    for paragraph in row.details().split("\n\n").filter(|paragraph| !paragraph.is_empty()) {
+        let lines = wrapped(&paragraph.replace('\n', " "), WIDTH);
+        text.push_str(&format!("{}\n\n", lines.join("\n")));
     }
-    for (label, value) in facts(row) {
-        text.push_str(&format!("  {label:<14}{value}\n"));
+    for Fact { label, values, .. } in facts(row) {
+        text.push_str(&format!("  {label:<14}{}\n", values.join(", ")));
     }
     text
-}
-
-/// What there is to say of a row beside its prose, each fact with its label.
-fn facts(row: &Setting) -> Vec<(&'static str, String)> {
-    let is_action = ACTIONS.iter().any(|action| action.name == row.name);
-    let mut facts = Vec::new();
-    let mut spellings = row.flags();
-    if let Some(word) = row.positional() {
-        spellings.insert(0, word.to_string());
-    }
-    if row.shape == Shape::Switch && !is_action {
-        spellings.push(format!("--no-{}", row.long_flag().trim_start_matches("--")));
-    }
-    facts.push(("Command line", spellings.join(", ")));
-    if !is_action {
-        facts.push(("farrier.toml", row.name.to_string()));
-        let platform = row.platform_variables().map(|(variable, _)| variable.to_string());
-        let variables: Vec<String> = [row.variable()].into_iter().chain(platform).collect();
-        facts.push(("Environment", variables.join(", ")));
-        facts.push(("Accepts", row.accepts()));
-        facts.push(("Default", row.default.to_string()));
-    }
-    facts
 }
 
 fn entry(row: &Setting) -> String {
@@ -83,10 +69,11 @@ fn entry(row: &Setting) -> String {
             format!("  {short}{}", invocation(row))
         }
     };
-    let sentence = match shown_default(row) {
-        Some(default) => format!("{} [{default}]", row.summary()),
-        None => row.summary().to_string(),
-    };
+    // A terminal has no second face for code, and the words are plain enough without marks.
+    let mut sentence = row.summary().replace('`', "");
+    if let Some(default) = shown_default(row) {
+        sentence.push_str(&format!(" [{default}]"));
+    }
     let mut text = String::new();
     let mut line = if flags.len() + 2 > COLUMN {
         text.push_str(&format!("{flags}\n"));
@@ -153,6 +140,15 @@ mod tests {
         for line in overview().lines() {
             assert!(line.chars().count() <= WIDTH, "{line}");
             assert_eq!(line, line.trim_end(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_prose_of_every_row_fits_a_hundred_columns() {
+        for row in SETTINGS.iter().chain(ACTIONS) {
+            let text = on(row);
+            let prose = text.lines().filter(|line| !line.starts_with("  "));
+            assert!(prose.clone().all(|line| line.chars().count() <= WIDTH), "{text}");
         }
     }
 

@@ -1,5 +1,99 @@
-//! x
-/// x
+//! The reference page of the settings, docs/reference/settings.md.
+
+use crate::documents::facts::{Fact, elsewhere, facts};
+use crate::setting::Setting;
+use crate::table::{ACTIONS, SETTINGS};
+
+const INTRODUCTION: &str = "\
+<!-- Made from crates/farrier-config/src/table.rs: change the row there, then run
+     `FARRIER_BLESS=1 cargo test -p farrier-config`. -->
+
+# Settings
+
+A setting can be given in four places. The later wins:
+
+1. a variable that hosting platforms set for any server, such as `PORT` and `WEB_CONCURRENCY`;
+2. `farrier.toml` in the folder where Farrier starts, or the file that `--config` or `FARRIER_CONFIG` names;
+3. the variable `FARRIER_` and the name in capitals;
+4. a flag.
+
+`farrier --print-config` shows every value and where it came from. A name that is not on this page is an error wherever it
+stands, and so is a value that a setting does not accept.
+
+```toml
+# farrier.toml
+wsgi_app = \"mysite.wsgi\"
+bind = [\"127.0.0.1:8000\", \"unix:/run/mysite.sock\"]
+workers = \"auto\"
+keepalive = \"75s\"
+limit_request_body = \"20MiB\"
+```
+
+How values are written:
+
+- A **duration** is a number of seconds (`30`, `0.5`) or a number with a unit: `300us`, `500ms`, `30s`, `5m`, `1h`, `1d`.
+- A **size** is a number of bytes or a number with a unit: `64KiB`, `10MiB`, `1GiB` count by 1024, as do the short `64k`,
+  `10m`, `1g`; `64kB`, `10MB`, `1GB` count by 1000.
+- A **switch** is `true` or `false` in the file, `true`, `yes`, `on` or `1` and their contraries in a variable; on the
+  command line its flag turns it on and the flag with `--no-` turns it off.
+- A **list** is an array in the file, separated by commas in a variable, and a repeated flag on the command line. A list
+  replaces the list of a lower place.
+- A setting that may be absent is taken away with `none`.
+";
+
+/// The page: every setting with its prose and its facts, then the names that people know from elsewhere.
 pub fn reference_markdown() -> String {
-    String::new()
+    let mut page = INTRODUCTION.to_string();
+    let mut section = "";
+    for row in SETTINGS.iter().chain(ACTIONS) {
+        if row.section != section {
+            section = row.section;
+            page.push_str(&format!("\n## {section}\n"));
+        }
+        page.push_str(&entry(row));
+    }
+    page.push_str(&names_elsewhere());
+    page
+}
+
+fn entry(row: &Setting) -> String {
+    let mut entry = format!("\n### `{}`\n\n{}\n", title(row), row.summary());
+    if !row.details().is_empty() {
+        entry.push_str(&format!("\n{}\n", row.details()));
+    }
+    entry.push('\n');
+    for Fact { label, values, is_code } in facts(row) {
+        let values: Vec<String> =
+            values.into_iter().map(|value| if is_code { format!("`{value}`") } else { value }).collect();
+        entry.push_str(&format!("- {label}: {}\n", values.join(", ")));
+    }
+    entry
+}
+
+/// What an entry is called: a setting by its name, an action by its flag.
+fn title(row: &Setting) -> String {
+    if row.is_action() { row.long_flag() } else { row.name.to_string() }
+}
+
+fn names_elsewhere() -> String {
+    let mut rows: Vec<(&str, &str, String)> = Vec::new();
+    for row in SETTINGS.iter().chain(ACTIONS) {
+        let foreign = row.attributes.iter().filter_map(elsewhere).filter(|(_, name)| *name != row.name);
+        rows.extend(foreign.map(|(program, name)| (program, name, title(row))));
+    }
+    rows.sort();
+    let mut table = "
+## Names elsewhere
+
+Where Farrier has a setting of Gunicorn's, it has Gunicorn's name, and Gunicorn's flags are accepted. Other names for the
+same thing:
+
+| program | its name | here |
+|---|---|---|
+"
+    .to_string();
+    for (program, there, here) in rows {
+        table.push_str(&format!("| {program} | `{there}` | `{here}` |\n"));
+    }
+    table
 }

@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use lexopt::Arg;
 
 use crate::answer::{Answer, Layer, Raw, Source};
-use crate::documents::{completions, help};
+use crate::documents::{SHELLS, completions, help};
 use crate::error::{ConfigError, Problem};
-use crate::setting::{Setting, by_flag, by_name};
-use crate::suggest::nearest;
-use crate::table::{ACTIONS, SETTINGS};
+use crate::lookup::{by_flag, by_name, meant_by_flag, meant_by_name};
+use crate::setting::Setting;
+use crate::table::SETTINGS;
 use crate::value::Shape;
 
 /// What the command line says.
@@ -48,7 +48,7 @@ pub(crate) fn read(arguments: Vec<OsString>) -> Result<CommandLine, ConfigError>
             Arg::Long(word) => format!("--{word}"),
         };
         let Some((setting, positive)) = by_flag(&flag) else { return Err(unknown(&flag).into()) };
-        if ACTIONS.iter().any(|action| action.name == setting.name) {
+        if setting.is_action() {
             line.action(setting, flag, &mut parser)?;
             if let Request::Help(_) | Request::Version | Request::Completions(_) = line.request {
                 break;
@@ -106,10 +106,14 @@ impl CommandLine {
                 self.config_file = Some((path, Source::CommandLine(flag)));
                 return Ok(());
             }
-            "completions" => Request::Completions(
-                completions(&value_of(&flag, action, parser)?)
-                    .map_err(|accepted| Problem::at(Source::CommandLine(flag), format!("expected {accepted}")))?,
-            ),
+            "completions" => {
+                let shell = value_of(&flag, action, parser)?;
+                let script = completions(&shell).ok_or_else(|| {
+                    let message = format!("there are completions for {}, not for `{shell}`", SHELLS.join(", "));
+                    Problem::at(Source::CommandLine(flag), message)
+                })?;
+                Request::Completions(script)
+            }
             "help" => {
                 let about = parser.optional_value().or_else(|| parser.value().ok());
                 match about.and_then(|word| word.into_string().ok()).filter(|word| !word.starts_with('-')) {
@@ -127,9 +131,14 @@ impl CommandLine {
 }
 
 fn value_of(flag: &str, row: &Setting, parser: &mut lexopt::Parser) -> Result<String, Problem> {
-    let value =
-        parser.value().map_err(|_| Problem::of_usage(format!("`{flag}` needs a value: expected {}", row.accepts())))?;
-    text(value, flag)
+    let missing = || match row.takes() {
+        Some(word) if row.is_action() => Problem::of_usage(format!("`{flag}` needs a value: `{flag} {word}`")),
+        _ => Problem::of_usage(format!("`{flag}` needs a value: {}", row.accepts())),
+    };
+    let value = text(parser.value().map_err(|_| missing())?, flag)?;
+    // A flag in the value's place means that the value was forgotten; where it is meant, `--flag=--value` says so.
+    let word = value.split('=').next().unwrap_or_default();
+    if word.starts_with('-') && by_flag(word).is_some() { Err(missing()) } else { Ok(value) }
 }
 
 fn text(value: OsString, flag: &str) -> Result<String, Problem> {
@@ -140,31 +149,14 @@ fn about_setting(word: &str) -> Result<&'static Setting, Problem> {
     if let Some(setting) = by_name(word).or_else(|| by_flag(&format!("--{word}")).map(|(row, _)| row)) {
         return Ok(setting);
     }
-    let known = SETTINGS.iter().chain(ACTIONS).map(|row| row.name);
-    let hint =
-        nearest(&word.replace('-', "_"), known).map_or(String::new(), |name| format!("; did you mean `{name}`?"));
-    Err(Problem::of_usage(format!("--help: unknown setting `{word}`{hint}")))
+    let hint = meant_by_name(word).map_or(String::new(), |setting| format!("; did you mean `{}`?", setting.name));
+    Err(Problem::of_usage(format!("unknown setting `{word}`{hint}")))
 }
 
 fn unknown(flag: &str) -> Problem {
-    let Some(word) = flag.strip_prefix("--").map(|word| word.replace('_', "-")) else {
-        return Problem::of_usage(format!("unknown flag `{flag}`; `farrier --help` lists the flags"));
+    let hint = match meant_by_flag(flag) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "`farrier --help` lists the flags".to_string(),
     };
-    let rows = || SETTINGS.iter().chain(ACTIONS);
-    if let Some(row) = rows().find(|row| row.foreign_names().any(|name| name.replace('_', "-") == word)) {
-        return Problem::of_usage(format!("unknown flag `{flag}`; did you mean `{}`?", row.long_flag()));
-    }
-    let mut spellings: Vec<String> = Vec::new();
-    for row in rows() {
-        for long in row.flags().iter().filter_map(|flag| flag.strip_prefix("--")) {
-            spellings.push(long.to_string());
-            if row.shape == Shape::Switch && !ACTIONS.iter().any(|action| action.name == row.name) {
-                spellings.push(format!("no-{long}"));
-            }
-        }
-    }
-    Problem::of_usage(match nearest(&word, spellings.iter().map(String::as_str)) {
-        Some(meant) => format!("unknown flag `{flag}`; did you mean `--{meant}`?"),
-        None => format!("unknown flag `{flag}`; `farrier --help` lists the flags"),
-    })
+    Problem::of_usage(format!("unknown flag `{flag}`; {hint}"))
 }

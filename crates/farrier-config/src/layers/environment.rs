@@ -5,7 +5,8 @@ use std::ffi::OsString;
 
 use crate::answer::{Answer, Layer, Raw, Source};
 use crate::error::Problem;
-use crate::setting::{VARIABLE_PREFIX, by_name};
+use crate::lookup::{by_name, meant_by_name};
+use crate::setting::{Setting, VARIABLE_PREFIX};
 use crate::suggest::nearest;
 use crate::table::SETTINGS;
 
@@ -20,7 +21,7 @@ pub(crate) struct Environment {
     pub(crate) config_file: Option<(String, Source)>,
 }
 
-/// Variables that begin like a setting and are none.
+/// The variable that names the file; it begins like a setting's and is none.
 const CONFIG_FILE: &str = "FARRIER_CONFIG";
 
 /// Reads the variables. An unknown `FARRIER_*` name is a problem, since a misspelt one would be silently without effect.
@@ -47,8 +48,8 @@ pub(crate) fn read(
         } else if let Some(setting) = by_name(&word.to_ascii_lowercase()).filter(|setting| setting.variable() == *name)
         {
             environment.own.insert(setting.name, Answer { raw: Raw::Text(text), source });
-        } else if !names_a_service(word) {
-            problems.push(unknown(name, word, source));
+        } else if !names_a_service(word, &text) {
+            problems.push(unknown(word, source));
         }
     }
 
@@ -66,23 +67,26 @@ pub(crate) fn read(
     environment
 }
 
-fn unknown(name: &str, word: &str, source: Source) -> Problem {
-    let known = SETTINGS.iter().map(|setting| setting.name).chain(["config"]);
-    let meant = nearest(&word.to_ascii_lowercase(), known);
-    let hint = meant
-        .map_or(String::new(), |meant| format!("; did you mean `{VARIABLE_PREFIX}{}`?", meant.to_ascii_uppercase()));
-    Problem::at(source, format!("unknown setting `{name}`{hint}"))
+fn unknown(word: &str, source: Source) -> Problem {
+    let meant = match nearest(&word.to_ascii_lowercase(), ["config"]) {
+        Some(_) => Some(CONFIG_FILE.to_string()),
+        None => meant_by_name(word).map(Setting::variable),
+    };
+    let hint = meant.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
+    Problem::at(source, format!("unknown setting{hint}"))
 }
 
 /// Kubernetes tells every pod of the services beside it: a service called `farrier` gives `FARRIER_SERVICE_HOST`,
-/// `FARRIER_PORT`, `FARRIER_PORT_8000_TCP_ADDR`. Nobody wrote those, so they are not mistakes.
-fn names_a_service(word: &str) -> bool {
-    let is_port = |rest: &str| {
-        let mut parts = rest.split('_');
-        parts.next().is_some_and(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
-            && matches!(parts.next(), Some("TCP" | "UDP" | "SCTP"))
+/// `FARRIER_PORT=tcp://…`, `FARRIER_PORT_8000_TCP_ADDR`. Nobody wrote those, so they are not mistakes.
+fn names_a_service(word: &str, text: &str) -> bool {
+    let names_port = |rest: &str| {
+        let (port, protocol) = rest.split_once('_').unwrap_or((rest, ""));
+        let is_protocol = ["TCP", "UDP", "SCTP"].iter().any(|known| protocol.starts_with(known));
+        is_protocol && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())
     };
-    matches!(word, "SERVICE_HOST" | "SERVICE_PORT" | "PORT")
-        || word.starts_with("SERVICE_PORT_")
-        || word.strip_prefix("PORT_").is_some_and(is_port)
+    match word {
+        "PORT" => text.contains("://"),
+        "SERVICE_HOST" | "SERVICE_PORT" => true,
+        _ => word.starts_with("SERVICE_PORT_") || word.strip_prefix("PORT_").is_some_and(names_port),
+    }
 }

@@ -7,9 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::answer::{Answer, Layer, Raw, Source};
 use crate::error::Problem;
-use crate::setting::by_name;
-use crate::suggest::nearest;
-use crate::table::{ACTIONS, SETTINGS};
+use crate::lookup::{by_name, meant_by_name};
+use crate::table::ACTIONS;
 
 /// The file that is read without being named, if it exists.
 pub(crate) const DEFAULT_PATH: &str = "farrier.toml";
@@ -23,7 +22,7 @@ pub(crate) fn read(
     let path = named.as_ref().map_or(DEFAULT_PATH, |(path, _)| path);
     if path.ends_with(".py") || path.starts_with("python:") {
         let source = named.as_ref().map(|(_, source)| source.clone());
-        let message = format!("config: `{path}` is Python, and only TOML files are read");
+        let message = format!("`{path}` is Python, and only TOML files are read");
         problems.push(Problem { source, message });
         return Layer::default();
     }
@@ -32,7 +31,7 @@ pub(crate) fn read(
         Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Layer::default(),
         Err(error) => {
             let source = named.as_ref().map(|(_, source)| source.clone());
-            problems.push(Problem { source, message: format!("config: cannot read `{path}`: {error}") });
+            problems.push(Problem { source, message: format!("cannot read `{path}`: {error}") });
             Layer::default()
         }
     }
@@ -92,19 +91,10 @@ fn unknown(key: &str, value: &DeValue<'_>) -> String {
     if let Some(action) = ACTIONS.iter().find(|action| action.name == word) {
         return format!("`{word}` is for the command line only (`{}`)", action.long_flag());
     }
-    match meant(&word) {
-        Some(name) => format!("unknown setting `{key}`; did you mean `{name}`?"),
+    match meant_by_name(&word) {
+        Some(setting) => format!("unknown setting `{key}`; did you mean `{}`?", setting.name),
         None => format!("unknown setting `{key}`"),
     }
-}
-
-/// The setting that a wrong name means: one that goes by it on the command line or elsewhere, else the nearest.
-fn meant(word: &str) -> Option<&'static str> {
-    let goes_by = |flag: &String| flag.trim_start_matches('-').replace('-', "_") == word;
-    let known = SETTINGS.iter().find(|setting| {
-        setting.flags().iter().any(goes_by) || setting.foreign_names().any(|name| name.replace('-', "_") == word)
-    });
-    known.map(|setting| setting.name).or_else(|| nearest(word, SETTINGS.iter().map(|setting| setting.name)))
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

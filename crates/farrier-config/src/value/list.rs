@@ -17,6 +17,7 @@ impl<T: Value> Value for Vec<T> {
         }
     }
 
+    /// Several values that may contain commas cannot be told apart in text; TOML tells them apart.
     fn text(&self) -> String {
         let items: Vec<String> = self.iter().map(T::text).collect();
         items.join(",")

@@ -22,7 +22,7 @@ macro_rules! whole_number {
     ($($type:ty),+) => { $(
         impl Value for $type {
             const EXPECTED: &'static str = "a whole number";
-            const METAVAR: &'static str = "NUMBER";
+            const METAVAR: &'static str = "N";
             const IS_NUMBER: bool = true;
 
             fn parse(text: &str) -> Result<Self, Rejected> {

@@ -65,7 +65,7 @@ impl TrustedPeer {
 
 impl Value for TrustedPeer {
     const EXPECTED: &'static str = "an address, a network such as `10.0.0.0/8`, or `*`";
-    const METAVAR: &'static str = "ADDRESSES";
+    const METAVAR: &'static str = "PEERS";
 
     fn parse(text: &str) -> Result<Self, Rejected> {
         if text == "*" {

@@ -23,7 +23,7 @@ impl Workers {
 
 impl Value for Workers {
     const EXPECTED: &'static str = "a whole number of at least 1 or `auto`";
-    const METAVAR: &'static str = "NUMBER";
+    const METAVAR: &'static str = "N";
     const COMPLETES: Completes = Completes::Words(&["auto"]);
     const IS_NUMBER: bool = true;
 

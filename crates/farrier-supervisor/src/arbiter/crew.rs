@@ -1,0 +1,118 @@
+//! A crew: the workers of one side, as a number wanted and the vacancies that are to be filled.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::event::WorkerId;
+use super::settings::{FIRST_DELAY, respawn_delay};
+use super::worker::{Side, Worker};
+
+/// All living workers; an older one has a smaller id.
+pub(super) type Workers = BTreeMap<WorkerId, Worker>;
+
+/// One side's wishes.
+#[derive(Debug)]
+pub(super) struct Crew {
+    pub(super) side: Side,
+    pub(super) generation: u64,
+    /// How many workers the operator wants.
+    pub(super) wanted: u32,
+    /// How many of them are still this side's to provide: fewer than wanted while a reload replaces them.
+    pub(super) target: u32,
+    pub(super) vacancies: Vec<Vacancy>,
+}
+
+/// A worker that is missing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Vacancy {
+    pub(super) number: u32,
+    pub(super) not_before: Duration,
+    pub(super) restarts: u32,
+    pub(super) early_deaths: u32,
+}
+
+impl Crew {
+    pub(super) fn new(side: Side, generation: u64, wanted: u32) -> Crew {
+        Crew { side, generation, wanted, target: wanted, vacancies: Vec::new() }
+    }
+
+    pub(super) fn want(&mut self, wanted: u32) {
+        self.wanted = wanted;
+        self.target = wanted;
+    }
+
+    pub(super) fn members<'w>(&self, workers: &'w Workers) -> impl Iterator<Item = &'w Worker> + use<'w> {
+        let side = self.side;
+        workers.values().filter(move |worker| worker.is_member(side))
+    }
+
+    pub(super) fn ready_count(&self, workers: &Workers) -> u32 {
+        count(self.members(workers).filter(|worker| worker.is_ready()))
+    }
+
+    /// Makes vacancies until members and vacancies are the target, or names the members that are too many.
+    ///
+    /// What serves is given up last: first vacancies, then workers that still boot, then the oldest that serves.
+    pub(super) fn balance(&mut self, workers: &Workers, now: Duration) -> Vec<WorkerId> {
+        let members = count(self.members(workers));
+        let vacancies_wanted = self.target.saturating_sub(members) as usize;
+        while self.vacancies.len() < vacancies_wanted {
+            let number = self.free_number(workers);
+            self.vacancies.push(Vacancy { number, not_before: now, restarts: 0, early_deaths: 0 });
+        }
+        // Those whose turn comes last go first.
+        self.vacancies.sort_by_key(|vacancy| vacancy.not_before);
+        self.vacancies.truncate(vacancies_wanted);
+
+        let surplus = members.saturating_sub(self.target) as usize;
+        let youngest_booting = self.members(workers).filter(|worker| worker.is_booting()).map(Worker::id);
+        let mut youngest_booting: Vec<_> = youngest_booting.collect();
+        youngest_booting.reverse();
+        let oldest_ready = self.members(workers).filter(|worker| worker.is_ready()).map(Worker::id);
+        youngest_booting.into_iter().chain(oldest_ready).take(surplus).collect()
+    }
+
+    /// Notes that a worker was lost, so that its successor comes with its number and the delay it has earned.
+    pub(super) fn lose(&mut self, lost: &Worker, healthy_after: Duration, longest: Duration, now: Duration) {
+        let healthy = lost.ready_since.is_some_and(|since| now.saturating_sub(since) >= healthy_after);
+        let early_deaths = if healthy { 0 } else { lost.early_deaths.saturating_add(1) };
+        self.vacancies.push(Vacancy {
+            number: lost.spawn.number,
+            not_before: now + respawn_delay(early_deaths, longest),
+            restarts: lost.spawn.restarts.saturating_add(1),
+            early_deaths,
+        });
+    }
+
+    /// Notes that a worker could not even be forked: never again at once, or the arbiter would spin.
+    pub(super) fn lose_unforked(&mut self, lost: &Worker, longest: Duration, now: Duration) {
+        let early_deaths = lost.early_deaths.saturating_add(1);
+        self.vacancies.push(Vacancy {
+            number: lost.spawn.number,
+            not_before: now + respawn_delay(early_deaths, longest).max(FIRST_DELAY),
+            restarts: lost.spawn.restarts,
+            early_deaths,
+        });
+    }
+
+    /// The first vacancy whose time has come.
+    pub(super) fn take_due(&mut self, now: Duration) -> Option<Vacancy> {
+        let due = self.vacancies.iter().position(|vacancy| vacancy.not_before <= now)?;
+        Some(self.vacancies.remove(due))
+    }
+
+    /// The lowest number that no member and no vacancy has.
+    fn free_number(&self, workers: &Workers) -> u32 {
+        let taken: Vec<u32> = self
+            .members(workers)
+            .map(|worker| worker.spawn.number)
+            .chain(self.vacancies.iter().map(|vacancy| vacancy.number))
+            .collect();
+        (1..=u32::MAX).find(|number| !taken.contains(number)).unwrap_or(u32::MAX)
+    }
+}
+
+/// Counts without a conversion at each use; there are fewer workers than slots, and slots are a u32.
+pub(super) fn count<'w>(workers: impl Iterator<Item = &'w Worker>) -> u32 {
+    u32::try_from(workers.count()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,183 @@
+//! What the arbiter is told and what it answers: the whole of its contact with the world.
+
+use std::time::Duration;
+
+use super::ArbiterSettings;
+use crate::process::{ExitStatus, Pid};
+use crate::signals::Signal;
+
+/// A worker of this arbiter's life: counted from one, never used twice, unlike a pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(pub u64);
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The arbiter is to begin. First event, once.
+    Started,
+    /// A signal reached the arbiter.
+    Signal(Signal),
+    /// A [`Action::Spawn`] was performed.
+    Spawned {
+        /// The worker that was asked for.
+        worker: WorkerId,
+        /// Its process.
+        pid: Pid,
+    },
+    /// A [`Action::Spawn`] could not be performed.
+    ForkFailed {
+        /// The worker that was asked for.
+        worker: WorkerId,
+        /// The kernel's reason.
+        reason: String,
+    },
+    /// The worker has loaded the application and serves.
+    Ready(WorkerId),
+    /// The worker could not load the application; it has logged why and is about to exit.
+    BootFailed {
+        /// Which.
+        worker: WorkerId,
+        /// The code it will exit with: [`EXIT_BOOT_FAILED`] or [`EXIT_APPLICATION_NOT_FOUND`].
+        code: i32,
+    },
+    /// The worker wishes to be replaced when that suits: it has served `max_requests`, or a call in it is stuck.
+    Retiring(WorkerId),
+    /// The worker's process has ended and was reaped.
+    Exited {
+        /// Which.
+        worker: WorkerId,
+        /// How.
+        status: ExitStatus,
+    },
+    /// The worker is active and has not beaten for longer than the time-out.
+    HeartbeatStale(WorkerId),
+    /// The answer to [`Action::ReadConfig`].
+    Reloaded(ArbiterSettings),
+    /// The other answer to [`Action::ReadConfig`]: there is an error in it.
+    ReloadFailed(String),
+    /// Nothing happened, but [`super::Arbiter::wake_at`] has come.
+    Tick,
+}
+
+/// Something to do, in the order given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Fork a worker; answer with [`Event::Spawned`] or [`Event::ForkFailed`].
+    Spawn(Spawn),
+    /// Send a signal to a worker.
+    Signal {
+        /// To whom.
+        worker: WorkerId,
+        /// Its process, which has not been reaped.
+        pid: Pid,
+        /// Which signal.
+        signal: Signal,
+    },
+    /// Write a line to the error log.
+    Log {
+        /// How grave it is.
+        level: Level,
+        /// The line without time, pid and level.
+        message: String,
+    },
+    /// Read the configuration again; answer with [`Event::Reloaded`] or [`Event::ReloadFailed`].
+    ReadConfig,
+    /// Close this process's copies of the listeners, so that the workers' are the last.
+    CloseListeners,
+    /// Tell whoever watches: the service manager, hooks, metrics.
+    Notify(Notice),
+    /// End this process. Always the last action of the last answer.
+    Exit(i32),
+}
+
+/// A worker to be forked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spawn {
+    /// Its name in all later events and actions.
+    pub worker: WorkerId,
+    /// Its number within its generation, from one; a successor inherits it.
+    pub number: u32,
+    /// Its place in the heartbeat page; no other living worker has it.
+    pub slot: u32,
+    /// Which reading of the configuration it belongs to, from one.
+    pub generation: u64,
+    /// How many workers had this number before it in this generation.
+    pub restarts: u32,
+}
+
+/// What others may like to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The first worker is ready: the server serves. Once.
+    Ready,
+    /// A reload has begun.
+    Reloading,
+    /// The reload is done: only workers of this generation are left.
+    Reloaded {
+        /// The new generation.
+        generation: u64,
+    },
+    /// The reload was given up; this generation goes on.
+    ReloadAbandoned {
+        /// The generation that serves.
+        generation: u64,
+    },
+    /// The server is stopping.
+    Stopping,
+    /// The number of workers wanted has changed.
+    WorkersChanged {
+        /// Before; `None` at the start.
+        old: Option<u32>,
+        /// Now.
+        new: u32,
+    },
+    /// The logs are to be reopened (`USR1`); the workers are told by signal.
+    ReopenLogs,
+    /// A successor is to be started from the program on disk (`USR2`).
+    Upgrade,
+    /// A worker's process has ended.
+    WorkerExited {
+        /// Which.
+        worker: WorkerId,
+        /// Its process.
+        pid: Pid,
+        /// How.
+        status: ExitStatus,
+        /// How long it had lived.
+        lived: Duration,
+    },
+}
+
+/// How grave a line of the log is; Python's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For those who look for a fault.
+    Debug,
+    /// The course of things.
+    Info,
+    /// Worth a look.
+    Warning,
+    /// Something failed.
+    Error,
+    /// Somebody must act.
+    Critical,
+}
+
+impl Level {
+    /// The word in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Debug => "DEBUG",
+            Level::Info => "INFO",
+            Level::Warning => "WARNING",
+            Level::Error => "ERROR",
+            Level::Critical => "CRITICAL",
+        }
+    }
+}
+
+/// A worker's exit code when it could not boot.
+pub const EXIT_BOOT_FAILED: i32 = 3;
+
+/// A worker's exit code when the application it was named does not exist or is not callable.
+pub const EXIT_APPLICATION_NOT_FOUND: i32 = 4;

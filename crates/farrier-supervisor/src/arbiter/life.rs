@@ -1,0 +1,191 @@
+//! A worker's life as events tell it: forked, ready, stuck, ended; and what its loss means for the rest.
+
+use std::time::Duration;
+
+use super::event::{Action, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Level, Notice, WorkerId};
+use super::reload::Reload;
+use super::settings::{ABORT_TIMEOUT, QUICK_TIMEOUT};
+use super::worker::{Retirement, Side, State, Worker};
+use super::{Arbiter, Phase, log};
+use crate::process::{ExitStatus, Pid};
+use crate::signals::{Signal, signal_name};
+
+/// After so many forks in a row that failed, a reload is given up: there is no room for two generations.
+const FORKS_FAILED_MAX: u32 = 5;
+
+impl Arbiter {
+    pub(super) fn spawned(&mut self, id: WorkerId, pid: Pid, out: &mut Vec<Action>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.pid = Some(pid);
+        // What it should have been told while it had no pid.
+        if worker.killed {
+            worker.signal(Signal::Kill, out);
+        } else if worker.is_leaving() {
+            worker.signal(Signal::Term, out);
+        }
+    }
+
+    pub(super) fn fork_failed(&mut self, id: WorkerId, reason: &str, now: Duration, out: &mut Vec<Action>) {
+        let Some(worker) = self.workers.remove(&id) else { return };
+        log(out, Level::Error, format!("A worker could not be forked: {reason}"));
+        if worker.is_leaving() || !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        if worker.side == Side::Next && worker.early_deaths + 1 >= FORKS_FAILED_MAX && !self.next_is_proven() {
+            self.abandon_reload("the new generation could not be forked", now, out);
+            return;
+        }
+        let longest = self.settings.respawn_delay_max;
+        if let Some(crew) = self.crew_mut(worker.side) {
+            crew.lose_unforked(&worker, longest, now);
+        }
+        if worker.side == Side::Next && self.reload_queued {
+            self.accept_mixture(out);
+        }
+    }
+
+    pub(super) fn ready(&mut self, id: WorkerId, now: Duration, out: &mut Vec<Action>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        // Even one that is already told to leave catches signals from now on.
+        worker.ready_since = Some(now);
+        if !worker.is_booting() {
+            return;
+        }
+        worker.state = State::Ready;
+        let side = worker.side;
+        if let (Side::Next, Reload::Surging(surge)) = (side, &mut self.reload) {
+            surge.proven = true;
+        }
+        if !self.ever_ready {
+            out.push(Action::Notify(Notice::Ready));
+        }
+        self.ever_ready = true;
+    }
+
+    pub(super) fn retiring(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id)
+            && worker.is_ready()
+            && worker.retirement == Retirement::None
+        {
+            worker.retirement = Retirement::Wanted;
+        }
+    }
+
+    pub(super) fn boot_failed(&mut self, id: WorkerId, code: i32, now: Duration, out: &mut Vec<Action>) {
+        // It exits by itself; the limit is for one that does not.
+        self.give_up(id, now + QUICK_TIMEOUT, code, now, out);
+    }
+
+    pub(super) fn heartbeat_stale(&mut self, id: WorkerId, now: Duration, out: &mut Vec<Action>) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let soon = now + ABORT_TIMEOUT;
+        // One that is about to be killed anyway gets no more time by this.
+        if let State::Leaving { kill_at } = worker.state
+            && kill_at.is_none_or(|at| at <= soon)
+        {
+            return;
+        }
+        log(out, Level::Critical, format!("WORKER TIMEOUT (pid:{})", worker.pid_text()));
+        worker.signal(Signal::Abrt, out);
+        self.give_up(id, soon, EXIT_BOOT_FAILED, now, out);
+    }
+
+    pub(super) fn boot_overdue(&mut self, id: WorkerId, now: Duration, out: &mut Vec<Action>) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let line = format!("Worker (pid:{}) took too long to load the application", worker.pid_text());
+        log(out, Level::Critical, line);
+        worker.signal(Signal::Abrt, out);
+        self.give_up(id, now + ABORT_TIMEOUT, EXIT_BOOT_FAILED, now, out);
+    }
+
+    pub(super) fn exited(&mut self, id: WorkerId, status: ExitStatus, now: Duration, out: &mut Vec<Action>) {
+        let Some(worker) = self.workers.remove(&id) else { return };
+        log_exit(&worker, status, out);
+        if let Some(pid) = worker.pid {
+            let lived = now.saturating_sub(worker.spawned_at);
+            out.push(Action::Notify(Notice::WorkerExited { worker: id, pid, status, lived }));
+        }
+        self.lost(&worker, boot_exit_code(status), now, out);
+    }
+
+    /// Counts a worker as lost before it has ended: its successor must not wait until the kernel has got rid of it.
+    fn give_up(&mut self, id: WorkerId, kill_at: Duration, code: i32, now: Duration, out: &mut Vec<Action>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let before = *worker;
+        let earlier = match before.state {
+            State::Leaving { kill_at } => kill_at,
+            State::Booting { .. } | State::Ready => None,
+        };
+        if !(before.is_leaving() && earlier.is_none()) {
+            worker.state = State::Leaving { kill_at: Some(earlier.map_or(kill_at, |at| at.min(kill_at))) };
+        }
+        self.lost(&before, code, now, out);
+    }
+
+    /// What the loss of a worker means, by what it was.
+    fn lost(&mut self, worker: &Worker, boot_code: i32, now: Duration, out: &mut Vec<Action>) {
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        match worker.state {
+            State::Booting { .. } => self.lost_at_boot(worker, boot_code, now, out),
+            // Its successor was asked for when its retirement was granted.
+            State::Ready if worker.retirement == Retirement::Granted => {}
+            State::Ready => self.vacate(worker, now),
+            State::Leaving { .. } => {}
+        }
+    }
+
+    /// A worker could not load the application. Before anybody could, that is the end; in a reload it is the end of
+    /// the reload, unless another worker of the new generation has shown that it can be loaded.
+    fn lost_at_boot(&mut self, worker: &Worker, code: i32, now: Duration, out: &mut Vec<Action>) {
+        if !self.ever_ready {
+            self.stop_boot_failed(code, now, out);
+            return;
+        }
+        if worker.side == Side::Next && !self.next_is_proven() {
+            let why = format!("worker (pid:{}) of the new generation failed to boot", worker.pid_text());
+            self.abandon_reload(&why, now, out);
+            return;
+        }
+        self.vacate(worker, now);
+        if worker.side == Side::Next && self.reload_queued {
+            self.accept_mixture(out);
+        }
+    }
+
+    /// Its number is vacant, now or after the delay that its history has earned.
+    fn vacate(&mut self, worker: &Worker, now: Duration) {
+        let (healthy_after, longest) = (self.settings.healthy_after, self.settings.respawn_delay_max);
+        if let Some(crew) = self.crew_mut(worker.side) {
+            crew.lose(worker, healthy_after, longest, now);
+        }
+    }
+
+    fn next_is_proven(&self) -> bool {
+        matches!(&self.reload, Reload::Surging(surge) if surge.proven)
+    }
+}
+
+fn boot_exit_code(status: ExitStatus) -> i32 {
+    match status {
+        ExitStatus::Code(EXIT_APPLICATION_NOT_FOUND) => EXIT_APPLICATION_NOT_FOUND,
+        _ => EXIT_BOOT_FAILED,
+    }
+}
+
+fn log_exit(worker: &Worker, status: ExitStatus, out: &mut Vec<Action>) {
+    let pid = worker.pid_text();
+    match status {
+        ExitStatus::Code(0) => log(out, Level::Debug, format!("Worker (pid:{pid}) exited with code 0.")),
+        ExitStatus::Code(code) => log(out, Level::Error, format!("Worker (pid:{pid}) exited with code {code}.")),
+        ExitStatus::Signal(number) => {
+            // One that boots leaves by its first TERM; nobody need know.
+            let level =
+                if worker.is_leaving() && number == Signal::Term.number() { Level::Debug } else { Level::Error };
+            // Whoever hears of a SIGKILL should think of memory, unless we know better.
+            let hint = if number == Signal::Kill.number() && !worker.killed { " Perhaps out of memory?" } else { "" };
+            log(out, level, format!("Worker (pid:{pid}) was sent {}!{hint}", signal_name(number)));
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The arbiter: a pure state machine from events and the time to actions. It forks nothing, reads no clock, logs nothing.
+//!
+//! Every event changes a little, then `reconcile` compares what is with what is wanted and acts on the difference, so
+//! no order of events needs a path of its own.
+
+mod crew;
+mod event;
+mod life;
+mod reload;
+mod settings;
+mod stop;
+mod upkeep;
+mod worker;
+
+use std::time::Duration;
+
+pub use event::{Action, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Level, Notice, Spawn, WorkerId};
+pub use settings::{ABORT_TIMEOUT, ArbiterSettings, KILL_TIMEOUT, QUICK_TIMEOUT};
+
+use crate::signals::Signal;
+use crew::{Crew, Workers};
+use reload::Reload;
+use stop::Stop;
+use worker::{Side, Worker};
+
+/// Decides how many workers live and which, from the first fork to the last exit.
+#[derive(Debug)]
+pub struct Arbiter {
+    settings: ArbiterSettings,
+    slots: u32,
+    phase: Phase,
+    workers: Workers,
+    current: Crew,
+    reload: Reload,
+    /// A `HUP` came during a reload: one more follows it.
+    reload_queued: bool,
+    /// A worker was ready at least once, so the application can be loaded.
+    ever_ready: bool,
+    last_generation: u64,
+    last_worker: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    New,
+    Running,
+    Stopping(Stop),
+    Ended,
+}
+
+impl Arbiter {
+    /// An arbiter that has not begun; tell it [`Event::Started`].
+    ///
+    /// # Arguments
+    ///
+    /// `slots` is how many workers can live at the same time: the slots of the heartbeat page.
+    pub fn new(settings: ArbiterSettings, slots: u32) -> Arbiter {
+        let wanted = settings.workers.clamp(1, workers_max(slots));
+        Arbiter {
+            settings,
+            slots,
+            phase: Phase::New,
+            workers: Workers::new(),
+            current: Crew::new(Side::Current, 1, wanted),
+            reload: Reload::None,
+            reload_queued: false,
+            ever_ready: false,
+            last_generation: 1,
+            last_worker: 0,
+        }
+    }
+
+    /// Takes one event and says what to do, in order.
+    ///
+    /// # Arguments
+    ///
+    /// `now` is monotonic time; it never falls from one call to the next.
+    pub fn on(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        let mut out = Vec::new();
+        match event {
+            Event::Started => self.started(&mut out),
+            Event::Signal(signal) => self.signalled(signal, now, &mut out),
+            Event::Spawned { worker, pid } => self.spawned(worker, pid, &mut out),
+            Event::ForkFailed { worker, reason } => self.fork_failed(worker, &reason, now, &mut out),
+            Event::Ready(worker) => self.ready(worker, now, &mut out),
+            Event::BootFailed { worker, code } => self.boot_failed(worker, code, now, &mut out),
+            Event::Retiring(worker) => self.retiring(worker),
+            Event::Exited { worker, status } => self.exited(worker, status, now, &mut out),
+            Event::HeartbeatStale(worker) => self.heartbeat_stale(worker, now, &mut out),
+            Event::Reloaded(settings) => self.reload_read(settings, &mut out),
+            Event::ReloadFailed(reason) => self.reload_failed(&reason, &mut out),
+            Event::Tick => {}
+        }
+        self.reconcile(now, &mut out);
+        out
+    }
+
+    /// When the arbiter wants a [`Event::Tick`]; `None` means that it can sleep until something happens.
+    pub fn wake_at(&self) -> Option<Duration> {
+        let deadlines = self.workers.values().filter_map(Worker::deadline);
+        match &self.phase {
+            Phase::New | Phase::Ended => None,
+            Phase::Stopping(stop) => deadlines.chain([stop.deadline]).min(),
+            Phase::Running => {
+                // A vacancy that has no room waits for an exit, not for the clock.
+                let room = self.has_room();
+                let vacancies = self.crews().flat_map(|crew| &crew.vacancies).filter(|_| room);
+                deadlines.chain(vacancies.map(|vacancy| vacancy.not_before)).min()
+            }
+        }
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &ArbiterSettings {
+        &self.settings
+    }
+
+    /// The generation that serves.
+    pub fn generation(&self) -> u64 {
+        self.current.generation
+    }
+
+    fn started(&mut self, out: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::New) {
+            self.phase = Phase::Running;
+            out.push(Action::Notify(Notice::WorkersChanged { old: None, new: self.current.wanted }));
+        }
+    }
+
+    fn signalled(&mut self, signal: Signal, now: Duration, out: &mut Vec<Action>) {
+        if signal == Signal::Chld {
+            return;
+        }
+        log(out, Level::Info, format!("Handling signal: {}", signal.name()));
+        match signal {
+            Signal::Term => self.stop_gracefully(now, out),
+            Signal::Int | Signal::Quit => self.stop_quickly(now, out),
+            Signal::Hup => self.hang_up(out),
+            Signal::Ttin => self.change_wanted(|wanted| wanted.saturating_add(1), out),
+            Signal::Ttou => self.change_wanted(|wanted| wanted.saturating_sub(1), out),
+            Signal::Usr1 => {
+                out.push(Action::Notify(Notice::ReopenLogs));
+                self.workers.values().for_each(|worker| worker.signal(Signal::Usr1, out));
+            }
+            Signal::Usr2 => out.push(Action::Notify(Notice::Upgrade)),
+            Signal::Winch => log(out, Level::Debug, "SIGWINCH ignored. Not daemonized".to_owned()),
+            Signal::Chld | Signal::Abrt | Signal::Kill => {}
+        }
+    }
+
+    fn change_wanted(&mut self, change: impl Fn(u32) -> u32, out: &mut Vec<Action>) {
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        let max = workers_max(self.slots);
+        let old = self.newest_wanted();
+        // While a reload replaces the current crew its target falls by itself; it must not be raised again.
+        let replacing = matches!(self.reload, Reload::Surging(_));
+        let changed = change(self.current.wanted).clamp(1, max);
+        if replacing {
+            self.current.wanted = changed;
+        } else {
+            self.current.want(changed);
+        }
+        if let Reload::Surging(surge) = &mut self.reload {
+            surge.next.want(change(surge.next.wanted).clamp(1, max));
+        }
+        let new = self.newest_wanted();
+        if new != old {
+            out.push(Action::Notify(Notice::WorkersChanged { old: Some(old), new }));
+        }
+    }
+
+    fn newest_wanted(&self) -> u32 {
+        self.crews().last().map_or(1, |crew| crew.wanted)
+    }
+
+    fn crews(&self) -> impl Iterator<Item = &Crew> {
+        let next = match &self.reload {
+            Reload::Surging(surge) => Some(&surge.next),
+            _ => None,
+        };
+        [&self.current].into_iter().chain(next)
+    }
+
+    fn crew_mut(&mut self, side: Side) -> Option<&mut Crew> {
+        match (side, &mut self.reload) {
+            (Side::Current, _) => Some(&mut self.current),
+            (Side::Next, Reload::Surging(surge)) => Some(&mut surge.next),
+            (Side::Next, _) => None,
+        }
+    }
+}
+
+/// How many workers can be wanted with so many slots, when a reload doubles them.
+fn workers_max(slots: u32) -> u32 {
+    (slots.saturating_sub(2) / 2).max(1)
+}
+
+fn log(out: &mut Vec<Action>, level: Level, message: String) {
+    out.push(Action::Log { level, message });
+}

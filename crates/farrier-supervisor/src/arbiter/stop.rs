@@ -1,0 +1,120 @@
+//! Stopping: gracefully, quickly, or because the application cannot be loaded. It always ends.
+
+use std::time::Duration;
+
+use super::event::{Action, EXIT_APPLICATION_NOT_FOUND, Level, Notice};
+use super::reload::Reload;
+use super::settings::{KILL_TIMEOUT, QUICK_TIMEOUT};
+use super::worker::State;
+use super::{Arbiter, Phase, log};
+use crate::signals::Signal;
+
+/// A stop on its way.
+#[derive(Debug)]
+pub(super) struct Stop {
+    manner: Manner,
+    /// When patience ends: first with the workers, then, once they have been killed, with the kernel.
+    pub(super) deadline: Duration,
+    killed: bool,
+    exit_code: i32,
+    reason: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Graceful,
+    Quick,
+}
+
+impl Arbiter {
+    pub(super) fn stop_gracefully(&mut self, now: Duration, out: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::New | Phase::Running) {
+            let deadline = now + self.settings.graceful_timeout;
+            self.begin_stop(Manner::Graceful, deadline, 0, None, out);
+        }
+    }
+
+    pub(super) fn stop_quickly(&mut self, now: Duration, out: &mut Vec<Action>) {
+        let quick = now + QUICK_TIMEOUT;
+        match &mut self.phase {
+            Phase::New | Phase::Running => self.begin_stop(Manner::Quick, quick, 0, None, out),
+            Phase::Stopping(stop) if stop.manner == Manner::Graceful && !stop.killed => {
+                stop.manner = Manner::Quick;
+                stop.deadline = stop.deadline.min(quick);
+                self.tell_all_to_leave(out);
+            }
+            Phase::Stopping(_) | Phase::Ended => {}
+        }
+    }
+
+    /// The end of a server that never served.
+    pub(super) fn stop_boot_failed(&mut self, code: i32, now: Duration, out: &mut Vec<Action>) {
+        let (code, reason) = match code {
+            EXIT_APPLICATION_NOT_FOUND => (code, "App failed to load."),
+            _ => (super::EXIT_BOOT_FAILED, "Worker failed to boot."),
+        };
+        self.begin_stop(Manner::Quick, now + QUICK_TIMEOUT, code, Some(reason), out);
+    }
+
+    fn begin_stop(
+        &mut self,
+        manner: Manner,
+        deadline: Duration,
+        exit_code: i32,
+        reason: Option<&'static str>,
+        out: &mut Vec<Action>,
+    ) {
+        self.phase = Phase::Stopping(Stop { manner, deadline, killed: false, exit_code, reason });
+        self.reload = Reload::None;
+        self.reload_queued = false;
+        self.current.vacancies.clear();
+        out.push(Action::Notify(Notice::Stopping));
+        out.push(Action::CloseListeners);
+        self.tell_all_to_leave(out);
+    }
+
+    fn tell_all_to_leave(&mut self, out: &mut Vec<Action>) {
+        let Phase::Stopping(stop) = &self.phase else { return };
+        for worker in self.workers.values_mut() {
+            // One that is not ready yet catches nothing, and the default action of QUIT would dump its core.
+            let quick = stop.manner == Manner::Quick && worker.ready_since.is_some();
+            if !worker.is_leaving() {
+                worker.signal(if quick { Signal::Quit } else { Signal::Term }, out);
+                // From now on the deadline of the stop counts.
+                worker.state = State::Leaving { kill_at: None };
+            } else if quick && !worker.killed {
+                // It has had its TERM, but must hear that it is to be quick.
+                worker.signal(Signal::Quit, out);
+            }
+        }
+    }
+
+    /// Kills when patience has ended, and ends when nobody is left or nothing more can be done.
+    pub(super) fn advance_stop(&mut self, now: Duration, out: &mut Vec<Action>) {
+        let Phase::Stopping(stop) = &mut self.phase else { return };
+        let overdue = stop.deadline <= now;
+        if !self.workers.is_empty() && !overdue {
+            return;
+        }
+        if !self.workers.is_empty() && !stop.killed {
+            stop.killed = true;
+            stop.deadline = now + KILL_TIMEOUT;
+            for worker in self.workers.values_mut().filter(|worker| !worker.killed) {
+                worker.signal(Signal::Kill, out);
+                worker.killed = true;
+                worker.state = State::Leaving { kill_at: None };
+            }
+            return;
+        }
+        for worker in self.workers.values() {
+            log(out, Level::Error, format!("Worker (pid:{}) survived SIGKILL and is left behind", worker.pid_text()));
+        }
+        let level = if stop.exit_code == 0 { Level::Info } else { Level::Error };
+        log(out, level, "Shutting down: Master".to_owned());
+        if let Some(reason) = stop.reason {
+            log(out, level, format!("Reason: {reason}"));
+        }
+        out.push(Action::Exit(stop.exit_code));
+        self.phase = Phase::Ended;
+    }
+}

@@ -1,0 +1,150 @@
+//! What is, compared with what is wanted: after each event the difference becomes actions.
+
+use std::time::Duration;
+
+use super::crew::{Vacancy, count};
+use super::event::{Action, Spawn, WorkerId};
+use super::reload::Reload;
+use super::worker::{Retirement, Side, State, Worker};
+use super::{Arbiter, Phase};
+use crate::signals::Signal;
+
+impl Arbiter {
+    /// Acts on the difference between what is and what is wanted.
+    pub(super) fn reconcile(&mut self, now: Duration, out: &mut Vec<Action>) {
+        match self.phase {
+            Phase::New | Phase::Ended => {}
+            Phase::Stopping(_) => {
+                self.enforce_deadlines(now, out);
+                self.advance_stop(now, out);
+            }
+            Phase::Running => {
+                self.enforce_deadlines(now, out);
+                // A boot that took too long may have been the end.
+                if !matches!(self.phase, Phase::Running) {
+                    return;
+                }
+                self.replace_by_ready();
+                self.balance(now, out);
+                self.finish_reload(out);
+                self.retire_next(now, out);
+                self.fill_vacancies(now, out);
+            }
+        }
+    }
+
+    fn enforce_deadlines(&mut self, now: Duration, out: &mut Vec<Action>) {
+        let due: Vec<WorkerId> = self
+            .workers
+            .values()
+            .filter(|worker| worker.deadline().is_some_and(|deadline| deadline <= now))
+            .map(Worker::id)
+            .collect();
+        for id in due {
+            match self.workers.get_mut(&id) {
+                Some(worker) if worker.is_booting() => self.boot_overdue(id, now, out),
+                Some(worker) => {
+                    worker.signal(Signal::Kill, out);
+                    worker.killed = true;
+                    worker.state = State::Leaving { kill_at: None };
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn balance(&mut self, now: Duration, out: &mut Vec<Action>) {
+        let mut surplus = self.current.balance(&self.workers, now);
+        if let Reload::Surging(surge) = &mut self.reload {
+            surplus.extend(surge.next.balance(&self.workers, now));
+        }
+        for id in surplus {
+            self.drain(id, now, out);
+        }
+    }
+
+    /// Asks a worker to finish and leave.
+    pub(super) fn drain(&mut self, id: WorkerId, now: Duration, out: &mut Vec<Action>) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.signal(Signal::Term, out);
+            worker.state = State::Leaving { kill_at: Some(now + self.settings.graceful_timeout) };
+        }
+    }
+
+    /// Lets those who asked for it retire, one at a time and only behind a successor that serves.
+    fn retire_next(&mut self, now: Duration, out: &mut Vec<Action>) {
+        if !matches!(self.reload, Reload::None | Reload::Reading) {
+            return;
+        }
+        let granted =
+            self.workers.values().find(|worker| worker.is_ready() && worker.retirement == Retirement::Granted);
+        if let Some(id) = granted.map(Worker::id) {
+            if self.current.ready_count(&self.workers) >= self.current.target {
+                self.drain(id, now, out);
+            }
+            return;
+        }
+        let settled = self.current.ready_count(&self.workers) >= self.current.target;
+        let next =
+            self.workers.values_mut().find(|worker| worker.is_ready() && worker.retirement == Retirement::Wanted);
+        if let (true, Some(worker)) = (settled, next) {
+            worker.retirement = Retirement::Granted;
+            let (number, restarts) = (worker.spawn.number, worker.spawn.restarts + 1);
+            self.current.vacancies.push(Vacancy { number, not_before: now, restarts, early_deaths: 0 });
+        }
+    }
+
+    fn fill_vacancies(&mut self, now: Duration, out: &mut Vec<Action>) {
+        while self.has_room() {
+            // The crew that serves comes first.
+            let vacancy = self.current.take_due(now).map(|vacancy| (Side::Current, vacancy));
+            let vacancy = vacancy.or_else(|| match &mut self.reload {
+                Reload::Surging(surge) => surge.next.take_due(now).map(|vacancy| (Side::Next, vacancy)),
+                _ => None,
+            });
+            let Some((side, vacancy)) = vacancy else { return };
+            self.spawn(side, vacancy, now, out);
+        }
+    }
+
+    fn spawn(&mut self, side: Side, vacancy: Vacancy, now: Duration, out: &mut Vec<Action>) {
+        let taken: Vec<u32> = self.workers.values().map(|worker| worker.spawn.slot).collect();
+        let slot = (0..self.slots).find(|slot| !taken.contains(slot)).unwrap_or(0);
+        let (generation, boot_timeout) = match (&self.reload, side) {
+            (Reload::Surging(surge), Side::Next) => (surge.next.generation, surge.settings.boot_timeout),
+            _ => (self.current.generation, self.settings.boot_timeout),
+        };
+        self.last_worker += 1;
+        let worker = WorkerId(self.last_worker);
+        let Vacancy { number, restarts, early_deaths, .. } = vacancy;
+        let spawn = Spawn { worker, number, slot, generation, restarts };
+        let until = boot_timeout.map(|timeout| now + timeout);
+        self.workers.insert(
+            worker,
+            Worker {
+                spawn,
+                pid: None,
+                side,
+                state: State::Booting { until },
+                spawned_at: now,
+                ready_since: None,
+                early_deaths,
+                retirement: Retirement::None,
+                killed: false,
+            },
+        );
+        out.push(Action::Spawn(spawn));
+    }
+
+    /// Whether one more process may live: twice the workers for a reload and two for those that will not leave, but
+    /// always one if nobody serves or is about to.
+    pub(super) fn has_room(&self) -> bool {
+        let living = count(self.workers.values());
+        if living >= self.slots {
+            return false;
+        }
+        let wanted = self.crews().map(|crew| crew.wanted).max().unwrap_or(1);
+        living < wanted.saturating_mul(2).saturating_add(2)
+            || !self.workers.values().any(|worker| worker.is_ready() || worker.is_booting())
+    }
+}

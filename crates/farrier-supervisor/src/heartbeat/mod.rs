@@ -1,0 +1,198 @@
+//! Heartbeats in shared memory: the workers write that their calls move on, the arbiter reads that one does not.
+//!
+//! The page is made before the first fork, so every process has the same one; there is no file. A worker that runs no
+//! call says so (`active` is false) and needs no tick: an idle server sleeps.
+
+#![allow(unsafe_code)]
+
+mod watch;
+
+use std::fmt;
+use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+
+pub use watch::{Beat, Watch};
+
+/// Memory that this process shares with all that it forks: one slot for each worker that may live at the same time.
+#[derive(Clone, Copy)]
+pub struct HeartbeatPage {
+    slots: &'static [Cells],
+}
+
+impl HeartbeatPage {
+    /// Maps memory for `slots` workers; all counters are zero. See [`HeartbeatPage::slots_for`].
+    ///
+    /// The mapping lasts as long as the process: forked workers use it until their last instruction.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's: no memory.
+    pub fn new(slots: u32) -> io::Result<HeartbeatPage> {
+        let count = slots.max(1) as usize;
+        let bytes = count * size_of::<Cells>();
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory in use.
+        let start =
+            unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)? };
+        // SAFETY: the mapping is page-aligned, hence aligned for `Cells`, holds `count` of them, is zeroed by the
+        // kernel, which is a valid value of every atomic, is never unmapped, and is only reached through atomics.
+        let slots = unsafe { std::slice::from_raw_parts(start.cast::<Cells>(), count) };
+        Ok(HeartbeatPage { slots })
+    }
+
+    /// As many slots as `workers` need when a reload doubles them, with room for `TTIN` to add more.
+    pub fn slots_for(workers: u32) -> u32 {
+        workers.saturating_mul(2).saturating_add(16).max(64)
+    }
+
+    /// How many slots there are.
+    pub fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The slot with this number, counted from zero.
+    pub fn slot(&self, number: u32) -> Option<Slot> {
+        self.slots.get(number as usize).map(|cells| Slot { number, cells })
+    }
+
+    /// A counter's sum over all slots: over all workers that ever were.
+    pub fn total(&self, counter: Counter) -> u64 {
+        self.slots.iter().map(|cells| cells.counters[counter as usize].load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl fmt::Debug for HeartbeatPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeartbeatPage").field("slots", &self.slots.len()).finish()
+    }
+}
+
+/// One worker's place in the page. Any thread of the worker may use it.
+#[derive(Clone, Copy)]
+pub struct Slot {
+    number: u32,
+    cells: &'static Cells,
+}
+
+impl Slot {
+    /// Its number, counted from zero.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Says that the worker's calls move on.
+    ///
+    /// # Arguments
+    ///
+    /// `now_ms` is [`crate::clock::monotonic_ms`].
+    pub fn beat(&self, now_ms: u64) {
+        self.cells.beat_ms.store(now_ms, Ordering::Release);
+    }
+
+    /// Says whether calls run. Beat first when it becomes true, or the last beat of long ago counts.
+    pub fn set_active(&self, active: bool) {
+        self.cells.active.store(u64::from(active), Ordering::Release);
+    }
+
+    /// What the arbiter sees: nothing while no call runs.
+    pub fn read(&self) -> Beat {
+        // Acquire, so that a beat stored before `active` is seen with it.
+        if self.cells.active.load(Ordering::Acquire) == 0 {
+            return Beat::Idle;
+        }
+        Beat::Active { last_ms: self.cells.beat_ms.load(Ordering::Acquire) }
+    }
+
+    /// Adds to a counter.
+    pub fn count(&self, counter: Counter, more: u64) {
+        self.cells.counters[counter as usize].fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// A counter's value: the sum over all workers that had this slot.
+    pub fn counted(&self, counter: Counter) -> u64 {
+        self.cells.counters[counter as usize].load(Ordering::Relaxed)
+    }
+
+    /// Makes the slot ready for its next worker. Counters go on, because a sum over workers must never fall.
+    pub fn reset(&self) {
+        self.set_active(false);
+        self.beat(0);
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("number", &self.number).field("beat", &self.read()).finish()
+    }
+}
+
+/// What each worker counts. A place in the page each; the page has room for [`COUNTERS_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Counter {
+    /// Connections accepted.
+    Accepted,
+    /// Requests answered.
+    Requests,
+}
+
+/// How many counters a slot has room for.
+pub const COUNTERS_MAX: usize = 30;
+
+/// Whole cache lines, so that two workers never write to the same one.
+#[repr(C, align(128))]
+struct Cells {
+    beat_ms: AtomicU64,
+    active: AtomicU64,
+    counters: [AtomicU64; COUNTERS_MAX],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_whole_cache_lines() {
+        assert_eq!(size_of::<Cells>(), 256);
+    }
+
+    #[test]
+    fn what_one_holder_of_a_slot_writes_another_reads() {
+        let page = HeartbeatPage::new(3).expect("mapped");
+        assert_eq!(page.slots(), 3);
+        assert!(page.slot(3).is_none());
+        let slot = page.slot(1).expect("there");
+        assert_eq!(slot.read(), Beat::Idle);
+        std::thread::spawn(move || {
+            slot.beat(77);
+            slot.set_active(true);
+        })
+        .join()
+        .expect("ends");
+        assert_eq!(page.slot(1).expect("there").read(), Beat::Active { last_ms: 77 });
+        assert_eq!(page.slot(0).expect("there").read(), Beat::Idle);
+    }
+
+    #[test]
+    fn counters_outlive_a_worker_and_its_beat_does_not() {
+        let page = HeartbeatPage::new(2).expect("mapped");
+        let slot = page.slot(0).expect("there");
+        slot.beat(5);
+        slot.set_active(true);
+        slot.count(Counter::Requests, 2);
+        slot.reset();
+        slot.count(Counter::Requests, 3);
+        page.slot(1).expect("there").count(Counter::Requests, 4);
+        assert_eq!(slot.read(), Beat::Idle);
+        assert_eq!((slot.counted(Counter::Requests), slot.counted(Counter::Accepted)), (5, 0));
+        assert_eq!(page.total(Counter::Requests), 9);
+    }
+
+    #[test]
+    fn there_are_slots_for_a_reload_and_a_few_more() {
+        assert_eq!(HeartbeatPage::slots_for(1), 64);
+        assert_eq!(HeartbeatPage::slots_for(100), 216);
+    }
+}

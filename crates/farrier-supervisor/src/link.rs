@@ -1,0 +1,219 @@
+//! The pipes between a worker and the arbiter: what the worker says of itself, and whether the arbiter still lives.
+//!
+//! Both are made before the first fork and shared by all workers. A record is shorter than `PIPE_BUF`, so records of
+//! different workers never mix (pipe(7)). Only the arbiter holds the write end of the other pipe: when it dies, however
+//! it dies, the workers read the end of the file.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::arbiter::{EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Spawn, WorkerId};
+use crate::heartbeat::Slot;
+use crate::signals::{Signal, SignalPipe};
+
+/// A worker's side: who it is, and how it talks to its arbiter.
+#[derive(Debug)]
+pub struct WorkerLink {
+    spawn: Spawn,
+    slot: Slot,
+    messages: OwnedFd,
+    alive: OwnedFd,
+}
+
+impl WorkerLink {
+    /// The signals that a worker is sent: `TERM`, `INT`, `QUIT`, `USR1` and, when it hangs, `ABRT`.
+    pub const SIGNALS: &'static [Signal] = &[Signal::Term, Signal::Int, Signal::Quit, Signal::Usr1, Signal::Abrt];
+
+    /// Its number within its generation, from one; a successor inherits it.
+    pub fn number(&self) -> u32 {
+        self.spawn.number
+    }
+
+    /// Which reading of the configuration it is to use, from one.
+    pub fn generation(&self) -> u64 {
+        self.spawn.generation
+    }
+
+    /// How many workers had its number before it in this generation.
+    pub fn restarts(&self) -> u32 {
+        self.spawn.restarts
+    }
+
+    /// Its place in the shared memory.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// Readable, with the end of the file, once the arbiter has died. Then the worker drains and leaves.
+    pub fn alive_fd(&self) -> BorrowedFd<'_> {
+        self.alive.as_fd()
+    }
+
+    /// Catches the worker's signals from now on. To be called when the application is loaded and before
+    /// [`WorkerLink::ready`]: until then `TERM` and `INT` simply end the process, which has nothing to finish yet.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor is left.
+    pub fn catch_signals(&self) -> io::Result<SignalPipe> {
+        SignalPipe::after_fork(Self::SIGNALS)
+    }
+
+    /// Says that the application is loaded and the worker serves.
+    pub fn ready(&self) {
+        self.send(READY, 0);
+    }
+
+    /// Says that the application could not be loaded. The worker has logged why and returns the same code.
+    ///
+    /// # Arguments
+    ///
+    /// `application_found` is false if what was named does not exist or is not callable.
+    pub fn boot_failed(&self, application_found: bool) -> i32 {
+        let code = if application_found { EXIT_BOOT_FAILED } else { EXIT_APPLICATION_NOT_FOUND };
+        self.send(BOOT_FAILED, code);
+        code
+    }
+
+    /// Asks to be replaced when that suits; `TERM` follows when the successor serves. Until then go on.
+    pub fn retire(&self) {
+        self.send(RETIRING, 0);
+    }
+
+    fn send(&self, kind: u32, code: i32) {
+        let record = encode(self.spawn.worker, kind, code);
+        // With no arbiter to read it (EPIPE) there is nobody to tell; `alive_fd` says so.
+        while let Err(Errno::INTR) = rustix::io::write(&self.messages, &record) {}
+    }
+}
+
+/// The arbiter's side of all workers' pipes.
+#[derive(Debug)]
+pub(crate) struct Link {
+    messages_read: OwnedFd,
+    messages_write: OwnedFd,
+    alive_read: OwnedFd,
+    alive_write: OwnedFd,
+}
+
+impl Link {
+    pub(crate) fn new() -> io::Result<Link> {
+        let (messages_read, messages_write) = pipe_with(PipeFlags::CLOEXEC)?;
+        // Only this end: a worker may wait for room, the arbiter never for a message.
+        rustix::io::ioctl_fionbio(&messages_read, true)?;
+        let (alive_read, alive_write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        Ok(Link { messages_read, messages_write, alive_read, alive_write })
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.messages_read.as_fd()
+    }
+
+    /// In the child: keeps the worker's ends and closes the arbiter's.
+    pub(crate) fn into_worker(self, spawn: Spawn, slot: Slot) -> WorkerLink {
+        let Link { messages_read, messages_write, alive_read, alive_write } = self;
+        drop((messages_read, alive_write));
+        WorkerLink { spawn, slot, messages: messages_write, alive: alive_read }
+    }
+
+    /// What the workers have said since the last call. Does not block.
+    pub(crate) fn drain(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut bytes = [0; RECORD_BYTES * 64];
+        loop {
+            // Records are written whole and the buffer holds whole records, so none is ever split.
+            match rustix::io::read(&self.messages_read, &mut bytes) {
+                Ok(count) if count > 0 => {
+                    events.extend(bytes[..count].as_chunks::<RECORD_BYTES>().0.iter().filter_map(decode));
+                }
+                Err(Errno::INTR) => {}
+                _ => return events,
+            }
+        }
+    }
+}
+
+const RECORD_BYTES: usize = 16;
+const READY: u32 = 1;
+const BOOT_FAILED: u32 = 2;
+const RETIRING: u32 = 3;
+
+fn encode(WorkerId(worker): WorkerId, kind: u32, code: i32) -> [u8; RECORD_BYTES] {
+    let mut record = [0; RECORD_BYTES];
+    record[..8].copy_from_slice(&worker.to_ne_bytes());
+    record[8..12].copy_from_slice(&kind.to_ne_bytes());
+    record[12..].copy_from_slice(&code.to_ne_bytes());
+    record
+}
+
+fn decode(record: &[u8; RECORD_BYTES]) -> Option<Event> {
+    let [w0, w1, w2, w3, w4, w5, w6, w7, k0, k1, k2, k3, c0, c1, c2, c3] = *record;
+    let worker = WorkerId(u64::from_ne_bytes([w0, w1, w2, w3, w4, w5, w6, w7]));
+    match u32::from_ne_bytes([k0, k1, k2, k3]) {
+        READY => Some(Event::Ready(worker)),
+        BOOT_FAILED => Some(Event::BootFailed { worker, code: i32::from_ne_bytes([c0, c1, c2, c3]) }),
+        RETIRING => Some(Event::Retiring(worker)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+    use crate::heartbeat::HeartbeatPage;
+
+    fn pair(id: u64) -> (Link, WorkerLink) {
+        let link = Link::new().expect("made");
+        let worker = Link {
+            messages_read: link.messages_read.try_clone().expect("cloned"),
+            messages_write: link.messages_write.try_clone().expect("cloned"),
+            alive_read: link.alive_read.try_clone().expect("cloned"),
+            alive_write: link.alive_write.try_clone().expect("cloned"),
+        };
+        let slot = HeartbeatPage::new(1).expect("mapped").slot(0).expect("there");
+        let spawn = Spawn { worker: WorkerId(id), number: 2, slot: 0, generation: 3, restarts: 4 };
+        (link, worker.into_worker(spawn, slot))
+    }
+
+    #[test]
+    fn a_worker_says_what_it_is_and_the_arbiter_hears_it_in_order() {
+        let (link, worker) = pair(7);
+        assert_eq!(link.drain(), []);
+        worker.ready();
+        worker.retire();
+        assert_eq!(worker.boot_failed(true), 3);
+        assert_eq!(worker.boot_failed(false), 4);
+        let id = WorkerId(7);
+        let failed = |code| Event::BootFailed { worker: id, code };
+        assert_eq!(link.drain(), [Event::Ready(id), Event::Retiring(id), failed(3), failed(4)]);
+        assert_eq!(link.drain(), []);
+        assert_eq!((worker.number(), worker.generation(), worker.restarts()), (2, 3, 4));
+    }
+
+    #[test]
+    fn more_records_than_one_read_takes_are_all_heard() {
+        let (link, worker) = pair(u64::MAX);
+        (0..1000).for_each(|_| worker.ready());
+        assert_eq!(link.drain(), vec![Event::Ready(WorkerId(u64::MAX)); 1000]);
+    }
+
+    #[test]
+    fn a_record_of_an_unknown_kind_is_passed_over() {
+        assert_eq!(decode(&encode(WorkerId(1), 99, 0)), None);
+    }
+
+    #[test]
+    fn the_end_of_the_arbiter_is_the_end_of_the_file() {
+        let (link, worker) = pair(1);
+        let mut fds = [PollFd::new(&worker.alive, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        assert_eq!(poll(&mut fds, Some(&now)), Ok(0));
+        drop(link);
+        assert_eq!(poll(&mut fds, Some(&now)), Ok(1));
+    }
+}

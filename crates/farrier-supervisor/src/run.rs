@@ -1,0 +1,304 @@
+//! Performs what the arbiter decides: forks, signals, waits, sleeps. The loop of the parent process.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::arbiter::{Action, Arbiter, ArbiterSettings, EXIT_BOOT_FAILED, Event, Level, Notice, Spawn, WorkerId};
+use crate::clock::monotonic;
+use crate::heartbeat::{HeartbeatPage, Slot, Watch};
+use crate::link::{Link, WorkerLink};
+use crate::process::{self, Fork, Forked, Pid};
+use crate::signals::{Signal, SignalMask, SignalPipe, block_all, ignore_pipe_signal, restore_defaults, tolerate};
+use crate::sockets::{Listener, SocketFile, unlink_dropped};
+
+/// All that supervision needs from its caller.
+pub struct Plan<'p> {
+    /// How many workers, and how patient to be.
+    pub settings: ArbiterSettings,
+    /// Bound before; closed when the server stops, and their files removed when it has.
+    pub listeners: Vec<Listener>,
+    /// Shared memory, made before.
+    pub page: HeartbeatPage,
+    /// How to fork.
+    pub fork: &'p mut dyn Fork,
+    /// What a worker does, from the loading of the application to its end; runs in the child and returns the exit code.
+    pub worker: &'p mut dyn FnMut(WorkerLink, &[Listener]) -> i32,
+    /// How a child ends with a code; must not return to the parent's frames. If it returns, `_exit` follows.
+    pub exit_child: &'p mut dyn FnMut(i32),
+    /// Writes a line to the error log.
+    pub log: &'p mut dyn FnMut(Level, &str),
+    /// Reads the configuration again, at `HUP`.
+    pub read_config: &'p mut dyn FnMut(&[Listener]) -> Result<Renewal, String>,
+    /// Hears of what happens: hooks, the service manager.
+    pub notice: &'p mut dyn FnMut(Notice),
+}
+
+/// A configuration that was read again.
+#[derive(Debug)]
+pub struct Renewal {
+    /// For the new generation.
+    pub settings: ArbiterSettings,
+    /// The listeners of the new generation, if they are others: see [`crate::sockets::rebind_all`].
+    pub listeners: Option<Vec<Listener>>,
+}
+
+/// Supervises workers until a signal or a failure ends it, and returns the exit code. Does not return in a child.
+///
+/// # Errors
+///
+/// There is no descriptor for the pipes, or this process supervises already.
+pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
+    ignore_pipe_signal()?;
+    let signals = SignalPipe::install(ARBITER_SIGNALS)?;
+    let link = Link::new()?;
+    let arbiter = Arbiter::new(plan.settings.clone(), plan.page.slots());
+    let watch = Watch::new(plan.settings.timeout);
+    let Plan { listeners, page, fork, worker, exit_child, log, read_config, notice, .. } = plan;
+    let calls = Calls { fork, worker, exit_child, log, read_config, notice };
+    let mut parent = Parent {
+        arbiter,
+        watch,
+        workers: BTreeMap::new(),
+        signals,
+        link,
+        page,
+        listeners,
+        next_listeners: None,
+        files: Vec::new(),
+        calls,
+    };
+    match parent.run() {
+        Side::Parent(code) => Ok(code),
+        // The child takes the parent apart.
+        Side::Child(spawn, mask) => become_worker(parent, spawn, mask),
+    }
+}
+
+const ARBITER_SIGNALS: &[Signal] = &[
+    Signal::Term,
+    Signal::Int,
+    Signal::Quit,
+    Signal::Hup,
+    Signal::Ttin,
+    Signal::Ttou,
+    Signal::Usr1,
+    Signal::Usr2,
+    Signal::Winch,
+    Signal::Chld,
+];
+
+/// What a worker lives through without harm until it catches signals of its own: they are meant for the arbiter, but
+/// `pkill` finds both.
+const WORKER_TOLERATES: &[Signal] =
+    &[Signal::Hup, Signal::Ttin, Signal::Ttou, Signal::Usr1, Signal::Usr2, Signal::Winch];
+
+/// A panic in a worker: an uncaught exception of the server's own.
+const EXIT_PANIC: i32 = 255;
+
+struct Parent<'p> {
+    arbiter: Arbiter,
+    watch: Watch,
+    workers: BTreeMap<WorkerId, (Pid, Slot)>,
+    signals: SignalPipe,
+    link: Link,
+    page: HeartbeatPage,
+    listeners: Vec<Listener>,
+    /// Those of the generation that is starting, if it has others.
+    next_listeners: Option<Vec<Listener>>,
+    /// Of listeners that are closed already.
+    files: Vec<SocketFile>,
+    calls: Calls<'p>,
+}
+
+struct Calls<'p> {
+    fork: &'p mut dyn Fork,
+    worker: &'p mut dyn FnMut(WorkerLink, &[Listener]) -> i32,
+    exit_child: &'p mut dyn FnMut(i32),
+    log: &'p mut dyn FnMut(Level, &str),
+    read_config: &'p mut dyn FnMut(&[Listener]) -> Result<Renewal, String>,
+    notice: &'p mut dyn FnMut(Notice),
+}
+
+/// On which side of a fork `run` ended.
+enum Side {
+    Parent(i32),
+    Child(Spawn, SignalMask),
+}
+
+impl Parent<'_> {
+    fn run(&mut self) -> Side {
+        if !self.listeners.is_empty() {
+            let at: Vec<&str> = self.listeners.iter().map(Listener::display).collect();
+            (self.calls.log)(Level::Info, &format!("Listening at: {} ({})", at.join(","), process::own_pid()));
+        }
+        let mut events = VecDeque::from([Event::Started]);
+        loop {
+            while let Some(event) = events.pop_front() {
+                let now = monotonic();
+                match &event {
+                    Event::Ready(_) => self.watch.notice(now),
+                    Event::Exited { worker, .. } => drop(self.workers.remove(worker)),
+                    _ => {}
+                }
+                for action in self.arbiter.on(event, now) {
+                    match self.perform(action) {
+                        Outcome::Done => {}
+                        // An answer comes before whatever else is waiting.
+                        Outcome::Answer(event) => events.push_front(event),
+                        Outcome::End(side) => return side,
+                    }
+                }
+            }
+            self.sleep();
+            self.gather(&mut events);
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Outcome {
+        match action {
+            Action::Spawn(spawn) => return self.spawn(spawn),
+            Action::Signal { pid, signal, .. } => {
+                // It may have ended this instant (ESRCH); its status is on the way.
+                let _ = process::kill(pid, signal);
+            }
+            Action::Log { level, message } => (self.calls.log)(level, &message),
+            Action::ReadConfig => return Outcome::Answer(self.read_config()),
+            Action::CloseListeners => {
+                let listeners = self.listeners.drain(..).chain(self.next_listeners.take().into_iter().flatten());
+                self.files.extend(listeners.filter_map(Listener::close));
+            }
+            Action::Notify(notice) => self.notify(notice),
+            Action::Exit(code) => {
+                self.files.iter().for_each(SocketFile::unlink);
+                return Outcome::End(Side::Parent(code));
+            }
+        }
+        Outcome::Done
+    }
+
+    fn spawn(&mut self, spawn: Spawn) -> Outcome {
+        let worker = spawn.worker;
+        let Some(slot) = self.page.slot(spawn.slot) else {
+            let reason = format!("there is no slot {}", spawn.slot);
+            return Outcome::Answer(Event::ForkFailed { worker, reason });
+        };
+        slot.reset();
+        let mask = block_all();
+        match self.calls.fork.fork() {
+            Ok(Forked::Child) => Outcome::End(Side::Child(spawn, mask)),
+            Ok(Forked::Parent(pid)) => {
+                mask.restore();
+                self.workers.insert(worker, (pid, slot));
+                Outcome::Answer(Event::Spawned { worker, pid })
+            }
+            Err(error) => {
+                mask.restore();
+                Outcome::Answer(Event::ForkFailed { worker, reason: error.to_string() })
+            }
+        }
+    }
+
+    fn read_config(&mut self) -> Event {
+        match (self.calls.read_config)(&self.listeners) {
+            Ok(Renewal { settings, listeners }) => {
+                self.next_listeners = listeners;
+                Event::Reloaded(settings)
+            }
+            Err(reason) => Event::ReloadFailed(reason),
+        }
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        match notice {
+            Notice::Reloaded { .. } => {
+                if let Some(next) = self.next_listeners.take() {
+                    let old = std::mem::replace(&mut self.listeners, next);
+                    unlink_dropped(&old, &self.listeners);
+                }
+                self.watch = Watch::new(self.arbiter.settings().timeout);
+                self.watch.notice(monotonic());
+            }
+            Notice::ReloadAbandoned { .. } => {
+                if let Some(next) = self.next_listeners.take() {
+                    unlink_dropped(&next, &self.listeners);
+                }
+            }
+            _ => {}
+        }
+        (self.calls.notice)(notice);
+    }
+
+    /// Until a signal, a message or the time.
+    fn sleep(&self) {
+        let wake_at = [self.arbiter.wake_at(), self.watch.wake_at()].into_iter().flatten().min();
+        let timeout = wake_at.map(|at| timespec(at.saturating_sub(monotonic())));
+        let mut fds =
+            [PollFd::new(&self.signals, PollFlags::IN), PollFd::from_borrowed_fd(self.link.fd(), PollFlags::IN)];
+        // An error is EINTR, which is as good as a wake-up; everything is looked at after either.
+        let _ = poll(&mut fds, timeout.as_ref());
+    }
+
+    fn gather(&mut self, events: &mut VecDeque<Event>) {
+        // Statuses first: what the ended had to say is then in the pipe, and must be heard before their end.
+        let ended = process::reap();
+        events.extend(self.link.drain());
+        for (pid, status) in ended {
+            // Strangers, whom process 1 inherits, are only buried.
+            let found = self.workers.iter().find(|(_, (known, _))| *known == pid);
+            events.extend(found.map(|(&worker, _)| Event::Exited { worker, status }));
+        }
+        let signals = self.signals.drain().into_iter().filter(|&signal| signal != Signal::Chld);
+        events.extend(signals.map(Event::Signal));
+        let now = monotonic();
+        let beats = self.workers.iter().map(|(&worker, (_, slot))| (worker, slot.read()));
+        events.extend(self.watch.look(beats, now).into_iter().map(Event::HeartbeatStale));
+        if events.is_empty() && self.arbiter.wake_at().is_some_and(|at| at <= now) {
+            events.push_back(Event::Tick);
+        }
+    }
+}
+
+enum Outcome {
+    Done,
+    Answer(Event),
+    End(Side),
+}
+
+/// The child's life: nothing of the parent's is run here any more, and it ends here.
+fn become_worker(parent: Parent<'_>, spawn: Spawn, mask: SignalMask) -> ! {
+    let Parent { arbiter, signals, link, page, listeners, next_listeners, calls, .. } = parent;
+    let Calls { worker, exit_child, log, .. } = calls;
+    // Signals are still blocked: one that comes before this is done is handled as a worker handles it.
+    drop(signals);
+    // Neither can fail for signals that were caught a moment ago.
+    let _ = restore_defaults(ARBITER_SIGNALS).and_then(|()| tolerate(WORKER_TOLERATES));
+    mask.restore();
+    // A copy of the other generation's listeners would keep an address open that nobody accepts at.
+    let listeners = match next_listeners {
+        Some(next) if spawn.generation != arbiter.generation() => next,
+        _ => listeners,
+    };
+    let pid = process::own_pid();
+    let code = match page.slot(spawn.slot) {
+        Some(slot) => {
+            let link = link.into_worker(spawn, slot);
+            log(Level::Info, &format!("Booting worker with pid: {pid}"));
+            // Unwinding further would run what only the parent may run.
+            catch_unwind(AssertUnwindSafe(|| worker(link, &listeners))).unwrap_or(EXIT_PANIC)
+        }
+        None => EXIT_BOOT_FAILED,
+    };
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        log(Level::Info, &format!("Worker exiting (pid: {pid})"));
+        exit_child(code);
+    }));
+    process::exit_now(code)
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), tv_nsec: duration.subsec_nanos().into() }
+}

@@ -1,0 +1,346 @@
+//! Listeners: bound once by the arbiter, or inherited, and shared by all workers across reloads.
+//!
+//! All are non-blocking and close-on-exec. An address that is in use is tried again a few times, because a
+//! predecessor may be about to leave; every error names the address and what to do.
+
+mod activation;
+mod tcp;
+mod unix;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use socket2::{SockAddr, Socket, Type};
+
+use crate::arbiter::Level;
+use crate::process::inherited;
+
+pub use activation::activated;
+pub use unix::SocketFile;
+
+/// Where to listen, as the configuration says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenSpec {
+    /// A host name or address literal, and a port; 0 lets the kernel choose one.
+    ///
+    /// A name is bound at every address it resolves to. An empty host means `0.0.0.0`. `::` takes IPv4 too
+    /// (dual-stack), unless the same port is also asked for at an IPv4 address.
+    Tcp {
+        /// Without brackets, even if it is an IPv6 literal.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A socket in the file system. A stale one is replaced, a live one and anything else is not.
+    Unix {
+        /// Where.
+        path: PathBuf,
+        /// Permission bits; `None` leaves them to the umask.
+        mode: Option<u32>,
+        /// User of the file.
+        uid: Option<u32>,
+        /// Group of the file.
+        gid: Option<u32>,
+    },
+    /// A socket of Linux's abstract namespace, by its name without the leading NUL.
+    Abstract(Vec<u8>),
+    /// A descriptor that this process was started with: a listening stream socket.
+    Fd(RawFd),
+}
+
+/// How to bind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindOptions {
+    /// How many connections may wait to be accepted.
+    pub backlog: u32,
+    /// Whether other processes may listen at the same TCP address (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+    /// Whether the listeners speak TLS; only their display depends on it.
+    pub tls: bool,
+    /// How many times an address in use is tried; at least once.
+    pub tries: u32,
+    /// How long to wait between two tries.
+    pub pause: Duration,
+}
+
+impl Default for BindOptions {
+    fn default() -> BindOptions {
+        BindOptions { backlog: 2048, reuse_port: false, tls: false, tries: 5, pause: Duration::from_secs(1) }
+    }
+}
+
+/// A bound socket that listens. Dropping it closes this process's copy; a file is only removed by
+/// [`Listener::unlink`], so that a worker cannot take it from the others.
+#[derive(Debug)]
+pub struct Listener {
+    fd: OwnedFd,
+    local: LocalAddress,
+    display: String,
+    spec: ListenSpec,
+    file: Option<SocketFile>,
+}
+
+impl Listener {
+    /// The descriptor, as a number for those that poll.
+    pub fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// The address that it is bound to; the port is the real one.
+    pub fn local(&self) -> &LocalAddress {
+        &self.local
+    }
+
+    /// As it stands in the log: `http://127.0.0.1:8000`, `unix:/run/x.sock`.
+    pub fn display(&self) -> &str {
+        &self.display
+    }
+
+    /// What it was bound for.
+    pub fn spec(&self) -> &ListenSpec {
+        &self.spec
+    }
+
+    /// A second descriptor of the same socket, for a new generation that listens at the same address.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor is left.
+    pub fn share(&self) -> io::Result<Listener> {
+        Ok(Listener {
+            fd: self.fd.try_clone()?,
+            local: self.local.clone(),
+            display: self.display.clone(),
+            spec: self.spec.clone(),
+            file: self.file.clone(),
+        })
+    }
+
+    /// Closes the socket and leaves its file, which is to be removed later.
+    pub fn close(self) -> Option<SocketFile> {
+        self.file
+    }
+
+    /// Removes the file of a Unix socket, if this process made it and it is still the same one.
+    pub fn unlink(&self) {
+        if let Some(file) = &self.file {
+            file.unlink();
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// What a listener is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalAddress {
+    /// TCP.
+    Inet(SocketAddr),
+    /// A path in the file system.
+    Unix(PathBuf),
+    /// A name in the abstract namespace.
+    Abstract(Vec<u8>),
+}
+
+/// A listener that could not be bound: which, why, and what to do.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address as the configuration says it.
+    pub address: String,
+    /// What is wrong.
+    pub cause: BindCause,
+}
+
+/// Why a listener could not be bound.
+#[derive(Debug)]
+pub enum BindCause {
+    /// Somebody listens there.
+    InUse,
+    /// The kernel's answer to something else.
+    Io(io::Error),
+    /// The address makes no sense as it is; with the hint what would.
+    Unfit(&'static str),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        match &self.cause {
+            BindCause::InUse => {
+                write!(f, "Connection in use: {address}; stop the server that listens there or choose another address")
+            }
+            BindCause::Unfit(why) => write!(f, "Can't listen at {address}: {why}"),
+            BindCause::Io(error) => {
+                write!(f, "Can't listen at {address}: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str("; ports below 1024 and foreign directories need more rights")
+                    }
+                    io::ErrorKind::AddrNotAvailable => f.write_str("; this machine has no such address"),
+                    io::ErrorKind::NotFound => f.write_str("; the directory must exist"),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// Binds all of `specs`, or none.
+///
+/// # Errors
+///
+/// The first listener that could not be bound; those before it are closed and their files removed.
+pub fn bind_all(
+    specs: &[ListenSpec],
+    options: &BindOptions,
+    log: &mut dyn FnMut(Level, &str),
+) -> Result<Vec<Listener>, BindError> {
+    rebind_all(&[], specs, options, log)
+}
+
+/// Like [`bind_all`], but takes over what `old` already has, so that a reload never lets go of an address.
+///
+/// # Errors
+///
+/// As [`bind_all`]; `old` is untouched.
+pub fn rebind_all(
+    old: &[Listener],
+    specs: &[ListenSpec],
+    options: &BindOptions,
+    log: &mut dyn FnMut(Level, &str),
+) -> Result<Vec<Listener>, BindError> {
+    let mut bound: Vec<Listener> = Vec::new();
+    for spec in specs {
+        let outcome = match shared(old, spec) {
+            Ok(kept) if kept.is_empty() => bind_patiently(spec, specs, options, log),
+            outcome => outcome,
+        };
+        match outcome {
+            Ok(listeners) => bound.extend(listeners),
+            Err(error) => {
+                unlink_dropped(&bound, old);
+                return Err(error);
+            }
+        }
+    }
+    Ok(bound)
+}
+
+fn shared(old: &[Listener], spec: &ListenSpec) -> Result<Vec<Listener>, BindError> {
+    let kept = old.iter().filter(|listener| listener.spec == *spec).map(Listener::share);
+    kept.collect::<io::Result<_>>().map_err(|error| failed(spec, error))
+}
+
+/// Removes the files of the listeners in `old` that are not in `new`.
+pub fn unlink_dropped(old: &[Listener], new: &[Listener]) {
+    let is_kept = |dropped: &Listener| new.iter().any(|kept| kept.file.is_some() && kept.file == dropped.file);
+    old.iter().filter(|listener| !is_kept(listener)).for_each(Listener::unlink);
+}
+
+fn bind_patiently(
+    spec: &ListenSpec,
+    all: &[ListenSpec],
+    options: &BindOptions,
+    log: &mut dyn FnMut(Level, &str),
+) -> Result<Vec<Listener>, BindError> {
+    let tries = options.tries.max(1);
+    let mut tried = 1;
+    loop {
+        match bind(spec, all, options) {
+            Err(BindError { cause: BindCause::InUse, address }) if tried < tries => {
+                log(Level::Error, &format!("Connection in use: {address}"));
+                log(Level::Error, &format!("Retrying in {} second.", options.pause.as_secs_f32()));
+                std::thread::sleep(options.pause);
+                tried += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn bind(spec: &ListenSpec, all: &[ListenSpec], options: &BindOptions) -> Result<Vec<Listener>, BindError> {
+    match spec {
+        ListenSpec::Tcp { host, port } => tcp::bind(spec, host, *port, tcp::port_has_ipv4(all, *port), options),
+        ListenSpec::Unix { path, mode, uid, gid } => {
+            unix::bind(spec, path, *mode, (*uid, *gid), options).map(|listener| vec![listener])
+        }
+        ListenSpec::Abstract(name) => unix::bind_abstract(spec, name, options).map(|listener| vec![listener]),
+        ListenSpec::Fd(fd) => adopt(spec, *fd, options).map(|listener| vec![listener]),
+    }
+}
+
+/// Takes over a socket that somebody else has bound.
+fn adopt(spec: &ListenSpec, fd: RawFd, options: &BindOptions) -> Result<Listener, BindError> {
+    let socket = Socket::from(inherited(fd).map_err(|error| failed(spec, error))?);
+    let is_stream = socket.r#type().map_err(|error| failed(spec, error))? == Type::STREAM;
+    if !is_stream || !socket.is_listener().map_err(|error| failed(spec, error))? {
+        return Err(unfit(spec, "it is not a listening stream socket"));
+    }
+    let address = socket.local_addr().map_err(|error| failed(spec, error))?;
+    finish(spec, socket, &address, None, options)
+}
+
+/// The last steps that all kinds share.
+fn finish(
+    spec: &ListenSpec,
+    socket: Socket,
+    address: &SockAddr,
+    file: Option<SocketFile>,
+    options: &BindOptions,
+) -> Result<Listener, BindError> {
+    socket.set_nonblocking(true).map_err(|error| failed(spec, error))?;
+    let local = if let Some(inet) = address.as_socket() {
+        LocalAddress::Inet(inet)
+    } else if let Some(path) = address.as_pathname() {
+        LocalAddress::Unix(path.to_owned())
+    } else if let Some(name) = address.as_abstract_namespace() {
+        LocalAddress::Abstract(name.to_owned())
+    } else {
+        return Err(unfit(spec, "it is neither a TCP nor a Unix socket"));
+    };
+    let display = local.display(options.tls);
+    Ok(Listener { fd: socket.into(), local, display, spec: spec.clone(), file })
+}
+
+impl LocalAddress {
+    fn display(&self, tls: bool) -> String {
+        match self {
+            LocalAddress::Inet(address) => format!("{}://{address}", if tls { "https" } else { "http" }),
+            LocalAddress::Unix(path) => format!("unix:{}", path.display()),
+            LocalAddress::Abstract(name) => format!("unix:@{}", String::from_utf8_lossy(name)),
+        }
+    }
+}
+
+impl fmt::Display for ListenSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenSpec::Tcp { host, port } => write!(f, "('{host}', {port})"),
+            ListenSpec::Unix { path, .. } => write!(f, "{}", path.display()),
+            ListenSpec::Abstract(name) => write!(f, "@{}", String::from_utf8_lossy(name)),
+            ListenSpec::Fd(fd) => write!(f, "fd://{fd}"),
+        }
+    }
+}
+
+fn failed(spec: &ListenSpec, error: io::Error) -> BindError {
+    let cause = match error.kind() {
+        io::ErrorKind::AddrInUse => BindCause::InUse,
+        _ => BindCause::Io(error),
+    };
+    BindError { address: spec.to_string(), cause }
+}
+
+fn unfit(spec: &ListenSpec, why: &'static str) -> BindError {
+    BindError { address: spec.to_string(), cause: BindCause::Unfit(why) }
+}

@@ -1,0 +1,118 @@
+//! Unix listeners: files with rights, stale ones replaced, foreign ones left alone; and abstract names.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Gid, Mode, Uid, chmod, chown, fchmod};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::{BindCause, BindError, BindOptions, ListenSpec, Listener, failed, finish, unfit};
+use crate::process::{Pid, own_pid};
+
+/// Binds at `path`. The file exists with its final rights before anybody can connect.
+pub(super) fn bind(
+    spec: &ListenSpec,
+    path: &Path,
+    mode: Option<u32>,
+    (uid, gid): (Option<u32>, Option<u32>),
+    options: &BindOptions,
+) -> Result<Listener, BindError> {
+    let fail = |error: io::Error| failed(spec, error);
+    let address = SockAddr::unix(path).map_err(|_| unfit(spec, "the path is too long for a socket (107 bytes)"))?;
+    clear_stale(spec, path, &address)?;
+
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(fail)?;
+    if mode.is_some() {
+        // Linux gives the file the mode of the socket, so it is never wider than it is to be. Where this does nothing,
+        // there is still no listener behind the file until `listen`.
+        let _ = fchmod(&socket, Mode::empty());
+    }
+    socket.bind(&address).map_err(fail)?;
+    let file = SocketFile::of(path).map_err(fail)?;
+    let finished = grant(path, mode, uid, gid)
+        .and_then(|()| socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX)))
+        .map_err(fail)
+        .and_then(|()| finish(spec, socket, &address, Some(file.clone()), options));
+    if finished.is_err() {
+        file.unlink();
+    }
+    finished
+}
+
+/// Binds a name of the abstract namespace, which has no file, no rights and no stale sockets.
+pub(super) fn bind_abstract(spec: &ListenSpec, name: &[u8], options: &BindOptions) -> Result<Listener, BindError> {
+    let mut path = Vec::with_capacity(name.len() + 1);
+    path.push(0);
+    path.extend_from_slice(name);
+    let path: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(&path);
+    let address = SockAddr::unix(path).map_err(|_| unfit(spec, "the name is too long for a socket (107 bytes)"))?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|error| failed(spec, error))?;
+    socket.bind(&address).map_err(|error| failed(spec, error))?;
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    socket.listen(backlog).map_err(|error| failed(spec, error))?;
+    finish(spec, socket, &address, None, options)
+}
+
+/// The file of a socket that this process has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    maker: Pid,
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<SocketFile> {
+        let found = fs::symlink_metadata(path)?;
+        // Relative paths must survive a change of directory.
+        let path = std::path::absolute(path)?;
+        Ok(SocketFile { path, device: found.dev(), inode: found.ino(), maker: own_pid() })
+    }
+
+    /// Removes it, unless a successor has put its own there, and only in the process that made it.
+    pub fn unlink(&self) {
+        let is_own =
+            fs::symlink_metadata(&self.path).is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
+        if is_own && self.maker == own_pid() {
+            // It may have gone meanwhile, or the directory is no longer writable: the next start finds it stale.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket that nobody listens at. Whatever else is there stays.
+fn clear_stale(spec: &ListenSpec, path: &Path, address: &SockAddr) -> Result<(), BindError> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(spec, error)),
+    };
+    if !found.file_type().is_socket() {
+        return Err(unfit(spec, "there is a file that is not a socket; move it away or choose another path"));
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|error| failed(spec, error))?;
+    // A full backlog must not hold us here; it answers EAGAIN, and somebody listens.
+    probe.set_nonblocking(true).map_err(|error| failed(spec, error))?;
+    match probe.connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|error| failed(spec, error))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(failed(spec, error)),
+        Ok(()) | Err(_) => Err(BindError { address: spec.to_string(), cause: BindCause::InUse }),
+    }
+}
+
+fn grant(path: &Path, mode: Option<u32>, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    if uid.is_some() || gid.is_some() {
+        chown(path, uid.map(Uid::from_raw), gid.map(Gid::from_raw))?;
+    }
+    // After the owner, for a change of owner may clear bits.
+    if let Some(mode) = mode {
+        chmod(path, Mode::from_raw_mode(mode))?;
+    }
+    Ok(())
+}
