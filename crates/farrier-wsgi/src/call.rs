@@ -48,7 +48,7 @@ impl WsgiHandler {
         let start_response = Bound::new(py, StartResponse::new(head, respond))?;
         let result = self.application.bind(py).call1((&environ, &start_response)).map_err(Failure::from).and_then(
             |iterable| {
-                let answer = Answer { py, start_response: &start_response, handler: self };
+                let answer = Answer { py, start_response: &start_response };
                 let sent = answer.give(&iterable, respond);
                 // PEP 3333: close() is called exactly once, whatever happened before.
                 let closed = close(&iterable);
@@ -106,7 +106,6 @@ impl From<PyErr> for Failure {
 struct Answer<'a, 'py> {
     py: Python<'py>,
     start_response: &'a Bound<'py, StartResponse>,
-    handler: &'a WsgiHandler,
 }
 
 impl<'py> Answer<'_, 'py> {

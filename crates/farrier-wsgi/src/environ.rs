@@ -46,7 +46,6 @@ pub(crate) struct Environs {
     methods: Vec<(&'static [u8], Py<PyString>)>,
     http10: Py<PyString>,
     https: Py<PyString>,
-    empty: Py<PyString>,
     last_peer: Option<(IpAddr, Py<PyString>)>,
     scratch: Vec<u8>,
     is_unix: Vec<bool>,
@@ -66,7 +65,6 @@ impl Environs {
             methods: methods.iter().map(|&method| (method, latin1(py, method).unbind())).collect(),
             http10: PyString::intern(py, "HTTP/1.0").unbind(),
             https: PyString::intern(py, "https").unbind(),
-            empty: PyString::intern(py, "").unbind(),
             fields: FieldKeys::new(py),
             last_values: LastValues::default(),
             last_peer: None,
@@ -205,11 +203,6 @@ impl Environs {
         let default_port = if request.origin.scheme == Scheme::Https { &b"443"[..] } else { b"80" };
         environ.set_item(&self.keys.server_name, latin1(py, name))?;
         environ.set_item(&self.keys.server_port, latin1(py, port.unwrap_or(default_port)))
-    }
-
-    /// The empty string.
-    pub(crate) fn empty_string<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
-        self.empty.bind(py)
     }
 }
 

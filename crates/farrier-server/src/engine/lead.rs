@@ -54,7 +54,7 @@ pub(crate) enum Accepting {
 /// What came of looking at a listener.
 pub(crate) enum Accepted {
     /// A connection within the cap.
-    Connection(Token),
+    Connection,
     /// A connection above the cap: it gets 503.
     OverCap(Token),
     /// Nobody waits.
@@ -105,7 +105,7 @@ impl Lead {
             requests: 0,
             readable: false,
         }));
-        if over_cap { Accepted::OverCap(token) } else { Accepted::Connection(token) }
+        if over_cap { Accepted::OverCap(token) } else { Accepted::Connection }
     }
 
     /// Connections that one turn may take.

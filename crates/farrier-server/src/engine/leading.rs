@@ -504,7 +504,7 @@ impl Seat {
         let shared = Arc::clone(&self.shared);
         for _ in 0..lead.accepts_a_turn() {
             match lead.accept(listener, &shared.poller, &shared.rules) {
-                Accepted::Connection(_) => shared.metrics.accepted(),
+                Accepted::Connection => shared.metrics.accepted(),
                 Accepted::OverCap(token) => {
                     if let Found::Connection(mut connection) = lead.slots.take(token) {
                         let error = Error::server(

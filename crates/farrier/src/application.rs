@@ -1,0 +1,100 @@
+//! Finds and imports the application, through the package's own `farrier._application`.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// The application that was found.
+pub(crate) struct Application {
+    pub(crate) callable: Py<PyAny>,
+    /// How it was found, for the banner.
+    pub(crate) name: String,
+}
+
+/// Why there is no application.
+pub(crate) struct LoadFailure {
+    /// The traceback of the application's own code; empty where it is the name that is wrong.
+    pub(crate) traceback: String,
+    /// One clear line.
+    pub(crate) reason: String,
+    /// The module was imported, but holds no such callable, or the name makes no sense.
+    pub(crate) not_found: bool,
+}
+
+/// Loads what the specification names, or finds an application in the working directory.
+pub(crate) fn load(py: Python<'_>, specification: Option<&str>) -> Result<Application, LoadFailure> {
+    let loaded = py.import("farrier._application").and_then(|module| {
+        let found = module.call_method1("load", (specification,))?;
+        found.extract::<(Py<PyAny>, String)>()
+    });
+    match loaded {
+        Ok((callable, name)) => Ok(Application { callable, name }),
+        Err(raised) => Err(failure(py, &raised, specification)),
+    }
+}
+
+fn failure(py: Python<'_>, raised: &PyErr, specification: Option<&str>) -> LoadFailure {
+    let is_ours = py
+        .import("farrier._application")
+        .and_then(|module| module.getattr("ApplicationNotFound"))
+        .is_ok_and(|class| raised.matches(py, class).unwrap_or(false));
+    if is_ours {
+        return LoadFailure { traceback: String::new(), reason: raised.value(py).to_string(), not_found: true };
+    }
+    let traceback = py
+        .import("farrier._application")
+        .and_then(|module| module.call_method1("own_traceback", (raised.value(py),))?.extract::<String>())
+        .unwrap_or_else(|_| raised.to_string());
+    let what = specification.map(|name| format!(" {name:?}")).unwrap_or_default();
+    let class = raised.get_type(py).name().map(|name| name.to_string()).unwrap_or_default();
+    let reason = format!("The application{what} could not be loaded: {class}: {}", raised.value(py));
+    LoadFailure { traceback, reason, not_found: false }
+}
+
+/// What must happen before the import: the working directory, the module path, the environment.
+///
+/// # Errors
+/// The directory does not exist.
+pub(crate) fn prepare(py: Python<'_>, config: &farrier_config::Config) -> PyResult<()> {
+    if let Some(directory) = &config.chdir {
+        py.import("os")?.call_method1("chdir", (directory,))?;
+    }
+    let path = py.import("sys")?.getattr("path")?;
+    for directory in config.pythonpath.iter().rev() {
+        path.call_method1("insert", (0, directory))?;
+    }
+    let here = py.import("os")?.call_method0("getcwd")?;
+    if !path.contains(&here)? {
+        path.call_method1("insert", (0, here))?;
+    }
+    let environment = py.import("os")?.getattr("environ")?;
+    let software = format!("farrier/{}", env!("CARGO_PKG_VERSION"));
+    environment.set_item("SERVER_SOFTWARE", software)?;
+    for variable in &config.raw_env {
+        environment.set_item(&variable.name, &variable.value)?;
+    }
+    Ok(())
+}
+
+/// After a preload: what lives now will not be looked at by the garbage collector again, so workers share its memory.
+pub(crate) fn freeze(py: Python<'_>) -> PyResult<()> {
+    let collector = py.import("gc")?;
+    collector.call_method0("collect")?;
+    collector.call_method0("freeze")?;
+    Ok(())
+}
+
+/// Ends a worker's Python: what `atexit` promised, and the standard streams.
+pub(crate) fn finish(py: Python<'_>) {
+    let run = || -> PyResult<()> {
+        py.import("atexit")?.call_method0("_run_exitfuncs")?;
+        let sys = py.import("sys")?;
+        let options = PyDict::new(py);
+        for stream in ["stdout", "stderr"] {
+            sys.getattr(stream)?.call_method("flush", (), Some(&options))?;
+        }
+        Ok(())
+    };
+    if let Err(raised) = run() {
+        raised.write_unraisable(py, None);
+    }
+}

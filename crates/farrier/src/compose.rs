@@ -1,0 +1,189 @@
+//! Makes parts from settings: listeners, logs, environ's surroundings. Configuration is read here and nowhere later.
+
+use std::io;
+use std::sync::Arc;
+
+use farrier_config::{AccessLogFormat, BindAddress, Config, LogLevel, LogTarget, Owner};
+use farrier_server::log::access::AccessLog;
+use farrier_server::log::error::{ErrorLog, Level};
+use farrier_server::log::writer::Target;
+use farrier_server::metrics::Metrics;
+use farrier_supervisor::heartbeat::Counter;
+use farrier_supervisor::{ArbiterSettings, BindOptions, ListenSpec, Listener, LocalAddress, Slot};
+use farrier_wsgi::{Diagnostics, Surroundings};
+use pyo3::prelude::*;
+
+/// The arbiter's settings.
+pub(crate) fn arbiter_settings(config: &Config) -> ArbiterSettings {
+    ArbiterSettings {
+        workers: worker_count(config),
+        graceful_timeout: config.graceful_timeout,
+        timeout: (!config.timeout.is_zero()).then_some(config.timeout),
+        ..ArbiterSettings::default()
+    }
+}
+
+/// How many workers serve.
+pub(crate) fn worker_count(config: &Config) -> u32 {
+    config.workers.on(farrier_supervisor::process::cpus_allowed())
+}
+
+/// Where to listen.
+///
+/// # Errors
+/// The owner of the unix sockets does not exist.
+pub(crate) fn listen_specs(py: Python<'_>, config: &Config) -> PyResult<Vec<ListenSpec>> {
+    let (uid, gid) = match &config.unix_socket_owner {
+        Some(owner) => owner_ids(py, owner)?,
+        None => (None, None),
+    };
+    let spec = |address: &BindAddress| match address {
+        BindAddress::Tcp { host, port } => ListenSpec::Tcp { host: host.clone(), port: *port },
+        BindAddress::Unix(path) => {
+            ListenSpec::Unix { path: path.clone(), mode: Some(config.unix_socket_mode.0), uid, gid }
+        }
+        BindAddress::Abstract(name) => ListenSpec::Abstract(name.clone()),
+        BindAddress::Fd(number) => ListenSpec::Fd(*number),
+    };
+    Ok(config.bind.iter().map(spec).collect())
+}
+
+/// How to listen.
+pub(crate) fn bind_options(config: &Config) -> BindOptions {
+    BindOptions { backlog: config.backlog, reuse_port: config.reuse_port, ..BindOptions::default() }
+}
+
+fn owner_ids(py: Python<'_>, owner: &Owner) -> PyResult<(Option<u32>, Option<u32>)> {
+    let id_of = |name: &Option<String>, module: &str, look_up: &str, attribute: &str| -> PyResult<Option<u32>> {
+        let Some(name) = name else { return Ok(None) };
+        if let Ok(number) = name.parse() {
+            return Ok(Some(number));
+        }
+        py.import(module)?.call_method1(look_up, (name,))?.getattr(attribute)?.extract().map(Some)
+    };
+    Ok((
+        id_of(&owner.user, "pwd", "getpwnam", "pw_uid")?,
+        id_of(&owner.group, "grp", "getgrnam", "gr_gid")?,
+    ))
+}
+
+/// The error log of the arbiter: no thread.
+///
+/// # Errors
+/// The file cannot be opened.
+pub(crate) fn direct_log(config: &Config) -> io::Result<Arc<ErrorLog>> {
+    Ok(Arc::new(ErrorLog::direct(error_target(config), level(config))?))
+}
+
+/// The error log of a worker: never waits.
+///
+/// # Errors
+/// The file cannot be opened, or no thread can be made.
+pub(crate) fn buffered_log(config: &Config) -> io::Result<Arc<ErrorLog>> {
+    Ok(Arc::new(ErrorLog::buffered(error_target(config), level(config), config.log_buffer_bytes.as_usize())?))
+}
+
+/// The access log, if there is to be one.
+///
+/// # Errors
+/// The file cannot be opened, or no thread can be made.
+pub(crate) fn access_log(config: &Config) -> io::Result<Option<Arc<AccessLog>>> {
+    let target = match &config.accesslog {
+        None => return Ok(None),
+        Some(LogTarget::Standard) => Target::Stdout,
+        Some(LogTarget::File(path)) => Target::File(path.clone()),
+    };
+    let format = match &config.access_log_format {
+        AccessLogFormat::Json => "json",
+        AccessLogFormat::Pattern(pattern) => pattern,
+    };
+    Ok(Some(Arc::new(AccessLog::start(target, format, config.log_buffer_bytes.as_usize())?)))
+}
+
+fn error_target(config: &Config) -> Target {
+    match &config.errorlog {
+        LogTarget::Standard => Target::Stderr,
+        LogTarget::File(path) => Target::File(path.clone()),
+    }
+}
+
+fn level(config: &Config) -> Level {
+    match config.loglevel {
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Info => Level::Info,
+        LogLevel::Warning => Level::Warning,
+        LogLevel::Error => Level::Error,
+        LogLevel::Critical => Level::Critical,
+    }
+}
+
+/// What every environ says.
+pub(crate) fn surroundings(config: &Config, listeners: &[Listener], log: &Arc<ErrorLog>) -> Surroundings {
+    Surroundings {
+        listeners: listeners.iter().map(|listener| environ_listener(listener.local())).collect(),
+        multithread: config.threads > 1,
+        multiprocess: worker_count(config) > 1,
+        server_software: format!("farrier/{}", env!("CARGO_PKG_VERSION")),
+        diagnostics: Arc::new(LoggedDiagnostics(Arc::clone(log))),
+    }
+}
+
+fn environ_listener(local: &LocalAddress) -> farrier_wsgi::Listener {
+    match local {
+        LocalAddress::Inet(address) => farrier_wsgi::Listener {
+            server_name: address.ip().to_string(),
+            server_port: address.port().to_string(),
+            is_unix: false,
+        },
+        LocalAddress::Unix(path) => farrier_wsgi::Listener {
+            server_name: path.display().to_string(),
+            server_port: String::new(),
+            is_unix: true,
+        },
+        LocalAddress::Abstract(name) => farrier_wsgi::Listener {
+            server_name: format!("@{}", String::from_utf8_lossy(name)),
+            server_port: String::new(),
+            is_unix: true,
+        },
+    }
+}
+
+/// The bridge's words go into the error log.
+struct LoggedDiagnostics(Arc<ErrorLog>);
+
+impl Diagnostics for LoggedDiagnostics {
+    fn application_failed(&self, text: &str) {
+        self.0.write(Level::Error, text);
+    }
+
+    fn application_warned(&self, text: &str) {
+        self.0.write(Level::Warning, text);
+    }
+
+    fn put(&self, text: &str) {
+        self.0.put(text);
+    }
+}
+
+/// The worker's counters live in the arbiter's shared memory.
+pub(crate) struct SharedCounters(pub(crate) Slot);
+
+impl Metrics for SharedCounters {
+    fn accepted(&self) {
+        self.0.count(Counter::Accepted, 1);
+    }
+
+    fn responded(&self, _: bool) {
+        self.0.count(Counter::Requests, 1);
+    }
+
+    fn set_active(&self, active: bool) {
+        self.0.set_active(active);
+    }
+
+    fn beat(&self, progressing: bool) {
+        if progressing {
+            self.0.beat(farrier_supervisor::clock::monotonic_ms());
+        }
+    }
+}

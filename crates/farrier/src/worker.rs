@@ -1,0 +1,137 @@
+//! A worker's life: load the application, serve, finish.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use farrier_config::Config;
+use farrier_server::log::error::{ErrorLog, Level};
+use farrier_server::{Command, Control, Parts, engine};
+use farrier_supervisor::{Listener, Signal, SignalPipe, WorkerLink, process};
+use farrier_wsgi::{WsgiHandler, seam};
+use pyo3::prelude::*;
+
+use crate::application::{self, Application};
+use crate::compose::{self, SharedCounters};
+use crate::host::Interpreter;
+
+/// Runs in the forked process and gives its exit code.
+pub(crate) fn run(
+    py: Python<'_>,
+    config: &Config,
+    link: WorkerLink,
+    listeners: &[Listener],
+    preloaded: Option<&Application>,
+) -> i32 {
+    let log = match compose::buffered_log(config) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("farrier: {error}");
+            return link.boot_failed(true);
+        }
+    };
+    log.write(Level::Info, &format!("Booting worker with pid: {}", process::own_pid()));
+    let code = match boot(py, config, &link, listeners, preloaded, &log) {
+        Ok(parts) => serve(py, config, link, parts, &log),
+        Err(code) => code,
+    };
+    application::finish(py);
+    log.flush();
+    code
+}
+
+/// Everything that can fail before the worker serves.
+fn boot(
+    py: Python<'_>,
+    config: &Config,
+    link: &WorkerLink,
+    listeners: &[Listener],
+    preloaded: Option<&Application>,
+    log: &Arc<ErrorLog>,
+) -> Result<Parts, i32> {
+    let callable = match preloaded {
+        Some(application) => application.callable.clone_ref(py),
+        None => match application::load(py, config.wsgi_app.as_deref()) {
+            Ok(application) => application.callable,
+            Err(failure) => {
+                log.put(&failure.traceback);
+                log.write(Level::Error, &failure.reason);
+                return Err(link.boot_failed(!failure.not_found));
+            }
+        },
+    };
+    let failed = |what: &str, error: std::io::Error| {
+        log.write(Level::Error, &format!("{what}: {error}"));
+        link.boot_failed(true)
+    };
+    let handler = WsgiHandler::new(callable, compose::surroundings(config, listeners, log));
+    let access_log = compose::access_log(config).map_err(|error| failed("Cannot open the access log", error))?;
+    let signals = link.catch_signals().map_err(|error| failed("Cannot catch signals", error))?;
+    let alive = link.alive_fd().try_clone_to_owned().map_err(|error| failed("Out of descriptors", error))?;
+    let sockets: Vec<OwnedFd> = listeners
+        .iter()
+        .map(|listener| listener.as_fd().try_clone_to_owned())
+        .collect::<Result<_, _>>()
+        .map_err(|error| failed("Out of descriptors", error))?;
+    let leaving = Arc::clone(log);
+    Ok(Parts {
+        listeners: sockets,
+        handler: Arc::new(handler),
+        host: Arc::new(Interpreter),
+        control: Some(Box::new(WorkerControl { signals, alive: Some(alive) })),
+        access_log,
+        error_log: Arc::clone(log),
+        metrics: Arc::new(SharedCounters(link.slot())),
+        abandon: Box::new(move || {
+            leaving.flush();
+            process::exit_now(0);
+        }),
+    })
+}
+
+fn serve(py: Python<'_>, config: &Config, link: WorkerLink, parts: Parts, log: &Arc<ErrorLog>) -> i32 {
+    let access_log = parts.access_log.clone();
+    link.ready();
+    let ended = seam::inhabit(py, || engine::run(config, parts));
+    if let Some(access_log) = access_log {
+        access_log.flush();
+    }
+    match ended {
+        Ok(()) => {
+            log.write(Level::Info, &format!("Worker exiting (pid: {})", process::own_pid()));
+            0
+        }
+        Err(error) => {
+            log.write(Level::Error, &format!("The worker cannot serve: {error}"));
+            1
+        }
+    }
+}
+
+/// Commands come as signals, and as the arbiter's death.
+struct WorkerControl {
+    signals: SignalPipe,
+    /// Readable once the arbiter has died; taken away when that was said.
+    alive: Option<OwnedFd>,
+}
+
+impl Control for WorkerControl {
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let alive = self.alive.as_ref().map(|alive| alive.as_fd());
+        std::iter::once(self.signals.fd()).chain(alive).collect()
+    }
+
+    fn take(&mut self) -> Vec<Command> {
+        let mut commands = Vec::new();
+        for signal in self.signals.drain() {
+            match signal {
+                Signal::Term => commands.push(Command::Drain),
+                Signal::Int | Signal::Quit => commands.push(Command::Quit),
+                Signal::Usr1 => commands.push(Command::ReopenLogs),
+                // The arbiter gives up on this worker; it has said why.
+                Signal::Abrt => process::exit_now(1),
+                _ => {}
+            }
+        }
+        commands
+    }
+}

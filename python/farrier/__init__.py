@@ -1,0 +1,28 @@
+"""Farrier, a WSGI application server.
+
+The command ``farrier`` starts it; :func:`serve` does the same from Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from farrier._farrier import __version__
+
+__all__ = ["__version__", "serve"]
+
+
+def serve(*arguments: str) -> int:
+    """Serve an application until told to stop, as the command line does.
+
+    :param arguments: what would stand behind ``farrier`` on a command line, for example
+        ``serve("mysite.wsgi", "--workers", "2")``.
+    :return: the exit code.
+
+    The calling process becomes the arbiter: it forks workers and handles signals, so it must be the main thread of a
+    process without other threads.
+    """
+    from farrier import _farrier
+
+    given: Sequence[str] = list(arguments)
+    return _farrier.main(given)

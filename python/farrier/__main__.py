@@ -1,0 +1,16 @@
+"""The command line: ``farrier`` and ``python -m farrier``."""
+
+from __future__ import annotations
+
+import sys
+
+from farrier import _farrier
+
+
+def main() -> int:
+    """Run the command line and return its exit code."""
+    return _farrier.main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
