@@ -1,12 +1,11 @@
 """Notes about the machine and the versions a run was made with, and what this machine needs for 5 ms."""
 
 import datetime
+import json
 import os
 import platform
 import subprocess
-import sys
 
-from apps.plain import sum_of_squares
 from servers import HERE, find
 
 
@@ -55,7 +54,6 @@ def _versions(servers):
                "    try: return m.version(p)\n"
                "    except m.PackageNotFoundError: return None\n"
                "print(json.dumps({p: v(p) for p in sys.argv[1:]}))")
-    import json
     versions = json.loads(_output(find("python"), "-c", program, *packages) or "{}")
     if find("farrier"):
         versions["farrier"] = _output(find("farrier"), "--version").rpartition(" ")[2]

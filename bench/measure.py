@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import load
 from process import ServerProcess
 from servers import HERE, PEERS, WORK_DIR
+from works import ACCESS_LOG
 
 WARM_UP_SECONDS = 1.0
 
@@ -42,8 +43,12 @@ def measure(server, work, bench):
         if bench.warm_up_seconds:
             load.run(port, work.streams, bench.warm_up_seconds, bench.load_core)
         if idle_count:
-            return _beside_idle(process, port, work, bench, idle_count)
-        return _under_load(process, port, work, bench)
+            sample = _beside_idle(process, port, work, bench, idle_count)
+        else:
+            sample = _under_load(process, port, work, bench)
+    if work.family == ACCESS_LOG:
+        _check_access_log(directory, sample)
+    return sample
 
 
 def _under_load(process, port, work, bench):
@@ -69,6 +74,19 @@ def _beside_idle(process, port, work, bench, count):
         sample = _under_load(process, port, work, bench)
         return {**sample, "idle_connections": count, "idle_still_open": idle.still_open(),
                 "idle_bytes_per_connection": (waiting_bytes - base_bytes) / count}
+
+
+def _check_access_log(directory, sample):
+    """After the server's end, when no buffer can hold lines any more: one line for each request, or no figure."""
+    path = directory / "access.log"
+    if not path.exists():
+        path = directory / "server.log"
+    with open(path, "rb") as log:
+        lines = sum(1 for _ in log)
+    requests = sum(stream["requests"] for stream in sample["streams"])
+    path.unlink()
+    if lines < requests:
+        raise load.LoadError(f"{lines} lines in the access log for {requests} requests")
 
 
 def _environ(bench):

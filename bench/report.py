@@ -173,9 +173,9 @@ def _not_measured(raw):
 
 
 def _figures(results, work, columns):
-    rows = [[results.titles[server], *(_number(results.median(work, server, figure)) for _, figure in columns)]
-            for server in results.servers(work)]
-    return _table(["server", *(title for title, _ in columns)], rows)
+    rows = [[results.titles[server], *(_number(results.median(work, server, figure)) for _, figure in columns),
+             f"±{results.spread(work, server, rate()):.0%}"] for server in results.servers(work)]
+    return _table(["server", *(title for title, _ in columns), "spread of hello, req/s"], rows)
 
 
 def _table(header, rows):

@@ -19,7 +19,8 @@ class Server:
     """One row.
 
     `command` is a template: {port}, {app}, {workers}, {log} (the access log's path), {venv}, {here}, {config};
-    the item "{extra}" is replaced by the arguments `families` holds for the family of the work.
+    the item "{extra}" is replaced by the arguments `families` holds for the family of the work. A configuration
+    file is a template of the same kind; there they are {extra[0]}, {extra[1]}, …
     """
 
     name: str
@@ -48,8 +49,8 @@ class Server:
         }
         extra = self.families[work.family]
         if self.config:
-            values["extra"] = " ".join(extra).format(**values)
-            (directory / "server.conf").write_text(self.config.format(**values))
+            filled = [item.format(**values) for item in extra]
+            values["config"].write_text(self.config.format(extra=filled, **values))
         items = [self.executable()]
         for item in self.command[1:]:
             items += extra if item == "{extra}" else [item]
@@ -75,9 +76,9 @@ worker_processes {workers};
 worker_rlimit_nofile 20000;
 pid {directory}/nginx.pid;
 error_log stderr error;
-events {{ worker_connections 16000; }}
+events {{ worker_connections {extra[1]}; }}
 http {{
-    access_log {extra};
+    access_log {extra[0]};
     keepalive_requests 1000000000;
     keepalive_timeout 600s;
     default_type text/plain;
@@ -118,7 +119,8 @@ SERVERS = (
     Server(
         "nginx", ("nginx", "-e", "stderr", "-p", "{directory}", "-c", "{config}"), config=NGINX,
         title="nginx, return 200 (the floor)",
-        families={FAST: ("off",), IDLE: ("off",), ACCESS_LOG: ("{log}",), WORKERS: ("off",)},
+        families={FAST: ("off", "1000"), IDLE: ("off", "16000"), ACCESS_LOG: ("{log}", "1000"),
+                  WORKERS: ("off", "1000")},
         works=frozenset({"hello", "idle", "access-log", "memory"}),
         cannot="runs no Python; it is the floor for hello",
     ),
@@ -163,7 +165,7 @@ SERVERS = (
     ),
     Server(
         "gunicorn-gthread-fast", (*_GUNICORN, "--http-parser", "fast", "--threads", "4", "{extra}", "{app}"),
-        title="Gunicorn, gthread, 4 threads, C parser", package="gunicorn",
+        title="Gunicorn, gthread, 4 threads, C parser", package="gunicorn", module="gunicorn_h1c",
         families={FAST: ()},
     ),
     Server(
@@ -188,7 +190,9 @@ SERVERS = (
     Server(
         "waitress", ("waitress-serve", "--listen", _BIND, "{extra}", "{app}"),
         title="waitress, 4 threads", package="waitress",
-        families={FAST: (), BLOCKING: (), IDLE: ("--connection-limit", "16000", "--channel-timeout", "600")},
+        families={FAST: (), BLOCKING: (),
+                  # select() ends at descriptor 1,023.
+                  IDLE: ("--asyncore-use-poll", "--connection-limit", "16000", "--channel-timeout", "600")},
         cannot="one process, no access log",
     ),
     Server(
