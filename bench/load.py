@@ -31,11 +31,19 @@ class Wrk:
         if self.seconds != math.ceil(self.seconds):
             time.sleep(max(0.0, self.started + self.seconds - time.monotonic()))
             self.process.send_signal(signal.SIGINT)
-        output, complaint = self.process.communicate(timeout=self.seconds + 30)
+        try:
+            output, complaint = self.process.communicate(timeout=self.seconds + 30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise LoadError("wrk did not end") from None
         line = next((line for line in output.splitlines() if line.startswith("{")), None)
         if line is None:
             raise LoadError(f"wrk reported nothing: {complaint.strip() or output.strip()}")
-        return json.loads(line)
+        result = json.loads(line)
+        if result["errors"]["status"]:
+            raise LoadError(f"{result['errors']['status']} of {result['requests']} answers were no success")
+        return result
 
 
 class LoadError(Exception):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from statistics import median
 
 # Works whose tables are columns of one matrix; the others have a table each.
@@ -169,7 +170,14 @@ def _not_measured(raw):
     lines = [f"- {row.get('server') or row.get('work')}: {row['why']}" for row in raw["skipped"]]
     lines += [f"- {row['server']}, {row['work']}, round {row['round']}: {' '.join(row['why'].split())}"
               for row in raw["failures"]]
-    return "## Not measured\n\n" + "\n".join(lines) if lines else ""
+    errors = Counter()
+    for sample in raw["samples"]:
+        for stream in sample["streams"]:
+            for kind, count in stream["errors"].items():
+                errors[sample["server"], sample["work"], kind] += count
+    lines += [f"- {server}, {work}: measured, but wrk met {count} {kind} errors"
+              for (server, work, kind), count in errors.items() if count]
+    return "## Not measured, or with errors\n\n" + "\n".join(lines) if lines else ""
 
 
 def _figures(results, work, columns):

@@ -185,7 +185,7 @@ SERVERS = (
     Server(
         "uwsgi", _UWSGI, title="uWSGI, --http-socket", package="uWSGI",
         families={FAST: ("--disable-logging",), ACCESS_LOG: ("--logto", "{log}"), WORKERS: ("--disable-logging",)},
-        cannot="closes every connection",
+        cannot="closes every connection without saying so, hence wrk's read errors",
     ),
     Server(
         "waitress", ("waitress-serve", "--listen", _BIND, "{extra}", "{app}"),
