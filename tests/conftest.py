@@ -1,0 +1,95 @@
+"""Fixtures: servers that are started for a test or a module and must end cleanly; a skip is a failure when CI=true.
+
+Run it against the installed package: `pip install . && pip install -r tests/requirements.txt && pytest tests -n 4`.
+"""
+
+import os
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+from hosting import Host  # noqa: E402
+from process import Server  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "root: needs to be root (mounts a file system)")
+    config.addinivalue_line("markers", "chromium: needs the browser")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("root") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = "skipped although CI=true: %s" % (report.longrepr,)
+    # The server's log belongs to the failure.
+    if report.failed:
+        for server in STARTED:
+            report.sections.append(("log of the server %d" % server.pid, server.log.text[-8000:]))
+
+
+STARTED = []
+
+
+def _factory(directory_of):
+    started = []
+
+    def start(application, *flags, listening=True, **options):
+        server = Server(options.pop("directory", None) or directory_of(), application, flags, **options)
+        started.append(server)
+        STARTED.append(server)
+        return server.wait_listening() if listening else server
+
+    def stop():
+        failures = []
+        for server in started:
+            try:
+                server.stop()
+            except AssertionError as failure:
+                failures.append(str(failure))
+            finally:
+                STARTED.remove(server)
+        if failures:
+            pytest.fail("\n".join(failures), pytrace=False)
+
+    return start, stop
+
+
+@pytest.fixture
+def serve(tmp_path_factory):
+    """Starts servers: `serve(source, "--threads", 1)`. Each gets a directory of its own, and all must end cleanly."""
+    start, stop = _factory(lambda: tmp_path_factory.mktemp("server"))
+    yield start
+    stop()
+
+
+@pytest.fixture(scope="module")
+def serve_module(tmp_path_factory):
+    """The same for servers that the tests of one module share."""
+    start, stop = _factory(lambda: tmp_path_factory.mktemp("server"))
+    yield start
+    stop()
+
+
+@pytest.fixture(scope="module")
+def host(serve_module, tmp_path_factory):
+    """A server with default settings shared by a module: `app = host(source)`."""
+    directory = tmp_path_factory.mktemp("hosted")
+    return host_on(serve_module, directory)
+
+
+def host_on(start, directory, *flags, **options):
+    """A hosting server with settings of one's own."""
+    server = start("host:application", "--pythonpath", os.path.join(HERE, "applications"), *flags,
+                   environment=dict(options.pop("environment", {}), FARRIER_TEST_APPLICATIONS=str(directory)), **options)
+    return Host(server, directory)

@@ -1,0 +1,62 @@
+"""Applications hosted by one shared server (see applications/host.py), as a test sees them."""
+
+import itertools
+import json
+import os
+import textwrap
+
+from wire import message, until
+
+NUMBERS = itertools.count()
+
+
+class Hosted:
+    """One application on a shared server."""
+
+    def __init__(self, server, name):
+        self.server, self.name = server, name
+
+    def message(self, method="GET", target="/", body=b"", fields=(), **rest):
+        """A request that reaches this application."""
+        return message(method, target, body, fields=[("X-App", self.name)] + list(fields), **rest)
+
+    def connect(self, **options):
+        """A connection of one's own."""
+        return self.server.connect(**options)
+
+    def request(self, method="GET", target="/", body=b"", fields=(), **rest):
+        """One exchange on a connection of its own."""
+        return self.server.exchange(self.message(method, target, body, fields, **rest), head_only=method == "HEAD")
+
+    def get(self, target="/", **rest):
+        """GET."""
+        return self.request("GET", target, **rest)
+
+    def post(self, body, target="/", **rest):
+        """POST."""
+        return self.request("POST", target, body, **rest)
+
+    def seen(self):
+        """What the application noted in SEEN."""
+        return json.loads(self.get("/seen").body)
+
+    def wait_seen(self, note, timeout=15):
+        """Waits until the application has noted it."""
+        until(lambda: note in self.seen(), timeout, "%r in SEEN" % (note,))
+
+    def release(self):
+        """Sets the application's EVENT."""
+        assert self.get("/release").status == 200
+
+
+class Host:
+    """A shared server; call it with a source to get an application."""
+
+    def __init__(self, server, directory):
+        self.server, self.directory = server, directory
+
+    def __call__(self, source):
+        name = "app%d" % next(NUMBERS)
+        with open(os.path.join(self.directory, name + ".py"), "w", encoding="utf-8") as out:
+            out.write(textwrap.dedent(source))
+        return Hosted(self.server, name)

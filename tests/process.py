@@ -1,0 +1,201 @@
+"""One server under test: its process, its log, its address, and its end."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sysconfig
+import textwrap
+import threading
+import time
+
+from wire import Wire, until
+
+# Another server can stand in to check the suite's own plumbing, e.g. FARRIER_TEST_COMMAND="gunicorn -k gthread".
+COMMAND = shlex.split(os.environ.get("FARRIER_TEST_COMMAND", "")) or [
+    os.path.join(sysconfig.get_path("scripts"), "farrier")]
+
+LISTENING = re.compile(r"Listening at: (http|https)://(?:\[([^\]]+)\]|([0-9.]+)):(\d+)|Listening at: unix:(\S+)")
+
+
+class Log:
+    """Lines of a stream, collected by a thread, with waits that have a deadline."""
+
+    def __init__(self, stream):
+        self.lines = []
+        self.changed = threading.Condition()
+        self.thread = threading.Thread(target=self._collect, args=(stream,), daemon=True)
+        self.thread.start()
+
+    def _collect(self, stream):
+        for line in stream:
+            with self.changed:
+                self.lines.append(line.decode("utf-8", "backslashreplace").rstrip("\n"))
+                self.changed.notify_all()
+        stream.close()
+        with self.changed:
+            self.lines.append("<end of the log>")
+            self.changed.notify_all()
+
+    @property
+    def text(self):
+        """All of it so far."""
+        with self.changed:
+            return "\n".join(self.lines)
+
+    def mark(self):
+        """The present end, for `since`."""
+        with self.changed:
+            return len(self.lines)
+
+    def find(self, pattern, since=0):
+        """Matches of the pattern in single lines."""
+        with self.changed:
+            return [match for match in (re.search(pattern, line) for line in self.lines[since:]) if match]
+
+    def wait(self, pattern, count=1, since=0, timeout=15):
+        """Waits until `count` lines match and returns the last of them."""
+        deadline = time.monotonic() + timeout
+        with self.changed:
+            while True:
+                found = [m for m in (re.search(pattern, line) for line in self.lines[since:]) if m]
+                if len(found) >= count:
+                    return found[count - 1]
+                rest = deadline - time.monotonic()
+                if rest <= 0 or (self.lines and self.lines[-1] == "<end of the log>"):
+                    raise AssertionError("the log has no %r (%d of %d):\n%s" % (
+                        pattern, len(found), count, "\n".join(self.lines[-60:])))
+                self.changed.wait(rest)
+
+
+class Server:
+    """A started server. `stop()` demands a clean end; the fixtures call it for every test."""
+
+    def __init__(self, directory, application, flags=(), bind=("127.0.0.1:0",), environment=None, preexec=None,
+                 settings=None, command=None):
+        self.directory = str(directory)
+        self.wires = []
+        if "\n" in application:
+            self.write("app.py", application)
+            application = "app:application"
+        if settings is not None:
+            self.write("farrier.toml", settings)
+        arguments = list(command or COMMAND)
+        for address in bind:
+            arguments += ["--bind", address]
+        arguments += [str(flag) for flag in flags]
+        arguments.append(application)
+        variables = {key: value for key, value in os.environ.items()
+                     if not key.startswith(("FARRIER_", "GUNICORN_")) and key not in ("PORT", "WEB_CONCURRENCY")}
+        variables.update(PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
+        variables.update(environment or {})
+        # A session of its own: what is left in it after the end was left behind by the server.
+        self.process = subprocess.Popen(
+            arguments, cwd=self.directory, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, start_new_session=True, preexec_fn=preexec)
+        self.pid = self.process.pid
+        self.log = Log(self.process.stderr)
+        self.output = Log(self.process.stdout)
+        self.addresses = []
+        self.count_bind = len(bind)
+
+    def write(self, name, source):
+        """Writes a file into the server's directory, as one step, so that a reload never sees half of it."""
+        path = os.path.join(self.directory, name)
+        with open(path + ".new", "w", encoding="utf-8") as out:
+            out.write(textwrap.dedent(source))
+        os.replace(path + ".new", path)
+        return path
+
+    def wait_listening(self):
+        """Reads the addresses from the log: port 0 was asked for."""
+        for number in range(self.count_bind or 1):
+            found = self.log.wait(LISTENING.pattern, count=number + 1)
+            scheme, six, four, port, path = found.groups()
+            if path:
+                path = "\0" + path[1:] if path.startswith("@") else path
+                self.addresses.append(path if os.path.isabs(path) or path.startswith("\0")
+                                      else os.path.join(self.directory, path))
+            else:
+                self.addresses.append((six or four, int(port)))
+        return self
+
+    @property
+    def address(self):
+        """The first listener's."""
+        return self.addresses[0]
+
+    def connect(self, **options):
+        """A new connection, closed with the server if not before."""
+        wire = Wire(options.pop("address", self.address), **options)
+        self.wires.append(wire)
+        return wire
+
+    def exchange(self, raw, head_only=False):
+        """One request on a connection of its own."""
+        with Wire(self.address) as wire:
+            return wire.request(raw, head_only)
+
+    def get(self, target="/", fields=()):
+        """GET on a connection of its own."""
+        from wire import message
+        return self.exchange(message(target=target, fields=fields))
+
+    def kill(self, number, pid=None):
+        """Sends a signal to the arbiter or to another process of the server."""
+        os.kill(pid or self.pid, number)
+
+    def processes(self):
+        """Living processes of the server's session: (pid, parent, state)."""
+        found = []
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                try:
+                    with open("/proc/%s/stat" % name, "rb") as stat:
+                        rest = stat.read().rpartition(b")")[2].split()
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
+                if int(rest[3]) == self.pid:
+                    found.append((int(name), int(rest[1]), rest[0].decode()))
+        return found
+
+    def workers(self):
+        """Pids of the arbiter's living children."""
+        return [pid for pid, parent, state in self.processes() if parent == self.pid and state != "Z"]
+
+    def wait_exit(self, timeout=40):
+        """Waits for the end and returns the exit status."""
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("the server still runs after %s s; its log:\n%s" % (timeout, self.log.text))
+
+    def stop(self):
+        """TERM, then: exit status 0, no panic in the log, nobody left behind."""
+        for wire in self.wires:
+            wire.close()
+        try:
+            if self.process.poll() is None:
+                self.kill(signal.SIGTERM)
+                status = self.wait_exit()
+                assert status == 0, "exit status %s after TERM; the log:\n%s" % (status, self.log.text)
+            until(lambda: not self._left_behind(), 10, "the server's processes to leave")
+        finally:
+            self.end()
+        assert "panicked" not in self.log.text, self.log.text
+
+    def _left_behind(self):
+        return [entry for entry in self.processes() if entry[2] != "Z" and entry[0] != self.pid]
+
+    def end(self):
+        """Ends what is left, by pid, whatever state it is in."""
+        for pid, _, state in self.processes():
+            if state != "Z":
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        self.process.wait()
+        self.log.thread.join(5)
+        self.output.thread.join(5)
