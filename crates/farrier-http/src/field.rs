@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::octets;
+
 /// A stretch of an arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Span {
@@ -108,35 +110,68 @@ known_fields! {
 impl KnownField {
     /// The row for a name in any case, `Other` when there is none.
     pub fn of(name: &[u8]) -> KnownField {
-        // A name's length leaves one to four candidates; only those are compared.
-        for &known in KnownField::candidates(name.len()) {
-            if name.eq_ignore_ascii_case(known.name().as_bytes()) {
-                return known;
-            }
-        }
-        KnownField::Other
-    }
-
-    fn candidates(length: usize) -> &'static [KnownField] {
         use KnownField::*;
-        match length {
-            2 => &[Te],
-            4 => &[Host],
-            5 => &[Range],
-            6 => &[Accept, Cookie, Expect, Origin, Pragma],
-            7 => &[Referer, Trailer, Upgrade],
-            9 => &[Forwarded, XRealIp],
-            10 => &[UserAgent, Connection, KeepAlive],
-            12 => &[ContentType],
-            13 => &[CacheControl, Authorization, IfNoneMatch],
-            14 => &[ContentLength, SecFetchDest, SecFetchMode, SecFetchSite, SecFetchUser],
-            15 => &[AcceptEncoding, AcceptLanguage, XForwardedFor],
-            16 => &[XForwardedHost, XForwardedPort, XRequestedWith, ProxyConnection],
-            17 => &[IfModifiedSince, TransferEncoding, XForwardedProto],
-            18 => &[XForwardedPrefix],
-            25 => &[UpgradeInsecureRequests],
-            _ => &[],
-        }
+        // A name's length and one of its letters leave one candidate; only that is compared.
+        let letter = |at: usize| name[at] | 0x20;
+        let candidate = match name.len() {
+            2 => Te,
+            4 => Host,
+            5 => Range,
+            6 => match letter(0) {
+                b'a' => Accept,
+                b'c' => Cookie,
+                b'e' => Expect,
+                b'o' => Origin,
+                _ => Pragma,
+            },
+            7 => match letter(0) {
+                b'r' => Referer,
+                b't' => Trailer,
+                _ => Upgrade,
+            },
+            9 => match letter(0) {
+                b'f' => Forwarded,
+                _ => XRealIp,
+            },
+            10 => match letter(0) {
+                b'u' => UserAgent,
+                b'c' => Connection,
+                _ => KeepAlive,
+            },
+            12 => ContentType,
+            13 => match letter(0) {
+                b'c' => CacheControl,
+                b'a' => Authorization,
+                _ => IfNoneMatch,
+            },
+            14 => match letter(10) {
+                b'n' => ContentLength,
+                b'd' => SecFetchDest,
+                b'm' => SecFetchMode,
+                b's' => SecFetchSite,
+                _ => SecFetchUser,
+            },
+            15 => match letter(7) {
+                b'e' => AcceptEncoding,
+                b'l' => AcceptLanguage,
+                _ => XForwardedFor,
+            },
+            16 => match letter(12) {
+                b'h' => XForwardedHost,
+                b'p' => XForwardedPort,
+                b'w' => XRequestedWith,
+                _ => ProxyConnection,
+            },
+            17 => match letter(0) {
+                b'i' => IfModifiedSince,
+                b't' => TransferEncoding,
+                _ => XForwardedProto,
+            },
+            18 => XForwardedPrefix,
+            25 => UpgradeInsecureRequests,
+            _ => return Other,
+        };
+        if octets::is_lower_case_of(candidate.name().as_bytes(), name) { candidate } else { Other }
     }
 }
 
@@ -164,7 +199,12 @@ pub fn is_token(bytes: &[u8]) -> bool {
 
 /// Whether the bytes may stand in a field value (RFC 9110 §5.5): no control but tab; obs-text is let through.
 pub fn is_value(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f))
+    octets::text_prefix(bytes) == bytes.len()
+}
+
+/// How many bytes at the front are of the kind that a token consists of.
+pub(crate) fn token_prefix(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&b| !TOKEN[b as usize]).unwrap_or(bytes.len())
 }
 
 /// Fields that belong to one connection (RFC 9110 §7.6.1) and that an application may not set (PEP 3333).

@@ -16,6 +16,8 @@ pub mod response;
 pub mod status;
 pub mod wire;
 
+mod octets;
+
 pub use body::Body;
 pub use error::{Error, Kind, Side};
 pub use field::{Field, KnownField, Span};

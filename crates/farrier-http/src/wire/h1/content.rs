@@ -123,6 +123,7 @@ impl ContentDecoder {
             Line::Complete(length) => &rest[..length],
             Line::TooLong => return Err(Error::bad_request("a chunk's size line is above its bound")),
             Line::BareLf => return Err(Error::bad_request("a chunk's size line ends with a bare LF")),
+            Line::Control => return Err(Error::bad_request("a chunk's size line contains a control character")),
         };
         let chunk = chunk::parse(line)?;
         self.total =
@@ -154,7 +155,10 @@ impl ContentDecoder {
             Line::Partial => return Ok(None),
             Line::Complete(length) => &rest[..length],
             Line::TooLong => return Err(Error::bad_request("the trailer section is above its bound")),
-            Line::BareLf => return Err(Error::bad_request("a line of the trailer section ends with a bare LF")),
+            Line::BareLf => return Err(Error::bad_request("a trailer line ends with a bare LF")),
+            Line::Control => {
+                return Err(Error::bad_request("a trailer line contains a control character or a bare CR"));
+            }
         };
         if line.is_empty() {
             self.stage = Stage::Done;

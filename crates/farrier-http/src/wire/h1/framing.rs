@@ -1,6 +1,6 @@
 //! Decides framing: where a request's content ends and how a response's is delimited (RFC 9112 §6.3). Nowhere else does.
 
-use super::semantics::trim;
+use super::list;
 use crate::error::{Error, Kind};
 use crate::field::{Field, KnownField, is_token};
 use crate::request::{BodyFraming, RequestHead, Version};
@@ -112,8 +112,7 @@ struct Codings {
 
 impl Codings {
     fn read(&mut self, value: &[u8]) {
-        for coding in value.split(|&b| b == b',') {
-            let coding = trim(coding);
+        for coding in list::elements(value) {
             self.chunked_is_last = coding.eq_ignore_ascii_case(b"chunked");
             if self.chunked_is_last {
                 self.chunked += 1;

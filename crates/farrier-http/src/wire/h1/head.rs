@@ -1,9 +1,9 @@
 //! Decodes a request's head: the request line and the field section (RFC 9112 §2 to §5).
 
 use super::line::{self, Line};
-use super::{fast, field_line, request_line, semantics};
+use super::{field_line, request_line, semantics};
 use crate::error::{Error, Kind};
-use crate::field::{Field, KnownField, Span, is_token};
+use crate::field::{Field, Span, is_token};
 use crate::limits::Limits;
 use crate::request::RequestHead;
 
@@ -45,10 +45,18 @@ impl HeadDecoder {
     /// # Errors
     /// The head is refused (RFC 9112; `Limits`). No further byte of the connection may be parsed.
     pub fn decode(&mut self, bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<bool, Error> {
-        let outcome = if self.stage == Stage::Start && fast::fill(bytes, limits, head) {
-            semantics::understand(bytes, head).map(|()| true)
-        } else {
-            self.decode_lines(bytes, limits, head)
+        let resumed = self.line > 0;
+        let outcome = match self.lines(bytes, limits, head) {
+            // Lines that an earlier call saw are not in `head`: now that all is there, read it in one go.
+            Ok(true) if resumed => {
+                *self = HeadDecoder::default();
+                self.lines(bytes, limits, head)
+            }
+            outcome => outcome,
+        };
+        let outcome = match outcome {
+            Ok(true) => semantics::understand(bytes, head).map(|()| true),
+            outcome => outcome,
         };
         match outcome {
             Ok(false) => {}
@@ -58,105 +66,79 @@ impl HeadDecoder {
         outcome
     }
 
-    /// Checks line by line, and reads the head once all of it is checked.
-    fn decode_lines(&mut self, bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<bool, Error> {
-        let Some(end) = self.check_lines(bytes, limits)? else {
-            return Ok(false);
-        };
-        read(&bytes[..end], limits, head)?;
-        semantics::understand(bytes, head)?;
-        Ok(true)
-    }
-
-    /// Checks the lines that have arrived. The head's length once it is complete.
-    fn check_lines(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
+    /// Reads the lines that have arrived since the last call into `head`. True when the head is complete.
+    fn lines(&mut self, bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<bool, Error> {
         loop {
-            let start = self.line as usize;
-            let rest = &bytes[start.min(bytes.len())..];
-            if self.stage == Stage::Start {
-                match (start, rest) {
-                    (_, []) | (0, [b'\r']) => return Ok(None),
-                    // RFC 9112 §2.2: one empty line before the request line is skipped, for clients of old.
-                    (0, [b'\r', b'\n', ..]) => {
-                        self.line = 2;
-                        continue;
-                    }
-                    (_, [first, ..]) if is_token(&[*first]) => self.stage = Stage::RequestLine,
-                    _ => return Err(Error::bad_request("the message does not begin with a method")),
-                }
-            }
-            let (bytes_max, too_long) = self.bound(limits)?;
-            let line = match line::scan(rest, &mut self.scanned, bytes_max) {
-                Line::Partial => return Ok(None),
-                Line::Complete(length) => &rest[..length],
-                Line::TooLong => return Err(too_long),
-                Line::BareLf => return Err(Error::bad_request("a line of the head ends with a bare LF")),
-            };
-            self.line += line.len() as u32 + 2;
+            let at = self.line as usize;
+            let rest = bytes.get(at..).unwrap_or_default();
             match self.stage {
-                Stage::Start | Stage::RequestLine => {
-                    request_line::parse(line, limits)?;
-                    self.stage = Stage::Fields;
-                }
-                Stage::Fields if line.is_empty() => return Ok(Some(self.line as usize)),
                 Stage::Fields => {
+                    let Some(line) = self.line(rest, limits)? else { return Ok(false) };
+                    if line.is_empty() {
+                        head.bytes = self.line as usize;
+                        return Ok(true);
+                    }
                     self.fields += 1;
                     if self.fields as usize > limits.fields_max {
                         return Err(Error::client(Kind::HeadTooLarge, "the head has too many fields"));
                     }
-                    field_line::parse(line)?;
+                    let parsed = field_line::parse(line)?;
+                    head.fields.push(Field {
+                        known: parsed.known,
+                        name: Span::new(at, at + parsed.name_bytes),
+                        value: Span::new(at + parsed.value.start, at + parsed.value.end),
+                    });
                 }
-                Stage::Failed => break Err(Error::bad_request("the connection has failed before")),
+                Stage::RequestLine => {
+                    let Some(line) = self.line(rest, limits)? else { return Ok(false) };
+                    let parsed = request_line::parse(line, limits)?;
+                    let target = at + parsed.target.start;
+                    let parts = parsed.parts;
+                    head.clear();
+                    head.method = Span::new(at, at + parsed.method_bytes);
+                    head.target = Span::new(target, at + parsed.target.end);
+                    head.form = parts.form;
+                    head.path = Span::new(target + parts.path.start, target + parts.path.end);
+                    head.query = Span::new(target + parts.query.start, target + parts.query.end);
+                    head.version = parsed.version;
+                    self.stage = Stage::Fields;
+                }
+                Stage::Start => match (at, rest) {
+                    (_, []) | (0, [b'\r']) => return Ok(false),
+                    // RFC 9112 §2.2: one empty line before the request line is skipped, for clients of old.
+                    (0, [b'\r', b'\n', ..]) => self.line = 2,
+                    (_, [first, ..]) if is_token(&[*first]) => self.stage = Stage::RequestLine,
+                    _ => return Err(Error::bad_request("the message does not begin with a method")),
+                },
+                Stage::Failed => return Err(Error::bad_request("the connection has failed before")),
             }
         }
     }
 
-    /// How long the current line may be without its CRLF, and what a longer one is refused with. The nearer of the line's own
-    /// bound and the head's.
-    fn bound(&self, limits: &Limits) -> Result<(usize, Error), Error> {
-        const HEAD: Error = Error::client(Kind::HeadTooLarge, "the head is above its bound");
+    /// The current line without its CRLF, if it has arrived; then the next one is current.
+    #[inline]
+    fn line<'b>(&mut self, rest: &'b [u8], limits: &Limits) -> Result<Option<&'b [u8]>, Error> {
+        let own_max = match self.stage {
+            Stage::Fields => limits.field_bytes_max,
+            _ => limits.request_line_bytes_max,
+        };
+        // The head's bound leaves so much room for this line.
         let Some(room) = limits.head_bytes_max.checked_sub(self.line as usize + 2) else {
-            return Err(HEAD);
+            return Err(Error::client(Kind::HeadTooLarge, "the head is above its bound"));
         };
-        let (bytes_max, too_long) = match self.stage {
-            Stage::Fields => {
-                (limits.field_bytes_max, Error::client(Kind::HeadTooLarge, "a field line is above its bound"))
+        match line::scan(rest, &mut self.scanned, own_max.min(room)) {
+            Line::Complete(length) => {
+                self.line += length as u32 + 2;
+                Ok(Some(&rest[..length]))
             }
-            _ => (
-                limits.request_line_bytes_max,
-                Error::client(Kind::TargetTooLong, "the request line is above its bound"),
-            ),
-        };
-        Ok(if bytes_max <= room { (bytes_max, too_long) } else { (room, HEAD) })
-    }
-}
-
-/// Fills `head` from a complete head.
-fn read(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<(), Error> {
-    head.clear();
-    let mut at = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
-    let mut first = true;
-    while let Line::Complete(length) = line::scan(&bytes[at..], &mut 0, usize::MAX) {
-        let line = &bytes[at..at + length];
-        let span = |part: std::ops::Range<usize>| Span::new(at + part.start, at + part.end);
-        if first {
-            let parsed = request_line::parse(line, limits)?;
-            let target = parsed.target.start;
-            let within = |part: std::ops::Range<usize>| span(target + part.start..target + part.end);
-            head.method = span(parsed.method);
-            head.path = within(parsed.parts.path);
-            head.query = within(parsed.parts.query);
-            head.target = span(parsed.target);
-            head.form = parsed.parts.form;
-            head.version = parsed.version;
-            first = false;
-        } else if !line.is_empty() {
-            let parsed = field_line::parse(line)?;
-            let known = KnownField::of(&line[parsed.name.clone()]);
-            head.fields.push(Field { known, name: span(parsed.name), value: span(parsed.value) });
+            Line::Partial => Ok(None),
+            Line::BareLf => Err(Error::bad_request("a line of the head ends with a bare LF")),
+            Line::Control => Err(Error::bad_request("a line of the head contains a control character or a bare CR")),
+            Line::TooLong if room < own_max => Err(Error::client(Kind::HeadTooLarge, "the head is above its bound")),
+            Line::TooLong if self.stage == Stage::Fields => {
+                Err(Error::client(Kind::HeadTooLarge, "a field line is above its bound"))
+            }
+            Line::TooLong => Err(Error::client(Kind::TargetTooLong, "the request line is above its bound")),
         }
-        at += length + 2;
     }
-    head.bytes = bytes.len();
-    Ok(())
 }

@@ -49,18 +49,15 @@ fn literal(authority: &[u8]) -> Option<usize> {
 /// The end of a registered name; an IPv4 address is one by its letters.
 fn name(authority: &[u8]) -> Option<usize> {
     let mut at = 0;
-    while at < authority.len() {
-        match NAME[authority[at] as usize] {
-            Class::Name => at += 1,
-            Class::Colon => break,
-            Class::Percent => match authority.get(at + 1..at + 3) {
-                Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => at += 3,
-                _ => return None,
-            },
-            Class::Bad => return None,
+    loop {
+        let rest = &authority[at..];
+        at += rest.iter().position(|&b| !NAME[b as usize]).unwrap_or(rest.len());
+        match &authority[at..] {
+            [] | [b':', ..] => return (at > 0).then_some(at),
+            [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => at += 3,
+            _ => return None,
         }
     }
-    (at > 0).then_some(at)
 }
 
 /// The port after the host: `Some(None)` for none or an empty one.
@@ -81,36 +78,24 @@ fn port(rest: &[u8]) -> Option<Option<u16>> {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Class {
-    Bad,
-    Name,
-    Colon,
-    Percent,
-}
-
-const fn name_table() -> [Class; 256] {
-    let mut table = [Class::Bad; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let b = byte as u8;
-        // RFC 3986 §2.3 unreserved and §2.2 sub-delims.
-        if b.is_ascii_alphanumeric()
-            || matches!(
-                b,
-                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
-            )
-        {
-            table[byte] = Class::Name;
-        }
+/// RFC 3986 §2.3 unreserved and §2.2 sub-delims.
+const fn name_table() -> [bool; 256] {
+    const PUNCTUATION: &[u8] = b"-._~!$&'()*+,;=";
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < PUNCTUATION.len() {
+        table[PUNCTUATION[at] as usize] = true;
+        at += 1;
+    }
+    let mut byte = 0u8;
+    while byte < 128 {
+        table[byte as usize] |= byte.is_ascii_alphanumeric();
         byte += 1;
     }
-    table[b':' as usize] = Class::Colon;
-    table[b'%' as usize] = Class::Percent;
     table
 }
 
-static NAME: [Class; 256] = name_table();
+static NAME: [bool; 256] = name_table();
 
 #[cfg(test)]
 mod tests {

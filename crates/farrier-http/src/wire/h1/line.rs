@@ -2,25 +2,41 @@
 
 use memchr::memchr;
 
+use crate::octets;
+
 /// What lies at the front of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// A line that is not complete yet, and within its bound so far.
     Partial,
-    /// A line of so many bytes, then CRLF. It holds no LF, but may hold a CR.
+    /// A line of so many bytes, then CRLF. Its only control characters are tabs.
     Complete(usize),
     /// A line, complete or not, above its bound.
     TooLong,
     /// A line that a bare LF ends.
     BareLf,
+    /// A line with a control character in it, a bare CR perhaps.
+    Control,
 }
 
 /// Looks for the end of the line at the front of `input`. The first `scanned` bytes are known to hold no LF; that is kept
-/// up to date, so that each byte is looked at once however the line arrives.
+/// up to date, so that the work is linear however the line arrives.
 ///
 /// The bound comes before everything else: a line above it is `TooLong` from the byte that exceeds it on, whatever it
 /// contains and whether or not its end has arrived. So the answer depends on the bytes alone and not on their arrival.
+#[inline]
 pub(super) fn scan(input: &[u8], scanned: &mut u32, bytes_max: usize) -> Line {
+    // What nearly every line is: text and CRLF, in one piece.
+    if *scanned == 0 {
+        let bytes = octets::text_prefix(input);
+        if bytes <= bytes_max && input[bytes..].starts_with(b"\r\n") {
+            return Line::Complete(bytes);
+        }
+    }
+    resume(input, scanned, bytes_max)
+}
+
+fn resume(input: &[u8], scanned: &mut u32, bytes_max: usize) -> Line {
     let from = (*scanned as usize).min(input.len());
     let Some(offset) = memchr(b'\n', &input[from..]) else {
         *scanned = input.len() as u32;
@@ -35,6 +51,7 @@ pub(super) fn scan(input: &[u8], scanned: &mut u32, bytes_max: usize) -> Line {
     match () {
         () if bytes > bytes_max => Line::TooLong,
         () if !crlf => Line::BareLf,
+        () if octets::text_prefix(&input[..bytes]) < bytes => Line::Control,
         () => Line::Complete(bytes),
     }
 }
@@ -49,6 +66,9 @@ mod tests {
         let mut scanned = 0;
         for length in 0..=input.len() {
             let line = scan(&input[..length], &mut scanned, bytes_max);
+            if line == Line::Partial {
+                assert_eq!(scanned as usize, length, "no byte is looked at twice");
+            }
             if line != Line::Partial || length == input.len() {
                 assert_eq!(line, expected, "byte by byte, at {length}");
                 break;
@@ -63,7 +83,12 @@ mod tests {
         check(b"abc\r", 9, Line::Partial);
         check(b"abc\r\n", 9, Line::Complete(3));
         check(b"\r\n", 9, Line::Complete(0));
-        check(b"a\rc\r\n", 9, Line::Complete(3));
+        check(b"a\tc\r\n", 9, Line::Complete(3));
+        check(b"a\rc\r\n", 9, Line::Control);
+        check(b"a\r\r\n", 9, Line::Control);
+        check(b"a\0c\r\n", 9, Line::Control);
+        check(b"a\x7f\r\n", 9, Line::Control);
+        check(b"a\x01\n", 9, Line::BareLf);
         check(b"abc\n", 9, Line::BareLf);
         check(b"\n", 9, Line::BareLf);
     }

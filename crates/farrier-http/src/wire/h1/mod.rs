@@ -6,10 +6,10 @@ pub mod framing;
 pub mod head;
 
 mod chunk;
-mod fast;
 mod field_line;
 mod host;
 mod line;
+mod list;
 mod request_line;
 mod semantics;
 mod target;

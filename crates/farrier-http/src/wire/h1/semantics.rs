@@ -1,8 +1,9 @@
 //! What a complete head means: its host, framing, expectation and persistence.
 
-use super::{framing, host, target};
+use super::{framing, host, list, target};
 use crate::error::{Error, Kind};
 use crate::field::{KnownField, Span};
+use crate::origin::Scheme;
 use crate::request::{BodyFraming, RequestHead, TargetForm, Version};
 
 /// Fills what `head` says beyond its lines. What is wrong is looked for in this order: Host, framing, Expect.
@@ -66,7 +67,7 @@ fn check_host(bytes: &[u8], head: &mut RequestHead, hosts: usize) -> Result<(), 
 }
 
 /// Scheme and authority of an absolute-form target.
-fn absolute(bytes: &[u8], head: &RequestHead) -> Option<(crate::origin::Scheme, Span)> {
+fn absolute(bytes: &[u8], head: &RequestHead) -> Option<(Scheme, Span)> {
     if head.form != TargetForm::Absolute {
         return None;
     }
@@ -84,21 +85,9 @@ struct Connection {
 
 impl Connection {
     fn read(&mut self, value: &[u8]) {
-        for option in value.split(|&b| b == b',') {
-            let option = trim(option);
+        for option in list::elements(value) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }
     }
-}
-
-/// Without the optional white space around it (RFC 9110 §5.6.3): space and tab, nothing exotic.
-pub(super) fn trim(mut element: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = element {
-        element = rest;
-    }
-    while let [rest @ .., b' ' | b'\t'] = element {
-        element = rest;
-    }
-    element
 }

@@ -7,7 +7,7 @@ use crate::field::is_hop_by_hop;
 /// Checks a trailer line without its CRLF.
 pub(super) fn check(line: &[u8]) -> Result<(), Error> {
     let parsed = field_line::parse(line)?;
-    let name = &line[parsed.name];
+    let name = &line[..parsed.name_bytes];
     if is_hop_by_hop(name) || FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes())) {
         return Err(Error::bad_request("a field stands in the trailer section that may not"));
     }

@@ -1,0 +1,16 @@
+//! Comma-separated lists in field values (RFC 9110 §5.6.1).
+
+/// The elements, also empty ones, without the white space around them: space and tab, nothing exotic.
+pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(trim)
+}
+
+fn trim(mut element: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = element {
+        element = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = element {
+        element = rest;
+    }
+    element
+}

@@ -1,0 +1,168 @@
+//! How a response is framed, and what its head looks like on the wire.
+
+#![allow(clippy::unwrap_used)]
+
+use farrier_http::Version::{Http10, Http11};
+use farrier_http::wire::h1::ResponseFraming::{Chunked, Length, NoContent, UntilClose};
+use farrier_http::wire::h1::encode::{encode_chunk_size, encode_head};
+use farrier_http::wire::h1::framing::response_framing;
+use farrier_http::wire::h1::{HeadDecoder, RequestFacts, ResponseFraming};
+use farrier_http::{Limits, RequestHead, ResponseHead, Version};
+
+fn facts(method: &str, version: Version) -> RequestFacts {
+    let bytes = format!("{method} / {}\r\nHost: a\r\n\r\n", version.as_str());
+    let mut head = RequestHead::default();
+    assert_eq!(HeadDecoder::default().decode(bytes.as_bytes(), &Limits::default(), &mut head), Ok(true));
+    RequestFacts::of(&head, bytes.as_bytes())
+}
+
+fn response(status: &str, fields: &[(&str, &str)]) -> ResponseHead {
+    let mut head = ResponseHead::default();
+    head.restart(status.as_bytes()).unwrap();
+    for (name, value) in fields {
+        head.add(name.as_bytes(), value.as_bytes()).unwrap();
+    }
+    head
+}
+
+#[test]
+fn facts_are_those_of_the_request() {
+    assert!(facts("HEAD", Http11).is_head);
+    assert!(!facts("GET", Http11).is_head);
+    assert!(facts("GET", Http11).keep_alive);
+    assert!(!facts("GET", Http10).keep_alive);
+    assert_eq!(facts("GET", Http10).version, Http10);
+}
+
+#[test]
+fn framing_follows_from_method_status_version_and_length() {
+    #[track_caller]
+    fn check(
+        method: &str,
+        version: Version,
+        status: &str,
+        declared: Option<&str>,
+        length: Option<u64>,
+        is: ResponseFraming,
+    ) {
+        let fields: Vec<_> = declared.map(|length| ("Content-Length", length)).into_iter().collect();
+        assert_eq!(response_framing(facts(method, version), &response(status, &fields), length), is);
+    }
+    check("GET", Http11, "200 OK", None, None, Chunked);
+    check("GET", Http10, "200 OK", None, None, UntilClose);
+    check("GET", Http11, "200 OK", None, Some(5), Length(5));
+    check("GET", Http10, "200 OK", None, Some(5), Length(5));
+    check("GET", Http11, "200 OK", Some("7"), Some(5), Length(7));
+    check("GET", Http11, "200 OK", Some("7"), None, Length(7));
+    check("GET", Http11, "500 X", None, Some(0), Length(0));
+    check("GET", Http11, "205 Reset Content", None, Some(0), Length(0));
+    check("HEAD", Http11, "200 OK", None, None, NoContent(None));
+    check("HEAD", Http10, "200 OK", None, None, NoContent(None));
+    check("HEAD", Http11, "200 OK", None, Some(5), NoContent(Some(5)));
+    check("HEAD", Http11, "200 OK", Some("7"), Some(5), NoContent(Some(7)));
+    check("HEAD", Http11, "204 No Content", Some("7"), Some(5), NoContent(None));
+    check("HEAD", Http11, "304 Not Modified", None, Some(5), NoContent(None));
+    check("GET", Http11, "204 No Content", Some("0"), Some(0), NoContent(None));
+    check("GET", Http11, "304 Not Modified", None, Some(0), NoContent(None));
+    check("GET", Http11, "304 Not Modified", Some("7"), Some(0), NoContent(Some(7)));
+    check("GET", Http11, "103 Early Hints", Some("7"), Some(0), NoContent(None));
+    check("GET", Http11, "199 X", None, None, NoContent(None));
+}
+
+#[test]
+fn only_a_connection_whose_end_is_the_messages_end_cannot_live_on() {
+    assert!(!UntilClose.permits_keep_alive());
+    for framing in [NoContent(None), Length(0), Chunked] {
+        assert!(framing.permits_keep_alive());
+    }
+}
+
+#[track_caller]
+fn head(
+    head: &ResponseHead,
+    framing: ResponseFraming,
+    version: Version,
+    keep_alive: bool,
+    server: &str,
+    expected: &str,
+) {
+    let mut out = b"before".to_vec();
+    encode_head(&mut out, head, framing, facts("GET", version), keep_alive, b"<date>", server.as_bytes());
+    assert_eq!(str::from_utf8(&out).unwrap(), format!("before{}\r\n\r\n", expected.replace('\n', "\r\n")));
+}
+
+#[test]
+fn a_head_is_status_line_own_fields_framing_and_the_applications_fields() {
+    let plain = response("200 OK", &[]);
+    head(&plain, Length(13), Http11, true, "", "HTTP/1.1 200 OK\nDate: <date>\nContent-Length: 13");
+    head(&plain, Length(0), Http11, true, "s", "HTTP/1.1 200 OK\nServer: s\nDate: <date>\nContent-Length: 0");
+    head(&plain, NoContent(None), Http11, true, "", "HTTP/1.1 200 OK\nDate: <date>");
+    head(
+        &plain,
+        NoContent(Some(u64::MAX)),
+        Http11,
+        true,
+        "",
+        "HTTP/1.1 200 OK\nDate: <date>\nContent-Length: 18446744073709551615",
+    );
+    head(&plain, Chunked, Http11, true, "", "HTTP/1.1 200 OK\nDate: <date>\nTransfer-Encoding: chunked");
+    head(
+        &plain,
+        Chunked,
+        Http11,
+        false,
+        "",
+        "HTTP/1.1 200 OK\nDate: <date>\nConnection: close\nTransfer-Encoding: chunked",
+    );
+    head(&plain, UntilClose, Http10, false, "", "HTTP/1.1 200 OK\nDate: <date>\nConnection: close");
+    head(
+        &plain,
+        Length(1),
+        Http10,
+        true,
+        "",
+        "HTTP/1.1 200 OK\nDate: <date>\nConnection: keep-alive\nContent-Length: 1",
+    );
+    head(
+        &response("404 Where?", &[("X", "y"), ("Set-Cookie", "a=b"), ("Set-Cookie", "")]),
+        Length(1),
+        Http11,
+        true,
+        "",
+        "HTTP/1.1 404 Where?\nDate: <date>\nContent-Length: 1\nX: y\nSet-Cookie: a=b\nSet-Cookie: ",
+    );
+    head(
+        &response("200 OK", &[("Date", "d"), ("Server", "t")]),
+        Length(1),
+        Http11,
+        true,
+        "s",
+        "HTTP/1.1 200 OK\nContent-Length: 1\nDate: d\nServer: t",
+    );
+    head(
+        &response("200 OK", &[("Content-Length", "7")]),
+        Length(7),
+        Http11,
+        true,
+        "",
+        "HTTP/1.1 200 OK\nDate: <date>\nContent-Length: 7",
+    );
+}
+
+#[test]
+fn a_reason_may_be_empty_and_its_space_stays() {
+    let mut out = Vec::new();
+    encode_head(&mut out, &response("999", &[]), Length(1), facts("GET", Http11), true, b"d", b"");
+    assert!(out.starts_with(b"HTTP/1.1 999 \r\nDate: d\r\n"));
+}
+
+#[test]
+fn a_chunk_size_is_hex() {
+    for (bytes, expected) in
+        [(1, "1\r\n"), (15, "f\r\n"), (16, "10\r\n"), (0xabcdef, "abcdef\r\n"), (usize::MAX, "ffffffffffffffff\r\n")]
+    {
+        let mut out = Vec::new();
+        encode_chunk_size(&mut out, bytes);
+        assert_eq!(str::from_utf8(&out).unwrap(), expected);
+    }
+}
