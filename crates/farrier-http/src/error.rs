@@ -55,7 +55,7 @@ pub struct Error {
     pub kind: Kind,
     /// Whose fault it is.
     pub side: Side,
-    /// One clause for the log: what was wrong, never a value the client sent.
+    /// One clause for the log: what was wrong, never a value the client sent. Empty where it has been logged already.
     pub cause: Cow<'static, str>,
 }
 

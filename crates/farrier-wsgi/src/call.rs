@@ -80,8 +80,8 @@ impl Handler for WsgiHandler {
                     request.target().escape_ascii(),
                     traceback::text(py, &raised)
                 ));
-                let class = raised.get_type(py).name().map(|name| name.to_string()).unwrap_or_default();
-                Err(Error::application(format!("the application raised {class}")))
+                // No cause: it is in the log already, with its traceback.
+                Err(Error::application(""))
             }
             Err(Failure::ClientGone) => Ok(()),
         })

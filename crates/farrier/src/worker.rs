@@ -29,7 +29,6 @@ pub(crate) fn run(
             return link.boot_failed(true);
         }
     };
-    log.write(Level::Info, &format!("Booting worker with pid: {}", process::own_pid()));
     let code = match boot(py, config, &link, listeners, preloaded, &log) {
         Ok(parts) => serve(py, config, link, parts, &log),
         Err(code) => code,
@@ -96,10 +95,7 @@ fn serve(py: Python<'_>, config: &Config, link: WorkerLink, parts: Parts, log: &
         access_log.flush();
     }
     match ended {
-        Ok(()) => {
-            log.write(Level::Info, &format!("Worker exiting (pid: {})", process::own_pid()));
-            0
-        }
+        Ok(()) => 0,
         Err(error) => {
             log.write(Level::Error, &format!("The worker cannot serve: {error}"));
             1

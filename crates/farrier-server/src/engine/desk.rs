@@ -30,7 +30,7 @@ pub(crate) struct Job {
 pub(crate) enum JobKind {
     /// Short, but the leader could not take it: goes before all others.
     Short,
-    /// Perhaps slow: seats that are awake share them.
+    /// Perhaps slow: the leader gathers them, hands the lead on and then serves them itself.
     Doubtful,
     /// Slow because it waits for something: a seat each.
     Slow,
@@ -127,8 +127,8 @@ impl Desk {
         match self.routes.expect(route) {
             Expectation::Short => JobKind::Short,
             Expectation::Doubtful => JobKind::Doubtful,
-            Expectation::Slow if self.routes.computes(route) => JobKind::Computing,
             Expectation::Slow => JobKind::Slow,
+            Expectation::Computing => JobKind::Computing,
         }
     }
 
@@ -161,17 +161,22 @@ impl Desk {
 #[derive(Default)]
 pub(crate) struct Queues {
     short: VecDeque<Job>,
+    doubtful: VecDeque<Job>,
     slow: VecDeque<Job>,
     computing: VecDeque<Job>,
 }
 
 impl Queues {
     pub(crate) fn len(&self) -> usize {
-        self.short.len() + self.slow.len() + self.computing.len()
+        self.short.len() + self.doubtful.len() + self.slow.len() + self.computing.len()
     }
 
     pub(crate) fn has_short(&self) -> bool {
         !self.short.is_empty()
+    }
+
+    pub(crate) fn has_doubtful(&self) -> bool {
+        !self.doubtful.is_empty()
     }
 
     pub(crate) fn push(&mut self, job: Job) {
@@ -186,6 +191,9 @@ impl Queues {
         if !may_be_slow {
             return None;
         }
+        if let Some(job) = self.doubtful.pop_front() {
+            return Some(job);
+        }
         // The one that waited longer, so that neither queue starves the other.
         let slow = self.slow.front().map(|job| job.queued_ms);
         let computing = self.computing.front().filter(|_| may_compute).map(|job| job.queued_ms);
@@ -199,7 +207,7 @@ impl Queues {
 
     /// Takes the jobs that have waited since before `since_ms`.
     pub(crate) fn pop_older(&mut self, since_ms: u64) -> Option<Job> {
-        [&mut self.short, &mut self.slow, &mut self.computing].into_iter().find_map(|queue| {
+        [&mut self.short, &mut self.doubtful, &mut self.slow, &mut self.computing].into_iter().find_map(|queue| {
             let is_due = queue.front().is_some_and(|job| job.queued_ms < since_ms);
             if is_due { queue.pop_front() } else { None }
         })
@@ -207,7 +215,7 @@ impl Queues {
 
     /// When the oldest job began to wait, in ms.
     pub(crate) fn oldest_ms(&self) -> Option<u64> {
-        [&self.short, &self.slow, &self.computing]
+        [&self.short, &self.doubtful, &self.slow, &self.computing]
             .into_iter()
             .filter_map(|queue| queue.front().map(|job| job.queued_ms))
             .min()
@@ -216,7 +224,8 @@ impl Queues {
     fn of(&mut self, kind: JobKind) -> &mut VecDeque<Job> {
         match kind {
             JobKind::Short => &mut self.short,
-            JobKind::Doubtful | JobKind::Slow => &mut self.slow,
+            JobKind::Doubtful => &mut self.doubtful,
+            JobKind::Slow => &mut self.slow,
             JobKind::Computing => &mut self.computing,
         }
     }

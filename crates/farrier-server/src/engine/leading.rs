@@ -54,8 +54,32 @@ impl Seat {
                 self.end(lead);
                 return false;
             }
+            lead = match self.hand_on(lead) {
+                Some(lead) => lead,
+                None => return true,
+            };
             self.wait(&mut lead);
         }
+    }
+
+    /// With doubtful calls at hand, gives the lead to a parked seat and becomes the follower that serves them: it has the
+    /// interpreter already, and one hand-over pays for all of them.
+    fn hand_on(&mut self, lead: Box<Lead>) -> Option<Box<Lead>> {
+        let shared = Arc::clone(&self.shared);
+        let mut desk = shared.desk();
+        if !desk.queues.has_doubtful() || desk.slow_calling >= shared.slow_calls_max() {
+            return Some(lead);
+        }
+        let Some(successor) = desk.idle.pop() else {
+            drop(desk);
+            self.seat_another();
+            return Some(lead);
+        };
+        desk.leader = successor;
+        desk.agile += 1;
+        desk.order(successor, Order::Lead(lead));
+        self.last_ended_ns = None;
+        None
     }
 
     /// Waits for events, detached from the interpreter: threads that come back from a blocking call would otherwise wait
@@ -63,6 +87,7 @@ impl Seat {
     fn wait(&mut self, lead: &mut Lead) {
         let shared = Arc::clone(&self.shared);
         self.detach();
+        self.last_ended_ns = None;
         let oldest_ms = loop {
             let mut desk = shared.desk();
             if desk.returns.is_empty() {
@@ -299,10 +324,15 @@ impl Seat {
         if started_ns == 0 {
             started_ns = shared.clock.now_ns();
         }
+        let stretch_ns = self.last_ended_ns.take().map(|ended_ns| started_ns.saturating_sub(ended_ns));
         let (settled, ended_ns) = self.serve(&mut connection, request, end, started_ns);
+        self.last_ended_ns = Some(ended_ns);
         let slow = ended_ns.saturating_sub(started_ns) > shared.seating.slow_call_ns;
         let mut desk = shared.desk();
-        desk.routes.learn(route, slow);
+        desk.routes.learn(route, ended_ns.saturating_sub(started_ns), slow);
+        if let Some(stretch_ns) = stretch_ns {
+            desk.routes.learn_noise(stretch_ns, stretch_ns > shared.seating.slow_call_ns);
+        }
         self.end_call(&mut desk);
         let lead = if desk.leader == self.id { desk.lead.take() } else { None };
         drop(desk);
@@ -369,7 +399,8 @@ impl Seat {
         let room = desk.slow_calling + desk.agile < shared.slow_calls_max();
         let wants_seat = match kind {
             JobKind::Short => false,
-            JobKind::Doubtful => desk.agile == 0 && room,
+            // Served by this seat itself, once it has handed the lead on.
+            JobKind::Doubtful => false,
             JobKind::Slow => desk.agile < desk.queues.len() && room,
             JobKind::Computing => desk.computing == 0 && desk.agile == 0 && room,
         };

@@ -11,8 +11,18 @@ const HAND_OVER_ABOVE: f32 = 1.0 / 200.0;
 /// Above this probability a call counts as certain to be slow.
 const CERTAIN_ABOVE: f32 = 0.5;
 
-/// Above this share of processor time a slow call counts as computing.
+/// How far a slow event moves a probability towards one, and a short one towards zero.
+const RISE: f32 = 1.0 / 32.0;
+const FALL: f32 = 1.0 / 512.0;
+
+/// Above this share of processor time a slow route counts as computing.
 const COMPUTES_ABOVE: f32 = 0.5;
+
+/// A call that ran as the only one of its route and used less of its time than this waits rather than computes.
+const WAITS_BELOW: f32 = 0.3;
+
+/// So often one observation may be wrong.
+const SEEN_WAITING_MAX: u8 = 3;
 
 /// Names a route: method and path shape, hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,24 +51,44 @@ pub(crate) enum Expectation {
     Doubtful,
     /// Slow: it needs a seat of its own.
     Slow,
+    /// Slow because it holds the interpreter.
+    Computing,
 }
 
 #[derive(Clone, Copy)]
 struct Row {
     route: Route,
     slow_probability: f32,
-    /// Share of its slow calls' time in which they held the interpreter, as a moving average.
+    /// Duration of its short calls in ns, as a moving average.
+    short_ns: f32,
+    /// Share of its slow calls' time in which they used a processor, as a moving average.
     compute_share: f32,
+    /// Calls of the route that run on followers' seats now.
+    running: u16,
+    /// How often it was seen to wait when it ran alone; past a few times it is never taken for computing again.
+    seen_waiting: u8,
 }
 
-/// Probability of a slow call by route.
+const EMPTY: Row =
+    Row { route: Route(0), slow_probability: 0.0, short_ns: 0.0, compute_share: 0.0, running: 0, seen_waiting: 0 };
+
+/// Probability of a slow call by route, and of an interruption that is nobody's fault.
 pub(crate) struct Routes {
     rows: Box<[Row; ROWS]>,
+    noise: Noise,
+}
+
+/// How often the leader itself is interrupted between calls, by other processes or the hypervisor. A call is interrupted
+/// as often for its length, and a hand-over would not help against it.
+#[derive(Default)]
+struct Noise {
+    slow_probability: f32,
+    short_ns: f32,
 }
 
 impl Default for Routes {
     fn default() -> Self {
-        Routes { rows: Box::new([Row { route: Route(0), slow_probability: 0.0, compute_share: 0.0 }; ROWS]) }
+        Routes { rows: Box::new([EMPTY; ROWS]), noise: Noise::default() }
     }
 }
 
@@ -66,10 +96,12 @@ impl Routes {
     /// What to expect of the next call; an unknown route counts as short.
     pub(crate) fn expect(&self, route: Route) -> Expectation {
         let row = &self.rows[Routes::index(route)];
-        if row.route != route || row.slow_probability <= HAND_OVER_ABOVE {
+        if row.route != route || row.slow_probability <= HAND_OVER_ABOVE + self.noise.share_of(row.short_ns) {
             Expectation::Short
         } else if row.slow_probability < CERTAIN_ABOVE {
             Expectation::Doubtful
+        } else if row.compute_share > COMPUTES_ABOVE && row.seen_waiting < SEEN_WAITING_MAX {
+            Expectation::Computing
         } else {
             Expectation::Slow
         }
@@ -77,38 +109,68 @@ impl Routes {
 
     /// Learns from a call that ended. A slow call moves the probability 1/32 of the way to one, a short one 1/512 of the way
     /// to zero: one slow call in 200 is what makes a hand-over worth its cost.
-    pub(crate) fn learn(&mut self, route: Route, slow: bool) {
+    pub(crate) fn learn(&mut self, route: Route, call_ns: u64, slow: bool) {
         let row = &mut self.rows[Routes::index(route)];
         if row.route != route {
             if !slow {
                 return;
             }
-            *row = Row { route, slow_probability: 0.0, compute_share: 0.0 };
+            *row = Row { route, ..EMPTY };
         }
         if slow {
-            row.slow_probability += (1.0 - row.slow_probability) / 32.0;
+            row.slow_probability += (1.0 - row.slow_probability) * RISE;
         } else {
-            row.slow_probability -= row.slow_probability / 512.0;
+            row.slow_probability -= row.slow_probability * FALL;
+            row.short_ns += (call_ns as f32 - row.short_ns) / 16.0;
         }
     }
 
-    /// Whether the route's slow calls compute rather than wait.
-    pub(crate) fn computes(&self, route: Route) -> bool {
-        let row = &self.rows[Routes::index(route)];
-        row.route == route && row.compute_share > COMPUTES_ABOVE
+    /// Learns from a stretch of the leader's own work, in which no application ran.
+    pub(crate) fn learn_noise(&mut self, stretch_ns: u64, slow: bool) {
+        if slow {
+            self.noise.slow_probability += (1.0 - self.noise.slow_probability) * RISE;
+        } else {
+            self.noise.slow_probability -= self.noise.slow_probability * FALL;
+            self.noise.short_ns += (stretch_ns as f32 - self.noise.short_ns) / 16.0;
+        }
     }
 
-    /// Learns how much of a slow call's time its thread used a processor. `share` is from 0 to 1, scaled up by the number of
-    /// calls that competed for the interpreter meanwhile.
-    pub(crate) fn learn_compute(&mut self, route: Route, share: f32) {
+    /// A follower begins a call of the route.
+    pub(crate) fn begin(&mut self, route: Route) {
         let row = &mut self.rows[Routes::index(route)];
         if row.route == route {
-            row.compute_share += (share.clamp(0.0, 1.0) - row.compute_share) / 4.0;
+            row.running = row.running.saturating_add(1);
+        }
+    }
+
+    /// A follower's call of the route has ended; `cpu_ns` is the processor time its thread used. Where several ran, each had
+    /// its part of the interpreter, so the share is scaled up by their number.
+    pub(crate) fn end(&mut self, route: Route, call_ns: u64, cpu_ns: u64, slow: bool) {
+        let row = &mut self.rows[Routes::index(route)];
+        if row.route != route {
+            return;
+        }
+        let rivals = f32::from(row.running.max(1));
+        row.running = row.running.saturating_sub(1);
+        if !slow {
+            return;
+        }
+        let alone = cpu_ns as f32 / call_ns.max(1) as f32;
+        row.compute_share += ((alone * rivals).min(1.0) - row.compute_share) / 4.0;
+        if rivals < 2.0 && alone < WAITS_BELOW {
+            row.seen_waiting = row.seen_waiting.saturating_add(1);
         }
     }
 
     fn index(route: Route) -> usize {
         (route.0 ^ route.0 >> 32) as usize & (ROWS - 1)
+    }
+}
+
+impl Noise {
+    /// The probability that a call of this length is interrupted, with a margin.
+    fn share_of(&self, call_ns: f32) -> f32 {
+        2.0 * self.slow_probability * (call_ns / self.short_ns.max(1000.0)).max(1.0)
     }
 }
 
@@ -156,8 +218,8 @@ mod tests {
         let (often, seldom) = (route("/often"), route("/seldom"));
         let mut routes = Routes::default();
         for call in 0..200_000u32 {
-            routes.learn(often, call % 100 == 0);
-            routes.learn(seldom, call % 10_000 == 0);
+            routes.learn(often, 1000, call % 100 == 0);
+            routes.learn(seldom, 1000, call % 10_000 == 0);
         }
         assert_eq!(routes.expect(often), Expectation::Doubtful);
         assert_eq!(routes.expect(seldom), Expectation::Short);
@@ -166,7 +228,55 @@ mod tests {
     #[test]
     fn a_route_that_is_always_slow_becomes_certain() {
         let mut routes = Routes::default();
-        (0..40).for_each(|_| routes.learn(route("/sleep"), true));
+        (0..40).for_each(|_| routes.learn(route("/sleep"), 10_000_000, true));
         assert_eq!(routes.expect(route("/sleep")), Expectation::Slow);
+    }
+
+    #[test]
+    fn interruptions_that_hit_the_server_as_often_are_not_the_routes_fault() {
+        let mut routes = Routes::default();
+        for call in 0..20_000u32 {
+            routes.learn_noise(5000, call % 50 == 0);
+            routes.learn(route("/hello"), 2000, call % 100 == 0);
+        }
+        assert_eq!(routes.expect(route("/hello")), Expectation::Short);
+    }
+
+    #[test]
+    fn a_slow_route_that_holds_the_interpreter_computes_and_one_that_waits_does_not() {
+        let (computing, waiting) = (route("/compute"), route("/sleep"));
+        let mut routes = Routes::default();
+        routes.learn(computing, 5_000_000, true);
+        routes.learn(waiting, 5_000_000, true);
+        for _ in 0..40 {
+            for (route, cpu_ns) in [(computing, 1_250_000), (waiting, 50_000)] {
+                (0..4).for_each(|_| routes.begin(route));
+                for _ in 0..4 {
+                    routes.learn(route, 5_000_000, true);
+                    routes.end(route, 5_000_000, cpu_ns, true);
+                    routes.begin(route);
+                }
+                (0..4).for_each(|_| routes.end(route, 1, 0, false));
+            }
+        }
+        assert_eq!(routes.expect(computing), Expectation::Computing);
+        assert_eq!(routes.expect(waiting), Expectation::Slow);
+    }
+
+    #[test]
+    fn a_route_that_only_seemed_to_compute_in_a_crowd_is_set_free_once_it_is_seen_alone() {
+        let mut routes = Routes::default();
+        let crowded = route("/io");
+        (0..40).for_each(|_| routes.learn(crowded, 5_000_000, true));
+        for _ in 0..8 {
+            (0..5).for_each(|_| routes.begin(crowded));
+            (0..5).for_each(|_| routes.end(crowded, 5_000_000, 1_500_000, true));
+        }
+        assert_eq!(routes.expect(crowded), Expectation::Computing);
+        for _ in 0..3 {
+            routes.begin(crowded);
+            routes.end(crowded, 5_000_000, 1_000_000, true);
+        }
+        assert_eq!(routes.expect(crowded), Expectation::Slow);
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Seat {
     pub(crate) bench: Bench,
     /// The seat is attached to the interpreter.
     pub(crate) attached: bool,
+    /// When the last call ended, in ns, if nothing but the server's own work has followed.
+    pub(crate) last_ended_ns: Option<u64>,
     /// What the poller fills while this seat leads.
     pub(crate) events: Vec<rustix::event::epoll::Event>,
 }
@@ -37,7 +39,7 @@ pub(crate) enum Settled {
 
 impl Seat {
     pub(crate) fn new(id: SeatId, shared: Arc<Shared>) -> Seat {
-        Seat { id, shared, bench: Bench::new(), attached: false, events: Vec::new() }
+        Seat { id, shared, bench: Bench::new(), attached: false, last_ended_ns: None, events: Vec::new() }
     }
 
     /// What a seat does from its first day to its last.
@@ -130,6 +132,7 @@ impl Seat {
                 desk.calling += 1;
                 desk.slow_calling += usize::from(job.kind != JobKind::Short);
                 desk.computing += usize::from(job.kind == JobKind::Computing);
+                desk.routes.begin(job.route);
                 // A call that is certain to be slow takes its seat out of the reckoning at once.
                 desk.agile = desk.agile.saturating_sub(usize::from(slow));
                 desk.seats[self.id].call =
@@ -163,7 +166,7 @@ impl Seat {
 
     fn serve_job(&mut self, job: Job) {
         let Job { mut connection, request, end, route, kind, .. } = job;
-        let measured = kind != JobKind::Short;
+        let measured = matches!(kind, JobKind::Slow | JobKind::Computing);
         let cpu_before_ns = if measured { thread_cpu_ns() } else { 0 };
         let started_ns = self.shared.clock.now_ns();
         let (settled, ended_ns) = if connection.link.is_gone() {
@@ -177,13 +180,10 @@ impl Seat {
         let call_ns = ended_ns.saturating_sub(started_ns);
         let mut desk = self.shared.desk();
         let slow = call_ns > self.shared.seating.slow_call_ns;
-        if settled == Settled::Open || call_ns > 0 {
-            desk.routes.learn(route, slow);
+        if call_ns > 0 {
+            desk.routes.learn(route, call_ns, slow);
         }
-        if slow && measured {
-            let rivals = desk.computing.max(1) as f32;
-            desk.routes.learn_compute(route, cpu_ns as f32 * rivals / call_ns as f32);
-        }
+        desk.routes.end(route, call_ns, cpu_ns, slow && measured);
         self.end_call(&mut desk);
         drop(desk);
         self.hand_back(connection, settled);
@@ -341,7 +341,7 @@ impl Seat {
 
     fn record(&self, request: &Request, outcome: &Outcome, lines: Option<&[u8]>, call_ns: u64) {
         self.shared.metrics.responded(outcome.status.0 >= 500);
-        if let Some(fault) = &outcome.fault {
+        if let Some(fault) = outcome.fault.as_ref().filter(|fault| !fault.cause.is_empty()) {
             self.log_fault(request, fault);
         }
         if let Some(log) = &self.shared.access_log {
