@@ -155,7 +155,8 @@ pub struct RequestHead {
     pub version: Version,
     /// The field lines in the order received.
     pub fields: Vec<Field>,
-    /// `host[:port]` of the request: the Host field's value, checked (RFC 9112 §3.2); empty when HTTP/1.0 sent none.
+    /// `host[:port]` of the request: the Host field's value, checked (RFC 9112 §3.2). When HTTP/1.0 sent none, the authority
+    /// of an absolute-form target, else empty.
     pub host: Span,
     /// How the content is delimited.
     pub framing: BodyFraming,

@@ -249,6 +249,17 @@ fn each_call_may_be_given_another_head() {
 }
 
 #[test]
+fn a_head_does_not_gather_the_lines_of_incomplete_requests() {
+    let mut head = RequestHead::default();
+    for _ in 0..100 {
+        let mut decoder = HeadDecoder::default();
+        assert_eq!(decoder.decode(b"GET / HTTP/1.1\r\n", &Limits::default(), &mut RequestHead::default()), Ok(false));
+        assert_eq!(decoder.decode(b"GET / HTTP/1.1\r\nX: y\r\n", &Limits::default(), &mut head), Ok(false));
+    }
+    assert!(head.fields.len() <= 1);
+}
+
+#[test]
 fn a_waiting_connection_keeps_little() {
     assert!(size_of::<HeadDecoder>() <= 16);
 }

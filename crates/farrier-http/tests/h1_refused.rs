@@ -66,6 +66,7 @@ fn a_request_line_is_method_target_and_version_with_one_space_between() {
     request_line("GET /a b HTTP/1.1", BadRequest);
     request_line("GET HTTP/1.1", BadRequest);
     request_line("GET  HTTP/1.1", BadRequest);
+    request_line("GET  HTTP/2.0", BadRequest);
     request_line("/ HTTP/1.1", BadRequest);
     request_line("HTTP/1.1 200 OK", BadRequest);
     request_line("\x16\x03\x01\x02\x00\x01", BadRequest);
@@ -90,6 +91,7 @@ fn a_request_line_holds_no_control_or_non_ascii_byte() {
 fn only_one_empty_line_may_stand_before_a_request_line() {
     check("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", BadRequest);
     check("\r\n\r\n", BadRequest);
+    check("\r\n\r", BadRequest);
     check("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", BadRequest);
     check("\rGET / HTTP/1.1\r\nHost: a\r\n\r\n", BadRequest);
     check("\r\n\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", BadRequest);

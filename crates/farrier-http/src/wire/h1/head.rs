@@ -46,6 +46,10 @@ impl HeadDecoder {
     /// The head is refused (RFC 9112; `Limits`). No further byte of the connection may be parsed.
     pub fn decode(&mut self, bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<bool, Error> {
         let resumed = self.line > 0;
+        if resumed {
+            // One head may serve the incomplete requests of many connections, and must not gather the lines of them all.
+            head.clear();
+        }
         let outcome = match self.lines(bytes, limits, head) {
             // Lines that an earlier call saw are not in `head`: now that all is there, read it in one go.
             Ok(true) if resumed => {
