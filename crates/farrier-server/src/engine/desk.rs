@@ -183,6 +183,16 @@ impl Queues {
         self.of(job.kind).push_back(job);
     }
 
+    /// The next short job.
+    pub(crate) fn pop_short(&mut self) -> Option<Job> {
+        self.short.pop_front()
+    }
+
+    /// The next job that is perhaps slow.
+    pub(crate) fn pop_doubtful(&mut self) -> Option<Job> {
+        self.doubtful.pop_front()
+    }
+
     /// The next job a seat may take: short ones first.
     pub(crate) fn pop(&mut self, may_be_slow: bool, may_compute: bool) -> Option<Job> {
         if let Some(job) = self.short.pop_front() {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use farrier_http::{Error, Kind, Occupies, Request};
 
-use super::desk::{Call, Job, JobKind, Order, Returned};
+use super::desk::{Call, Job, JobKind, Order, Queues, Returned};
 use super::lead::{Accepted, Accepting, Lead};
 use super::poller::Readiness;
 use super::routes::Route;
@@ -67,8 +67,13 @@ impl Seat {
     fn hand_on(&mut self, lead: Box<Lead>) -> Option<Box<Lead>> {
         let shared = Arc::clone(&self.shared);
         let mut desk = shared.desk();
-        if !desk.queues.has_doubtful() || desk.slow_calling >= shared.slow_calls_max() {
+        if !desk.queues.has_doubtful() {
             return Some(lead);
+        }
+        if desk.slow_calling >= shared.slow_calls_max() {
+            drop(desk);
+            // No follower may take them: a small risk of being slow is better than a certain wait.
+            return self.take_jobs_here(lead, Queues::pop_doubtful);
         }
         let Some(successor) = desk.idle.pop() else {
             drop(desk);
@@ -346,14 +351,23 @@ impl Seat {
     }
 
     /// Short jobs that no leader could take at their time, and that this one can.
-    fn take_short_jobs(&mut self, mut lead: Box<Lead>) -> Option<Box<Lead>> {
+    fn take_short_jobs(&mut self, lead: Box<Lead>) -> Option<Box<Lead>> {
+        self.take_jobs_here(lead, Queues::pop_short)
+    }
+
+    /// Serves jobs that `pop` gives as the leader serves short ones.
+    fn take_jobs_here(
+        &mut self,
+        mut lead: Box<Lead>,
+        pop: impl Fn(&mut Queues) -> Option<Job>,
+    ) -> Option<Box<Lead>> {
         loop {
             let shared = Arc::clone(&self.shared);
             let mut desk = shared.desk();
-            if !desk.queues.has_short() || desk.attaching > 0 || !self.may_serve(&desk) {
+            if desk.attaching > 0 || !self.may_serve(&desk) {
                 return Some(lead);
             }
-            let Some(job) = desk.queues.pop(false, false) else { return Some(lead) };
+            let Some(job) = pop(&mut desk.queues) else { return Some(lead) };
             self.begin_call(&mut desk, lead);
             drop(desk);
             match self.call_here(job.connection, job.request, job.end, job.route) {

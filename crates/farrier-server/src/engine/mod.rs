@@ -15,6 +15,7 @@ mod routes;
 mod seat;
 mod shared;
 mod slots;
+mod thread_meter;
 mod timers;
 
 use std::collections::VecDeque;

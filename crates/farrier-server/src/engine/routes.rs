@@ -143,19 +143,17 @@ impl Routes {
         }
     }
 
-    /// A follower's call of the route has ended; `cpu_ns` is the processor time its thread used. Where several ran, each had
-    /// its part of the interpreter, so the share is scaled up by their number.
-    pub(crate) fn end(&mut self, route: Route, call_ns: u64, cpu_ns: u64, slow: bool) {
+    /// A follower's call of the route has ended; `compute_share`, if it was slow and measured, is the share of its time in
+    /// which its thread used a processor. Where several ran, each had its part of the interpreter, so the share is scaled up
+    /// by their number.
+    pub(crate) fn end(&mut self, route: Route, compute_share: Option<f32>) {
         let row = &mut self.rows[Routes::index(route)];
         if row.route != route {
             return;
         }
         let rivals = f32::from(row.running.max(1));
         row.running = row.running.saturating_sub(1);
-        if !slow {
-            return;
-        }
-        let alone = cpu_ns as f32 / call_ns.max(1) as f32;
+        let Some(alone) = compute_share else { return };
         row.compute_share += ((alone * rivals).min(1.0) - row.compute_share) / 4.0;
         if rivals < 2.0 && alone < WAITS_BELOW {
             row.seen_waiting = row.seen_waiting.saturating_add(1);
@@ -249,14 +247,14 @@ mod tests {
         routes.learn(computing, 5_000_000, true);
         routes.learn(waiting, 5_000_000, true);
         for _ in 0..40 {
-            for (route, cpu_ns) in [(computing, 1_250_000), (waiting, 50_000)] {
+            for (route, share) in [(computing, 0.25), (waiting, 0.01)] {
                 (0..4).for_each(|_| routes.begin(route));
                 for _ in 0..4 {
                     routes.learn(route, 5_000_000, true);
-                    routes.end(route, 5_000_000, cpu_ns, true);
+                    routes.end(route, Some(share));
                     routes.begin(route);
                 }
-                (0..4).for_each(|_| routes.end(route, 1, 0, false));
+                (0..4).for_each(|_| routes.end(route, None));
             }
         }
         assert_eq!(routes.expect(computing), Expectation::Computing);
@@ -270,12 +268,12 @@ mod tests {
         (0..40).for_each(|_| routes.learn(crowded, 5_000_000, true));
         for _ in 0..8 {
             (0..5).for_each(|_| routes.begin(crowded));
-            (0..5).for_each(|_| routes.end(crowded, 5_000_000, 1_500_000, true));
+            (0..5).for_each(|_| routes.end(crowded, Some(0.3)));
         }
         assert_eq!(routes.expect(crowded), Expectation::Computing);
         for _ in 0..3 {
             routes.begin(crowded);
-            routes.end(crowded, 5_000_000, 1_000_000, true);
+            routes.end(crowded, Some(0.2));
         }
         assert_eq!(routes.expect(crowded), Expectation::Slow);
     }

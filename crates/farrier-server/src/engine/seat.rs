@@ -9,6 +9,7 @@ use farrier_http::{Error, Kind, Request, Side};
 
 use super::desk::{Call, Job, JobKind, Order, Returned, SeatId};
 use super::shared::Shared;
+use super::thread_meter::ThreadMeter;
 use crate::connection::{AfterResponse, Connection, Phase};
 use crate::front::bench::Bench;
 use crate::front::h1;
@@ -22,6 +23,7 @@ pub(crate) struct Seat {
     pub(crate) bench: Bench,
     /// The seat is attached to the interpreter.
     pub(crate) attached: bool,
+    pub(crate) meter: ThreadMeter,
     /// When the last call ended, in ns, if nothing but the server's own work has followed.
     pub(crate) last_ended_ns: Option<u64>,
     /// What the poller fills while this seat leads.
@@ -39,7 +41,7 @@ pub(crate) enum Settled {
 
 impl Seat {
     pub(crate) fn new(id: SeatId, shared: Arc<Shared>) -> Seat {
-        Seat { id, shared, bench: Bench::new(), attached: false, last_ended_ns: None, events: Vec::new() }
+        Seat { id, shared, bench: Bench::new(), attached: false, meter: ThreadMeter::default(), last_ended_ns: None, events: Vec::new() }
     }
 
     /// What a seat does from its first day to its last.
@@ -167,7 +169,7 @@ impl Seat {
     fn serve_job(&mut self, job: Job) {
         let Job { mut connection, request, end, route, kind, .. } = job;
         let measured = matches!(kind, JobKind::Slow | JobKind::Computing);
-        let cpu_before_ns = if measured { thread_cpu_ns() } else { 0 };
+        let before = if measured { self.meter.read() } else { None };
         let started_ns = self.shared.clock.now_ns();
         let (settled, ended_ns) = if connection.link.is_gone() {
             // The client left while the request waited: nobody is there to be answered.
@@ -176,14 +178,16 @@ impl Seat {
         } else {
             self.serve(&mut connection, request, end, started_ns)
         };
-        let cpu_ns = if measured { thread_cpu_ns().saturating_sub(cpu_before_ns) } else { 0 };
         let call_ns = ended_ns.saturating_sub(started_ns);
-        let mut desk = self.shared.desk();
         let slow = call_ns > self.shared.seating.slow_call_ns;
+        let share = before
+            .filter(|_| slow)
+            .and_then(|before| self.meter.read().map(|after| after.compute_share_since(&before, call_ns)));
+        let mut desk = self.shared.desk();
         if call_ns > 0 {
             desk.routes.learn(route, call_ns, slow);
         }
-        desk.routes.end(route, call_ns, cpu_ns, slow && measured);
+        desk.routes.end(route, share);
         self.end_call(&mut desk);
         drop(desk);
         self.hand_back(connection, settled);
@@ -385,9 +389,4 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_default();
     format!("a fault of the server's own (please report it): {text}")
-}
-
-fn thread_cpu_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
