@@ -141,9 +141,9 @@ def test_nothing_of_the_process_environment_is_in_it(serve):
         def application(environ, start_response):
             start_response("200 OK", [])
             return [" ".join(sorted(environ)).encode()]
-    """, environment={"FARRIER_TEST_CANARY": "1", "HTTP_PROXY_CANARY": "1", "SCRIPT_FILENAME": "1"})
+    """, environment={"CANARY_OF_THE_PROCESS": "1", "HTTP_PROXY_CANARY": "1", "SCRIPT_FILENAME": "1"})
     keys = server.get().text.split()
-    assert not {"FARRIER_TEST_CANARY", "HTTP_PROXY_CANARY", "SCRIPT_FILENAME", "PATH", "HOME"} & set(keys)
+    assert not {"CANARY_OF_THE_PROCESS", "HTTP_PROXY_CANARY", "SCRIPT_FILENAME", "PATH", "HOME"} & set(keys)
 
 
 @pytest.mark.parametrize("target, path", [

@@ -80,6 +80,7 @@ class Wire:
         self.timeout = timeout
         self.pending = b""
         self.ended = False
+        self.answering = False
 
     def __enter__(self):
         return self
@@ -120,7 +121,6 @@ class Wire:
             data = self.socket.recv(262144)
         except ConnectionResetError:
             self.ended = True
-            self.pending_reset = True
             return False
         except socket.timeout:
             raise AssertionError("nothing came for %s s; unparsed so far: %r" % (self.timeout, self.pending[-300:]))
@@ -128,6 +128,7 @@ class Wire:
             self.ended = True
             return False
         self.pending += data
+        self.answering = True
         return True
 
     def _line(self, taken):
@@ -245,7 +246,8 @@ class Wire:
         raise AssertionError("expected silence, got %r" % data)
 
     def request(self, raw, head_only=False):
-        """Sends one request and reads its response."""
+        """Sends one request and reads its response. `answering` tells whether any byte of it came."""
+        self.answering = bool(self.pending)
         self.send(raw)
         return self.read_response(head_only)
 

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 
-DIRECTORY = os.environ["FARRIER_TEST_APPLICATIONS"]
+DIRECTORY = os.environ["HOSTED_APPLICATIONS"]
 LOADED = {}
 LOADING = threading.Lock()
 

@@ -1,0 +1,479 @@
+"""Processes: how the server stops, reloads, replaces its workers and cleans up behind them."""
+
+import os
+import signal
+
+import pytest
+
+from load import Load
+from wire import Incomplete, Wire, message, until
+
+HELLO = """
+    import os
+
+    os.write(2, b"imported in %d\\n" % os.getpid())
+
+    def application(environ, start_response):
+        body = b"%d" % os.getpid() if environ["PATH_INFO"] == "/pid" else b"generation 1"
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
+"""
+
+BLOCKING = """
+    import os, time
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/block":
+            os.write(2, b"entered\\n")
+            while not os.path.exists("release"):
+                time.sleep(0.02)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"done"]
+"""
+
+
+def pid_of(server):
+    return int(server.get("/pid").text)
+
+
+def test_term_while_500_requests_are_in_flight_answers_every_one(serve):
+    server = serve(BLOCKING, "--queue-max", 1000, "--queue-timeout", 60)
+    wires = [server.connect() for _ in range(500)]
+    for wire in wires:
+        wire.send(message(target="/block"))
+    server.log.wait("entered", count=60)
+    server.kill(signal.SIGTERM)
+    server.log.wait("(?i)term|stopping|shutting down", timeout=10)
+    server.write("release", "")
+    for wire in wires:
+        response = wire.read_response()
+        assert (response.status, response.body) == (200, b"done")
+    assert server.wait_exit() == 0
+
+
+def test_term_lets_a_response_that_streams_come_to_its_end(serve):
+    server = serve("""
+        import os, time
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            yield b"first"
+            while not os.path.exists("release"):
+                time.sleep(0.02)
+            yield b"last"
+    """)
+    wire = server.connect()
+    wire.send(message())
+    wire.read_head()
+    assert wire.read_chunk() == b"first"
+    server.kill(signal.SIGTERM)
+    server.log.wait("(?i)term|stopping|shutting down")
+    server.write("release", "")
+    assert wire.read_chunk() == b"last" and wire.read_chunk() == b""
+    wire.assert_closed()
+    assert server.wait_exit() == 0
+
+
+def test_a_request_in_flight_at_term_is_told_that_the_connection_closes(serve):
+    server = serve(BLOCKING)
+    wire = server.connect()
+    wire.send(message(target="/block"))
+    server.log.wait("entered")
+    server.kill(signal.SIGTERM)
+    server.log.wait("(?i)term|stopping|shutting down")
+    # Refused connections tell that the workers have heard of it as well.
+    server.write("release", "")
+    assert wire.read_response().status == 200
+    wire.assert_closed()
+    assert server.wait_exit() == 0
+
+
+def test_idle_connections_do_not_hold_up_term(serve):
+    server = serve(HELLO, "--graceful-timeout", 20)
+    wires = [server.connect() for _ in range(20)]
+    for wire in wires[:10]:
+        assert wire.request(message()).status == 200
+    server.kill(signal.SIGTERM)
+    assert server.wait_exit(10) == 0
+    for wire in wires:
+        wire.assert_closed()
+
+
+def test_term_again_and_again_is_term(serve):
+    server = serve(HELLO)
+    assert server.get().status == 200
+    for _ in range(5):
+        if server.process.poll() is None:
+            server.kill(signal.SIGTERM)
+    assert server.wait_exit() == 0
+
+
+def test_a_call_that_outlives_the_graceful_time_out_is_cut_off(serve):
+    server = serve(BLOCKING, "--graceful-timeout", 1)
+    wire = server.connect()
+    wire.send(message(target="/block"))
+    server.log.wait("entered")
+    server.kill(signal.SIGTERM)
+    assert server.wait_exit(15) == 0
+    with pytest.raises(Incomplete):
+        wire.read_response()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_int_and_quit_stop_quickly_though_a_call_is_running(serve, number):
+    server = serve(BLOCKING, "--graceful-timeout", 300)
+    wire = server.connect()
+    wire.send(message(target="/block"))
+    server.log.wait("entered")
+    server.kill(number)
+    assert server.wait_exit(15) == 0
+
+
+def test_int_after_term_turns_a_graceful_stop_into_a_quick_one(serve):
+    server = serve(BLOCKING, "--graceful-timeout", 300)
+    wire = server.connect()
+    wire.send(message(target="/block"))
+    server.log.wait("entered")
+    server.kill(signal.SIGTERM)
+    server.log.wait("(?i)term|stopping|shutting down")
+    server.kill(signal.SIGINT)
+    assert server.wait_exit(15) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_hup_under_load_loses_no_request_and_brings_the_new_code(serve, workers):
+    server = serve(HELLO, "--workers", workers)
+    assert server.get().status == 200
+    old = set(server.workers())
+    with Load(server) as load:
+        for generation in (2, 3):
+            until(lambda: load.answered > 100 * generation, what="some load")
+            server.write("app.py", HELLO.replace("generation 1", "generation %d" % generation))
+            server.kill(signal.SIGHUP)
+            wanted = b"generation %d" % generation
+            until(lambda: load.bodies[wanted] > 50, 30, "answers of generation %d" % generation)
+            until(lambda: len(server.workers()) == workers, 30, "the old workers to leave")
+    assert load.failures == [] and load.bodies[b"generation 1"]
+    assert not old & set(server.workers())
+
+
+def test_hup_with_broken_code_leaves_the_old_workers_serving_and_says_why(serve):
+    server = serve(HELLO, "--workers", 2)
+    assert server.get().body == b"generation 1"
+    until(lambda: len(server.workers()) == 2)
+    old = set(server.workers())
+    with Load(server, 4) as load:
+        mark = server.log.mark()
+        server.write("app.py", "raise RuntimeError('broken-771')\n")
+        server.kill(signal.SIGHUP)
+        server.log.wait("Traceback", since=mark)
+        server.log.wait("RuntimeError: broken-771", since=mark)
+        until(lambda: set(server.workers()) == old, 30, "only the old workers")
+        before = load.answered
+        until(lambda: load.answered > before + 100, what="answers of the old workers")
+        server.write("app.py", HELLO.replace("generation 1", "generation 2"))
+        server.kill(signal.SIGHUP)
+        until(lambda: load.bodies[b"generation 2"] > 20, 30, "answers of the mended code")
+    assert load.failures == []
+
+
+def test_many_hups_in_a_row_end_in_one_generation(serve):
+    server = serve(HELLO, "--workers", 2)
+    assert server.get().status == 200
+    with Load(server, 4) as load:
+        for _ in range(5):
+            server.kill(signal.SIGHUP)
+            before = load.answered
+            until(lambda: load.answered > before + 5)
+        until(lambda: len(server.workers()) == 2, 30, "two workers")
+    assert load.failures == []
+
+
+def test_hup_lets_a_running_call_finish(serve):
+    server = serve(BLOCKING)
+    wire = server.connect()
+    wire.send(message(target="/block"))
+    server.log.wait("entered")
+    server.kill(signal.SIGHUP)
+    server.log.wait("Booting worker", count=2)
+    server.write("release", "")
+    assert wire.read_response().body == b"done"
+    until(lambda: len(server.workers()) == 1, 30, "the old worker to leave")
+
+
+def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(serve):
+    server = serve(HELLO, "--workers", 2)
+    server.get()
+    until(lambda: len(server.workers()) == 2)
+    victim, other = server.workers()
+    server.kill(signal.SIGKILL, victim)
+    server.log.wait(r"Booting worker", count=3)
+    until(lambda: len(server.workers()) == 2)
+    assert victim not in server.workers() and other in server.workers()
+    server.log.wait(r"\b%d\b.*(?i:kill|signal|died|exit)|(?i:kill|signal|died|exit).*\b%d\b" % (victim, victim))
+    for _ in range(20):
+        assert server.get().status == 200
+
+
+def test_requests_of_other_workers_are_unaffected_by_a_killed_one(serve):
+    server = serve(HELLO, "--workers", 3)
+    server.get()
+    until(lambda: len(server.workers()) == 3)
+    by_pid = {}
+
+    def another():
+        wire = server.connect()
+        by_pid.setdefault(int(wire.request(message(target="/pid")).text), []).append(wire)
+        return len(by_pid) >= 2 or len(sum(by_pid.values(), [])) >= 60
+
+    # Which worker takes a connection is the kernel's choice: block the first with load until another one answers.
+    until(another)
+    victim = sorted(by_pid)[0]
+    server.kill(signal.SIGKILL, victim)
+    for pid, wires in by_pid.items():
+        if pid != victim:
+            for wire in wires:
+                assert int(wire.request(message(target="/pid")).text) == pid
+    server.log.wait("Booting worker", count=4)
+
+
+def test_dead_workers_do_not_stay_as_zombies(serve):
+    server = serve(HELLO, "--workers", 2)
+    server.get()
+    for number in range(3):
+        until(lambda: len(server.workers()) == 2)
+        server.kill(signal.SIGKILL, server.workers()[0])
+        server.log.wait("Booting worker", count=3 + number)
+    until(lambda: not [entry for entry in server.processes() if entry[2] == "Z"], what="zombies to be reaped")
+
+
+def test_a_worker_that_crashes_at_once_after_loading_is_not_restarted_in_a_tight_loop(serve):
+    server = serve("""
+        import os, signal, threading
+        def application(environ, start_response):
+            pass
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    """)
+    server.log.wait("Booting worker", count=2)
+    mark = server.log.mark()
+    with pytest.raises(AssertionError):
+        server.log.wait("Booting worker", count=20, since=mark, timeout=2)
+
+
+def test_a_worker_whose_interpreter_hangs_is_replaced_after_the_time_out(serve):
+    server = serve("""
+        import ctypes, os
+        def application(environ, start_response):
+            if environ["PATH_INFO"] == "/hang":
+                os.write(2, b"hanging\\n")
+                ctypes.PyDLL(None).sleep(1000)
+            start_response("200 OK", [])
+            return [b"%d" % os.getpid()]
+    """, "--timeout", 2)
+    before = int(server.get().text)
+    wire = server.connect()
+    wire.send(message(target="/hang"))
+    server.log.wait("hanging")
+    server.log.wait("Booting worker", count=2, timeout=30)
+    assert int(server.get().text) != before
+    until(lambda: before not in server.workers(), 30, "the hanging worker to be gone")
+    server.log.wait(r"\b%d\b" % before)
+
+
+def test_a_long_call_that_does_not_hold_the_interpreter_is_no_silence(serve):
+    server = serve(BLOCKING, "--timeout", 1)
+    wire = server.connect()
+    wire.send(message(target="/block"))
+    server.log.wait("entered")
+    wire.assert_silent(3)
+    server.write("release", "")
+    assert wire.read_response().body == b"done"
+    assert len(server.log.find("Booting worker")) == 1
+
+
+def test_ttin_and_ttou_change_the_number_of_workers_but_never_below_one(serve):
+    server = serve(HELLO)
+    server.get()
+    for number, wanted in [(signal.SIGTTIN, 2), (signal.SIGTTIN, 3), (signal.SIGTTOU, 2), (signal.SIGTTOU, 1)]:
+        server.kill(number)
+        until(lambda: len(server.workers()) == wanted, what="%d workers" % wanted)
+        assert server.get().status == 200
+    server.kill(signal.SIGTTOU)
+    server.kill(signal.SIGTTIN)
+    until(lambda: len(server.workers()) == 2, what="2 workers: the TTOU at one had no effect")
+
+
+def test_ttou_loses_no_request(serve):
+    server = serve(HELLO, "--workers", 3)
+    server.get()
+    with Load(server) as load:
+        for _ in range(2):
+            until(lambda: load.answered > 100)
+            server.kill(signal.SIGTTOU)
+        until(lambda: len(server.workers()) == 1, 30)
+        before = load.answered
+        until(lambda: load.answered > before + 50)
+    assert load.failures == []
+
+
+CANNOT_LOAD = [
+    ("raise RuntimeError('broken-772')\n\n", "app:application", "RuntimeError: broken-772"),
+    ("def application(:\n\n", "app:application", "SyntaxError"),
+    ("import a_module_that_is_missing\n\n", "app:application", "a_module_that_is_missing"),
+    ("application = 5\n\n", "app:application", "(?i)callable"),
+    ("other = 5\n\n", "app:application", "application"),
+    ("import sys\nsys.exit(0)\n\n", "app:application", "(?i)SystemExit|exit"),
+    ("\n\n", "missing_module:application", "missing_module"),
+    ("\n\n", "app:missing_name", "missing_name"),
+]
+
+
+@pytest.mark.parametrize("flags", [[], ["--preload"], ["--workers", 3]], ids=["one worker", "preload", "three workers"])
+@pytest.mark.parametrize("source, name, words", CANNOT_LOAD, ids=[row[2] for row in CANNOT_LOAD])
+def test_an_application_that_cannot_be_loaded_is_exit_status_3_and_one_clear_line(serve, tmp_path, source, name, words, flags):
+    (tmp_path / "app.py").write_text(source)
+    server = serve(name, *flags, directory=tmp_path, listening=False)
+    assert server.wait_exit(20) == 3
+    server.log.thread.join(10)
+    assert server.log.find(words), server.log.text
+    assert server.log.find(r"\[(ERROR|CRITICAL)\]"), server.log.text
+    if source.startswith(("raise", "def", "import a")):
+        assert server.log.find("Traceback"), server.log.text
+
+
+def test_an_address_that_is_in_use_is_exit_status_1_and_names_the_address(serve):
+    first = serve(HELLO)
+    second = serve(HELLO, bind=["127.0.0.1:%d" % first.address[1]], listening=False)
+    assert second.wait_exit(30) == 1
+    second.log.thread.join(10)
+    assert second.log.find("127.0.0.1:%d" % first.address[1]) and second.log.find("(?i)in use"), second.log.text
+    assert first.get().status == 200
+
+
+def test_preload_imports_once_in_the_arbiter_and_freezes(serve):
+    server = serve("""
+        import gc, os
+        os.write(2, b"imported in %d\\n" % os.getpid())
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [b"%d" % gc.get_freeze_count()]
+    """, "--preload", "--workers", 3)
+    assert int(server.get().text) > 0
+    server.log.wait("Booting worker", count=3)
+    assert [m.group(1) for m in server.log.find(r"imported in (\d+)")] == [str(server.pid)]
+
+
+def test_without_preload_each_worker_imports_for_itself(serve):
+    server = serve(HELLO, "--workers", 3)
+    server.log.wait("imported in", count=3)
+    until(lambda: len(server.workers()) == 3)
+    assert {int(m.group(1)) for m in server.log.find(r"imported in (\d+)")} == set(server.workers())
+
+
+def test_several_binds_are_all_served(serve):
+    server = serve(HELLO, bind=["127.0.0.1:0", "127.0.0.1:0", "unix:several.sock", "[::1]:0"])
+    assert len(set(server.addresses)) == 4
+    for address in server.addresses:
+        with Wire(address) as wire:
+            assert wire.request(message()).body == b"generation 1"
+
+
+def test_a_unix_socket_has_its_mode_and_is_removed_at_the_end(serve):
+    server = serve(HELLO, "--unix-socket-mode", "640", bind=["unix:farrier.sock"])
+    assert server.get().status == 200
+    path = server.address
+    assert os.stat(path).st_mode & 0o777 == 0o640
+    server.stop()
+    assert not os.path.exists(path)
+
+
+def test_by_default_every_local_user_may_connect_to_a_unix_socket(serve):
+    server = serve(HELLO, bind=["unix:farrier.sock"])
+    assert os.stat(server.address).st_mode & 0o777 == 0o666
+
+
+def test_a_stale_unix_socket_is_replaced(serve, tmp_path):
+    import socket
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(str(tmp_path / "farrier.sock"))
+    stale.close()
+    server = serve(HELLO, directory=tmp_path, bind=["unix:farrier.sock"])
+    assert server.get().status == 200
+
+
+def test_a_living_unix_socket_and_a_plain_file_are_not_replaced(serve, tmp_path):
+    first = serve(HELLO, directory=tmp_path, bind=["unix:farrier.sock"])
+    assert first.get().status == 200
+    second = serve(HELLO, directory=tmp_path, bind=["unix:farrier.sock"], listening=False)
+    assert second.wait_exit(30) == 1
+    assert first.get().status == 200
+    (tmp_path / "plain").write_text("precious")
+    third = serve(HELLO, directory=tmp_path, bind=["unix:plain"], listening=False)
+    assert third.wait_exit(30) == 1
+    assert (tmp_path / "plain").read_text() == "precious"
+
+
+def test_an_abstract_unix_socket(serve):
+    server = serve(HELLO, bind=["unix:@farrier-test-%d" % os.getpid()])
+    assert server.address.startswith("\0") and server.get().status == 200
+
+
+def test_a_reload_keeps_the_unix_socket(serve):
+    server = serve(HELLO, bind=["unix:farrier.sock"])
+    assert server.get().status == 200
+    inode = os.stat(server.address).st_ino
+    server.kill(signal.SIGHUP)
+    server.log.wait("Booting worker", count=2)
+    until(lambda: len(server.workers()) == 1, 30)
+    assert os.stat(server.address).st_ino == inode and server.get().status == 200
+
+
+def test_workers_leave_when_the_arbiter_was_killed(serve):
+    server = serve(HELLO, "--workers", 3)
+    server.get()
+    until(lambda: len(server.workers()) == 3)
+    workers = server.workers()
+    server.kill(signal.SIGKILL)
+    server.process.wait()
+    until(lambda: not [entry for entry in server.processes() if entry[0] in workers and entry[2] != "Z"], 20,
+          "the workers to leave")
+
+
+def test_stopping_a_server_that_never_answered_is_clean(serve):
+    server = serve(HELLO)
+    server.kill(signal.SIGTERM)
+    assert server.wait_exit() == 0
+
+
+def test_stopping_while_the_application_loads_is_clean(serve):
+    server = serve("""
+        import os, time
+        os.write(2, b"loading\\n")
+        time.sleep(20)
+        application = None
+    """, "--graceful-timeout", 3)
+    server.log.wait("loading")
+    server.kill(signal.SIGTERM)
+    assert server.wait_exit(15) == 0
+
+
+def test_a_signal_to_the_whole_process_group_is_a_clean_stop(serve):
+    """What a terminal's Ctrl-C does."""
+    server = serve(HELLO, "--workers", 2)
+    server.get()
+    until(lambda: len(server.workers()) == 2)
+    os.killpg(server.pid, signal.SIGINT)
+    assert server.wait_exit(15) == 0
+    assert "Traceback" not in server.log.text
+
+
+def test_threads_of_the_application_do_not_hold_up_the_end(serve):
+    server = serve("""
+        import threading, time
+        threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [b"x"]
+    """)
+    assert server.get().status == 200
+    server.kill(signal.SIGTERM)
+    assert server.wait_exit(20) == 0

@@ -1,0 +1,233 @@
+"""Seats and queues: what runs at once, what waits, and what is refused. Nothing here is timed: views block on events."""
+
+import threading
+
+import pytest
+
+from wire import message, until
+
+VIEWS = """
+    import ctypes, os, threading, time
+
+    LOCK = threading.Lock()
+    RUNNING, MOST, THREADS, ENTERED = [0], [0], set(), []
+    RELEASE = threading.Event()
+
+    def application(environ, start_response):
+        path = environ["PATH_INFO"]
+        body = b"fast"
+        if path == "/state":
+            body = repr({"most": MOST[0], "main": THREADS == {threading.main_thread()}, "entered": len(ENTERED)}).encode()
+        elif path == "/release":
+            RELEASE.set()
+        elif path == "/again":
+            RELEASE.clear()
+        elif path == "/fast":
+            pass
+        elif path == "/hold":
+            os.write(2, b"holding the interpreter\\n")
+            ctypes.PyDLL(None).sleep(4)
+        else:
+            with LOCK:
+                ENTERED.append(path)
+                THREADS.add(threading.current_thread())
+                RUNNING[0] += 1
+                MOST[0] = max(MOST[0], RUNNING[0])
+                os.write(2, b"entered %d\\n" % len(ENTERED))
+            if path == "/counted":
+                time.sleep(0.002)
+            else:
+                while not (RELEASE.is_set() or os.path.exists("release")):
+                    RELEASE.wait(0.05)
+            with LOCK:
+                RUNNING[0] -= 1
+            body = b"blocked"
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
+"""
+
+
+def cpu_ticks(server):
+    """User and system time of every process of the server, in clock ticks of 10 ms."""
+    total = 0
+    for pid, _, _ in server.processes():
+        with open("/proc/%d/stat" % pid, "rb") as stat:
+            fields = stat.read().rpartition(b")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total
+
+
+def state(server):
+    return eval(server.get("/state").text)
+
+
+def block(server, count, path="/block"):
+    """Sends requests that block, each on a connection of its own."""
+    wires = [server.connect() for _ in range(count)]
+    for wire in wires:
+        wire.send(message(target=path))
+    return wires
+
+
+def release(server):
+    """Releases the blocked views without needing a seat."""
+    server.write("release", "")
+
+
+def test_one_thread_means_one_call_at_a_time_and_always_the_main_thread(serve):
+    server = serve(VIEWS, "--threads", 1)
+    failures = []
+
+    def client():
+        with server.connect() as wire:
+            for _ in range(20):
+                if wire.request(message(target="/counted")).body != b"blocked":
+                    failures.append("wrong")
+
+    threads = [threading.Thread(target=client) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures
+    assert state(server) == {"most": 1, "main": True, "entered": 240}
+
+
+@pytest.mark.parametrize("threads", [2, 8])
+def test_never_more_calls_at_once_than_threads(serve, threads):
+    server = serve(VIEWS, "--threads", threads)
+    wires = block(server, 30)
+    server.log.wait(r"entered %d\b" % (threads - 1))
+    release(server)
+    assert [wire.read_response().body for wire in wires] == [b"blocked"] * 30
+    found = state(server)
+    assert found["entered"] == 30 and threads - 1 <= found["most"] <= threads
+
+
+def test_the_number_of_seats_grows_on_demand(serve):
+    server = serve(VIEWS)
+    wires = block(server, 40)
+    server.log.wait(r"entered 40\b")
+    release(server)
+    assert [wire.read_response().body for wire in wires] == [b"blocked"] * 40
+
+
+def test_blocked_views_do_not_delay_a_fast_one(serve):
+    server = serve(VIEWS)
+    wires = block(server, 16)
+    server.log.wait(r"entered 16\b")
+    for _ in range(200):
+        assert server.get("/fast").body == b"fast"
+    release(server)
+    assert [wire.read_response().body for wire in wires] == [b"blocked"] * 16
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["a route known to be slow", "a route never seen"])
+def test_one_seat_is_left_for_short_routes_when_the_long_calls_have_taken_all_others(serve, known):
+    server = serve(VIEWS, "--threads", 8)
+    if known:
+        # The route becomes known: its calls have been long.
+        wires = block(server, 6)
+        server.log.wait(r"entered 6\b")
+        server.get("/release")
+        assert [wire.read_response().body for wire in wires] == [b"blocked"] * 6
+        server.get("/again")
+    before = len(server.log.find("entered"))
+    wires = block(server, 16)
+    server.log.wait(r"entered %d\b" % (before + 7))
+    for _ in range(50):
+        assert server.get("/fast").body == b"fast"
+    release(server)
+    assert [wire.read_response().body for wire in wires] == [b"blocked"] * 16
+
+
+def test_a_fast_request_pipelined_on_many_connections_is_served_beside_blocked_ones(serve):
+    server = serve(VIEWS)
+    wires = block(server, 5)
+    server.log.wait(r"entered 5\b")
+    others = [server.connect() for _ in range(50)]
+    for wire in others:
+        wire.send(message(target="/fast") * 20)
+    for wire in others:
+        for _ in range(20):
+            assert wire.read_response().body == b"fast"
+    release(server)
+    assert [wire.read_response().body for wire in wires] == [b"blocked"] * 5
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_full_queue_is_answered_with_503_and_retry_after_at_once(serve, threads):
+    server = serve(VIEWS, "--threads", threads, "--queue-max", 2, "--queue-timeout", 60)
+    first = block(server, 1)
+    server.log.wait(r"entered 1\b")
+    wires = block(server, 12)
+    refused = []
+    import select
+    until(lambda: refused.extend(w for w in select.select(
+        [w.socket for w in wires if w.socket not in refused], [], [], 0)[0]) or len(refused) >= 12 - (threads - 1) - 2,
+        what="the 503s, while the call still blocks")
+    rejected = [wire for wire in wires if wire.socket in refused]
+    for wire in rejected:
+        response = wire.read_response()
+        assert response.status == 503 and int(response.value("Retry-After")) >= 1
+    release(server)
+    rest = first + [wire for wire in wires if wire not in rejected]
+    assert [wire.read_response().body for wire in rest] == [b"blocked"] * len(rest)
+
+
+def test_waiting_longer_than_the_queue_time_out_is_answered_with_503(serve):
+    server = serve(VIEWS, "--threads", 1, "--queue-timeout", 1)
+    running = block(server, 1)
+    server.log.wait(r"entered 1\b")
+    waiting = block(server, 3)
+    for wire in waiting:
+        response = wire.read_response()
+        assert response.status == 503 and int(response.value("Retry-After")) >= 1
+    release(server)
+    assert running[0].read_response().body == b"blocked"
+    assert len(server.log.find("entered")) == 1
+    assert server.get("/fast").body == b"fast"
+
+
+def test_what_needs_no_python_is_answered_while_the_interpreter_is_held(serve):
+    import select
+    server = serve(VIEWS)
+    with server.connect() as held:
+        held.send(message(target="/hold"))
+        server.log.wait("holding the interpreter")
+        for raw in (b"BROKEN\r\n\r\n", b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", b"GET /%s HTTP/1.1\r\n" % (b"a" * 9000)):
+            assert server.exchange(raw).status in (400, 505, 414)
+        assert not select.select([held.socket], [], [], 0)[0], "the interpreter was not held any more"
+        assert held.read_response().status == 200
+
+
+@pytest.mark.parametrize("connections", [0, 50])
+def test_an_idle_server_uses_no_cpu(serve, connections):
+    server = serve(VIEWS, "--workers", 2)
+    wires = [server.connect() for _ in range(connections)]
+    for wire in wires:
+        assert wire.request(message(target="/fast")).status == 200
+    quiet = server.connect()
+    assert quiet.request(message(target="/fast")).status == 200
+    quiet.assert_silent(0.3)
+    before = cpu_ticks(server)
+    quiet.assert_silent(2)
+    assert cpu_ticks(server) - before <= 1
+
+
+def test_a_server_whose_calls_all_wait_uses_next_to_no_cpu(serve):
+    server = serve("""
+        import os, time
+        def application(environ, start_response):
+            os.write(2, b"entered\\n")
+            time.sleep(3)
+            start_response("200 OK", [])
+            return [b"done"]
+    """)
+    wires = block(server, 10)
+    server.log.wait("entered", count=10)
+    before = cpu_ticks(server)
+    wires[0].assert_silent(1)
+    # A tick of the monitor each millisecond is allowed to cost 10 %.
+    assert cpu_ticks(server) - before <= 10
+    assert [wire.read_response().body for wire in wires] == [b"done"] * 10
