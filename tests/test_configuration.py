@@ -113,6 +113,7 @@ def test_check_config_says_whether_settings_and_application_load(run, tmp_path):
     result = run("--check-config", "broken:application")
     assert result.returncode not in (0,) and "broken-773" in result.stderr
     assert run("--check-config", "missing:application").returncode != 0
+    (tmp_path / "app.py").unlink()
     assert run("--check-config").returncode != 0
 
 

@@ -8,6 +8,7 @@
 pub mod body;
 pub mod error;
 pub mod field;
+pub mod forwarded;
 pub mod handler;
 pub mod limits;
 pub mod origin;

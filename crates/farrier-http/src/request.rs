@@ -2,6 +2,7 @@
 
 use crate::body::Body;
 use crate::field::{Field, KnownField, Span};
+use crate::forwarded::Forwarded;
 use crate::origin::{ListenerId, Origin, Peer, Scheme};
 
 /// A growable buffer that a socket reads into and spans point into.
@@ -188,6 +189,8 @@ pub struct Request {
     pub body: Body,
     /// Where it came from.
     pub origin: Origin,
+    /// What a trusted proxy says of the address that the client used.
+    pub forwarded: Forwarded,
 }
 
 impl Request {
@@ -198,6 +201,7 @@ impl Request {
             head: RequestHead::default(),
             body: Body::Empty,
             origin: Origin { peer: Peer::Unix, listener: ListenerId(0), scheme: Scheme::Http },
+            forwarded: Forwarded::default(),
         }
     }
 

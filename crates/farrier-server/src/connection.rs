@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     pub(crate) requests: u64,
     /// There may be bytes to read that no event will announce again.
     pub(crate) readable: bool,
+    /// The client has ended its direction: reading goes on until the end is seen.
+    pub(crate) ended: bool,
 }
 
 /// What a connection waits for.

@@ -1,8 +1,9 @@
 //! The settings of the data plane, as the rooms of this crate use them: read once, in the units they are used in.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use farrier_config::Config;
+use farrier_config::{Config, TrustedPeer};
 use farrier_http::Limits;
 
 use crate::spool::SpoolSettings;
@@ -26,6 +27,7 @@ pub(crate) struct Rules {
     pub(crate) server_header: Vec<u8>,
     pub(crate) retry_after_s: u64,
     pub(crate) connections_max: usize,
+    trusted_peers: Vec<TrustedPeer>,
 }
 
 impl Rules {
@@ -57,7 +59,15 @@ impl Rules {
             server_header: config.server_header.clone().into_bytes(),
             retry_after_s: config.retry_after.as_secs().max(1),
             connections_max: config.worker_connections as usize,
+            trusted_peers: config.forwarded_allow_ips.clone(),
         }
+    }
+}
+
+impl Rules {
+    /// Whether forwarding fields are believed from a peer at this address.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_peers.iter().any(|peer| peer.includes(address))
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Link {
     socket: OwnedFd,
     /// The client is known to have left.
     gone: AtomicBool,
+    /// The client has ended its direction.
+    ended: AtomicBool,
     /// An event came while a seat owned the connection.
     pending: AtomicBool,
     /// The poller tells of room to write.
@@ -79,6 +81,7 @@ impl Link {
         Link {
             socket,
             gone: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             pending: AtomicBool::new(false),
             watched_writable: AtomicBool::new(false),
             outbox: Mutex::new(Outbox::default()),
@@ -167,6 +170,16 @@ impl Link {
     /// Says that the client has left.
     pub(crate) fn set_gone(&self) {
         self.gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that the client has ended its direction while a seat owned the connection.
+    pub(crate) fn set_ended(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client has ended its direction.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// Whether the client is known to have left.
@@ -286,7 +299,9 @@ fn send_pieces(socket: &OwnedFd, pieces: &[&[u8]], more: bool) -> io::Result<usi
             [] => return Ok(0),
             [piece] => rustix::net::send(socket, piece, flags),
             [head, body] => send_vector(socket, &[IoSlice::new(head), IoSlice::new(body)], flags),
-            [head, body, end] => send_vector(socket, &[IoSlice::new(head), IoSlice::new(body), IoSlice::new(end)], flags),
+            [head, body, end] => {
+                send_vector(socket, &[IoSlice::new(head), IoSlice::new(body), IoSlice::new(end)], flags)
+            }
             _ => send_vector(socket, &pieces.iter().map(|piece| IoSlice::new(piece)).collect::<Vec<_>>(), flags),
         };
         return match result {

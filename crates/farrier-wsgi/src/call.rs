@@ -46,15 +46,14 @@ impl WsgiHandler {
             Ok((local.environs.make(py, request)?, std::mem::take(&mut local.head)))
         })?;
         let start_response = Bound::new(py, StartResponse::new(head, respond))?;
-        let result = self.application.bind(py).call1((&environ, &start_response)).map_err(Failure::from).and_then(
-            |iterable| {
+        let result =
+            self.application.bind(py).call1((&environ, &start_response)).map_err(Failure::from).and_then(|iterable| {
                 let answer = Answer { py, start_response: &start_response };
                 let sent = answer.give(&iterable, respond);
                 // PEP 3333: close() is called exactly once, whatever happened before.
                 let closed = close(&iterable);
                 sent.and(closed.map_err(Failure::from))
-            },
-        );
+            });
         let head = start_response.get().end();
         SEAT.with_borrow_mut(|local| {
             if let Some(local) = local {
@@ -152,7 +151,9 @@ impl<'py> Answer<'_, 'py> {
         let mut length = 0;
         for index in 0..count {
             let item = item(index)?;
-            let chunk = item.cast_into::<PyBytes>().map_err(|error| not_bytes(&error.into_inner(), "each item of the iterable"))?;
+            let chunk = item
+                .cast_into::<PyBytes>()
+                .map_err(|error| not_bytes(&error.into_inner(), "each item of the iterable"))?;
             length += chunk.as_bytes().len() as u64;
             chunks.push(chunk);
         }
@@ -166,23 +167,34 @@ impl<'py> Answer<'_, 'py> {
     /// Any other iterable: each item leaves before the next is asked for (PEP 3333, "Buffering and Streaming").
     fn give_each(&self, iterable: &Bound<'py, PyAny>, respond: &mut dyn Respond) -> Result<(), Stop> {
         if iterable.is_instance_of::<PyBytes>() {
-            return Err(PyAssertionError::new_err("the application returned bytes; return a list that holds them").into());
+            return Err(
+                PyAssertionError::new_err("the application returned bytes; return a list that holds them").into()
+            );
         }
         let single = iterable.len().is_ok_and(|length| length == 1);
+        let mut items = iterable.try_iter()?;
+        let mut next = items.next().transpose()?;
         let mut given = false;
-        for item in iterable.try_iter()? {
-            let item = item?;
+        while let Some(item) = next.take() {
             let chunk = item.cast::<PyBytes>().map_err(|_| not_bytes(&item, "each item of the iterable"))?.as_bytes();
             if chunk.is_empty() {
+                next = items.next().transpose()?;
                 continue;
             }
-            if !given {
-                self.give_head(respond, single.then_some(chunk.len() as u64))?;
-                given = true;
+            if !given && single {
+                // PEP 3333, "Handling the Content-Length Header": a length of one is trusted, once it has proved true.
+                next = items.next().transpose()?;
+                self.give_head(respond, next.is_none().then_some(chunk.len() as u64))?;
+            } else if !given {
+                self.give_head(respond, None)?;
             }
+            let first = !std::mem::replace(&mut given, true);
             respond.send(chunk, Flush::Now)?;
             if respond.client_gone() {
                 return Err(Stop::Send(SendError::Gone));
+            }
+            if !(first && single) {
+                next = items.next().transpose()?;
             }
         }
         if !given {

@@ -103,6 +103,7 @@ impl Environs {
             environ.set_item(&self.keys.url_scheme, &self.https)?;
             environ.set_item("HTTPS", "on")?;
         }
+        self.set_forwarded(py, &environ, request)?;
         if request.head.framing != BodyFraming::None {
             let length = request.body.bytes();
             environ.set_item(&self.keys.content_length, itoa::Buffer::new().format(length))?;
@@ -191,6 +192,30 @@ impl Environs {
         environ.set_item(key, latin1(py, value))
     }
 
+    /// What a trusted proxy says of the address that the client used replaces what this server sees.
+    fn set_forwarded(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+        let forwarded = &request.forwarded;
+        if !forwarded.host.is_empty() {
+            let host = latin1(py, request.arena.slice(forwarded.host));
+            environ.set_item(self.fields.known(py, KnownField::Host), host)?;
+        }
+        if let Some(port) = forwarded.port {
+            environ.set_item(&self.keys.server_port, itoa::Buffer::new().format(port))?;
+        }
+        if !forwarded.prefix.is_empty() {
+            let prefix = decoded(request.arena.slice(forwarded.prefix));
+            let path = decoded(request.path());
+            environ.set_item(&self.keys.script_name, latin1(py, &prefix))?;
+            // The prefix leaves the path only at a segment's border (PEP 3333, URL reconstruction).
+            if let Some(rest) = path.strip_prefix(&prefix[..])
+                && (rest.is_empty() || rest.starts_with(b"/"))
+            {
+                environ.set_item(&self.keys.path_info, latin1(py, rest))?;
+            }
+        }
+        Ok(())
+    }
+
     fn set_server_from_host(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
         let host = request.host();
         if host.is_empty() {
@@ -259,6 +284,12 @@ fn join(
     let separator = if is_cookie { "; " } else { ", " };
     let value: String = value.iter().map(|&byte| char::from(byte)).collect();
     environ.set_item(key, PyString::new(py, &format!("{former}{separator}{value}")))
+}
+
+fn decoded(path: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    decode_percent(path, &mut bytes);
+    bytes
 }
 
 /// Decodes percent-encoding (RFC 3986 §2.1); what is no valid escape stays as it is.

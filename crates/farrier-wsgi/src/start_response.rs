@@ -1,5 +1,8 @@
 //! `start_response` and the `write` it gives (PEP 3333, "The start_response() Callable").
-#![allow(unsafe_code, reason = "`write` must reach the response of the running call, whose lifetime Python cannot express")]
+#![allow(
+    unsafe_code,
+    reason = "`write` must reach the response of the running call, whose lifetime Python cannot express"
+)]
 
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -45,9 +48,7 @@ impl StartResponse {
         // on the thread that is inside the call.
         let respond: NonNull<dyn Respond> = unsafe { std::mem::transmute(respond) };
         let respond = Some(Running { respond, thread: std::thread::current().id() });
-        StartResponse {
-            started: Mutex::new(Started { head, called: false, given: false, written: false, respond }),
-        }
+        StartResponse { started: Mutex::new(Started { head, called: false, given: false, written: false, respond }) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Started> {

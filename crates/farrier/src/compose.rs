@@ -61,10 +61,7 @@ fn owner_ids(py: Python<'_>, owner: &Owner) -> PyResult<(Option<u32>, Option<u32
         }
         py.import(module)?.call_method1(look_up, (name,))?.getattr(attribute)?.extract().map(Some)
     };
-    Ok((
-        id_of(&owner.user, "pwd", "getpwnam", "pw_uid")?,
-        id_of(&owner.group, "grp", "getgrnam", "gr_gid")?,
-    ))
+    Ok((id_of(&owner.user, "pwd", "getpwnam", "pw_uid")?, id_of(&owner.group, "grp", "getgrnam", "gr_gid")?))
 }
 
 /// The error log of the arbiter: no thread.

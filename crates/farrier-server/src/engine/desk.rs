@@ -65,6 +65,9 @@ pub(crate) struct Call {
     pub(crate) attaching: bool,
     /// It has outlived a tick: its seat does not count as available any more.
     pub(crate) stuck: bool,
+    pub(crate) route: Route,
+    /// The table knows already that it is slow.
+    pub(crate) learned: bool,
 }
 
 /// One seat as the others see it.

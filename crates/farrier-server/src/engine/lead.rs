@@ -104,6 +104,7 @@ impl Lead {
             looked_at_ms: u64::MAX,
             requests: 0,
             readable: false,
+            ended: false,
         }));
         if over_cap { Accepted::OverCap(token) } else { Accepted::Connection }
     }

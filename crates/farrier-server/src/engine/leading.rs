@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use farrier_http::{Error, Kind, Occupies, Request};
+use farrier_http::{Error, Kind, Occupies, Request, forwarded};
 
 use super::desk::{Call, Job, JobKind, Order, Queues, Returned};
 use super::lead::{Accepted, Accepting, Lead};
@@ -39,6 +39,10 @@ impl Seat {
     /// Leads until the lead is lost (true) or the engine ends (false).
     pub(crate) fn lead(&mut self, mut lead: Box<Lead>) -> bool {
         lead.now_ms = self.shared.clock.now_ms();
+        if self.shared.desk().idle.is_empty() {
+            // One parked seat is always kept ready to take the lead from a call that proves slow.
+            self.seat_another();
+        }
         loop {
             lead = match self.take_short_jobs(lead) {
                 Some(lead) => lead,
@@ -121,7 +125,8 @@ impl Seat {
         let timeout_ms = if has_work { Some(0) } else { wake_ms.map(|at| at.saturating_sub(lead.now_ms)) };
         let mut events = std::mem::take(&mut self.events);
         let ready = &mut lead.ready;
-        let waited = shared.poller.wait(&mut events, timeout_ms, |token, readiness| ready.push_back((token, readiness)));
+        let waited =
+            shared.poller.wait(&mut events, timeout_ms, |token, readiness| ready.push_back((token, readiness)));
         shared.polling.store(false, Ordering::SeqCst);
         self.events = events;
         lead.now_ms = shared.clock.now_ms();
@@ -166,6 +171,9 @@ impl Seat {
                     link.set_pending();
                     std::mem::take(&mut desk.returns)
                 };
+                if readiness.ended {
+                    link.set_ended();
+                }
                 if readiness.hung_up {
                     link.set_gone();
                 }
@@ -177,6 +185,7 @@ impl Seat {
                     if let Found::Connection(mut connection) = lead.slots.take(token) {
                         link.take_pending();
                         connection.readable |= readiness.readable;
+                        connection.ended |= readiness.ended;
                         return self.advance(lead, connection);
                     }
                 }
@@ -184,6 +193,7 @@ impl Seat {
             }
             Found::Connection(mut connection) => {
                 connection.readable |= readiness.readable;
+                connection.ended |= readiness.ended;
                 self.advance(lead, connection)
             }
         }
@@ -258,9 +268,11 @@ impl Seat {
         &mut self,
         lead: Box<Lead>,
         mut connection: Box<Connection>,
-        request: Box<Request>,
+        mut request: Box<Request>,
         end: usize,
     ) -> Whereabouts {
+        request.origin = connection.origin;
+        forwarded::apply(&mut request, |address| self.shared.rules.trusts(address));
         if self.shared.handler.occupies(&request) == Occupies::Nothing {
             let started_ns = self.shared.clock.now_ns();
             let (settled, _) = self.serve(&mut connection, request, end, started_ns);
@@ -356,11 +368,7 @@ impl Seat {
     }
 
     /// Serves jobs that `pop` gives as the leader serves short ones.
-    fn take_jobs_here(
-        &mut self,
-        mut lead: Box<Lead>,
-        pop: impl Fn(&mut Queues) -> Option<Job>,
-    ) -> Option<Box<Lead>> {
+    fn take_jobs_here(&mut self, mut lead: Box<Lead>, pop: impl Fn(&mut Queues) -> Option<Job>) -> Option<Box<Lead>> {
         loop {
             let shared = Arc::clone(&self.shared);
             let mut desk = shared.desk();
@@ -457,6 +465,7 @@ impl Seat {
                     let readiness = Readiness {
                         readable: connection.readable,
                         writable: matches!(connection.phase, Phase::Flushing { .. }),
+                        ended: connection.ended,
                         hung_up: connection.link.is_gone(),
                     };
                     let waits = matches!(connection.phase, Phase::Idle) && !readiness.readable && !readiness.hung_up;
@@ -482,7 +491,7 @@ impl Seat {
                 connection.link.watch_writable(&self.shared.poller, connection.token);
                 connection.deadline_ms = lead.now_ms + self.shared.rules.write_timeout_ms;
                 if connection.link.has_more_now() {
-                    let again = Readiness { readable: false, writable: true, hung_up: false };
+                    let again = Readiness::WRITABLE;
                     lead.ready.push_back((connection.token, again));
                 }
                 return true;
@@ -521,7 +530,7 @@ impl Seat {
         let open = loop {
             match connection.link.receive(request.arena.spare()) {
                 Received::Bytes(count) if count >= turn_bytes => {
-                    let again = Readiness { readable: true, writable: false, hung_up: false };
+                    let again = Readiness::READABLE;
                     lead.ready.push_back((connection.token, again));
                     break true;
                 }
@@ -558,7 +567,7 @@ impl Seat {
                         );
                         let request = self.bench.take_request();
                         self.refuse(&mut connection, error, request, lead.now_ms);
-                        let now = Readiness { readable: false, writable: true, hung_up: false };
+                        let now = Readiness::WRITABLE;
                         lead.ready.push_back((token, now));
                         lead.park(connection);
                     }
@@ -591,7 +600,7 @@ impl Seat {
                         Expired::Close => self.close(lead, connection),
                         Expired::Refuse(error, request) => {
                             self.refuse(&mut connection, error, request, lead.now_ms);
-                            let now = Readiness { readable: false, writable: true, hung_up: false };
+                            let now = Readiness::WRITABLE;
                             lead.ready.push_back((token, now));
                             lead.park(connection);
                         }
@@ -611,7 +620,7 @@ impl Seat {
             let Some(Job { mut connection, request, .. }) = job else { return };
             let error = Error::server(Kind::Overloaded, "the request waited too long for a seat (see queue_timeout)");
             self.refuse(&mut connection, error, request, lead.now_ms);
-            let now = Readiness { readable: false, writable: true, hung_up: false };
+            let now = Readiness::WRITABLE;
             lead.ready.push_back((connection.token, now));
             lead.park(connection);
         }

@@ -69,9 +69,13 @@ fn look(desk: &mut Desk, shared: &Shared, now_ns: u64, tick_ns: u64) -> bool {
             continue;
         }
         call.stuck = true;
+        call.learned = true;
+        let route = call.route;
         if call.kind == JobKind::Short {
             desk.slow_calling += 1;
         }
+        // Now, not when it ends: more of its kind may come meanwhile.
+        desk.routes.learn(route, tick_ns, true);
         desk.agile = desk.agile.saturating_sub(1);
         newly_stuck += 1;
     }
@@ -95,7 +99,10 @@ pub(crate) fn depose(desk: &mut Desk) {
         if call.attaching {
             desk.attaching += 1;
         } else {
+            call.learned = true;
+            let route = call.route;
             desk.slow_calling += 1;
+            desk.routes.learn(route, 0, true);
         }
     }
     desk.order(successor, Order::Lead(lead));

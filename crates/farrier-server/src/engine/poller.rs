@@ -16,8 +16,17 @@ pub(crate) struct Readiness {
     pub(crate) readable: bool,
     /// There is room to write again.
     pub(crate) writable: bool,
+    /// The client sends no more: a read that does not fill its buffer does not mean that nothing is left to be read.
+    pub(crate) ended: bool,
     /// Both directions are closed, or an error is pending.
     pub(crate) hung_up: bool,
+}
+
+impl Readiness {
+    /// Something to read.
+    pub(crate) const READABLE: Readiness = Readiness { readable: true, writable: false, ended: false, hung_up: false };
+    /// Room to write.
+    pub(crate) const WRITABLE: Readiness = Readiness { readable: false, writable: true, ended: false, hung_up: false };
 }
 
 /// One epoll instance and the descriptor that wakes it.
@@ -106,19 +115,17 @@ impl Poller {
     ) -> io::Result<()> {
         buffer.clear();
         buffer.reserve(BATCH_MAX);
-        let timeout = timeout_ms.map(|ms| Timespec {
-            tv_sec: (ms / 1000).min(86_400) as i64,
-            tv_nsec: (ms % 1000 * 1_000_000) as i64,
-        });
+        let timeout = timeout_ms
+            .map(|ms| Timespec { tv_sec: (ms / 1000).min(86_400) as i64, tv_nsec: (ms % 1000 * 1_000_000) as i64 });
         epoll::wait(&self.epoll, spare_capacity(buffer), timeout.as_ref())?;
         for event in buffer.iter() {
             let flags = event.flags;
             each(
                 Token(event.data.u64()),
                 Readiness {
-                    readable: flags
-                        .intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR),
+                    readable: flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR),
                     writable: flags.contains(EventFlags::OUT),
+                    ended: flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR),
                     hung_up: flags.intersects(EventFlags::HUP | EventFlags::ERR),
                 },
             );

@@ -41,7 +41,15 @@ pub(crate) enum Settled {
 
 impl Seat {
     pub(crate) fn new(id: SeatId, shared: Arc<Shared>) -> Seat {
-        Seat { id, shared, bench: Bench::new(), attached: false, meter: ThreadMeter::default(), last_ended_ns: None, events: Vec::new() }
+        Seat {
+            id,
+            shared,
+            bench: Bench::new(),
+            attached: false,
+            meter: ThreadMeter::default(),
+            last_ended_ns: None,
+            events: Vec::new(),
+        }
     }
 
     /// What a seat does from its first day to its last.
@@ -137,8 +145,14 @@ impl Seat {
                 desk.routes.begin(job.route);
                 // A call that is certain to be slow takes its seat out of the reckoning at once.
                 desk.agile = desk.agile.saturating_sub(usize::from(slow));
-                desk.seats[self.id].call =
-                    Some(Call { started_ns: shared.clock.now_ns(), kind: job.kind, attaching: false, stuck: slow });
+                desk.seats[self.id].call = Some(Call {
+                    started_ns: shared.clock.now_ns(),
+                    kind: job.kind,
+                    attaching: false,
+                    stuck: slow,
+                    route: job.route,
+                    learned: false,
+                });
                 let more = desk.queues.len() > 0
                     && desk.agile == 0
                     && desk.slow_calling < slow_calls_max
@@ -184,18 +198,18 @@ impl Seat {
             .filter(|_| slow)
             .and_then(|before| self.meter.read().map(|after| after.compute_share_since(&before, call_ns)));
         let mut desk = self.shared.desk();
-        if call_ns > 0 {
-            desk.routes.learn(route, call_ns, slow);
-        }
         desk.routes.end(route, share);
-        self.end_call(&mut desk);
+        self.end_call(&mut desk, call_ns);
         drop(desk);
         self.hand_back(connection, settled);
     }
 
-    /// Takes the seat's call off the desk.
-    pub(crate) fn end_call(&self, desk: &mut super::desk::Desk) {
+    /// Takes the seat's call off the desk and learns from it.
+    pub(crate) fn end_call(&self, desk: &mut super::desk::Desk, call_ns: u64) {
         let Some(call) = desk.seats[self.id].call.take() else { return };
+        if !call.learned && call_ns > 0 {
+            desk.routes.learn(call.route, call_ns, call_ns > self.shared.seating.slow_call_ns);
+        }
         desk.calling = desk.calling.saturating_sub(1);
         if call.stuck || call.kind != JobKind::Short {
             desk.slow_calling = desk.slow_calling.saturating_sub(1);
@@ -226,6 +240,7 @@ impl Seat {
             Settled::Open => {
                 let mut connection = connection;
                 connection.readable |= pending;
+                connection.ended |= connection.link.has_ended();
                 desk.returns.push(Returned::Open(connection));
             }
             Settled::Closed => {
@@ -255,9 +270,7 @@ impl Seat {
             && within_limit
             && rules.keepalive_ms > 0
             && !shared.draining.load(Ordering::Relaxed);
-        let facts =
-            RequestFacts { is_head: request.method() == b"HEAD", version: request.head.version, keep_alive };
-        request.origin = connection.origin;
+        let facts = RequestFacts { is_head: request.method() == b"HEAD", version: request.head.version, keep_alive };
         let channel = Channel {
             rules,
             host: &*shared.host,

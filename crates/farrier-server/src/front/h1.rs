@@ -251,14 +251,15 @@ fn decode_content(partial: &mut PartialContent, rules: &Rules) -> Result<bool, E
     Ok(done)
 }
 
-/// Reads once into the arena. A read that does not fill the room has emptied the socket, so the next edge will tell of more.
+/// Reads once into the arena. A read that does not fill the room has emptied the socket, so the next edge will tell of more,
+/// unless the end has been announced already.
 fn fill(connection: &mut Connection, request: &mut Request) -> Received {
     let room = request.arena.spare();
     let room_bytes = room.len();
     let received = connection.link.receive(room);
     match received {
         Received::Bytes(count) => {
-            connection.readable = count == room_bytes;
+            connection.readable = count == room_bytes || connection.ended;
             request.arena.advance(count);
         }
         Received::Nothing => connection.readable = false,

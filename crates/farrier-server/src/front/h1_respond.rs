@@ -140,7 +140,8 @@ impl<'a> H1Respond<'a> {
             Some(error) if self.status == Status(0) => rescue::logged_status_of(error),
             _ => self.status,
         };
-        let outcome = Outcome { status, content_bytes: self.content_bytes, after, unsent: self.unsent, fault: self.fault };
+        let outcome =
+            Outcome { status, content_bytes: self.content_bytes, after, unsent: self.unsent, fault: self.fault };
         (outcome, self.kept_lines)
     }
 
@@ -173,7 +174,9 @@ impl<'a> H1Respond<'a> {
                     return self.wait_for_room();
                 }
             }
-            Sent::Broken => return Err(self.give_up(Kind::ClientGone, "the client left before its answer was complete")),
+            Sent::Broken => {
+                return Err(self.give_up(Kind::ClientGone, "the client left before its answer was complete"));
+            }
         }
         Ok(())
     }

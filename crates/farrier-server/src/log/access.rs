@@ -478,7 +478,8 @@ mod tests {
 
     #[test]
     fn no_client_can_forge_a_json_line() {
-        let hostile = "GET /%22,%22status%22:1?a=\"},{\"&password=p HTTP/1.1\r\nHost: h\r\nReferer: \\\"\u{e9}\t\r\n\r\n";
+        let hostile =
+            "GET /%22,%22status%22:1?a=\"},{\"&password=p HTTP/1.1\r\nHost: h\r\nReferer: \\\"\u{e9}\t\r\n\r\n";
         assert_eq!(
             line("json", hostile).replace(&std::process::id().to_string(), "1"),
             "{\"time\":\"2000-02-29T00:00:00.005Z\",\"remote_addr\":\"\",\"method\":\"GET\",\

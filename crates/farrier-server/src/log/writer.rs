@@ -82,7 +82,8 @@ impl Writer {
             target,
         });
         let theirs = Arc::clone(&inner);
-        let thread = std::thread::Builder::new().name("farrier-log".into()).spawn(move || write_lines(&theirs, sink))?;
+        let thread =
+            std::thread::Builder::new().name("farrier-log".into()).spawn(move || write_lines(&theirs, sink))?;
         // The first and only time it is set.
         let _ = inner.thread.set(thread.thread().clone());
         Ok(Writer { inner })

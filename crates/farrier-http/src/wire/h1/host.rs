@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use crate::origin::Scheme;
 
 /// Whether the bytes are a host and perhaps a port. The host may not be empty; the port may (RFC 3986 §3.2.3).
-pub(super) fn is_host(authority: &[u8]) -> bool {
+pub(crate) fn is_host(authority: &[u8]) -> bool {
     split(authority).is_some()
 }
 

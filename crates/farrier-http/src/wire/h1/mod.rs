@@ -7,7 +7,7 @@ pub mod head;
 
 mod chunk;
 mod field_line;
-mod host;
+pub(crate) mod host;
 mod line;
 mod list;
 mod request_line;
