@@ -16,6 +16,8 @@ from wire import Wire, until
 COMMAND = shlex.split(os.environ.get("FARRIER_TEST_COMMAND", "")) or [
     os.path.join(sysconfig.get_path("scripts"), "farrier")]
 
+EXAMPLES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "examples")
+
 LISTENER = re.compile(r"https?://(?:\[([^\]]+)\]|([0-9.]+)):(\d+)|unix:(\S+)")
 
 
