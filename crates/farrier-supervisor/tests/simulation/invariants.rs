@@ -21,6 +21,13 @@ pub(crate) struct Expectation {
     pub(crate) stop_until: Option<Duration>,
     pub(crate) exit: Option<i32>,
     listeners_closed: bool,
+    /// A HUP has not been followed by a reading of the configuration.
+    reload_owed: bool,
+    /// The generation that serves, and whether a worker of a younger one was ready.
+    generation: u64,
+    next_proven: bool,
+    /// An unproven generation has failed, and the reload must be given up in the same answer.
+    must_abandon: bool,
 }
 
 const WANTED_MAX: u32 = SLOTS / 2 - 1;
@@ -36,13 +43,25 @@ impl Expectation {
             stop_until: None,
             exit: None,
             listeners_closed: false,
+            reload_owed: false,
+            generation: 1,
+            next_proven: false,
+            must_abandon: false,
         }
     }
 
-    pub(crate) fn boot_failed(&mut self, was_leaving: bool) {
-        if !self.ever_ready && !was_leaving && self.stop_until.is_none() {
-            self.never_booted = true;
+    /// A worker of that generation has failed to boot before it was told to leave.
+    pub(crate) fn boot_failed(&mut self, generation: u64) {
+        if self.stop_until.is_some() {
+            return;
         }
+        self.never_booted |= !self.ever_ready;
+        self.must_abandon |= self.ever_ready && generation > self.generation && !self.next_proven;
+    }
+
+    pub(crate) fn ready(&mut self, generation: u64) {
+        self.ever_ready = true;
+        self.next_proven |= generation > self.generation;
     }
 
     fn each_wanted(&mut self, change: impl Fn(u32) -> u32) {
@@ -62,6 +81,7 @@ impl World {
             Event::Signal(Signal::Term) => {
                 expectation.stop_until = Some(self.now + GRACEFUL_TIMEOUT + KILL_TIMEOUT);
             }
+            Event::Signal(Signal::Hup) => expectation.reload_owed = true,
             Event::Reloaded(settings) => expectation.wanted_next = Some(settings.workers),
             _ => {}
         }
@@ -100,9 +120,10 @@ impl World {
                 if *signal == Signal::Kill {
                     assert!(process.leaving, "one that was never asked is not killed");
                 }
-                if *signal == Signal::Abrt && !process.ready {
+                assert!(*signal != Signal::Quit || process.ready, "the default action of QUIT dumps the core");
+                if *signal == Signal::Abrt && !process.ready && !process.leaving {
                     // Its boot took too long, which is a failure like others.
-                    self.expectation.boot_failed(process.leaving);
+                    self.expectation.boot_failed(process.spawn.generation);
                 }
             }
             Action::CloseListeners => {
@@ -116,11 +137,25 @@ impl World {
                 assert_eq!(*old, self.expectation.announced);
                 self.expectation.announced = Some(*new);
             }
-            Action::Notify(Notice::Reloaded { .. }) => {
+            Action::ReadConfig => {
+                assert!(self.expectation.reload_owed, "nobody asked for this reload");
+                self.expectation.reload_owed = false;
+            }
+            Action::Notify(Notice::Reloaded { generation }) => {
+                self.expectation.generation = *generation;
+                self.expectation.next_proven = false;
                 let next = self.expectation.wanted_next.take();
                 self.expectation.wanted = next.expect("a reload was on its way");
             }
-            Action::Notify(Notice::ReloadAbandoned { .. }) => self.expectation.wanted_next = None,
+            Action::Notify(Notice::ReloadAbandoned { generation }) => {
+                assert_eq!(*generation, self.expectation.generation);
+                assert!(!self.expectation.next_proven, "a generation that can be loaded is not given up");
+                let stays =
+                    self.processes.values().find(|process| process.spawn.generation > *generation && !process.leaving);
+                assert!(stays.is_none(), "{stays:?} is of the generation that was given up");
+                self.expectation.wanted_next = None;
+                self.expectation.must_abandon = false;
+            }
             _ => {}
         }
     }
@@ -131,6 +166,7 @@ impl World {
         assert!(exits == 0 || matches!(actions.last(), Some(Action::Exit(_))), "the exit comes last");
         assert_eq!(self.is_stopping(), self.expectation.listeners_closed, "a server that stops takes no more");
         let expectation = &self.expectation;
+        assert!(!expectation.must_abandon || self.is_stopping(), "a reload that cannot boot is given up");
         assert!(!expectation.never_booted || self.is_stopping(), "a server that cannot boot ends");
 
         if !self.is_stopping() {
@@ -171,6 +207,7 @@ impl World {
         let serving = self.processes.values().filter(|process| process.ready && !process.leaving).count();
         assert_eq!(serving, self.expectation.wanted as usize, "those wanted serve");
         assert_eq!(self.expectation.wanted_next, None, "no reload is left hanging");
+        assert!(!self.expectation.reload_owed, "no HUP was forgotten");
         let others = self.processes.values().filter(|process| process.leaving && !process.killed).count();
         assert_eq!(others, 0, "all others have left, or the kernel holds them");
         assert_eq!(self.arbiter.wake_at(), None, "nobody needs a tick");

@@ -222,8 +222,10 @@ impl World {
             Happening::Ready(worker) if living(self, &worker) => self.becomes_ready(worker),
             Happening::BootFails(worker, code) if living(self, &worker) => {
                 self.tally.boot_failures += 1;
-                self.expectation.boot_failed(self.processes.get(&worker).is_some_and(|found| found.leaving));
                 if let Some(process) = self.processes.get_mut(&worker) {
+                    if !process.leaving {
+                        self.expectation.boot_failed(process.spawn.generation);
+                    }
                     process.leaving = true;
                 }
                 self.tell(Event::BootFailed { worker, code });
@@ -241,7 +243,7 @@ impl World {
                 let Some(process) = self.processes.remove(&worker) else { return };
                 if !process.ready && !process.leaving {
                     self.tally.boot_failures += 1;
-                    self.expectation.boot_failed(false);
+                    self.expectation.boot_failed(process.spawn.generation);
                 }
                 self.tally.crashes += u64::from(!process.leaving);
                 self.tell(Event::Exited { worker, status });
@@ -261,7 +263,9 @@ impl World {
     fn becomes_ready(&mut self, worker: WorkerId) {
         let Some(process) = self.processes.get_mut(&worker) else { return };
         process.ready = true;
-        self.expectation.ever_ready = true;
+        if !process.leaving {
+            self.expectation.ready(process.spawn.generation);
+        }
         self.tell(Event::Ready(worker));
         if self.dice.permille(self.fortune.falls_permille) {
             let after = self.dice.choose(&[Duration::from_millis(10), Duration::from_secs(3), Duration::from_secs(40)]);
