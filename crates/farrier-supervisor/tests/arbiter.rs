@@ -528,6 +528,41 @@ fn a_hung_worker_is_aborted_replaced_and_killed_a_second_later() {
 }
 
 #[test]
+fn what_a_killed_worker_still_says_changes_nothing() {
+    let mut bench = Bench::serving(1);
+    bench.tell(Event::Signal(Signal::Ttin));
+    bench.check_tick(
+        300_000,
+        &[
+            "CRITICAL Worker (pid:102) took too long to load the application",
+            "abrt 102",
+            "spawn 3 number 2 generation 1 restarts 1",
+        ],
+    );
+    bench.check_tick(1000, &["kill 102"]);
+    bench.check(boot_failed(2, 3), &[]);
+    bench.pass(10);
+    bench.check(Event::Tick, &[]);
+}
+
+#[test]
+fn a_reload_is_over_when_also_those_of_an_abandoned_one_have_left() {
+    let mut bench = Bench::serving(1);
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(settings(1)));
+    bench.tell(exited(2, 3));
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(settings(2)));
+    bench.tell(boot_failed(3, 3));
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(settings(1)));
+    bench.check(ready(5), &["term 101"]);
+    bench.check(exited(1, 0), &[]);
+    bench.check(exited(3, 3), &["ERROR Worker (pid:103) exited with code 3."]);
+    bench.check(died(4, Signal::Term), &["INFO Reloaded: generation 4 serves", "notice Reloaded { generation: 4 }"]);
+}
+
+#[test]
 fn workers_that_wish_to_retire_are_relieved_one_after_the_other() {
     let mut bench = Bench::serving(2);
     let retiring = |worker| Event::Retiring(WorkerId(worker));
