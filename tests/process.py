@@ -16,7 +16,9 @@ from wire import Wire, until
 COMMAND = shlex.split(os.environ.get("FARRIER_TEST_COMMAND", "")) or [
     os.path.join(sysconfig.get_path("scripts"), "farrier")]
 
-LISTENING = re.compile(r"Listening at: (http|https)://(?:\[([^\]]+)\]|([0-9.]+)):(\d+)|Listening at: unix:(\S+)")
+EXAMPLES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "examples")
+
+LISTENER = re.compile(r"https?://(?:\[([^\]]+)\]|([0-9.]+)):(\d+)|unix:(\S+)")
 
 
 class Log:
@@ -98,7 +100,6 @@ class Server:
         self.log = Log(self.process.stderr)
         self.output = Log(self.process.stdout)
         self.addresses = []
-        self.count_bind = len(bind)
 
     def write(self, name, source):
         """Writes a file into the server's directory, as one step, so that a reload never sees half of it."""
@@ -110,9 +111,9 @@ class Server:
 
     def wait_listening(self):
         """Reads the addresses from the log: port 0 was asked for."""
-        for number in range(self.count_bind or 1):
-            found = self.log.wait(LISTENING.pattern, count=number + 1)
-            scheme, six, four, port, path = found.groups()
+        listeners = self.log.wait(r"Listening at: (\S+) \(\d+\)").group(1)
+        for listener in listeners.split(","):
+            six, four, port, path = LISTENER.fullmatch(listener).groups()
             if path:
                 path = "\0" + path[1:] if path.startswith("@") else path
                 self.addresses.append(path if os.path.isabs(path) or path.startswith("\0")
@@ -163,6 +164,11 @@ class Server:
     def workers(self):
         """Pids of the arbiter's living children."""
         return [pid for pid, parent, state in self.processes() if parent == self.pid and state != "Z"]
+
+    def wait_booted(self, count):
+        """Waits until the log has named so many different workers."""
+        until(lambda: len({m.group(1) for m in self.log.find(r"Booting worker with pid: (\d+)")}) >= count, 30,
+              "%d workers to be named in the log:\n%s" % (count, self.log.text[-3000:]))
 
     def wait_exit(self, timeout=40):
         """Waits for the end and returns the exit status."""

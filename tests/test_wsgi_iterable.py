@@ -102,7 +102,8 @@ def test_a_len_that_lies_never_yields_a_message_that_can_be_misread(host, claim,
             response = wire.request(app.message())
         except Incomplete:
             return
-        assert response.status == 500 or response.body == b"".join(eval(items)) or response.closes
+        # PEP 3333: the server may rely on len(). A body cut by it is the application's fault, broken framing would be ours.
+        assert response.status == 500 or b"".join(eval(items)).startswith(response.body)
         if response.closes:
             wire.assert_closed()
         else:

@@ -243,7 +243,9 @@ impl Parent<'_> {
     }
 
     fn gather(&mut self, events: &mut VecDeque<Event>) {
-        // Statuses first: what the ended had to say is then in the pipe, and must be heard before their end.
+        // The pipe is emptied before the children are looked at, or a CHLD that comes in between would be forgotten.
+        let signals = self.signals.drain();
+        // Statuses before messages: what the ended had to say is then in the pipe, and must be heard before their end.
         let ended = process::reap();
         events.extend(self.link.drain());
         for (pid, status) in ended {
@@ -251,8 +253,7 @@ impl Parent<'_> {
             let found = self.workers.iter().find(|(_, (known, _))| *known == pid);
             events.extend(found.map(|(&worker, _)| Event::Exited { worker, status }));
         }
-        let signals = self.signals.drain().into_iter().filter(|&signal| signal != Signal::Chld);
-        events.extend(signals.map(Event::Signal));
+        events.extend(signals.into_iter().filter(|&signal| signal != Signal::Chld).map(Event::Signal));
         let now = monotonic();
         let beats = self.workers.iter().map(|(&worker, (_, slot))| (worker, slot.read()));
         events.extend(self.watch.look(beats, now).into_iter().map(Event::HeartbeatStale));
@@ -279,8 +280,14 @@ fn become_worker(parent: Parent<'_>, spawn: Spawn, mask: SignalMask) -> ! {
     mask.restore();
     // A copy of the other generation's listeners would keep an address open that nobody accepts at.
     let listeners = match next_listeners {
-        Some(next) if spawn.generation != arbiter.generation() => next,
-        _ => listeners,
+        Some(next) if spawn.generation != arbiter.generation() => {
+            drop(listeners);
+            next
+        }
+        next => {
+            drop(next);
+            listeners
+        }
     };
     let pid = process::own_pid();
     let code = match page.slot(spawn.slot) {

@@ -96,9 +96,14 @@ impl Crew {
     }
 
     /// The first vacancy whose time has come.
-    pub(super) fn take_due(&mut self, now: Duration) -> Option<Vacancy> {
+    pub(super) fn take_due(&mut self, workers: &Workers, now: Duration) -> Option<Vacancy> {
         let due = self.vacancies.iter().position(|vacancy| vacancy.not_before <= now)?;
-        Some(self.vacancies.remove(due))
+        let mut vacancy = self.vacancies.remove(due);
+        // A crew of two generations has had some numbers twice.
+        if self.members(workers).any(|worker| worker.spawn.number == vacancy.number) {
+            vacancy.number = self.free_number(workers);
+        }
+        Some(vacancy)
     }
 
     /// The lowest number that no member and no vacancy has.

@@ -129,8 +129,6 @@ impl Arbiter {
         }
         match worker.state {
             State::Booting { .. } => self.lost_at_boot(worker, boot_code, now, out),
-            // Its successor was asked for when its retirement was granted.
-            State::Ready if worker.retirement == Retirement::Granted => {}
             State::Ready => self.vacate(worker, now),
             State::Leaving { .. } => {}
         }

@@ -115,11 +115,13 @@ impl Arbiter {
 
     /// Ends the reload when the last process of the old generation has left.
     pub(super) fn finish_reload(&mut self, out: &mut Vec<Action>) {
-        let Reload::Surging(surge) = &self.reload else { return };
+        if !matches!(self.reload, Reload::Surging(_)) {
+            return;
+        }
         // One that was killed and is still there hangs in the kernel; nothing more can be done about it.
         let is_left = |state: &State| !matches!(state, State::Leaving { kill_at: None });
         let old = self.workers.values().filter(|worker| worker.side == Side::Current && is_left(&worker.state));
-        if self.current.target > 0 || count(old) > 0 || surge.next.ready_count(&self.workers) == 0 {
+        if self.current.target > 0 || count(old) > 0 {
             return;
         }
         self.promote(out);

@@ -67,7 +67,6 @@ impl Arbiter {
         self.phase = Phase::Stopping(Stop { manner, deadline, killed: false, exit_code, reason });
         self.reload = Reload::None;
         self.reload_queued = false;
-        self.current.vacancies.clear();
         out.push(Action::Notify(Notice::Stopping));
         out.push(Action::CloseListeners);
         self.tell_all_to_leave(out);

@@ -97,9 +97,9 @@ impl Arbiter {
     fn fill_vacancies(&mut self, now: Duration, out: &mut Vec<Action>) {
         while self.has_room() {
             // The crew that serves comes first.
-            let vacancy = self.current.take_due(now).map(|vacancy| (Side::Current, vacancy));
+            let vacancy = self.current.take_due(&self.workers, now).map(|vacancy| (Side::Current, vacancy));
             let vacancy = vacancy.or_else(|| match &mut self.reload {
-                Reload::Surging(surge) => surge.next.take_due(now).map(|vacancy| (Side::Next, vacancy)),
+                Reload::Surging(surge) => surge.next.take_due(&self.workers, now).map(|vacancy| (Side::Next, vacancy)),
                 _ => None,
             });
             let Some((side, vacancy)) = vacancy else { return };

@@ -195,12 +195,13 @@ fn disposition(number: i32, disposition: Disposition) -> io::Result<Before> {
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     let mut before = MaybeUninit::<libc::sigaction>::uninit();
     action.sa_sigaction = handler;
-    // ONSTACK, because threads of the application may run on small stacks with an alternative one for signals.
-    action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
-    // SAFETY: `action` is initialised and lives through the call, its mask is emptied first; both handlers are
+    // Not SA_ONSTACK: an alternative stack is often just large enough for one frame of a processor with wide registers,
+    // and the kernel ends a process whose frame does not fit. For the same reason handlers do not nest.
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: `action` is initialised and lives through the call, its mask is filled first; both handlers are
     // async-signal-safe and live as long as the program.
     let outcome = unsafe {
-        libc::sigemptyset(&mut action.sa_mask);
+        libc::sigfillset(&mut action.sa_mask);
         libc::sigaction(number, &action, before.as_mut_ptr())
     };
     if outcome != 0 {

@@ -59,9 +59,15 @@ pub(super) fn bind_abstract(spec: &ListenSpec, name: &[u8], options: &BindOption
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketFile {
     path: PathBuf,
-    device: u64,
-    inode: u64,
+    identity: Identity,
     maker: Pid,
+}
+
+/// Device, inode and the time it was made, since a file system may give the number of a removed inode to the next.
+type Identity = (u64, u64, i64, i64);
+
+fn identity(found: &fs::Metadata) -> Identity {
+    (found.dev(), found.ino(), found.mtime(), found.mtime_nsec())
 }
 
 impl SocketFile {
@@ -69,13 +75,12 @@ impl SocketFile {
         let found = fs::symlink_metadata(path)?;
         // Relative paths must survive a change of directory.
         let path = std::path::absolute(path)?;
-        Ok(SocketFile { path, device: found.dev(), inode: found.ino(), maker: own_pid() })
+        Ok(SocketFile { path, identity: identity(&found), maker: own_pid() })
     }
 
     /// Removes it, unless a successor has put its own there, and only in the process that made it.
     pub fn unlink(&self) {
-        let is_own =
-            fs::symlink_metadata(&self.path).is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
+        let is_own = fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity);
         if is_own && self.maker == own_pid() {
             // It may have gone meanwhile, or the directory is no longer writable: the next start finds it stale.
             let _ = fs::remove_file(&self.path);

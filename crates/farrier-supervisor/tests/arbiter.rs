@@ -1,0 +1,617 @@
+//! The arbiter's answers, one line per event: the behaviour of supervision as a reader would check it.
+
+use std::time::Duration;
+
+use farrier_supervisor::{Action, Arbiter, ArbiterSettings, Event, ExitStatus, Notice, Signal, WorkerId};
+
+/// An arbiter at a time, whose workers get the pid 100 + their number of birth.
+struct Bench {
+    arbiter: Arbiter,
+    now: Duration,
+}
+
+impl Bench {
+    fn new(settings: ArbiterSettings) -> Bench {
+        Bench { arbiter: Arbiter::new(settings, 64), now: Duration::from_secs(1000) }
+    }
+
+    /// With that many workers, all of them ready.
+    fn serving(workers: u32) -> Bench {
+        let mut bench = Bench::new(settings(workers));
+        bench.tell(Event::Started);
+        (1..=u64::from(workers)).for_each(|worker| drop(bench.tell(ready(worker))));
+        bench
+    }
+
+    /// Tells it something, answers that every fork succeeded, and returns what it did, in words.
+    fn tell(&mut self, event: Event) -> Vec<String> {
+        let actions = self.arbiter.on(event, self.now);
+        let mut words = Vec::new();
+        for action in actions {
+            words.push(in_words(&action));
+            if let Action::Spawn(spawn) = action {
+                let pid = pid(spawn.worker);
+                words.extend(self.tell(Event::Spawned { worker: spawn.worker, pid }));
+            }
+        }
+        words.retain(|word| !word.starts_with("DEBUG"));
+        words
+    }
+
+    #[track_caller]
+    fn check(&mut self, event: Event, expect: &[&str]) {
+        assert_eq!(self.tell(event), expect);
+    }
+
+    /// Lets the time pass up to the tick that the arbiter has asked for, which is so many milliseconds away.
+    #[track_caller]
+    fn check_tick(&mut self, after_ms: u64, expect: &[&str]) {
+        let wake_at = self.arbiter.wake_at().expect("wants a tick");
+        assert_eq!(wake_at - self.now, Duration::from_millis(after_ms));
+        self.now = wake_at;
+        self.check(Event::Tick, expect);
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+}
+
+fn settings(workers: u32) -> ArbiterSettings {
+    ArbiterSettings { workers, ..ArbiterSettings::default() }
+}
+
+fn pid(WorkerId(worker): WorkerId) -> i32 {
+    100 + i32::try_from(worker).expect("small")
+}
+
+fn ready(worker: u64) -> Event {
+    Event::Ready(WorkerId(worker))
+}
+
+fn exited(worker: u64, code: i32) -> Event {
+    Event::Exited { worker: WorkerId(worker), status: ExitStatus::Code(code) }
+}
+
+fn died(worker: u64, signal: Signal) -> Event {
+    Event::Exited { worker: WorkerId(worker), status: ExitStatus::Signal(signal.number()) }
+}
+
+fn boot_failed(worker: u64, code: i32) -> Event {
+    Event::BootFailed { worker: WorkerId(worker), code }
+}
+
+fn in_words(action: &Action) -> String {
+    match action {
+        Action::Spawn(spawn) => {
+            let WorkerId(worker) = spawn.worker;
+            format!(
+                "spawn {worker} number {} generation {} restarts {}",
+                spawn.number, spawn.generation, spawn.restarts
+            )
+        }
+        Action::Signal { pid, signal, .. } => format!("{} {pid}", signal.name()),
+        Action::Log { level, message } => format!("{} {message}", level.name()),
+        Action::ReadConfig => "read config".to_owned(),
+        Action::CloseListeners => "close listeners".to_owned(),
+        Action::Exit(code) => format!("exit {code}"),
+        // Every exit has its notice; the lines are about what follows.
+        Action::Notify(Notice::WorkerExited { .. }) => "DEBUG".to_owned(),
+        Action::Notify(notice) => format!("notice {notice:?}"),
+    }
+}
+
+#[test]
+fn it_starts_the_workers_and_then_needs_no_tick() {
+    let mut bench = Bench::new(ArbiterSettings { boot_timeout: None, ..settings(2) });
+    assert_eq!(bench.arbiter.wake_at(), None);
+    bench.check(
+        Event::Started,
+        &[
+            "notice WorkersChanged { old: None, new: 2 }",
+            "spawn 1 number 1 generation 1 restarts 0",
+            "spawn 2 number 2 generation 1 restarts 0",
+        ],
+    );
+    bench.check(ready(2), &["notice Ready"]);
+    bench.check(ready(1), &[]);
+    assert_eq!(bench.arbiter.wake_at(), None);
+    bench.check(Event::Tick, &[]);
+}
+
+#[test]
+fn a_worker_that_crashed_after_a_healthy_life_is_replaced_at_once() {
+    let mut bench = Bench::serving(2);
+    bench.pass(5);
+    bench.check(
+        died(1, Signal::Kill),
+        &[
+            "ERROR Worker (pid:101) was sent SIGKILL! Perhaps out of memory?",
+            "spawn 3 number 1 generation 1 restarts 1",
+        ],
+    );
+    bench.check(
+        exited(2, 255),
+        &["ERROR Worker (pid:102) exited with code 255.", "spawn 4 number 2 generation 1 restarts 1"],
+    );
+}
+
+#[test]
+fn a_worker_that_keeps_dying_early_is_replaced_later_and_later() {
+    let mut bench = Bench::serving(1);
+    let died_early = |worker: u64| format!("ERROR Worker (pid:{}) exited with code 1.", 100 + worker);
+    let spawn = |worker: u64, restarts: u64| format!("spawn {worker} number 1 generation 1 restarts {restarts}");
+    bench.check(exited(1, 1), &[&died_early(1), &spawn(2, 1)]);
+    for (worker, delay_ms) in (2..).zip([100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]) {
+        bench.tell(ready(worker));
+        bench.check(exited(worker, 1), &[&died_early(worker)]);
+        bench.check_tick(delay_ms, &[&spawn(worker + 1, worker)]);
+    }
+    // One that lives for five seconds makes good for all of them.
+    bench.tell(ready(11));
+    bench.pass(5);
+    bench.check(exited(11, 1), &[&died_early(11), &spawn(12, 11)]);
+}
+
+#[test]
+fn once_an_application_was_loaded_a_boot_failure_only_delays() {
+    let mut bench = Bench::serving(1);
+    bench.pass(60);
+    bench.check(exited(1, 0), &["spawn 2 number 1 generation 1 restarts 1"]);
+    bench.check(boot_failed(2, 3), &["spawn 3 number 1 generation 1 restarts 2"]);
+    bench.check(exited(2, 3), &["ERROR Worker (pid:102) exited with code 3."]);
+    bench.check(exited(3, 3), &["ERROR Worker (pid:103) exited with code 3."]);
+    bench.check_tick(100, &["spawn 4 number 1 generation 1 restarts 3"]);
+}
+
+#[test]
+fn an_application_that_was_never_loaded_ends_the_server() {
+    for (code, reason) in [(3, "Worker failed to boot."), (4, "App failed to load."), (1, "Worker failed to boot.")] {
+        let mut bench = Bench::new(settings(2));
+        bench.tell(Event::Started);
+        bench.check(boot_failed(1, code), &["notice Stopping", "close listeners", "term 102"]);
+        bench.check(exited(1, 3), &["ERROR Worker (pid:101) exited with code 3."]);
+        let exit = format!("exit {}", if code == 4 { 4 } else { 3 });
+        let reason = format!("ERROR Reason: {reason}");
+        bench.check(died(2, Signal::Term), &["ERROR Shutting down: Master", &reason, &exit]);
+        bench.check(Event::Tick, &[]);
+    }
+}
+
+#[test]
+fn a_worker_that_ends_before_it_is_ready_could_not_boot() {
+    let mut bench = Bench::new(settings(1));
+    bench.tell(Event::Started);
+    bench.check(
+        exited(1, 0),
+        &[
+            "notice Stopping",
+            "close listeners",
+            "ERROR Shutting down: Master",
+            "ERROR Reason: Worker failed to boot.",
+            "exit 3",
+        ],
+    );
+}
+
+#[test]
+fn a_boot_that_takes_too_long_is_a_failure() {
+    let mut bench = Bench::new(settings(1));
+    bench.tell(Event::Started);
+    bench.check_tick(
+        300_000,
+        &[
+            "CRITICAL Worker (pid:101) took too long to load the application",
+            "abrt 101",
+            "notice Stopping",
+            "close listeners",
+        ],
+    );
+    bench.check_tick(1000, &["kill 101"]);
+    bench.check(
+        died(1, Signal::Kill),
+        &[
+            "ERROR Worker (pid:101) was sent SIGKILL!",
+            "ERROR Shutting down: Master",
+            "ERROR Reason: Worker failed to boot.",
+            "exit 3",
+        ],
+    );
+}
+
+#[test]
+fn term_drains_all_and_ends_with_0() {
+    let mut bench = Bench::serving(2);
+    bench.check(
+        Event::Signal(Signal::Term),
+        &["INFO Handling signal: term", "notice Stopping", "close listeners", "term 101", "term 102"],
+    );
+    bench.check(Event::Signal(Signal::Term), &["INFO Handling signal: term"]);
+    bench.check(exited(1, 0), &[]);
+    bench.check(exited(2, 0), &["INFO Shutting down: Master", "exit 0"]);
+    assert_eq!(bench.arbiter.wake_at(), None);
+}
+
+#[test]
+fn a_drain_that_takes_too_long_ends_with_kill_and_still_with_0() {
+    let mut bench = Bench::serving(2);
+    bench.tell(Event::Signal(Signal::Term));
+    bench.tell(exited(1, 0));
+    bench.check_tick(25_000, &["kill 102"]);
+    bench.check(
+        died(2, Signal::Kill),
+        &["ERROR Worker (pid:102) was sent SIGKILL!", "INFO Shutting down: Master", "exit 0"],
+    );
+}
+
+#[test]
+fn what_survives_a_kill_does_not_hold_the_arbiter() {
+    let mut bench = Bench::serving(1);
+    bench.tell(Event::Signal(Signal::Term));
+    bench.check_tick(25_000, &["kill 101"]);
+    bench.check_tick(
+        2000,
+        &["ERROR Worker (pid:101) survived SIGKILL and is left behind", "INFO Shutting down: Master", "exit 0"],
+    );
+}
+
+#[test]
+fn int_and_quit_stop_quickly() {
+    for signal in [Signal::Int, Signal::Quit] {
+        let mut bench = Bench::serving(1);
+        let handling = format!("INFO Handling signal: {}", signal.name());
+        bench.check(Event::Signal(signal), &[&handling, "notice Stopping", "close listeners", "quit 101"]);
+        bench.check_tick(2000, &["kill 101"]);
+    }
+}
+
+#[test]
+fn a_second_signal_makes_a_graceful_stop_quick() {
+    let mut bench = Bench::serving(1);
+    bench.tell(Event::Signal(Signal::Term));
+    bench.pass(10);
+    bench.check(Event::Signal(Signal::Int), &["INFO Handling signal: int", "quit 101"]);
+    bench.check_tick(2000, &["kill 101"]);
+}
+
+#[test]
+fn a_worker_that_boots_is_never_sent_quit_which_would_dump_its_core() {
+    let mut bench = Bench::new(settings(1));
+    bench.tell(Event::Started);
+    bench.check(
+        Event::Signal(Signal::Int),
+        &["INFO Handling signal: int", "notice Stopping", "close listeners", "term 101"],
+    );
+    bench.check(died(1, Signal::Term), &["INFO Shutting down: Master", "exit 0"]);
+}
+
+#[test]
+fn a_worker_whose_fork_is_not_answered_yet_is_told_as_soon_as_it_has_a_pid() {
+    let spawned = Event::Spawned { worker: WorkerId(1), pid: 101 };
+    let mut arbiter = Arbiter::new(settings(1), 64);
+    let mut tell = |event: Event, second: u64| {
+        arbiter.on(event, Duration::from_secs(second)).iter().map(in_words).collect::<Vec<_>>()
+    };
+    tell(Event::Started, 0);
+    tell(Event::Signal(Signal::Term), 0);
+    assert_eq!(tell(spawned.clone(), 0), ["term 101"]);
+
+    let mut arbiter = Arbiter::new(settings(1), 64);
+    let mut tell = |event: Event, second: u64| {
+        arbiter.on(event, Duration::from_secs(second)).iter().map(in_words).collect::<Vec<_>>()
+    };
+    tell(Event::Started, 0);
+    tell(Event::Signal(Signal::Term), 0);
+    tell(Event::Tick, 25);
+    assert_eq!(tell(spawned, 25), ["kill 101"]);
+}
+
+const READS: &[&str] = &["INFO Handling signal: hup", "INFO Hang up: Master", "notice Reloading", "read config"];
+
+#[test]
+fn hup_starts_a_new_generation_and_each_ready_worker_relieves_an_old_one() {
+    let mut bench = Bench::serving(2);
+    bench.check(Event::Signal(Signal::Hup), READS);
+    bench.check(
+        Event::Reloaded(settings(2)),
+        &["spawn 3 number 1 generation 2 restarts 0", "spawn 4 number 2 generation 2 restarts 0"],
+    );
+    bench.check(ready(4), &["term 101"]);
+    bench.check(exited(1, 0), &[]);
+    bench.check(ready(3), &["term 102"]);
+    bench.check(exited(2, 0), &["INFO Reloaded: generation 2 serves", "notice Reloaded { generation: 2 }"]);
+    assert_eq!(bench.arbiter.generation(), 2);
+    assert_eq!(bench.arbiter.wake_at(), None);
+}
+
+#[test]
+fn a_reload_works_with_one_worker() {
+    let mut bench = Bench::serving(1);
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.check(Event::Reloaded(settings(1)), &["spawn 2 number 1 generation 2 restarts 0"]);
+    bench.check(ready(2), &["term 101"]);
+    bench.check(exited(1, 0), &["INFO Reloaded: generation 2 serves", "notice Reloaded { generation: 2 }"]);
+}
+
+#[test]
+fn a_reload_takes_over_the_new_settings() {
+    let mut bench = Bench::serving(1);
+    bench.tell(Event::Signal(Signal::Hup));
+    let new = ArbiterSettings { graceful_timeout: Duration::from_secs(3), ..settings(3) };
+    bench.check(
+        Event::Reloaded(new.clone()),
+        &[
+            "notice WorkersChanged { old: Some(1), new: 3 }",
+            "spawn 2 number 1 generation 2 restarts 0",
+            "spawn 3 number 2 generation 2 restarts 0",
+            "spawn 4 number 3 generation 2 restarts 0",
+        ],
+    );
+    for worker in 2..=4 {
+        bench.tell(ready(worker));
+    }
+    bench.tell(exited(1, 0));
+    assert_eq!(*bench.arbiter.settings(), new);
+    bench.check(
+        Event::Signal(Signal::Ttou),
+        &["INFO Handling signal: ttou", "notice WorkersChanged { old: Some(3), new: 2 }", "term 102"],
+    );
+    bench.check_tick(3000, &["kill 102"]);
+}
+
+#[test]
+fn a_generation_that_cannot_boot_is_given_up_and_the_old_one_never_stopped() {
+    let mut bench = Bench::serving(2);
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(settings(3)));
+    bench.check(
+        boot_failed(4, 3),
+        &[
+            "term 103",
+            "term 105",
+            "notice WorkersChanged { old: Some(3), new: 2 }",
+            "ERROR Reload abandoned: worker (pid:104) of the new generation failed to boot; generation 1 goes on serving",
+            "notice ReloadAbandoned { generation: 1 }",
+        ],
+    );
+    assert_eq!(bench.arbiter.generation(), 1);
+    bench.pass(100);
+    bench.tell(died(3, Signal::Term));
+    bench.check(exited(1, 0), &["spawn 6 number 1 generation 1 restarts 1"]);
+}
+
+#[test]
+fn a_configuration_with_an_error_is_given_up_before_anything_is_forked() {
+    let mut bench = Bench::serving(1);
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.check(
+        Event::ReloadFailed("line 3 is wrong".to_owned()),
+        &[
+            "ERROR Reload abandoned: line 3 is wrong; generation 1 goes on serving",
+            "notice ReloadAbandoned { generation: 1 }",
+        ],
+    );
+}
+
+#[test]
+fn once_a_worker_of_the_new_generation_is_ready_another_that_fails_is_tried_again() {
+    let mut bench = Bench::serving(2);
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(settings(2)));
+    bench.check(ready(3), &["term 101"]);
+    bench.check(boot_failed(4, 3), &["spawn 5 number 2 generation 2 restarts 1"]);
+    bench.tell(exited(4, 3));
+    bench.check(boot_failed(5, 3), &[]);
+    bench.check_tick(100, &["spawn 6 number 2 generation 2 restarts 2"]);
+    bench.check(ready(6), &["term 102"]);
+}
+
+#[test]
+fn hups_during_a_reload_make_one_more() {
+    let mut bench = Bench::serving(1);
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(settings(1)));
+    for _ in 0..3 {
+        bench.check(Event::Signal(Signal::Hup), &READS[..2]);
+    }
+    bench.tell(ready(2));
+    bench.check(
+        exited(1, 0),
+        &["INFO Reloaded: generation 2 serves", "notice Reloaded { generation: 2 }", "notice Reloading", "read config"],
+    );
+    bench.tell(Event::Reloaded(settings(1)));
+    bench.tell(ready(3));
+    bench.check(exited(2, 0), &["INFO Reloaded: generation 3 serves", "notice Reloaded { generation: 3 }"]);
+}
+
+#[test]
+fn a_queued_reload_does_not_wait_for_one_that_cannot_be_completed() {
+    let mut bench = Bench::serving(2);
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(settings(2)));
+    bench.tell(ready(3));
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.check(
+        boot_failed(4, 3),
+        &[
+            "WARNING Reload incomplete: the next one replaces both generations",
+            "INFO Reloaded: generation 2 serves",
+            "notice Reloaded { generation: 2 }",
+            "notice Reloading",
+            "read config",
+        ],
+    );
+    bench.check(
+        Event::Reloaded(settings(2)),
+        &["spawn 5 number 1 generation 3 restarts 0", "spawn 6 number 2 generation 3 restarts 0"],
+    );
+    bench.check(ready(5), &["term 102"]);
+    bench.check(ready(6), &["term 103"]);
+}
+
+#[test]
+fn an_old_worker_that_crashes_during_a_reload_is_replaced_by_its_own_generation() {
+    let mut bench = Bench::serving(1);
+    bench.pass(60);
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(settings(1)));
+    bench.check(exited(1, 0), &["spawn 3 number 1 generation 1 restarts 1"]);
+    // The new one is first after all; what still boots is not needed.
+    bench.check(ready(2), &["term 103"]);
+}
+
+#[test]
+fn a_generation_that_cannot_be_forked_is_given_up_after_five_tries() {
+    let mut arbiter = Arbiter::new(settings(1), 64);
+    let mut now = Duration::ZERO;
+    let spawned = Event::Spawned { worker: WorkerId(1), pid: 101 };
+    for event in [Event::Started, spawned, ready(1), Event::Signal(Signal::Hup)] {
+        arbiter.on(event, now);
+    }
+    let mut actions = arbiter.on(Event::Reloaded(settings(1)), now);
+    let mut tries = 0;
+    while let Some(Action::Spawn(spawn)) = actions.first() {
+        tries += 1;
+        actions = arbiter.on(Event::ForkFailed { worker: spawn.worker, reason: "no memory".to_owned() }, now);
+        assert_eq!(in_words(&actions[0]), "ERROR A worker could not be forked: no memory");
+        if let (1, Some(at)) = (actions.len(), arbiter.wake_at()) {
+            assert!(at >= now + Duration::from_millis(100), "never at once");
+            now = at;
+            actions = arbiter.on(Event::Tick, now);
+        }
+    }
+    assert_eq!(tries, 5);
+    assert_eq!(in_words(actions.last().expect("some")), "notice ReloadAbandoned { generation: 1 }");
+}
+
+#[test]
+fn ttin_adds_a_worker_and_ttou_drains_the_oldest_but_never_the_last() {
+    let mut bench = Bench::serving(1);
+    bench.check(
+        Event::Signal(Signal::Ttin),
+        &[
+            "INFO Handling signal: ttin",
+            "notice WorkersChanged { old: Some(1), new: 2 }",
+            "spawn 2 number 2 generation 1 restarts 0",
+        ],
+    );
+    bench.tell(ready(2));
+    bench.check(
+        Event::Signal(Signal::Ttou),
+        &["INFO Handling signal: ttou", "notice WorkersChanged { old: Some(2), new: 1 }", "term 101"],
+    );
+    bench.check(Event::Signal(Signal::Ttou), &["INFO Handling signal: ttou"]);
+}
+
+#[test]
+fn ttou_gives_up_what_does_not_serve_yet_before_what_does() {
+    let mut bench = Bench::serving(1);
+    bench.tell(Event::Signal(Signal::Ttin));
+    bench.check(
+        Event::Signal(Signal::Ttou),
+        &["INFO Handling signal: ttou", "notice WorkersChanged { old: Some(2), new: 1 }", "term 102"],
+    );
+}
+
+#[test]
+fn a_hung_worker_is_aborted_replaced_and_killed_a_second_later() {
+    let mut bench = Bench::serving(1);
+    bench.pass(60);
+    bench.check(
+        Event::HeartbeatStale(WorkerId(1)),
+        &["CRITICAL WORKER TIMEOUT (pid:101)", "abrt 101", "spawn 2 number 1 generation 1 restarts 1"],
+    );
+    bench.check(Event::HeartbeatStale(WorkerId(1)), &[]);
+    bench.tell(ready(2));
+    bench.check_tick(1000, &["kill 101"]);
+    bench.check(died(1, Signal::Kill), &["ERROR Worker (pid:101) was sent SIGKILL!"]);
+}
+
+#[test]
+fn what_a_killed_worker_still_says_changes_nothing() {
+    let mut bench = Bench::serving(1);
+    bench.tell(Event::Signal(Signal::Ttin));
+    bench.check_tick(
+        300_000,
+        &[
+            "CRITICAL Worker (pid:102) took too long to load the application",
+            "abrt 102",
+            "spawn 3 number 2 generation 1 restarts 1",
+        ],
+    );
+    bench.check_tick(1000, &["kill 102"]);
+    bench.check(boot_failed(2, 3), &[]);
+    bench.pass(10);
+    bench.check(Event::Tick, &[]);
+}
+
+#[test]
+fn a_reload_is_over_when_also_those_of_an_abandoned_one_have_left() {
+    let mut bench = Bench::serving(1);
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(settings(1)));
+    bench.tell(exited(2, 3));
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(settings(2)));
+    bench.tell(boot_failed(3, 3));
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(settings(1)));
+    bench.check(ready(5), &["term 101"]);
+    bench.check(exited(1, 0), &[]);
+    bench.check(exited(3, 3), &["ERROR Worker (pid:103) exited with code 3."]);
+    bench.check(died(4, Signal::Term), &["INFO Reloaded: generation 4 serves", "notice Reloaded { generation: 4 }"]);
+}
+
+#[test]
+fn workers_that_wish_to_retire_are_relieved_one_after_the_other() {
+    let mut bench = Bench::serving(2);
+    let retiring = |worker| Event::Retiring(WorkerId(worker));
+    bench.check(retiring(2), &["spawn 3 number 2 generation 1 restarts 1"]);
+    bench.check(retiring(1), &[]);
+    bench.check(ready(3), &["term 102"]);
+    bench.check(exited(2, 0), &["spawn 4 number 1 generation 1 restarts 1"]);
+    bench.check(ready(4), &["term 101"]);
+    bench.check(exited(1, 0), &[]);
+}
+
+#[test]
+fn a_retirement_waits_until_the_crew_is_complete() {
+    let mut bench = Bench::serving(2);
+    bench.pass(60);
+    bench.tell(exited(1, 0));
+    bench.check(Event::Retiring(WorkerId(2)), &[]);
+    bench.check(ready(3), &["spawn 4 number 2 generation 1 restarts 1"]);
+    bench.check(ready(4), &["term 102"]);
+}
+
+#[test]
+fn usr1_reopens_all_logs_and_usr2_asks_for_a_successor() {
+    let mut bench = Bench::serving(2);
+    bench.check(
+        Event::Signal(Signal::Usr1),
+        &["INFO Handling signal: usr1", "notice ReopenLogs", "usr1 101", "usr1 102"],
+    );
+    bench.check(Event::Signal(Signal::Usr2), &["INFO Handling signal: usr2", "notice Upgrade"]);
+    bench.check(Event::Signal(Signal::Chld), &[]);
+}
+
+#[test]
+fn there_are_never_more_processes_than_slots() {
+    let mut arbiter = Arbiter::new(settings(100), 4);
+    let spawns = |actions: Vec<Action>| actions.iter().filter(|action| matches!(action, Action::Spawn(_))).count();
+    let mut now = Duration::ZERO;
+    assert_eq!(spawns(arbiter.on(Event::Started, now)), 1, "half of the slots are for a reload, two for stragglers");
+    let mut living = 1;
+    // Each hangs, survives its KILL and keeps its slot.
+    for worker in 1..10 {
+        arbiter.on(Event::Spawned { worker: WorkerId(worker), pid: pid(WorkerId(worker)) }, now);
+        arbiter.on(ready(worker), now);
+        now += Duration::from_secs(60);
+        living += spawns(arbiter.on(Event::HeartbeatStale(WorkerId(worker)), now));
+        now += Duration::from_secs(1);
+        living += spawns(arbiter.on(Event::Tick, now));
+        assert!(living <= 4);
+    }
+    assert_eq!(living, 4);
+    assert_eq!(arbiter.wake_at(), None, "it waits for an exit, not for the clock");
+}

@@ -1,0 +1,353 @@
+//! Supervision with real processes: crash, stop, reload, boot failure, and the death of the arbiter itself.
+//!
+//! A program of its own with one thread, because it forks. Nothing sleeps: each step waits for a line that a process
+//! writes, or for the end of all of them.
+
+mod server;
+
+use std::time::Duration;
+
+use farrier_supervisor::process::{ExitStatus, fork_plain, own_pid};
+use farrier_supervisor::sockets::{BindOptions, rebind_all};
+use farrier_supervisor::{ArbiterSettings, Forked, ListenSpec, Pid, Renewal, Signal, clock};
+use server::{Report, Script, Server, expect_gone, serve, settings};
+
+const SCENARIOS: &[(&str, fn())] = &[
+    ("a crashed worker is replaced and TERM ends all with 0", a_crashed_worker_is_replaced),
+    ("INT ends all with 0", int_ends_all),
+    ("HUP replaces all workers while some serve", hup_replaces_all_workers),
+    ("a generation that cannot boot leaves the old one serving", a_broken_generation),
+    ("a configuration with an error leaves the old one serving", a_broken_configuration),
+    ("a server that never booted ends with 3", a_server_that_never_booted),
+    ("an application that is not found ends with 4", an_application_not_found),
+    ("a worker that ends while it boots ends a new server with 3", a_worker_that_dies_at_boot),
+    ("workers leave when the arbiter is killed", workers_leave_an_arbiter_that_was_killed),
+    ("a hung worker is aborted and replaced", a_hung_worker_is_replaced),
+    ("a worker that ignores TERM is killed when its time is over", a_worker_that_ignores_term),
+    ("TERM while workers boot ends at once", term_while_booting),
+    ("TTIN and TTOU change the number of workers", ttin_and_ttou),
+    ("a worker that retires is replaced before it leaves", retirement),
+    ("a panic ends the worker and nothing else", a_panic),
+    ("USR1 reaches all workers", usr1_reaches_all),
+    ("orphans of others are reaped", orphans_are_reaped),
+    ("the file of a Unix socket goes with the server", a_unix_socket_goes),
+    ("a reload moves to other listeners", a_reload_moves),
+    ("a fork that fails is tried again", a_fork_that_fails),
+];
+
+fn main() {
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    for (name, scenario) in SCENARIOS {
+        if only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
+            println!("scenario {name}");
+            scenario();
+        }
+    }
+}
+
+fn stop(mut server: Server, signal: Signal) -> Vec<String> {
+    server.signal(signal);
+    server.expect(&format!("INFO Handling signal: {}", signal.name()));
+    server.expect("INFO Shutting down: Master");
+    let (status, lines) = server.end();
+    assert_eq!(status, ExitStatus::Code(0));
+    lines
+}
+
+fn a_crashed_worker_is_replaced() {
+    let mut server = Server::start(Script::default());
+    let pids = server.expect_ready(2);
+    for pid in &pids {
+        server.expect(&format!("INFO Booting worker with pid: {pid}"));
+    }
+    server.expect("notice Ready");
+    farrier_supervisor::process::kill(pids[0], Signal::Kill).expect("lives");
+    server.expect(&format!("ERROR Worker (pid:{}) was sent SIGKILL! Perhaps out of memory?", pids[0]));
+    let [new] = server.expect_ready(1)[..] else { panic!("one") };
+    assert!(!pids.contains(&new));
+    let lines = stop(server, Signal::Term);
+    let left = |pid: Pid| {
+        lines.contains(&format!("term {pid}")) && lines.contains(&format!("INFO Worker exiting (pid: {pid})"))
+    };
+    assert!(left(pids[1]) && left(new), "{lines:#?}");
+}
+
+fn int_ends_all() {
+    let mut server = Server::start(Script::default());
+    let pids = server.expect_ready(2);
+    let lines = stop(server, Signal::Int);
+    assert!(pids.iter().all(|pid| lines.contains(&format!("quit {pid}"))), "{lines:#?}");
+}
+
+fn tcp() -> Vec<ListenSpec> {
+    vec![ListenSpec::Tcp { host: "127.0.0.1".to_owned(), port: 0 }]
+}
+
+fn hup_replaces_all_workers() {
+    let mut server = Server::start(Script { listen: tcp(), ..Script::default() });
+    server.expect(&format!("INFO Listening at: http://{} ({})", server.address.expect("bound"), server.pid));
+    let old = server.expect_ready(2);
+    server.signal(Signal::Hup);
+    server.expect("INFO Handling signal: hup");
+    server.expect("INFO Hang up: Master");
+    // Somebody answers at every moment until the reload is over, and then only the new.
+    let mut new = Vec::new();
+    while new.len() < 2 {
+        server.ask();
+        new.extend(server.expect_ready(1));
+        server.ask();
+    }
+    server.expect("notice Reloaded { generation: 2 }");
+    assert!(new.iter().all(|pid| !old.contains(pid)));
+    assert!(new.contains(&server.ask()));
+    stop(server, Signal::Term);
+}
+
+fn a_broken_generation() {
+    let worker = |link: farrier_supervisor::WorkerLink, listeners: &[_], report: &Report| match link.generation() {
+        2 => link.boot_failed(true),
+        _ => serve(link, listeners, report),
+    };
+    let mut server = Server::start(Script { listen: tcp(), worker, ..Script::default() });
+    let old = server.expect_ready(2);
+    server.signal(Signal::Hup);
+    server.expect("ERROR Reload abandoned: worker (pid:");
+    server.expect("notice ReloadAbandoned { generation: 1 }");
+    assert!(old.contains(&server.ask()));
+    server.signal(Signal::Hup);
+    let new = server.expect_ready(2);
+    server.expect("notice Reloaded { generation: 3 }");
+    assert!(new.contains(&server.ask()));
+    stop(server, Signal::Term);
+}
+
+fn a_broken_configuration() {
+    let read_config = |_: &[_]| Err("there is an error in line 3".to_owned());
+    let mut server = Server::start(Script { listen: tcp(), read_config, ..Script::default() });
+    let old = server.expect_ready(2);
+    server.signal(Signal::Hup);
+    server.expect("ERROR Reload abandoned: there is an error in line 3");
+    assert!(old.contains(&server.ask()));
+    stop(server, Signal::Term);
+}
+
+fn a_server_that_never_booted() {
+    let worker = |link: farrier_supervisor::WorkerLink, _: &[_], _: &Report| link.boot_failed(true);
+    let mut server = Server::start(Script { worker, ..Script::default() });
+    server.expect("ERROR Shutting down: Master");
+    server.expect("ERROR Reason: Worker failed to boot.");
+    assert_eq!(server.end().0, ExitStatus::Code(3));
+}
+
+fn an_application_not_found() {
+    let worker = |link: farrier_supervisor::WorkerLink, _: &[_], _: &Report| link.boot_failed(false);
+    let mut server = Server::start(Script { worker, ..Script::default() });
+    server.expect("ERROR Reason: App failed to load.");
+    assert_eq!(server.end().0, ExitStatus::Code(4));
+}
+
+fn a_worker_that_dies_at_boot() {
+    let mut server = Server::start(Script { worker: |_, _, _| 0, ..Script::default() });
+    server.expect("ERROR Reason: Worker failed to boot.");
+    assert_eq!(server.end().0, ExitStatus::Code(3));
+}
+
+fn workers_leave_an_arbiter_that_was_killed() {
+    let mut server = Server::start(Script::default());
+    let pids = server.expect_ready(2);
+    server.signal(Signal::Kill);
+    for pid in pids {
+        server.expect(&format!("orphan {pid}"));
+    }
+    assert_eq!(server.end().0, ExitStatus::Signal(9));
+}
+
+fn a_hung_worker_is_replaced() {
+    let worker = |link: farrier_supervisor::WorkerLink, listeners: &[_], report: &Report| {
+        if link.restarts() == 0 {
+            link.slot().beat(clock::monotonic_ms());
+            link.slot().set_active(true);
+        }
+        serve(link, listeners, report)
+    };
+    let settings = ArbiterSettings { timeout: Some(Duration::from_millis(50)), ..settings(1) };
+    let mut server = Server::start(Script { worker, settings, ..Script::default() });
+    let [hung] = server.expect_ready(1)[..] else { panic!("one") };
+    server.expect(&format!("CRITICAL WORKER TIMEOUT (pid:{hung})"));
+    server.expect(&format!("abrt {hung}"));
+    let [new] = server.expect_ready(1)[..] else { panic!("one") };
+    assert_ne!(new, hung);
+    // It caught ABRT and went on, so it is killed a second later, and the log does not suspect the memory.
+    server.expect(&format!("ERROR Worker (pid:{hung}) was sent SIGKILL!"));
+    let lines = stop(server, Signal::Term);
+    assert!(!lines.iter().any(|line| line.contains("out of memory")));
+}
+
+fn a_worker_that_ignores_term() {
+    let worker = |link: farrier_supervisor::WorkerLink, _: &[_], report: &Report| {
+        let signals = link.catch_signals().expect("caught");
+        link.ready();
+        report.line(&format!("ready {}", own_pid()));
+        loop {
+            let mut fds = [rustix::event::PollFd::new(&signals, rustix::event::PollFlags::IN)];
+            let _ = rustix::event::poll(&mut fds, None);
+            signals.drain();
+        }
+    };
+    let settings = ArbiterSettings { graceful_timeout: Duration::from_millis(50), ..settings(2) };
+    let mut server = Server::start(Script { worker, settings, ..Script::default() });
+    server.expect_ready(2);
+    let lines = stop(server, Signal::Term);
+    assert_eq!(lines.iter().filter(|line| line.ends_with("was sent SIGKILL!")).count(), 2, "{lines:#?}");
+}
+
+fn term_while_booting() {
+    let worker = |_: farrier_supervisor::WorkerLink, _: &[_], report: &Report| {
+        report.line(&format!("loading {}", own_pid()));
+        loop {
+            std::thread::park();
+        }
+    };
+    let mut server = Server::start(Script { worker, ..Script::default() });
+    server.expect("loading ");
+    server.expect("loading ");
+    let lines = stop(server, Signal::Term);
+    assert!(!lines.iter().any(|line| line.contains("SIGKILL")), "{lines:#?}");
+}
+
+fn ttin_and_ttou() {
+    let mut server = Server::start(Script { settings: settings(1), ..Script::default() });
+    let [oldest] = server.expect_ready(1)[..] else { panic!("one") };
+    server.signal(Signal::Ttin);
+    server.expect("notice WorkersChanged { old: Some(1), new: 2 }");
+    server.expect_ready(1);
+    server.signal(Signal::Ttou);
+    server.expect(&format!("term {oldest}"));
+    server.expect(&format!("INFO Worker exiting (pid: {oldest})"));
+    server.signal(Signal::Ttou);
+    server.expect("INFO Handling signal: ttou");
+    let lines = stop(server, Signal::Term);
+    assert_eq!(lines.iter().filter(|line| line.starts_with("term ")).count(), 1, "the last one stayed: {lines:#?}");
+}
+
+fn retirement() {
+    let worker = |link: farrier_supervisor::WorkerLink, listeners: &[_], report: &Report| {
+        if link.restarts() > 0 {
+            return serve(link, listeners, report);
+        }
+        let signals = link.catch_signals().expect("caught");
+        link.ready();
+        link.retire();
+        report.line(&format!("ready {}", own_pid()));
+        loop {
+            let mut fds = [rustix::event::PollFd::new(&signals, rustix::event::PollFlags::IN)];
+            let _ = rustix::event::poll(&mut fds, None);
+            if signals.drain().contains(&Signal::Term) {
+                report.line(&format!("relieved {}", own_pid()));
+                return 0;
+            }
+        }
+    };
+    let mut server = Server::start(Script { worker, settings: settings(1), ..Script::default() });
+    let pids = server.expect_ready(2);
+    server.expect(&format!("relieved {}", pids[0]));
+    stop(server, Signal::Term);
+}
+
+fn a_panic() {
+    let worker = |link: farrier_supervisor::WorkerLink, listeners: &[_], report: &Report| {
+        if link.restarts() == 0 {
+            link.ready();
+            report.line(&format!("panics {}", own_pid()));
+            std::panic::resume_unwind(Box::new("a fault of our own"));
+        }
+        serve(link, listeners, report)
+    };
+    let mut server = Server::start(Script { worker, settings: settings(1), ..Script::default() });
+    let pid = server.expect("panics ");
+    server.expect(&format!("ERROR Worker (pid:{pid}) exited with code 255."));
+    server.expect_ready(1);
+    stop(server, Signal::Term);
+}
+
+fn usr1_reaches_all() {
+    let mut server = Server::start(Script::default());
+    let pids = server.expect_ready(2);
+    server.signal(Signal::Usr1);
+    server.expect("notice ReopenLogs");
+    for pid in pids {
+        server.expect(&format!("usr1 {pid}"));
+    }
+    stop(server, Signal::Term);
+}
+
+fn orphans_are_reaped() {
+    // Stands for process 1: it inherits what its workers leave behind.
+    let prepare = || rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1)).expect("set");
+    let worker = |link: farrier_supervisor::WorkerLink, listeners: &[_], report: &Report| {
+        if link.restarts() > 0 {
+            return serve(link, listeners, report);
+        }
+        // SAFETY: a worker of this test has one thread.
+        let forked = unsafe { fork_plain() }.expect("forked");
+        match forked {
+            Forked::Child => loop {
+                std::thread::park();
+            },
+            Forked::Parent(pid) => {
+                report.line(&format!("grandchild {pid}"));
+                link.ready();
+                1
+            }
+        }
+    };
+    let mut server = Server::start(Script { prepare, worker, settings: settings(1), ..Script::default() });
+    let orphan: Pid = server.expect("grandchild ").parse().expect("a pid");
+    server.expect_ready(1);
+    farrier_supervisor::process::kill(orphan, Signal::Kill).expect("lives");
+    // A zombie would still be there.
+    expect_gone(orphan);
+    stop(server, Signal::Term);
+}
+
+fn a_unix_socket_goes() {
+    let path = std::env::temp_dir().join(format!("farrier-processes-{}.sock", std::process::id()));
+    let spec = ListenSpec::Unix { path: path.clone(), mode: Some(0o600), uid: None, gid: None };
+    let mut server = Server::start(Script { listen: vec![spec], ..Script::default() });
+    let pids = server.expect_ready(2);
+    server.expect(&format!("INFO Listening at: unix:{}", path.display()));
+    farrier_supervisor::process::kill(pids[0], Signal::Term).expect("lives");
+    server.expect_ready(1);
+    assert!(path.exists(), "a worker does not take the file with it");
+    stop(server, Signal::Term);
+    assert!(!path.exists());
+}
+
+fn a_reload_moves() {
+    let mut script = Script { listen: tcp(), ..Script::default() };
+    script.read_config = |old| {
+        let specs =
+            [ListenSpec::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, ListenSpec::Abstract(b"farrier-x".to_vec())];
+        let options = BindOptions { tries: 1, ..BindOptions::default() };
+        // Only the second: the first listener is given up.
+        let listeners = rebind_all(old, &specs[1..], &options, &mut |_, _| {}).map_err(|error| error.to_string())?;
+        Ok(Renewal { settings: settings(1), listeners: Some(listeners) })
+    };
+    let mut server = Server::start(script);
+    server.expect_ready(2);
+    let address = server.address.expect("listens");
+    server.signal(Signal::Hup);
+    server.expect_ready(1);
+    server.expect("notice Reloaded { generation: 2 }");
+    let refused = std::net::TcpStream::connect(address).expect_err("nobody holds the old listener");
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    stop(server, Signal::Term);
+}
+
+fn a_fork_that_fails() {
+    let mut server = Server::start(Script { forks_failing: 2, settings: settings(1), ..Script::default() });
+    server.expect("ERROR A worker could not be forked: ");
+    server.expect("ERROR A worker could not be forked: ");
+    server.expect_ready(1);
+    stop(server, Signal::Term);
+}
