@@ -135,6 +135,12 @@ impl Desk {
         }
     }
 
+    /// The next doubtful job, if its route is only just doubtful.
+    pub(crate) fn pop_hardly_doubtful(&mut self) -> Option<Job> {
+        let job = self.queues.doubtful.front()?;
+        if self.routes.is_hardly_doubtful(job.route) { self.queues.doubtful.pop_front() } else { None }
+    }
+
     /// Gives a parked seat an order and wakes it. False when none is parked.
     pub(crate) fn wake_idle(&mut self, order: Order) -> Result<(), Order> {
         let Some(seat) = self.idle.pop() else { return Err(order) };
@@ -189,11 +195,6 @@ impl Queues {
     /// The next short job.
     pub(crate) fn pop_short(&mut self) -> Option<Job> {
         self.short.pop_front()
-    }
-
-    /// The next job that is perhaps slow.
-    pub(crate) fn pop_doubtful(&mut self) -> Option<Job> {
-        self.doubtful.pop_front()
     }
 
     /// The next job a seat may take: short ones first.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use farrier_http::{Error, Kind, Occupies, Request, forwarded};
 
-use super::desk::{Call, Job, JobKind, Order, Queues, Returned};
+use super::desk::{Call, Desk, Job, JobKind, Order, Returned};
 use super::lead::{Accepted, Accepting, Lead};
 use super::poller::Readiness;
 use super::routes::Route;
@@ -77,7 +77,7 @@ impl Seat {
         if desk.slow_calling >= shared.slow_calls_max() {
             drop(desk);
             // No follower may take them: a small risk of being slow is better than a certain wait.
-            return self.take_jobs_here(lead, Queues::pop_doubtful);
+            return self.take_jobs_here(lead, Desk::pop_hardly_doubtful);
         }
         let Some(successor) = desk.idle.pop() else {
             drop(desk);
@@ -288,19 +288,19 @@ impl Seat {
             let queued_ms = lead.now_ms;
             return self.enqueue(lead, Job { connection, request, end, route, kind, queued_ms });
         }
-        self.begin_call(&mut desk, lead);
+        self.begin_call(&mut desk, lead, route);
         drop(desk);
-        self.call_here(connection, request, end, route)
+        self.call_here(connection, request, end)
     }
 
     /// Whether this seat may run a call as it leads.
-    fn may_serve(&self, desk: &super::desk::Desk) -> bool {
+    fn may_serve(&self, desk: &Desk) -> bool {
         let threads = self.shared.seating.threads;
         desk.calling < threads && (threads > 1 || self.id == 0)
     }
 
     /// Puts the lead where a successor finds it, and the call where the monitor sees it.
-    fn begin_call(&self, desk: &mut super::desk::Desk, lead: Box<Lead>) {
+    fn begin_call(&self, desk: &mut Desk, lead: Box<Lead>, route: Route) {
         desk.calling += 1;
         desk.lead = Some(lead);
         desk.seats[self.id].call = Some(Call {
@@ -308,17 +308,13 @@ impl Seat {
             kind: JobKind::Short,
             attaching: !self.attached,
             stuck: false,
+            route,
+            learned: false,
         });
     }
 
     /// Runs a call whose record is on the desk, and takes the lead back if nobody else has.
-    fn call_here(
-        &mut self,
-        mut connection: Box<Connection>,
-        request: Box<Request>,
-        end: usize,
-        route: Route,
-    ) -> Whereabouts {
+    fn call_here(&mut self, mut connection: Box<Connection>, request: Box<Request>, end: usize) -> Whereabouts {
         let shared = Arc::clone(&self.shared);
         shared.wake_monitor();
         let mut started_ns = 0;
@@ -344,13 +340,11 @@ impl Seat {
         let stretch_ns = self.last_ended_ns.take().map(|ended_ns| started_ns.saturating_sub(ended_ns));
         let (settled, ended_ns) = self.serve(&mut connection, request, end, started_ns);
         self.last_ended_ns = Some(ended_ns);
-        let slow = ended_ns.saturating_sub(started_ns) > shared.seating.slow_call_ns;
         let mut desk = shared.desk();
-        desk.routes.learn(route, ended_ns.saturating_sub(started_ns), slow);
         if let Some(stretch_ns) = stretch_ns {
             desk.routes.learn_noise(stretch_ns, stretch_ns > shared.seating.slow_call_ns);
         }
-        self.end_call(&mut desk);
+        self.end_call(&mut desk, ended_ns.saturating_sub(started_ns));
         let lead = if desk.leader == self.id { desk.lead.take() } else { None };
         drop(desk);
         match lead {
@@ -364,21 +358,21 @@ impl Seat {
 
     /// Short jobs that no leader could take at their time, and that this one can.
     fn take_short_jobs(&mut self, lead: Box<Lead>) -> Option<Box<Lead>> {
-        self.take_jobs_here(lead, Queues::pop_short)
+        self.take_jobs_here(lead, |desk| desk.queues.pop_short())
     }
 
     /// Serves jobs that `pop` gives as the leader serves short ones.
-    fn take_jobs_here(&mut self, mut lead: Box<Lead>, pop: impl Fn(&mut Queues) -> Option<Job>) -> Option<Box<Lead>> {
+    fn take_jobs_here(&mut self, mut lead: Box<Lead>, pop: impl Fn(&mut Desk) -> Option<Job>) -> Option<Box<Lead>> {
         loop {
             let shared = Arc::clone(&self.shared);
             let mut desk = shared.desk();
             if desk.attaching > 0 || !self.may_serve(&desk) {
                 return Some(lead);
             }
-            let Some(job) = pop(&mut desk.queues) else { return Some(lead) };
-            self.begin_call(&mut desk, lead);
+            let Some(job) = pop(&mut desk) else { return Some(lead) };
+            self.begin_call(&mut desk, lead, job.route);
             drop(desk);
-            match self.call_here(job.connection, job.request, job.end, job.route) {
+            match self.call_here(job.connection, job.request, job.end) {
                 Whereabouts::Here(still, connection, settled) => {
                     lead = still;
                     match settled {

@@ -8,6 +8,9 @@ const ROWS: usize = 1024;
 /// Above this probability a hand-over (5–10 µs) is cheaper than the surprise (a tick or two for everybody).
 const HAND_OVER_ABOVE: f32 = 1.0 / 200.0;
 
+/// Below this probability the seat that is left for short routes may be risked: no call of the route has been slow lately.
+const RISKED_BELOW: f32 = 1.0 / 64.0;
+
 /// Above this probability a call counts as certain to be slow.
 const CERTAIN_ABOVE: f32 = 0.5;
 
@@ -105,6 +108,12 @@ impl Routes {
         } else {
             Expectation::Slow
         }
+    }
+
+    /// Whether a slow call is unlikely enough to risk the seat that is left for short routes.
+    pub(crate) fn is_hardly_doubtful(&self, route: Route) -> bool {
+        let row = &self.rows[Routes::index(route)];
+        row.route != route || row.slow_probability < RISKED_BELOW
     }
 
     /// Learns from a call that ended. A slow call moves the probability 1/32 of the way to one, a short one 1/512 of the way

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Error, Kind, Request, Side};
 
-use super::desk::{Call, Job, JobKind, Order, Returned, SeatId};
+use super::desk::{Call, Desk, Job, JobKind, Order, Returned, SeatId};
 use super::shared::Shared;
 use super::thread_meter::ThreadMeter;
 use crate::connection::{AfterResponse, Connection, Phase};
@@ -168,7 +168,7 @@ impl Seat {
         }
     }
 
-    fn take_stranded_lead(&self, desk: &mut super::desk::Desk) {
+    fn take_stranded_lead(&self, desk: &mut Desk) {
         let leader = desk.leader;
         let tick_ns = self.shared.seating.tick.as_nanos() as u64;
         let stranded = desk.lead.is_some()
@@ -205,7 +205,7 @@ impl Seat {
     }
 
     /// Takes the seat's call off the desk and learns from it.
-    pub(crate) fn end_call(&self, desk: &mut super::desk::Desk, call_ns: u64) {
+    pub(crate) fn end_call(&self, desk: &mut Desk, call_ns: u64) {
         let Some(call) = desk.seats[self.id].call.take() else { return };
         if !call.learned && call_ns > 0 {
             desk.routes.learn(call.route, call_ns, call_ns > self.shared.seating.slow_call_ns);
