@@ -135,10 +135,10 @@ impl Desk {
         }
     }
 
-    /// The next doubtful job, if its route is only just doubtful.
-    pub(crate) fn pop_hardly_doubtful(&mut self) -> Option<Job> {
+    /// The next doubtful job, if the seat that is left for short routes may be risked for it.
+    pub(crate) fn pop_unstuck(&mut self) -> Option<Job> {
         let job = self.queues.doubtful.front()?;
-        if self.routes.is_hardly_doubtful(job.route) { self.queues.doubtful.pop_front() } else { None }
+        if self.routes.is_unstuck(job.route) { self.queues.doubtful.pop_front() } else { None }
     }
 
     /// Gives a parked seat an order and wakes it. False when none is parked.

@@ -77,7 +77,7 @@ impl Seat {
         if desk.slow_calling >= shared.slow_calls_max() {
             drop(desk);
             // No follower may take them: a small risk of being slow is better than a certain wait.
-            return self.take_jobs_here(lead, Desk::pop_hardly_doubtful);
+            return self.take_jobs_here(lead, Desk::pop_unstuck);
         }
         let Some(successor) = desk.idle.pop() else {
             drop(desk);

@@ -74,8 +74,7 @@ fn look(desk: &mut Desk, shared: &Shared, now_ns: u64, tick_ns: u64) -> bool {
         if call.kind == JobKind::Short {
             desk.slow_calling += 1;
         }
-        // Now, not when it ends: more of its kind may come meanwhile.
-        desk.routes.learn(route, tick_ns, true);
+        desk.routes.stick(route);
         desk.agile = desk.agile.saturating_sub(1);
         newly_stuck += 1;
     }
@@ -102,7 +101,7 @@ pub(crate) fn depose(desk: &mut Desk) {
             call.learned = true;
             let route = call.route;
             desk.slow_calling += 1;
-            desk.routes.learn(route, 0, true);
+            desk.routes.stick(route);
         }
     }
     desk.order(successor, Order::Lead(lead));

@@ -8,9 +8,6 @@ const ROWS: usize = 1024;
 /// Above this probability a hand-over (5–10 µs) is cheaper than the surprise (a tick or two for everybody).
 const HAND_OVER_ABOVE: f32 = 1.0 / 200.0;
 
-/// Below this probability the seat that is left for short routes may be risked: no call of the route has been slow lately.
-const RISKED_BELOW: f32 = 1.0 / 64.0;
-
 /// Above this probability a call counts as certain to be slow.
 const CERTAIN_ABOVE: f32 = 0.5;
 
@@ -68,12 +65,21 @@ struct Row {
     compute_share: f32,
     /// Calls of the route that run on followers' seats now.
     running: u16,
+    /// Calls of the route that have outlived a tick and not ended.
+    stuck: u16,
     /// How often it was seen to wait when it ran alone; past a few times it is never taken for computing again.
     seen_waiting: u8,
 }
 
-const EMPTY: Row =
-    Row { route: Route(0), slow_probability: 0.0, short_ns: 0.0, compute_share: 0.0, running: 0, seen_waiting: 0 };
+const EMPTY: Row = Row {
+    route: Route(0),
+    slow_probability: 0.0,
+    short_ns: 0.0,
+    compute_share: 0.0,
+    running: 0,
+    stuck: 0,
+    seen_waiting: 0,
+};
 
 /// Probability of a slow call by route, and of an interruption that is nobody's fault.
 pub(crate) struct Routes {
@@ -110,10 +116,25 @@ impl Routes {
         }
     }
 
-    /// Whether a slow call is unlikely enough to risk the seat that is left for short routes.
-    pub(crate) fn is_hardly_doubtful(&self, route: Route) -> bool {
+    /// Whether the seat that is left for short routes may be risked: none of the route's calls is stuck now.
+    pub(crate) fn is_unstuck(&self, route: Route) -> bool {
         let row = &self.rows[Routes::index(route)];
-        row.route != route || row.slow_probability < RISKED_BELOW
+        row.route != route || row.stuck == 0
+    }
+
+    /// A call of the route has outlived a tick. It counts now, not when it ends: more of its kind may come meanwhile.
+    pub(crate) fn stick(&mut self, route: Route) {
+        self.learn(route, 0, true);
+        let row = &mut self.rows[Routes::index(route)];
+        row.stuck = row.stuck.saturating_add(1);
+    }
+
+    /// A call that was stuck has ended.
+    pub(crate) fn unstick(&mut self, route: Route) {
+        let row = &mut self.rows[Routes::index(route)];
+        if row.route == route {
+            row.stuck = row.stuck.saturating_sub(1);
+        }
     }
 
     /// Learns from a call that ended. A slow call moves the probability 1/32 of the way to one, a short one 1/512 of the way

@@ -207,7 +207,9 @@ impl Seat {
     /// Takes the seat's call off the desk and learns from it.
     pub(crate) fn end_call(&self, desk: &mut Desk, call_ns: u64) {
         let Some(call) = desk.seats[self.id].call.take() else { return };
-        if !call.learned && call_ns > 0 {
+        if call.learned {
+            desk.routes.unstick(call.route);
+        } else if call_ns > 0 {
             desk.routes.learn(call.route, call_ns, call_ns > self.shared.seating.slow_call_ns);
         }
         desk.calling = desk.calling.saturating_sub(1);
