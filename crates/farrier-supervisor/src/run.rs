@@ -51,6 +51,45 @@ pub struct Renewal {
 /// # Errors
 ///
 /// There is no descriptor for the pipes, or this process supervises already.
+///
+/// # Examples
+///
+/// A server without an interpreter; with one, `fork` is `os.fork()` and `exit_child` flushes and calls `os._exit()`.
+///
+/// ```no_run
+/// use farrier_supervisor::process::{exit_now, fork_plain};
+/// use farrier_supervisor::sockets::bind_all;
+/// use farrier_supervisor::{
+///     ArbiterSettings, BindOptions, HeartbeatPage, Level, ListenSpec, Plan, Renewal, supervise,
+/// };
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut log = |level: Level, line: &str| eprintln!("[{}] {line}", level.name());
+/// let listen = [ListenSpec::Tcp { host: "127.0.0.1".to_owned(), port: 8000 }];
+/// let listeners = bind_all(&listen, &BindOptions::default(), &mut log)?;
+/// let settings = ArbiterSettings { workers: 2, ..ArbiterSettings::default() };
+/// let plan = Plan {
+///     page: HeartbeatPage::new(HeartbeatPage::slots_for(settings.workers))?,
+///     settings,
+///     listeners,
+///     // SAFETY: this program has one thread.
+///     fork: &mut || unsafe { fork_plain() },
+///     worker: &mut |link, _listeners| {
+///         // Load the application here, or say `return link.boot_failed(true)`.
+///         let Ok(signals) = link.catch_signals() else { return link.boot_failed(true) };
+///         link.ready();
+///         // Serve until `signals.fd()` or `link.alive_fd()` is readable.
+///         drop(signals);
+///         0
+///     },
+///     exit_child: &mut |code| exit_now(code),
+///     log: &mut log,
+///     read_config: &mut |_listeners| Ok(Renewal { settings: ArbiterSettings::default(), listeners: None }),
+///     notice: &mut |_notice| {},
+/// };
+/// std::process::exit(supervise(plan)?);
+/// # }
+/// ```
 pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
     ignore_pipe_signal()?;
     let signals = SignalPipe::install(ARBITER_SIGNALS)?;

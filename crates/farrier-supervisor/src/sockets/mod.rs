@@ -4,74 +4,26 @@
 //! predecessor may be about to leave; every error names the address and what to do.
 
 mod activation;
+mod error;
+mod spec;
 mod tcp;
 mod unix;
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use socket2::{SockAddr, Socket, Type};
 
 use crate::arbiter::Level;
 use crate::process::inherited;
+use error::{failed, unfit};
 
 pub use activation::activated;
+pub use error::{BindCause, BindError};
+pub use spec::{BindOptions, ListenSpec};
 pub use unix::SocketFile;
-
-/// Where to listen, as the configuration says it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenSpec {
-    /// A host name or address literal, and a port; 0 lets the kernel choose one.
-    ///
-    /// A name is bound at every address it resolves to. An empty host means `0.0.0.0`. `::` takes IPv4 too
-    /// (dual-stack), unless the same port is also asked for at an IPv4 address.
-    Tcp {
-        /// Without brackets, even if it is an IPv6 literal.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-    /// A socket in the file system. A stale one is replaced, a live one and anything else is not.
-    Unix {
-        /// Where.
-        path: PathBuf,
-        /// Permission bits; `None` leaves them to the umask.
-        mode: Option<u32>,
-        /// User of the file.
-        uid: Option<u32>,
-        /// Group of the file.
-        gid: Option<u32>,
-    },
-    /// A socket of Linux's abstract namespace, by its name without the leading NUL.
-    Abstract(Vec<u8>),
-    /// A descriptor that this process was started with: a listening stream socket.
-    Fd(RawFd),
-}
-
-/// How to bind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BindOptions {
-    /// How many connections may wait to be accepted.
-    pub backlog: u32,
-    /// Whether other processes may listen at the same TCP address (`SO_REUSEPORT`).
-    pub reuse_port: bool,
-    /// Whether the listeners speak TLS; only their display depends on it.
-    pub tls: bool,
-    /// How many times an address in use is tried; at least once.
-    pub tries: u32,
-    /// How long to wait between two tries.
-    pub pause: Duration,
-}
-
-impl Default for BindOptions {
-    fn default() -> BindOptions {
-        BindOptions { backlog: 2048, reuse_port: false, tls: false, tries: 5, pause: Duration::from_secs(1) }
-    }
-}
 
 /// A bound socket that listens. Dropping it closes this process's copy; a file is only removed by
 /// [`Listener::unlink`], so that a worker cannot take it from the others.
@@ -149,51 +101,6 @@ pub enum LocalAddress {
     /// A name in the abstract namespace.
     Abstract(Vec<u8>),
 }
-
-/// A listener that could not be bound: which, why, and what to do.
-#[derive(Debug)]
-pub struct BindError {
-    /// The address as the configuration says it.
-    pub address: String,
-    /// What is wrong.
-    pub cause: BindCause,
-}
-
-/// Why a listener could not be bound.
-#[derive(Debug)]
-pub enum BindCause {
-    /// Somebody listens there.
-    InUse,
-    /// The kernel's answer to something else.
-    Io(io::Error),
-    /// The address makes no sense as it is; with the hint what would.
-    Unfit(&'static str),
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = &self.address;
-        match &self.cause {
-            BindCause::InUse => {
-                write!(f, "Connection in use: {address}; stop the server that listens there or choose another address")
-            }
-            BindCause::Unfit(why) => write!(f, "Can't listen at {address}: {why}"),
-            BindCause::Io(error) => {
-                write!(f, "Can't listen at {address}: {error}")?;
-                match error.kind() {
-                    io::ErrorKind::PermissionDenied => {
-                        f.write_str("; ports below 1024 and foreign directories need more rights")
-                    }
-                    io::ErrorKind::AddrNotAvailable => f.write_str("; this machine has no such address"),
-                    io::ErrorKind::NotFound => f.write_str("; the directory must exist"),
-                    _ => Ok(()),
-                }
-            }
-        }
-    }
-}
-
-impl std::error::Error for BindError {}
 
 /// Binds all of `specs`, or none.
 ///
@@ -320,27 +227,4 @@ impl LocalAddress {
             LocalAddress::Abstract(name) => format!("unix:@{}", String::from_utf8_lossy(name)),
         }
     }
-}
-
-impl fmt::Display for ListenSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ListenSpec::Tcp { host, port } => write!(f, "('{host}', {port})"),
-            ListenSpec::Unix { path, .. } => write!(f, "{}", path.display()),
-            ListenSpec::Abstract(name) => write!(f, "@{}", String::from_utf8_lossy(name)),
-            ListenSpec::Fd(fd) => write!(f, "fd://{fd}"),
-        }
-    }
-}
-
-fn failed(spec: &ListenSpec, error: io::Error) -> BindError {
-    let cause = match error.kind() {
-        io::ErrorKind::AddrInUse => BindCause::InUse,
-        _ => BindCause::Io(error),
-    };
-    BindError { address: spec.to_string(), cause }
-}
-
-fn unfit(spec: &ListenSpec, why: &'static str) -> BindError {
-    BindError { address: spec.to_string(), cause: BindCause::Unfit(why) }
 }

@@ -5,7 +5,8 @@ use std::{io, iter};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::{BindError, BindOptions, ListenSpec, Listener, failed, finish, unfit};
+use super::error::{failed, unfit};
+use super::{BindError, BindOptions, ListenSpec, Listener, finish};
 
 /// Binds at every address of `host`. One that this machine lacks is passed over if another can be bound: many have no
 /// IPv6 but do have `localhost` at `::1` in their hosts file.

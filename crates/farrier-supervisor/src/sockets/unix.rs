@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Gid, Mode, Uid, chmod, chown, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{BindCause, BindError, BindOptions, ListenSpec, Listener, failed, finish, unfit};
+use super::error::{failed, unfit};
+use super::{BindCause, BindError, BindOptions, ListenSpec, Listener, finish};
 use crate::process::{Pid, own_pid};
 
 /// Binds at `path`. The file exists with its final rights before anybody can connect.

@@ -1,0 +1,65 @@
+//! Why a listener could not be bound, said so that the reader knows what to do.
+
+use std::fmt;
+use std::io;
+
+use super::ListenSpec;
+
+/// A listener that could not be bound: which, why, and what to do.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address as the configuration says it.
+    pub address: String,
+    /// What is wrong.
+    pub cause: BindCause,
+}
+
+/// Why a listener could not be bound.
+#[derive(Debug)]
+pub enum BindCause {
+    /// Somebody listens there.
+    InUse,
+    /// The kernel's answer to something else.
+    Io(io::Error),
+    /// The address makes no sense as it is; with the hint what would.
+    Unfit(&'static str),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        match &self.cause {
+            BindCause::InUse => {
+                write!(f, "Connection in use: {address}; stop the server that listens there or choose another address")
+            }
+            BindCause::Unfit(why) => write!(f, "Can't listen at {address}: {why}"),
+            BindCause::Io(error) => {
+                write!(f, "Can't listen at {address}: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str("; ports below 1024 and foreign directories need more rights")
+                    }
+                    io::ErrorKind::AddrNotAvailable => f.write_str("; this machine has no such address"),
+                    io::ErrorKind::NotFound => f.write_str("; the directory must exist"),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// What the kernel said of this address.
+pub(super) fn failed(spec: &ListenSpec, error: io::Error) -> BindError {
+    let cause = match error.kind() {
+        io::ErrorKind::AddrInUse => BindCause::InUse,
+        _ => BindCause::Io(error),
+    };
+    BindError { address: spec.to_string(), cause }
+}
+
+/// What we say of it.
+pub(super) fn unfit(spec: &ListenSpec, why: &'static str) -> BindError {
+    BindError { address: spec.to_string(), cause: BindCause::Unfit(why) }
+}
