@@ -29,6 +29,7 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
         report.outcome = "failed"
         report.longrepr = "skipped although CI=true: %s" % (report.longrepr,)
@@ -39,6 +40,7 @@ def pytest_runtest_makereport(item, call):
 
 
 STARTED = []
+FAILED = pytest.StashKey()
 
 
 def _factory(directory_of):
@@ -50,11 +52,12 @@ def _factory(directory_of):
         STARTED.append(server)
         return server.wait_listening() if listening else server
 
-    def stop():
+    def stop(after_failure=False):
         failures = []
         for server in started:
             try:
-                server.stop()
+                # What a failed test has left running need not end in order.
+                server.end() if after_failure else server.stop()
             except AssertionError as failure:
                 failures.append(str(failure))
             finally:
@@ -66,11 +69,11 @@ def _factory(directory_of):
 
 
 @pytest.fixture
-def serve(tmp_path_factory):
+def serve(request, tmp_path_factory):
     """Starts servers: `serve(source, "--threads", 1)`. Each gets a directory of its own, and all must end cleanly."""
     start, stop = _factory(lambda: tmp_path_factory.mktemp("server"))
     yield start
-    stop()
+    stop(after_failure=request.node.stash.get(FAILED, False))
 
 
 @pytest.fixture(scope="module")
