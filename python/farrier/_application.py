@@ -10,6 +10,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 #: Names that a module's application usually has, in the order in which they are tried.
@@ -62,9 +63,8 @@ def discover() -> tuple[str, str]:
     )
 
 
-def own_traceback(raised: BaseException) -> str:
+def own_traceback(raised: BaseException, trace: TracebackType | None) -> str:
     """The traceback without the frames of the server and of the import machinery."""
-    trace = raised.__traceback__
     while trace is not None and _is_foreign(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     return "".join(traceback.format_exception(type(raised), raised, trace))

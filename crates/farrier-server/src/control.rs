@@ -15,9 +15,9 @@ pub enum Command {
 
 /// A source of commands (signals, the arbiter's end).
 pub trait Control: Send {
-    /// Readable when there is a command; level-triggered.
+    /// Readable when there is a command; edge-triggered.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
 
-    /// Takes the commands that are there. Must leave no descriptor readable.
+    /// Takes all commands that are there.
     fn take(&mut self) -> Vec<Command>;
 }

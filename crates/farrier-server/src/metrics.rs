@@ -12,10 +12,8 @@ pub trait Metrics: Send + Sync {
     fn set_active(&self, active: bool) {
         let _ = active;
     }
-    /// A sign of life; `progressing`: the leader can still poll.
-    fn beat(&self, progressing: bool) {
-        let _ = progressing;
-    }
+    /// A sign of life: calls run, and the interpreter can be had.
+    fn beat(&self) {}
 }
 
 /// Counts nothing.

@@ -73,6 +73,11 @@ pub fn detached(wait: &mut dyn FnMut()) {
     ATTACHED.set(true);
 }
 
+/// Waits until the interpreter can be had, on a thread that is no seat.
+pub fn probe() {
+    Python::attach(|_| ());
+}
+
 /// Lets the interpreter run handlers of signals that have come, if the calling seat is the main thread.
 pub fn run_signal_handlers() {
     attach();

@@ -6,8 +6,6 @@ use pyo3::types::PyDict;
 /// The application that was found.
 pub(crate) struct Application {
     pub(crate) callable: Py<PyAny>,
-    /// How it was found, for the banner.
-    pub(crate) name: String,
 }
 
 /// Why there is no application.
@@ -27,7 +25,7 @@ pub(crate) fn load(py: Python<'_>, specification: Option<&str>) -> Result<Applic
         found.extract::<(Py<PyAny>, String)>()
     });
     match loaded {
-        Ok((callable, name)) => Ok(Application { callable, name }),
+        Ok((callable, _)) => Ok(Application { callable }),
         Err(raised) => Err(failure(py, &raised, specification)),
     }
 }
@@ -42,7 +40,9 @@ fn failure(py: Python<'_>, raised: &PyErr, specification: Option<&str>) -> LoadF
     }
     let traceback = py
         .import("farrier._application")
-        .and_then(|module| module.call_method1("own_traceback", (raised.value(py),))?.extract::<String>())
+        .and_then(|module| {
+            module.call_method1("own_traceback", (raised.value(py), raised.traceback(py)))?.extract::<String>()
+        })
         .unwrap_or_else(|_| raised.to_string());
     let what = specification.map(|name| format!(" {name:?}")).unwrap_or_default();
     let class = raised.get_type(py).name().map(|name| name.to_string()).unwrap_or_default();

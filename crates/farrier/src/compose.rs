@@ -178,9 +178,7 @@ impl Metrics for SharedCounters {
         self.0.set_active(active);
     }
 
-    fn beat(&self, progressing: bool) {
-        if progressing {
-            self.0.beat(farrier_supervisor::clock::monotonic_ms());
-        }
+    fn beat(&self) {
+        self.0.beat(farrier_supervisor::clock::monotonic_ms());
     }
 }

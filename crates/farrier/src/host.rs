@@ -25,6 +25,10 @@ impl Host for Interpreter {
         seam::detached(wait);
     }
 
+    fn probe(&self) {
+        seam::probe();
+    }
+
     fn interrupted(&self) {
         seam::run_signal_handlers();
     }

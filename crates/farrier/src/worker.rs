@@ -1,5 +1,7 @@
 //! A worker's life: load the application, serve, finish.
 
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -76,7 +78,7 @@ fn boot(
         listeners: sockets,
         handler: Arc::new(handler),
         host: Arc::new(Interpreter),
-        control: Some(Box::new(WorkerControl { signals, alive: Some(alive) })),
+        control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)) })),
         access_log,
         error_log: Arc::clone(log),
         metrics: Arc::new(SharedCounters(link.slot())),
@@ -107,7 +109,7 @@ fn serve(py: Python<'_>, config: &Config, link: WorkerLink, parts: Parts, log: &
 struct WorkerControl {
     signals: SignalPipe,
     /// Readable once the arbiter has died; taken away when that was said.
-    alive: Option<OwnedFd>,
+    alive: Option<File>,
 }
 
 impl Control for WorkerControl {
@@ -118,6 +120,13 @@ impl Control for WorkerControl {
 
     fn take(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();
+        if let Some(alive) = &self.alive
+            && matches!((&*alive).read(&mut [0]), Ok(0))
+        {
+            // Nobody is left who could say more.
+            self.alive = None;
+            commands.push(Command::Drain);
+        }
         for signal in self.signals.drain() {
             match signal {
                 Signal::Term => commands.push(Command::Drain),

@@ -13,6 +13,10 @@ use crate::connection::Connection;
 /// Number of a seat; seat 0 is the process's main thread.
 pub(crate) type SeatId = usize;
 
+/// Parked seats that are kept: one to take the lead from a call that proves slow, one more to take it from a leader that
+/// waits for an interpreter which that call holds.
+pub(crate) const SPARES: usize = 2;
+
 /// A request that waits for a seat.
 pub(crate) struct Job {
     pub(crate) connection: Box<Connection>,
@@ -86,6 +90,10 @@ pub(crate) struct Desk {
     pub(crate) seats: Vec<SeatEntry>,
     /// Parked seats; the last to park is the first to be woken.
     pub(crate) idle: Vec<SeatId>,
+    /// Seats that the usher is to bring.
+    pub(crate) wanted: Vec<SeatId>,
+    /// Seats that were asked for and have not begun.
+    pub(crate) coming: usize,
     /// Ids whose threads have left.
     pub(crate) vacant: Vec<SeatId>,
     pub(crate) queues: Queues,
@@ -101,6 +109,10 @@ pub(crate) struct Desk {
     pub(crate) agile: usize,
     /// Seats that wait for the interpreter to begin a call they hold.
     pub(crate) attaching: usize,
+    /// The usher shall find out whether the interpreter can be had.
+    pub(crate) probe_wanted: bool,
+    /// Since when the usher waits for the interpreter, in ns.
+    pub(crate) usher_waits_since_ns: Option<u64>,
     /// The engine ends: parked seats leave.
     pub(crate) stopping: bool,
 }
@@ -112,6 +124,8 @@ impl Desk {
             leader: 0,
             seats: Vec::new(),
             idle: Vec::new(),
+            wanted: Vec::new(),
+            coming: 0,
             vacant: Vec::new(),
             queues: Queues::default(),
             returns: Vec::new(),
@@ -121,6 +135,8 @@ impl Desk {
             computing: 0,
             agile: 0,
             attaching: 0,
+            probe_wanted: false,
+            usher_waits_since_ns: None,
             stopping: false,
         }
     }
@@ -137,8 +153,8 @@ impl Desk {
 
     /// The next doubtful job, if the seat that is left for short routes may be risked for it.
     pub(crate) fn pop_unstuck(&mut self) -> Option<Job> {
-        let job = self.queues.doubtful.front()?;
-        if self.routes.is_unstuck(job.route) { self.queues.doubtful.pop_front() } else { None }
+        let place = self.queues.doubtful.iter().position(|job| self.routes.is_unstuck(job.route))?;
+        self.queues.doubtful.remove(place)
     }
 
     /// Gives a parked seat an order and wakes it. False when none is parked.
@@ -157,6 +173,26 @@ impl Desk {
         entry.order = Some(order);
         if let Some(thread) = &entry.thread {
             thread.unpark();
+        }
+    }
+
+    /// Whether fewer seats are parked, or will be soon, than are to be kept.
+    pub(crate) fn lacks_spares(&self) -> bool {
+        self.idle.len() + self.coming < SPARES
+    }
+
+    /// Makes room for a seat.
+    pub(crate) fn add_seat(&mut self) -> SeatId {
+        let entry = SeatEntry { thread: None, order: None, call: None };
+        match self.vacant.pop() {
+            Some(id) => {
+                self.seats[id] = entry;
+                id
+            }
+            None => {
+                self.seats.push(entry);
+                self.seats.len() - 1
+            }
         }
     }
 
@@ -195,6 +231,12 @@ impl Queues {
     /// The next short job.
     pub(crate) fn pop_short(&mut self) -> Option<Job> {
         self.short.pop_front()
+    }
+
+    /// Whether there is a job that [`Queues::pop`] would give.
+    pub(crate) fn offers(&self, may_be_slow: bool, may_compute: bool) -> bool {
+        let slow = !self.doubtful.is_empty() || !self.slow.is_empty() || (may_compute && !self.computing.is_empty());
+        !self.short.is_empty() || (may_be_slow && slow)
     }
 
     /// The next job a seat may take: short ones first.

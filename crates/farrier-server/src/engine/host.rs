@@ -19,6 +19,9 @@ pub trait Host: Send + Sync {
     /// Runs `wait` detached, and attaches again if the seat was attached before.
     fn detached(&self, wait: &mut dyn FnMut());
 
+    /// Waits until the runtime can be had, on a thread that is no seat.
+    fn probe(&self);
+
     /// A signal interrupted a wait on the calling seat: the runtime may have handlers of its own to run.
     fn interrupted(&self);
 }
@@ -38,6 +41,8 @@ impl Host for NoHost {
     fn detached(&self, wait: &mut dyn FnMut()) {
         wait();
     }
+
+    fn probe(&self) {}
 
     fn interrupted(&self) {}
 }

@@ -12,6 +12,7 @@ use super::poller::Readiness;
 use super::routes::Route;
 use super::seat::{Seat, Settled};
 use super::slots::{Found, Token};
+use super::usher;
 use crate::connection::{AfterResponse, Connection, Phase};
 use crate::control::Command;
 use crate::front::h1::{self, Expired, Step};
@@ -39,9 +40,8 @@ impl Seat {
     /// Leads until the lead is lost (true) or the engine ends (false).
     pub(crate) fn lead(&mut self, mut lead: Box<Lead>) -> bool {
         lead.now_ms = self.shared.clock.now_ms();
-        if self.shared.desk().idle.is_empty() {
-            // One parked seat is always kept ready to take the lead from a call that proves slow.
-            self.seat_another();
+        if self.shared.desk().lacks_spares() {
+            usher::ask(&self.shared);
         }
         loop {
             lead = match self.take_short_jobs(lead) {
@@ -81,7 +81,7 @@ impl Seat {
         }
         let Some(successor) = desk.idle.pop() else {
             drop(desk);
-            self.seat_another();
+            usher::ask(&self.shared);
             return Some(lead);
         };
         desk.leader = successor;
@@ -421,33 +421,12 @@ impl Seat {
             JobKind::Computing => desk.computing == 0 && desk.agile == 0 && room,
         };
         let woken = !wants_seat || desk.wake_idle(Order::Work).is_ok();
-        // One parked seat is always kept ready to take the lead from a call that proves slow.
-        let wants_spare = desk.idle.is_empty();
+        let wants_spare = desk.lacks_spares();
         drop(desk);
         if !woken || wants_spare {
-            self.seat_another();
+            usher::ask(&self.shared);
         }
         Whereabouts::Queued(lead)
-    }
-
-    /// Starts one more seat, if there may be one. It looks at the queues first and parks then.
-    pub(crate) fn seat_another(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        let id = {
-            let mut desk = shared.desk();
-            if desk.seated() >= shared.seats_max() || desk.stopping {
-                return;
-            }
-            desk.agile += 1;
-            super::add_seat(&mut desk)
-        };
-        if let Err(error) = super::spawn_seat(&shared, id) {
-            let mut desk = shared.desk();
-            desk.agile = desk.agile.saturating_sub(1);
-            desk.vacant.push(id);
-            drop(desk);
-            shared.error_log.write(Level::Error, &format!("cannot start another thread: {error}"));
-        }
     }
 
     /// Takes back connections that other seats have finished with.
@@ -703,6 +682,7 @@ impl Seat {
             }
         }
         drop(desk);
+        usher::call(&self.shared);
         if let Some(monitor) = self.shared.monitor.get() {
             self.shared.monitor_asleep.store(false, Ordering::SeqCst);
             monitor.unpark();

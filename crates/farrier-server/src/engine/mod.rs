@@ -17,6 +17,7 @@ mod shared;
 mod slots;
 mod thread_meter;
 mod timers;
+mod usher;
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use farrier_config::Config;
 use farrier_http::Handler;
 
-use self::desk::{Desk, Order, SeatEntry, SeatId};
+use self::desk::Order;
 use self::lead::{Accepting, Lead};
 use self::seat::Seat;
 use self::shared::Shared;
@@ -101,7 +102,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
     ));
     {
         let mut desk = shared.desk();
-        let first = add_seat(&mut desk);
+        let first = desk.add_seat();
         desk.seats[first].thread = Some(std::thread::current());
         desk.leader = first;
         desk.order(first, Order::Lead(lead));
@@ -110,35 +111,10 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
     let monitor = std::thread::Builder::new().name("farrier-monitor".into()).spawn(move || monitor::run(&watched))?;
     // The first and only time it is set.
     let _ = shared.monitor.set(monitor.thread().clone());
-    let mut first = Seat::new(0, Arc::clone(&shared));
-    first.seat_another();
-    first.run();
+    let watched = Arc::clone(&shared);
+    let usher = std::thread::Builder::new().name("farrier-usher".into()).spawn(move || usher::run(&watched))?;
+    let _ = shared.usher.set(usher.thread().clone());
+    (0..desk::SPARES).for_each(|_| usher::ask(&shared));
+    Seat::new(0, Arc::clone(&shared)).run();
     Ok(())
-}
-
-/// Makes room on the desk for a seat.
-fn add_seat(desk: &mut Desk) -> SeatId {
-    let entry = SeatEntry { thread: None, order: None, call: None };
-    match desk.vacant.pop() {
-        Some(id) => {
-            desk.seats[id] = entry;
-            id
-        }
-        None => {
-            desk.seats.push(entry);
-            desk.seats.len() - 1
-        }
-    }
-}
-
-/// Starts the thread of a seat that has room on the desk and counts as agile.
-fn spawn_seat(shared: &Arc<Shared>, id: SeatId) -> io::Result<()> {
-    let theirs = Arc::clone(shared);
-    let life = move || {
-        theirs.desk().seats[id].thread = Some(std::thread::current());
-        let mut seat = Seat::new(id, theirs);
-        seat.work();
-        seat.run();
-    };
-    shared.host.spawn_seat(&format!("farrier-seat-{id}"), Box::new(life))
 }

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use super::desk::{Desk, JobKind, Order};
 use super::shared::Shared;
+use super::usher;
+
+/// Nobody holds the interpreter this long without letting others have their turn, in ns.
+const HELD_NS: u64 = 1_000_000_000;
 
 /// Ticks without a running call after which the monitor sleeps.
 const QUIET_TICKS_MAX: u32 = 8;
@@ -14,6 +18,9 @@ const QUIET_TICKS_MAX: u32 = 8;
 pub(crate) fn run(shared: &Arc<Shared>) {
     let tick_ns = shared.seating.tick.as_nanos() as u64;
     let mut quiet_ticks = 0;
+    // First the sign of life, so that an old one is not taken for a silence.
+    shared.metrics.beat();
+    shared.metrics.set_active(true);
     loop {
         std::thread::park_timeout(shared.seating.tick);
         let mut desk = shared.desk();
@@ -27,18 +34,22 @@ pub(crate) fn run(shared: &Arc<Shared>) {
                 shared.metrics.set_active(false);
                 sleep(shared);
                 quiet_ticks = 0;
+                shared.metrics.beat();
                 shared.metrics.set_active(true);
             }
             continue;
         }
         quiet_ticks = 0;
         let now_ns = shared.clock.now_ns();
-        let wants_leader = look(&mut desk, shared, now_ns, tick_ns);
-        let progressing = desk.lead.is_none() || wants_leader;
+        let wants_seat = look(&mut desk, shared, now_ns, tick_ns);
+        let alive = is_alive(&mut desk, shared, now_ns);
         drop(desk);
-        shared.metrics.beat(progressing);
-        if wants_leader {
-            shared.wake_leader();
+        if alive {
+            shared.metrics.beat();
+        }
+        if wants_seat {
+            // Only the leader can make one. It may be busy: then it finds the wake-up when it waits next.
+            shared.poller.wake();
         }
     }
 }
@@ -82,6 +93,26 @@ fn look(desk: &mut Desk, shared: &Shared, now_ns: u64, tick_ns: u64) -> bool {
         return false;
     }
     desk.slow_calling < shared.slow_calls_max() && desk.wake_idle(Order::Work).is_err()
+}
+
+/// Whether the interpreter can be had. With a call that runs long the usher is sent to find out: this thread must not touch
+/// the interpreter itself.
+fn is_alive(desk: &mut Desk, shared: &Shared, now_ns: u64) -> bool {
+    let since = |started_ns: u64| now_ns.saturating_sub(started_ns);
+    let calls = || desk.seats.iter().filter_map(|seat| seat.call);
+    if desk.usher_waits_since_ns.is_some_and(|waits_since_ns| since(waits_since_ns) > HELD_NS)
+        || calls().any(|call| call.attaching && since(call.started_ns) > HELD_NS)
+    {
+        return false;
+    }
+    // Once a second for each call that runs so long.
+    let doubtful =
+        calls().any(|call| since(call.started_ns) > HELD_NS && since(call.started_ns) % HELD_NS < HELD_NS / 8);
+    if doubtful && !desk.probe_wanted && desk.usher_waits_since_ns.is_none() {
+        desk.probe_wanted = true;
+        usher::call(shared);
+    }
+    true
 }
 
 /// Takes the lead from a seat inside a call and gives it to a parked one. The deposed seat finds out when it comes back.

@@ -76,12 +76,12 @@ impl Poller {
         Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token.0), flags)?)
     }
 
-    /// Watches the control descriptor, level-triggered.
+    /// Watches a control descriptor, edge-triggered: the end of a pipe is told once.
     ///
     /// # Errors
     /// Out of memory, or the user's limit of watches is reached.
     pub(crate) fn watch_control(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
-        Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token.0), EventFlags::IN)?)
+        Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token.0), EventFlags::IN | EventFlags::ET)?)
     }
 
     /// Watches no more.

@@ -116,10 +116,11 @@ impl Routes {
         }
     }
 
-    /// Whether the seat that is left for short routes may be risked: none of the route's calls is stuck now.
+    /// Whether the seat that is left for short routes may be risked: none of the route's calls runs on a follower's seat or is
+    /// stuck.
     pub(crate) fn is_unstuck(&self, route: Route) -> bool {
         let row = &self.rows[Routes::index(route)];
-        row.route != route || row.stuck == 0
+        row.route != route || (row.stuck == 0 && row.running == 0)
     }
 
     /// A call of the route has outlived a tick. It counts now, not when it ends: more of its kind may come meanwhile.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Error, Kind, Request, Side};
 
-use super::desk::{Call, Desk, Job, JobKind, Order, Returned, SeatId};
+use super::desk::{Call, Desk, Job, JobKind, Order, Returned, SPARES, SeatId};
 use super::shared::Shared;
 use super::thread_meter::ThreadMeter;
 use crate::connection::{AfterResponse, Connection, Phase};
@@ -97,9 +97,8 @@ impl Seat {
                 if desk.stopping {
                     return Order::Stop;
                 }
-                // One parked seat is kept, so that a call that proves slow can lose the lead at once.
                 let parked = desk.idle.len();
-                if surplus && self.id != 0 && parked > 1 {
+                if surplus && self.id != 0 && parked > SPARES {
                     desk.idle.retain(|&seat| seat != self.id);
                     desk.seats[self.id].thread = None;
                     let id = self.id;
@@ -107,7 +106,7 @@ impl Seat {
                     return Order::Stop;
                 }
                 surplus = false;
-                if self.id != 0 && parked > 1 {
+                if self.id != 0 && parked > SPARES {
                     drop(desk);
                     let began = std::time::Instant::now();
                     std::thread::park_timeout(idle_timeout);
@@ -130,6 +129,12 @@ impl Seat {
                 let permitted = may_call && desk.calling < shared.seating.threads && !desk.stopping;
                 let may_be_slow = desk.slow_calling < slow_calls_max;
                 let may_compute = desk.computing == 0;
+                if permitted && !self.attached && desk.queues.offers(may_be_slow, may_compute) {
+                    drop(desk);
+                    // Before a job is taken: the wait for the interpreter says nothing about its route.
+                    self.attach();
+                    continue;
+                }
                 let job = if permitted { desk.queues.pop(may_be_slow, may_compute) } else { None };
                 let Some(job) = job else {
                     desk.agile = desk.agile.saturating_sub(1);
@@ -161,9 +166,8 @@ impl Seat {
             };
             shared.wake_monitor();
             if more {
-                shared.wake_leader();
+                shared.poller.wake();
             }
-            self.attach();
             self.serve_job(job);
         }
     }

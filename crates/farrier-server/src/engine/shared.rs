@@ -6,7 +6,7 @@ use std::thread::Thread;
 
 use farrier_http::Handler;
 
-use super::desk::Desk;
+use super::desk::{Desk, SPARES};
 use super::host::Host;
 use super::poller::Poller;
 use crate::clock::Clock;
@@ -34,6 +34,9 @@ pub(crate) struct Shared {
     /// The monitor sleeps until a call runs.
     pub(crate) monitor_asleep: AtomicBool,
     pub(crate) monitor: OnceLock<Thread>,
+    pub(crate) usher: OnceLock<Thread>,
+    /// Somebody has asked for a seat.
+    pub(crate) usher_called: AtomicBool,
     /// Ends the process when the first seat cannot: it is inside a call that does not end.
     pub(crate) abandon: Box<dyn Fn() + Send + Sync>,
 }
@@ -66,6 +69,8 @@ impl Shared {
             draining: AtomicBool::new(false),
             monitor_asleep: AtomicBool::new(false),
             monitor: OnceLock::new(),
+            usher: OnceLock::new(),
+            usher_called: AtomicBool::new(false),
             abandon,
         }
     }
@@ -80,9 +85,9 @@ impl Shared {
         self.seating.threads.saturating_sub(1).max(1)
     }
 
-    /// Seats that may exist: one more than calls may run, so that somebody can always lead.
+    /// Seats that may exist: more than calls may run, so that somebody can always lead.
     pub(crate) fn seats_max(&self) -> usize {
-        self.seating.threads + 1
+        self.seating.threads + SPARES
     }
 
     /// Lets the leader look at the desk.

@@ -1,0 +1,86 @@
+//! Brings new seats, on a thread of its own: to start one the interpreter is needed, and the leader must not wait for it.
+//! For the same reason it finds out for the monitor whether the interpreter can be had at all.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::desk::SeatId;
+use super::seat::Seat;
+use super::shared::Shared;
+use crate::log::error::Level;
+
+/// Seats that are asked for at the same time.
+const COMING_MAX: usize = 4;
+
+/// Runs until the engine stops.
+pub(crate) fn run(shared: &Arc<Shared>) {
+    loop {
+        let (wanted, probe) = {
+            let mut desk = shared.desk();
+            if desk.stopping {
+                return;
+            }
+            let (wanted, probe) = (desk.wanted.pop(), std::mem::take(&mut desk.probe_wanted));
+            // The monitor looks how long this takes: whoever holds the interpreter for seconds has stopped the worker.
+            desk.usher_waits_since_ns = (wanted.is_some() || probe).then(|| shared.clock.now_ns());
+            (wanted, probe)
+        };
+        match wanted {
+            Some(id) => bring(shared, id),
+            None if probe => shared.host.probe(),
+            None => {
+                // `ask` sets the flag after it has put a seat on the desk, so none is missed.
+                while !shared.usher_called.swap(false, Ordering::SeqCst) {
+                    std::thread::park_timeout(Duration::MAX);
+                }
+            }
+        }
+    }
+}
+
+/// Asks for one more seat, if there may be one. It looks at the queues first and parks then.
+pub(crate) fn ask(shared: &Shared) {
+    {
+        let mut desk = shared.desk();
+        if desk.seated() >= shared.seats_max() || desk.stopping || desk.coming >= COMING_MAX {
+            return;
+        }
+        let id = desk.add_seat();
+        desk.coming += 1;
+        desk.wanted.push(id);
+    }
+    call(shared);
+}
+
+/// Wakes the usher.
+pub(crate) fn call(shared: &Shared) {
+    shared.usher_called.store(true, Ordering::SeqCst);
+    if let Some(usher) = shared.usher.get() {
+        usher.unpark();
+    }
+}
+
+fn bring(shared: &Arc<Shared>, id: SeatId) {
+    let theirs = Arc::clone(shared);
+    let life = move || {
+        // For those who look at the threads; it fails only on a name that is too long.
+        let _ = rustix::thread::set_name(c"farrier-seat");
+        {
+            let mut desk = theirs.desk();
+            desk.seats[id].thread = Some(std::thread::current());
+            desk.coming = desk.coming.saturating_sub(1);
+            desk.agile += 1;
+        }
+        let mut seat = Seat::new(id, theirs);
+        seat.work();
+        seat.run();
+    };
+    if let Err(error) = shared.host.spawn_seat(&format!("farrier-seat-{id}"), Box::new(life)) {
+        let mut desk = shared.desk();
+        desk.coming = desk.coming.saturating_sub(1);
+        desk.vacant.push(id);
+        drop(desk);
+        shared.error_log.write(Level::Error, &format!("cannot start another thread: {error}"));
+    }
+}
