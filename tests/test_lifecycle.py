@@ -298,6 +298,7 @@ def test_ttin_and_ttou_change_the_number_of_workers_but_never_below_one(serve):
         until(lambda: len(server.workers()) == wanted, what="%d workers" % wanted)
         assert server.get().status == 200
     server.kill(signal.SIGTTOU)
+    server.log.wait("Handling signal: ttou", count=3)
     server.kill(signal.SIGTTIN)
     until(lambda: len(server.workers()) == 2, what="2 workers: the TTOU at one had no effect")
 
