@@ -60,7 +60,7 @@ def _versions(servers):
     )
     versions = json.loads(_output(find("python"), "-c", program, *packages) or "{}")
     if find("farrier"):
-        versions["farrier"] = _output(find("farrier"), "--version").rpartition(" ")[2]
+        versions["farrier"] = _output(find("farrier"), "--version").rpartition(" ")[2].strip("()")
     if find("nginx"):
         versions["nginx"] = _output(find("nginx"), "-v").rpartition("/")[2]
     return {name: version for name, version in versions.items() if version}

@@ -1,9 +1,18 @@
-"""Raw samples to RESULTS.md: medians over the rounds, and their spread. `report.py RAW.json` prints it again."""
+"""Raw samples to RESULTS.md and to README.md's table: medians over the rounds, and their spread.
 
+`report.py` prints RESULTS.md again, `report.py --readme` writes what stands between the markers in README.md.
+"""
+
+import argparse
 import json
 import sys
 from collections import Counter
+from pathlib import Path
 from statistics import median
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- bench:begin -->\n", "<!-- bench:end -->\n"
 
 # Works whose tables are columns of one matrix; the others have a table each.
 SHORT = ("hello", "generator", "10kb", "post", "django", "flask")
@@ -27,6 +36,64 @@ def markdown(raw):
         _not_measured(raw),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def readme(raw, text):
+    """The text with the tables of a whole run between its markers; without a run (None) it says so."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"README.md has no {BEGIN.strip()} and {END.strip()}")
+    return before + BEGIN + "\n" + _summary(raw) + "\n" + END + after
+
+
+def _summary(raw):
+    if raw is None:
+        return "Not measured yet: `make bench` writes the figures here.\n"
+    results = Results(raw)
+    machine, settings = raw["machine"], raw["settings"]
+    alone = [
+        ("hello, CPU µs", "hello", cpu_us),
+        ("hello, req/s", "hello", rate()),
+        ("Django, CPU µs", "django", cpu_us),
+        ("Flask, CPU µs", "flask", cpu_us),
+    ]
+    beside = [
+        ("fast view, req/s", "mixed", rate(0)),
+        ("its p99, ms", "mixed", latency_ms("p99", 0)),
+        ("sleeping view, req/s", "mixed", rate(1)),
+    ]
+    parts = [
+        "One worker, short views, 64 connections:",
+        _ranked(results, alone, lowest_first=True),
+        "One worker, 16 connections on a view that sleeps 10 ms (so at most 1,600 requests/s) and 16 on a fast one:",
+        _ranked(results, beside, lowest_first=False),
+        f"Measured on {machine['date'][:10]} at commit {machine['commit'] or 'unknown'}: {machine['cpu']}, "
+        f"{machine['cores']} cores, {machine['python']}; server and load on one core each; medians of "
+        f"{settings['rounds']} interleaved rounds of {settings['seconds']:g} s. CPU is user and system time of all the "
+        "server's processes per request. All figures, their spread and the other works: "
+        "[bench/results/RESULTS.md](bench/results/RESULTS.md); the harness: [bench/README.md](bench/README.md).",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _ranked(results, columns, lowest_first):
+    """A table of (title, work, figure), ranked by its first column; servers without a figure there come last."""
+    columns = [column for column in columns if results.works(column[1])]
+    servers = results.servers(*(work for _, work, _ in columns))
+    if not servers:
+        return ""
+
+    def rank(server):
+        value = results.median(server=server, work=columns[0][1], figure=columns[0][2])
+        return (value is None, 0 if value is None else value if lowest_first else -value)
+
+    rows = [
+        [results.titles[server], *(_number(results.median(work, server, figure)) for _, work, figure in columns)]
+        for server in sorted(servers, key=rank)
+    ]
+    rows = [[f"**{cell}**" for cell in row] if row[0].startswith("Farrier") else row for row in rows]
+    return _table(["server", *(title for title, _, _ in columns)], rows)
 
 
 class Results:
@@ -246,6 +313,27 @@ def _number(value):
     return f"{value:.3g}"
 
 
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("raw", nargs="?", type=Path, default=HERE / "results" / "raw.json")
+    parser.add_argument("--readme", action="store_true", help="write README.md's table")
+    parser.add_argument(
+        "--check", action="store_true", help="with --readme: fail if it would change, and write nothing"
+    )
+    options = parser.parse_args()
+    if not options.readme:
+        print(markdown(json.loads(options.raw.read_text())), end="")
+        return
+    raw = json.loads(options.raw.read_text()) if options.raw.exists() else None
+    if raw and raw["settings"]["smoke"]:
+        sys.exit(f"{options.raw} is a smoke run: its figures mean nothing")
+    old = README.read_text()
+    new = readme(raw, old)
+    if options.check and new != old:
+        sys.exit("README.md's figures are not those of bench/results/raw.json; run `python bench/report.py --readme`")
+    if not options.check:
+        README.write_text(new)
+
+
 if __name__ == "__main__":
-    with open(sys.argv[1]) as file:
-        print(markdown(json.load(file)), end="")
+    main()
