@@ -13,7 +13,7 @@ CARGO_FUZZ_VERSION := 0.13.1
 BIN := $(abspath $(VENV))/bin
 PEERS := bench/.work/venv
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
-PYTHON_FILES := python tests examples bench
+PYTHON_FILES := python tests examples bench docs
 SOURCES := $(shell find crates/*/src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name py.typed) \
 	$(wildcard crates/*/Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 PURE_CRATES := --workspace --exclude farrier --exclude farrier-wsgi
@@ -68,6 +68,7 @@ format: $(VENV)/dev.stamp ## Bring Rust and Python into form
 .PHONY: docs
 docs: ## Write the generated documents anew
 	FARRIER_BLESS=1 $(CARGO) test --locked --quiet -p farrier-config --test documents
+	$(PYTHON) docs/code_map.py
 	$(PYTHON) bench/report.py --readme
 
 .PHONY: fuzz

@@ -230,6 +230,19 @@ def test_every_invariant_names_what_checks_it_and_that_exists():
             assert re.search(r"\b(?:def|fn) %s\(" % name, tests), name
 
 
+def test_the_messages_that_the_guide_explains_are_the_programs_own():
+    section = (ROOT / "docs/guide.md").read_text(encoding="utf-8").partition("## Troubleshooting\n")[2]
+    messages = [first or second for first, second in re.findall(r"\*\*(?:``(.+?)``|`(.+?)`)\*\*", section)]
+    assert len(messages) > 15
+    sources = [*CRATES.glob("*/src/**/*.rs"), *(ROOT / "python").rglob("*.py")]
+    # A message that is broken over lines in the source is one line here.
+    text = " ".join(re.sub(r"\\\n\s*", "", path.read_text(encoding="utf-8")) for path in sources)
+    said = " ".join(re.sub(r'"\s*f?"', "", text).split())
+    for message in messages:
+        for words in message.replace("`", "").split("…"):
+            assert words.strip(" :;?") in said.replace("`", ""), message
+
+
 def test_the_pages_link_to_files_that_exist():
     pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "bench/README.md")]
     for page in [*pages, *(ROOT / "docs").rglob("*.md")]:
