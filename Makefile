@@ -105,13 +105,12 @@ $(VENV)/venv.stamp:
 		&& $(PYTHON) -m pip --quiet --python $(VENV)/bin/python install pip; }
 	@touch $@
 
-$(VENV)/%.stamp: requirements/%.txt $(VENV)/venv.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
-	@touch $@
+$(VENV)/build.stamp: requirements/build.txt
+$(VENV)/examples.stamp: examples/requirements.txt
+$(VENV)/test.stamp: tests/requirements.txt examples/requirements.txt
+$(VENV)/dev.stamp: requirements/dev.txt requirements/build.txt tests/requirements.txt examples/requirements.txt
 
-$(VENV)/dev.stamp: requirements/test.txt requirements/build.txt examples/requirements.txt
-
-$(VENV)/examples.stamp: examples/requirements.txt $(VENV)/venv.stamp
+$(VENV)/build.stamp $(VENV)/examples.stamp $(VENV)/test.stamp $(VENV)/dev.stamp: | $(VENV)/venv.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
