@@ -22,9 +22,24 @@ class Wrk:
         self.started = time.monotonic()
         # wrk counts whole seconds; for less it is interrupted, and then reports the time it really ran.
         self.process = subprocess.Popen(
-            ["taskset", "-c", str(core), "wrk", "-t1", f"-c{stream.connections}", f"-d{math.ceil(seconds)}s",
-             "-s", str(SCRIPT), f"http://127.0.0.1:{port}{stream.path}", "--", str(stream.post_bytes)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            [
+                "taskset",
+                "-c",
+                str(core),
+                "wrk",
+                "-t1",
+                f"-c{stream.connections}",
+                f"-d{math.ceil(seconds)}s",
+                "-s",
+                str(SCRIPT),
+                f"http://127.0.0.1:{port}{stream.path}",
+                "--",
+                str(stream.post_bytes),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def result(self):
         """Waits for the end and returns requests, seconds, p50_us, p99_us, max_us, errors."""

@@ -33,10 +33,12 @@ def two_cores():
 
 def compute_rounds(seconds=0.005):
     """How many rounds of /compute last `seconds` in the servers' interpreter, so that all do the same work."""
-    program = ("import time, apps.plain as a\n"
-               "def once():\n"
-               "    start = time.perf_counter(); a.sum_of_squares(100_000); return time.perf_counter() - start\n"
-               "print(min(once() for _ in range(9)))")
+    program = (
+        "import time, apps.plain as a\n"
+        "def once():\n"
+        "    start = time.perf_counter(); a.sum_of_squares(100_000); return time.perf_counter() - start\n"
+        "print(min(once() for _ in range(9)))"
+    )
     took = subprocess.run([find("python"), "-c", program], cwd=HERE, capture_output=True, text=True, check=True)
     return int(100_000 * seconds / float(took.stdout))
 
@@ -49,14 +51,16 @@ def has_modules(*modules):
 
 def _versions(servers):
     packages = sorted({server.package for server in servers if server.package} | {"Django", "Flask"})
-    program = ("import importlib.metadata as m, json, sys\n"
-               "def v(p):\n"
-               "    try: return m.version(p)\n"
-               "    except m.PackageNotFoundError: return None\n"
-               "print(json.dumps({p: v(p) for p in sys.argv[1:]}))")
+    program = (
+        "import importlib.metadata as m, json, sys\n"
+        "def v(p):\n"
+        "    try: return m.version(p)\n"
+        "    except m.PackageNotFoundError: return None\n"
+        "print(json.dumps({p: v(p) for p in sys.argv[1:]}))"
+    )
     versions = json.loads(_output(find("python"), "-c", program, *packages) or "{}")
     if find("farrier"):
-        versions["farrier"] = _output(find("farrier"), "--version").rpartition(" ")[2]
+        versions["farrier"] = _output(find("farrier"), "--version").rpartition(" ")[2].strip("()")
     if find("nginx"):
         versions["nginx"] = _output(find("nginx"), "-v").rpartition("/")[2]
     return {name: version for name, version in versions.items() if version}

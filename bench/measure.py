@@ -59,8 +59,10 @@ def _under_load(process, port, work, bench):
     if not requests:
         raise load.LoadError("no request was answered")
     return {
-        "streams": [{"path": stream.path, "connections": stream.connections, **result}
-                    for stream, result in zip(work.streams, results)],
+        "streams": [
+            {"path": stream.path, "connections": stream.connections, **result}
+            for stream, result in zip(work.streams, results)
+        ],
         "cpu_us_per_request": cpu * 1e6 / requests,
         "pss_bytes": process.pss_bytes(),
     }
@@ -72,8 +74,12 @@ def _beside_idle(process, port, work, bench, count):
         time.sleep(0.5)
         waiting_bytes = process.pss_bytes()
         sample = _under_load(process, port, work, bench)
-        return {**sample, "idle_connections": count, "idle_still_open": idle.still_open(),
-                "idle_bytes_per_connection": (waiting_bytes - base_bytes) / count}
+        return {
+            **sample,
+            "idle_connections": count,
+            "idle_still_open": idle.still_open(),
+            "idle_bytes_per_connection": (waiting_bytes - base_bytes) / count,
+        }
 
 
 def _check_access_log(directory, sample):
@@ -92,5 +98,9 @@ def _check_access_log(directory, sample):
 def _environ(bench):
     """The servers' environment: the applications, and the frameworks where the server lives in another venv."""
     paths = [str(HERE / "apps"), *(str(path) for path in sorted(PEERS.glob("lib/python*/site-packages")))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "BENCH_COMPUTE_ROUNDS": str(bench.compute_rounds),
-            "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "BENCH_COMPUTE_ROUNDS": str(bench.compute_rounds),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

@@ -21,8 +21,14 @@ class ServerProcess:
         self.log = directory / "server.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                ["taskset", "-c", str(core), *argv], cwd=directory, env=environ,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                ["taskset", "-c", str(core), *argv],
+                cwd=directory,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def wait_until_listening(self, port, timeout_seconds=20):
         deadline = time.monotonic() + timeout_seconds

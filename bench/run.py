@@ -13,7 +13,7 @@ import report
 import works as works_table
 from measure import WARM_UP_SECONDS, Bench, measure
 from process import ServerError
-from servers import HERE, ROOT, SERVERS, WORK_DIR, find
+from servers import HERE, SERVERS, WORK_DIR, find
 
 RESULTS = HERE / "results"
 
@@ -26,18 +26,31 @@ def main():
     server_core, load_core = machine.two_cores()
     load.pin_self(load_core)
     rounds = machine.compute_rounds()
-    bench = Bench(server_core, load_core, options.seconds, 0.0 if options.smoke else WARM_UP_SECONDS, rounds,
-                  idle_connections_max=200 if options.smoke else 8000)
+    bench = Bench(
+        server_core,
+        load_core,
+        options.seconds,
+        0.0 if options.smoke else WARM_UP_SECONDS,
+        rounds,
+        idle_connections_max=200 if options.smoke else 8000,
+    )
     plan, skipped = _plan(options, works_table.table(rounds))
     if not plan:
         sys.exit("nothing to measure")
     raw = {
         "machine": machine.notes(SERVERS),
-        "settings": {"rounds": options.rounds, "seconds": options.seconds, "warm_up_seconds": bench.warm_up_seconds,
-                     "compute_rounds": rounds, "smoke": options.smoke},
+        "settings": {
+            "rounds": options.rounds,
+            "seconds": options.seconds,
+            "warm_up_seconds": bench.warm_up_seconds,
+            "compute_rounds": rounds,
+            "smoke": options.smoke,
+        },
         "works": [{"name": work.name, "title": work.title} for work, _ in plan],
-        "servers": [{"name": server.name, "title": server.title, "cannot": server.cannot,
-                     "command": " ".join(server.command)} for server in SERVERS],
+        "servers": [
+            {"name": server.name, "title": server.title, "cannot": server.cannot, "command": " ".join(server.command)}
+            for server in SERVERS
+        ],
         "skipped": skipped,
         "failures": [],
         "samples": [],
@@ -66,9 +79,13 @@ def _measure_into(raw, number, server, work, bench):
         print(f"{number} {work.name:14} {server.name:22} FAILED: {error}", flush=True)
         return
     raw["samples"].append({**place, **sample})
-    figures = "   ".join(f"{stream['path']} {stream['requests'] / stream['seconds']:,.0f}/s p99 {stream['p99_us']} µs"
-                         for stream in sample["streams"])
-    print(f"{number} {work.name:14} {server.name:22} {sample['cpu_us_per_request']:7.1f} µs CPU   {figures}", flush=True)
+    figures = "   ".join(
+        f"{stream['path']} {stream['requests'] / stream['seconds']:,.0f}/s p99 {stream['p99_us']} µs"
+        for stream in sample["streams"]
+    )
+    print(
+        f"{number} {work.name:14} {server.name:22} {sample['cpu_us_per_request']:7.1f} µs CPU   {figures}", flush=True
+    )
 
 
 def _plan(options, works):
@@ -112,10 +129,14 @@ def _options():
     parser.add_argument("--work", nargs="+", choices=work_names, metavar="NAME", help=", ".join(work_names))
     parser.add_argument("--rounds", type=int, help="default 5")
     parser.add_argument("--seconds", type=float, help="of each measurement, default 3")
-    parser.add_argument("--smoke", action="store_true",
-                        help="every work once for 0.3 s on Farrier and one peer; judges no time")
-    parser.add_argument("--out", type=Path, help="directory of raw.json and RESULTS.md; "
-                        "default bench/results for a whole run, else bench/.work/partial")
+    parser.add_argument(
+        "--smoke", action="store_true", help="every work once for 0.3 s on Farrier and one peer; judges no time"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="directory of raw.json and RESULTS.md; default bench/results for a whole run, else bench/.work/partial",
+    )
     options = parser.parse_args()
     whole = not (options.smoke or options.servers or options.work or options.rounds or options.seconds)
     options.rounds = options.rounds or (1 if options.smoke else 5)

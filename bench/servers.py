@@ -27,8 +27,8 @@ class Server:
     command: tuple
     families: dict
     title: str = ""
-    package: str = ""               # the distribution whose version is noted
-    module: str = ""                # what the interpreter must be able to import, for servers without a command
+    package: str = ""  # the distribution whose version is noted
+    module: str = ""  # what the interpreter must be able to import, for servers without a command
     works: frozenset = frozenset()  # when not empty, the only works it takes part in
     cannot: str = ""
     config: str = field(default="", repr=False)  # the template of a configuration file
@@ -43,8 +43,14 @@ class Server:
     def argv(self, work, port, directory):
         """The command line for one work; writes the configuration file when there is one."""
         values = {
-            "port": port, "app": work.app, "module": work.app.partition(":")[0], "workers": work.workers,
-            "log": directory / "access.log", "venv": PEERS, "here": HERE, "config": directory / "server.conf",
+            "port": port,
+            "app": work.app,
+            "module": work.app.partition(":")[0],
+            "workers": work.workers,
+            "log": directory / "access.log",
+            "venv": PEERS,
+            "here": HERE,
+            "config": directory / "server.conf",
             "directory": directory,
         }
         extra = self.families[work.family]
@@ -94,6 +100,8 @@ http {{
 }}
 """
 
+# A row of the table is a command line, not a column of words.
+# fmt: off
 _BIND = "127.0.0.1:{port}"
 _GUNICORN = ("gunicorn", "--bind", _BIND, "--workers", "{workers}", "--log-level", "error", "--no-control-socket")
 # The pure-Python parser is what a plain `pip install gunicorn` gives.
@@ -200,3 +208,4 @@ SERVERS = (
         title="waitress, 8 threads", package="waitress", families={EIGHT: ()},
     ),
 )
+# fmt: on

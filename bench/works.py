@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from apps.plain import HELLO, TEN_KB, sum_of_squares
 
 # Families: a server's row says which it can do, and a work belongs to one.
-FAST = "fast"               # short views: one thread is enough and is the fastest
-BLOCKING = "blocking"       # views that wait or compute, beside a short one
-EIGHT = "eight threads"     # the same with the number of threads given
-IDLE = "idle"               # thousands of connections that wait
-ACCESS_LOG = "access log"   # hello, with a line in a file for each request
-WORKERS = "workers"         # several worker processes
+FAST = "fast"  # short views: one thread is enough and is the fastest
+BLOCKING = "blocking"  # views that wait or compute, beside a short one
+EIGHT = "eight threads"  # the same with the number of threads given
+IDLE = "idle"  # thousands of connections that wait
+ACCESS_LOG = "access log"  # hello, with a line in a file for each request
+WORKERS = "workers"  # several worker processes
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ def table(compute_rounds):
     beside = Stream("/", 16, HELLO)
     sleep = Stream("/sleep", 16, HELLO)
     computed = b"%d" % sum_of_squares(compute_rounds)
+    # fmt: off
     return (
         Work("hello", "13 bytes, a list", FAST, (hello,)),
         Work("generator", "13 bytes in two chunks, no length", FAST, (Stream("/generator", 64, HELLO),)),
@@ -62,3 +63,4 @@ def table(compute_rounds):
         Work("memory-django", "memory of 4 workers after Django", WORKERS, (hello,),
              app="django_app:application", workers=4),
     )
+    # fmt: on

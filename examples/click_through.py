@@ -32,10 +32,16 @@ class Visitor:
 
     def upload(self, path, fields, name, content, status=200):
         boundary = "----forge" + hashlib.sha256(content).hexdigest()[:24]
-        parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode()
-                 for field, value in fields.items()]
-        parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-                     f"Content-Type: application/octet-stream\r\n\r\n".encode() + content + b"\r\n")
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode()
+            for field, value in fields.items()
+        ]
+        parts.append(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            f"Content-Type: application/octet-stream\r\n\r\n".encode()
+            + content
+            + b"\r\n"
+        )
         body = b"".join(parts) + f"--{boundary}--\r\n".encode()
         return self._send(path, body, f"multipart/form-data; boundary={boundary}", status)
 
@@ -81,8 +87,9 @@ def basket_is_kept(visitor):
 def upload_returns_as_it_came(visitor):
     content = os.urandom(3_000_000)
     token = visitor.token(visitor.get("/drawings/"))
-    page = visitor.upload("/drawings/", {"csrfmiddlewaretoken": token, "title": "click through"},
-                          "gate.bin", content).decode()
+    page = visitor.upload(
+        "/drawings/", {"csrfmiddlewaretoken": token, "title": "click through"}, "gate.bin", content
+    ).decode()
     path = re.search(r'href="(/drawings/\d+/download/)">gate.bin', page).group(1)
     expect(visitor.get(path) == content, f"{len(content):,} bytes come back unchanged")
     page = visitor.post(path.replace("download", "delete"), {"csrfmiddlewaretoken": token}).decode()
@@ -122,8 +129,9 @@ def naps_hold_nobody_up(visitor):
 
 def admin_lets_the_demo_user_in(visitor):
     token = visitor.token(visitor.get("/admin/login/"))
-    page = visitor.post("/admin/login/?next=/admin/",
-                        {"csrfmiddlewaretoken": token, "username": "demo", "password": "demo"}).decode()
+    page = visitor.post(
+        "/admin/login/?next=/admin/", {"csrfmiddlewaretoken": token, "username": "demo", "password": "demo"}
+    ).decode()
     expect("Site administration" in page, "demo / demo opens the admin")
     expect("Horseshoe" in visitor.get("/admin/workshop/ware/").decode(), "the admin lists the wares")
     visitor.get("/static/admin/css/base.css")
@@ -131,8 +139,15 @@ def admin_lets_the_demo_user_in(visitor):
 
 def main():
     visitor = Visitor(sys.argv[1])
-    for clicks in (home_leads_everywhere, basket_is_kept, upload_returns_as_it_came, stream_arrives_line_by_line,
-                   ledger_is_whole, admin_lets_the_demo_user_in, naps_hold_nobody_up):
+    for clicks in (
+        home_leads_everywhere,
+        basket_is_kept,
+        upload_returns_as_it_came,
+        stream_arrives_line_by_line,
+        ledger_is_whole,
+        admin_lets_the_demo_user_in,
+        naps_hold_nobody_up,
+    ):
         clicks(visitor)
 
 

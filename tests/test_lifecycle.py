@@ -36,6 +36,12 @@ def pid_of(server):
     return int(server.get("/pid").text)
 
 
+def all_loaded(server, workers):
+    """Waits until so many workers exist and each has imported the application HELLO."""
+    server.log.wait("imported in", count=workers)
+    until(lambda: len(server.workers()) == workers, what="%d workers" % workers)
+
+
 def test_term_while_500_requests_are_in_flight_answers_every_one(serve):
     server = serve(BLOCKING, "--queue-max", 1000, "--queue-timeout", 60)
     wires = [server.connect() for _ in range(500)]
@@ -142,7 +148,7 @@ def test_int_after_term_turns_a_graceful_stop_into_a_quick_one(serve):
 @pytest.mark.parametrize("workers", [1, 4])
 def test_hup_under_load_loses_no_request_and_brings_the_new_code(serve, workers):
     server = serve(HELLO, "--workers", workers)
-    assert server.get().status == 200
+    all_loaded(server, workers)
     old = set(server.workers())
     with Load(server) as load:
         for generation in (2, 3):
@@ -158,8 +164,8 @@ def test_hup_under_load_loses_no_request_and_brings_the_new_code(serve, workers)
 
 def test_hup_with_broken_code_leaves_the_old_workers_serving_and_says_why(serve):
     server = serve(HELLO, "--workers", 2)
+    all_loaded(server, 2)
     assert server.get().body == b"generation 1"
-    until(lambda: len(server.workers()) == 2)
     old = set(server.workers())
     with Load(server, 4) as load:
         mark = server.log.mark()
@@ -178,7 +184,7 @@ def test_hup_with_broken_code_leaves_the_old_workers_serving_and_says_why(serve)
 
 def test_many_hups_in_a_row_end_in_one_generation(serve):
     server = serve(HELLO, "--workers", 2)
-    assert server.get().status == 200
+    all_loaded(server, 2)
     with Load(server, 4) as load:
         for _ in range(5):
             server.kill(signal.SIGHUP)
@@ -202,8 +208,7 @@ def test_hup_lets_a_running_call_finish(serve):
 
 def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(serve):
     server = serve(HELLO, "--workers", 2)
-    server.get()
-    until(lambda: len(server.workers()) == 2)
+    all_loaded(server, 2)
     victim, other = server.workers()
     server.kill(signal.SIGKILL, victim)
     server.wait_booted(3)
@@ -216,8 +221,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(serve):
 
 def test_requests_of_other_workers_are_unaffected_by_a_killed_one(serve):
     server = serve(HELLO, "--workers", 3)
-    server.get()
-    until(lambda: len(server.workers()) == 3)
+    all_loaded(server, 3)
     by_pid = {}
 
     def another():
@@ -298,6 +302,7 @@ def test_ttin_and_ttou_change_the_number_of_workers_but_never_below_one(serve):
         until(lambda: len(server.workers()) == wanted, what="%d workers" % wanted)
         assert server.get().status == 200
     server.kill(signal.SIGTTOU)
+    server.log.wait("Handling signal: ttou", count=3)
     server.kill(signal.SIGTTIN)
     until(lambda: len(server.workers()) == 2, what="2 workers: the TTOU at one had no effect")
 
@@ -432,8 +437,7 @@ def test_a_reload_keeps_the_unix_socket(serve):
 
 def test_workers_leave_when_the_arbiter_was_killed(serve):
     server = serve(HELLO, "--workers", 3)
-    server.get()
-    until(lambda: len(server.workers()) == 3)
+    all_loaded(server, 3)
     workers = server.workers()
     server.kill(signal.SIGKILL)
     server.process.wait()
@@ -462,8 +466,7 @@ def test_stopping_while_the_application_loads_is_clean(serve):
 def test_a_signal_to_the_whole_process_group_is_a_clean_stop(serve):
     """What a terminal's Ctrl-C does."""
     server = serve(HELLO, "--workers", 2)
-    server.get()
-    until(lambda: len(server.workers()) == 2)
+    all_loaded(server, 2)
     os.killpg(server.pid, signal.SIGINT)
     assert server.wait_exit(15) == 0
     assert "Traceback" not in server.log.text

@@ -1,5 +1,6 @@
 """Seats and queues: what runs at once, what waits, and what is refused. Nothing here is timed: views block on events."""
 
+import select
 import threading
 
 import pytest
@@ -162,7 +163,6 @@ def test_a_full_queue_is_answered_with_503_and_retry_after_at_once(serve, thread
     server.log.wait(r"entered 1\b")
     wires = block(server, 12)
     refused = []
-    import select
     until(lambda: refused.extend(w for w in select.select(
         [w.socket for w in wires if w.socket not in refused], [], [], 0)[0]) or len(refused) >= 12 - (threads - 1) - 2,
         what="the 503s, while the call still blocks")
@@ -189,9 +189,11 @@ def test_waiting_longer_than_the_queue_time_out_is_answered_with_503(serve):
     assert server.get("/fast").body == b"fast"
 
 
-def test_what_needs_no_python_is_answered_while_the_interpreter_is_held(serve):
-    import select
+@pytest.mark.parametrize("earlier", [0, 5], ids=["by the first request of all", "by a later request"])
+def test_what_needs_no_python_is_answered_while_the_interpreter_is_held(serve, earlier):
     server = serve(VIEWS)
+    for _ in range(earlier):
+        assert server.get("/fast").status == 200
     with server.connect() as held:
         held.send(message(target="/hold"))
         server.log.wait("holding the interpreter")

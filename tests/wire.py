@@ -134,9 +134,9 @@ class Wire:
     def _line(self, taken):
         while b"\n" not in self.pending:
             if not self._more():
-                raise Incomplete("the connection ended within a line", taken[0] + self.pending)
+                raise Incomplete("the connection ended within a line", b"".join(taken) + self.pending)
         line, self.pending = self.pending.split(b"\n", 1)
-        taken[0] += line + b"\n"
+        taken.append(line + b"\n")
         if not line.endswith(b"\r") or b"\r" in line[:-1]:
             raise Broken("a line does not end with exactly CRLF: %r" % line)
         return line[:-1]
@@ -149,17 +149,26 @@ class Wire:
                 received = b"".join(parts)
                 self.pending = b""
                 raise Incomplete("the connection ended within the content (%d of %d bytes)" % (have, length),
-                                 taken[0] + received)
+                                 b"".join(taken) + received)
             parts.append(self.pending)
             have += len(self.pending)
         data = b"".join(parts)
         self.pending = data[length:]
-        taken[0] += data[:length]
-        return data[:length]
+        data = data[:length]
+        taken.append(data)
+        return data
+
+    def _rest(self):
+        parts = [self.pending]
+        self.pending = b""
+        while self._more():
+            parts.append(self.pending)
+            self.pending = b""
+        return b"".join(parts)
 
     def read_response(self, head_only=False):
         """Reads one message, 1xx ones included, and leaves every byte after it unread."""
-        taken = [b""]
+        taken = []
         response = self.read_head(taken)
         lengths, codings = response.values("Content-Length"), response.values("Transfer-Encoding")
         if len(lengths) > 1 or len(codings) > 1 or (lengths and codings):
@@ -181,16 +190,14 @@ class Wire:
         else:
             if not response.closes:
                 raise Broken("content delimited by the connection's end, but no Connection: close: %r" % response.fields)
-            while self._more():
-                pass
-            response.body, self.pending = self.pending, b""
-            taken[0] += response.body
-        response.raw = taken[0]
+            response.body = self._rest()
+            taken.append(response.body)
+        response.raw = b"".join(taken)
         return response
 
     def read_head(self, taken=None):
         """Reads status line and fields only."""
-        taken = taken if taken is not None else [b""]
+        taken = taken if taken is not None else []
         line = self._line(taken)
         match = STATUS_LINE.match(line)
         if not match:
@@ -209,7 +216,7 @@ class Wire:
 
     def read_chunk(self, taken=None):
         """Reads one chunk of a chunked message; b"" for the last one, after which nothing may follow but the end."""
-        taken = taken if taken is not None else [b""]
+        taken = taken if taken is not None else []
         line = self._line(taken)
         if not CHUNK_LINE.match(line):
             raise Broken("not a chunk size: %r" % line)

@@ -106,8 +106,9 @@ def insert(fields, picture_name):
     if not (isinstance(text, str) and 0 < len(text.strip()) <= TEXT_CHARACTERS_MAX):
         abort(400, f"a text of at most {TEXT_CHARACTERS_MAX} characters is expected")
     with database() as transaction:
-        return transaction.execute("INSERT INTO entry (name, text, picture) VALUES (?, ?, ?)",
-                                   (name.strip(), text.strip(), picture_name)).lastrowid
+        return transaction.execute(
+            "INSERT INTO entry (name, text, picture) VALUES (?, ?, ?)", (name.strip(), text.strip(), picture_name)
+        ).lastrowid
 
 
 def save(picture):
@@ -144,8 +145,10 @@ def prepare():
     """Makes the table. Every worker may do so: the statement does nothing where it was done."""
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     connection = connect()
-    connection.execute("CREATE TABLE IF NOT EXISTS entry "
-                       "(id INTEGER PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL, picture TEXT)")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS entry "
+        "(id INTEGER PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL, picture TEXT)"
+    )
     connection.close()
 
 

@@ -13,13 +13,15 @@ def basket(request):
     request.session["visits"] = request.session.get("visits", 0) + 1
     quantities = request.session.get("basket", {})
     rows = [
-        {"ware": ware, "quantity": quantities.get(str(ware.id), 0),
-         "sum": money(ware.price_cents * quantities.get(str(ware.id), 0))}
+        {
+            "ware": ware,
+            "quantity": quantities.get(str(ware.id), 0),
+            "sum": money(ware.price_cents * quantities.get(str(ware.id), 0)),
+        }
         for ware in Ware.objects.all()
     ]
     total = money(sum(row["ware"].price_cents * row["quantity"] for row in rows))
-    return render(request, "workshop/basket.html",
-                  {"rows": rows, "total": total, "visits": request.session["visits"]})
+    return render(request, "workshop/basket.html", {"rows": rows, "total": total, "visits": request.session["visits"]})
 
 
 @require_POST

@@ -14,9 +14,13 @@ def environ(request):
         ("Its fields", [row for row in items if row[0].startswith("HTTP_")]),
         ("The server", [row for row in items if not row[0].isupper()]),
     ]
-    return render(request, "workshop/environ.html", {
-        "groups": [(title, [(name, _shown(name, value)) for name, value in rows]) for title, rows in groups],
-    })
+    return render(
+        request,
+        "workshop/environ.html",
+        {
+            "groups": [(title, [(name, _shown(name, value)) for name, value in rows]) for title, rows in groups],
+        },
+    )
 
 
 def broken(request):

@@ -15,14 +15,16 @@ def drawings(request):
     form = DrawingForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         file = form.cleaned_data["file"]
-        Drawing.objects.create(title=form.cleaned_data["title"], file=file, name=PurePath(file.name).name,
-                               size_bytes=file.size)
+        Drawing.objects.create(
+            title=form.cleaned_data["title"], file=file, name=PurePath(file.name).name, size_bytes=file.size
+        )
         messages.success(request, f"“{form.cleaned_data['title']}” has arrived, {file.size:,} bytes.")
         # Redirect after POST, so that a reload does not send the file again.
         return redirect("drawings")
     status = 422 if form.is_bound else 200
-    return render(request, "workshop/drawings.html", {"form": form, "drawings": Drawing.objects.all()[:50]},
-                  status=status)
+    return render(
+        request, "workshop/drawings.html", {"form": form, "drawings": Drawing.objects.all()[:50]}, status=status
+    )
 
 
 @require_safe

@@ -1,0 +1,112 @@
+"""Writes the code map in ARCHITECTURE.md: every source file, with the first sentence of its own header.
+
+`python docs/code_map.py` writes it, `--check` says whether it is current.
+"""
+
+import argparse
+import ast
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "ARCHITECTURE.md"
+BEGIN, END = "<!-- map:begin -->\n", "<!-- map:end -->\n"
+
+# Folders that get a table, in the order in which a reader meets them: from the vocabulary up to what binds all together.
+ROOMS = (
+    "crates/farrier-http",
+    "crates/farrier-config",
+    "crates/farrier-server",
+    "crates/farrier-supervisor",
+    "crates/farrier-wsgi",
+    "crates/farrier",
+    "python/farrier",
+    "fuzz",
+    "tests",
+    "bench",
+    "docs",
+    "examples",
+)
+
+# What tools and servers leave behind.
+LEFT_BEHIND = {"__pycache__", ".work", "results", "target", "data", "corpus", "artifacts"}
+
+
+def sources(room):
+    """The room's files in Rust and Python: its `src` first, and in each folder the file that speaks for it."""
+    found = [
+        path
+        for path in (ROOT / room).rglob("*")
+        if path.suffix in (".rs", ".py", ".pyi") and not LEFT_BEHIND.intersection(path.relative_to(ROOT).parts)
+    ]
+    # An empty __init__.py says nothing, and need not.
+    found = [path for path in found if path.stat().st_size]
+    speaks = ("lib.rs", "mod.rs", "__init__.py")
+    return sorted(
+        found,
+        key=lambda path: (
+            not path.is_relative_to(ROOT / room / "src"),
+            path.parent,
+            path.name not in speaks,
+            path.name,
+        ),
+    )
+
+
+def header(path):
+    """The file's `//!` lines or its docstring; empty when it does not open with one."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".rs":
+        return ast.get_docstring(ast.parse(text)) or ""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("//!"):
+            break
+        lines.append(line[3:].strip())
+    return "\n".join(lines).strip()
+
+
+def first_sentence(text):
+    """Up to the first full stop, exclamation or question mark that ends a word, within the first paragraph."""
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    return re.split(r"(?<=[.!?])\s", paragraph, maxsplit=1)[0].replace("|", "\\|")
+
+
+def code_map():
+    """The tables."""
+    parts = []
+    for room in ROOMS:
+        files = sources(room)
+        if not files:
+            continue
+        parts.append(f"### {room}\n\n| file | what it is for |\n|---|---|")
+        for path in files:
+            name = path.relative_to(ROOT / room).as_posix()
+            link = f"[`{name}`](../{path.relative_to(ROOT).as_posix()})"
+            parts[-1] += f"\n| {link} | {first_sentence(header(path))} |"
+    return "\n\n".join(parts) + "\n"
+
+
+def written(page):
+    """The page with the present map between its markers."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"{PAGE.name} has no {BEGIN.strip()} and {END.strip()}")
+    return before + BEGIN + "\n" + code_map() + "\n" + END + after
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="fail if the map is stale, and write nothing")
+    options = parser.parse_args()
+    page = PAGE.read_text(encoding="utf-8")
+    new = written(page)
+    if options.check:
+        sys.exit("docs/ARCHITECTURE.md has a stale code map; run `make docs`" if new != page else 0)
+    PAGE.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
