@@ -114,7 +114,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
     let watched = Arc::clone(&shared);
     let usher = std::thread::Builder::new().name("farrier-usher".into()).spawn(move || usher::run(&watched))?;
     let _ = shared.usher.set(usher.thread().clone());
-    (0..desk::SPARES).for_each(|_| usher::ask(&shared));
+    usher::bring_spares(&shared);
     Seat::new(0, Arc::clone(&shared)).run();
     Ok(())
 }

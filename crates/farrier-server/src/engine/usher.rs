@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::desk::SeatId;
+use super::desk::{SPARES, SeatId};
 use super::seat::Seat;
 use super::shared::Shared;
 use crate::log::error::Level;
+
+/// How long the start waits for the spares, in ns.
+const SPARES_PATIENCE_NS: u64 = 1_000_000_000;
 
 /// Seats that are asked for at the same time.
 const COMING_MAX: usize = 4;
@@ -51,6 +54,15 @@ pub(crate) fn ask(shared: &Shared) {
         desk.wanted.push(id);
     }
     call(shared);
+}
+
+/// Brings the spares before the engine serves: the first call may be the one that needs them.
+pub(crate) fn bring_spares(shared: &Shared) {
+    (0..SPARES).for_each(|_| ask(shared));
+    let began_ns = shared.clock.now_ns();
+    while shared.desk().idle.len() < SPARES && shared.clock.now_ns() - began_ns < SPARES_PATIENCE_NS {
+        std::thread::park_timeout(Duration::from_micros(200));
+    }
 }
 
 /// Wakes the usher.
