@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx (Debian: ngin
 TELLING = """
     import hashlib, json
 
-    KEYS = ("REMOTE_ADDR", "wsgi.url_scheme", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "PATH_INFO", "QUERY_STRING")
+    KEYS = ("REMOTE_ADDR", "wsgi.url_scheme", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "HTTPS")
 
     def application(environ, start_response):
         told = {key: environ.get(key) for key in KEYS}
@@ -133,6 +133,22 @@ def test_a_request_reaches_the_application_as_the_client_sent_it(site):
 def test_the_address_is_the_clients_and_not_what_the_client_claims(site):
     told = json.loads(ask(site, message(fields=[("X-Forwarded-For", "203.0.113.7")])).body)
     assert (told["REMOTE_ADDR"], told["wsgi.url_scheme"]) == ("127.0.0.1", "http")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        ("Forwarded", "for=203.0.113.7;host=forged.test;proto=https"),
+        ("X-Forwarded-Host", "forged.test"),
+        ("X-Forwarded-Port", "1"),
+        ("X-Forwarded-Prefix", "/forged"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Real-IP", "203.0.113.7"),
+    ],
+    ids=lambda field: field[0],
+)
+def test_a_client_cannot_speak_in_the_proxys_name(site, field):
+    assert ask(site, message(fields=[field])).body == ask(site, message()).body
 
 
 def test_a_large_upload_arrives_whole(site):

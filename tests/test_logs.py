@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from wire import message, until
+from wire import Wire, message, until
 
 APPLICATION = """
     def application(environ, start_response):
@@ -45,12 +45,20 @@ def test_the_end_is_told(serve):
     assert server.log.find("Handling signal: term") and server.log.find("Shutting down"), server.log.text
 
 
+def _listens(path):
+    try:
+        Wire(path).close()
+    except OSError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("level, silent", [("warning", True), ("error", True), ("info", False), ("debug", False)])
 def test_the_level_is_a_setting(serve, level, silent):
     server = serve(APPLICATION, "--log-level", level, bind=["unix:farrier.sock"], listening=False)
     path = os.path.join(server.directory, "farrier.sock")
     server.addresses = [path]
-    until(lambda: os.path.exists(path))
+    until(lambda: _listens(path))
     assert server.get().status == 200
     assert bool(server.log.find(r"\[INFO\]")) is not silent
     mark = server.log.mark()

@@ -96,7 +96,7 @@ def test_one_thread_means_one_call_at_a_time_and_always_the_main_thread(serve):
 
 @pytest.mark.parametrize("threads", [2, 8])
 def test_never_more_calls_at_once_than_threads(serve, threads):
-    server = serve(VIEWS, "--threads", threads)
+    server = serve(VIEWS, "--threads", threads, "--queue-timeout", 60)
     wires = block(server, 30)
     server.log.wait(r"entered %d\b" % (threads - 1))
     release(server)
@@ -125,7 +125,7 @@ def test_blocked_views_do_not_delay_a_fast_one(serve):
 
 @pytest.mark.parametrize("known", [True, False], ids=["a route known to be slow", "a route never seen"])
 def test_one_seat_is_left_for_short_routes_when_the_long_calls_have_taken_all_others(serve, known):
-    server = serve(VIEWS, "--threads", 8)
+    server = serve(VIEWS, "--threads", 8, "--queue-timeout", 60)
     if known:
         # The route becomes known: its calls have been long.
         wires = block(server, 6)

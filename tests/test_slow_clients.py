@@ -130,8 +130,8 @@ def test_connections_above_the_cap_get_503_rather_than_hang(serve):
     until(lambda: server.get().status == 200, what="a place that became free")
 
 
-def test_a_thousand_connections_at_a_small_cap_are_all_answered_somehow(serve):
-    server = serve(APPLICATION, "--worker-connections", 100)
+def test_ten_times_the_cap_of_connections_are_all_answered_somehow(serve):
+    server = serve(APPLICATION, "--worker-connections", 100, "--linger-timeout", 1)
     wires = [server.connect(timeout=30) for _ in range(1000)]
     for wire in wires:
         wire.send_anyway(message(fields=[("Connection", "close")]))
