@@ -17,6 +17,9 @@ pub(crate) type SeatId = usize;
 /// waits for an interpreter which that call holds.
 pub(crate) const SPARES: usize = 2;
 
+/// Requests kept for reuse beyond those on the seats' benches.
+const SPARE_REQUESTS_MAX: usize = 32;
+
 /// A request that waits for a seat.
 pub(crate) struct Job {
     pub(crate) connection: Box<Connection>,
@@ -99,6 +102,8 @@ pub(crate) struct Desk {
     pub(crate) queues: Queues,
     pub(crate) returns: Vec<Returned>,
     pub(crate) routes: Routes,
+    /// Requests that followers are done with, for the leader's next reads.
+    pub(crate) spare_requests: Vec<Box<Request>>,
     /// Seats inside a call.
     pub(crate) calling: usize,
     /// Of these, calls that were expected to be slow or have proved so, apart from the leader's.
@@ -130,6 +135,7 @@ impl Desk {
             queues: Queues::default(),
             returns: Vec::new(),
             routes: Routes::default(),
+            spare_requests: Vec::new(),
             calling: 0,
             slow_calling: 0,
             computing: 0,
@@ -173,6 +179,13 @@ impl Desk {
         entry.order = Some(order);
         if let Some(thread) = &entry.thread {
             thread.unpark();
+        }
+    }
+
+    /// Keeps a request for the leader's next reads.
+    pub(crate) fn keep_spare(&mut self, request: Option<Box<Request>>) {
+        if self.spare_requests.len() < SPARE_REQUESTS_MAX {
+            self.spare_requests.extend(request);
         }
     }
 

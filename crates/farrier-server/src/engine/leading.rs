@@ -400,6 +400,10 @@ impl Seat {
         }
         let kind = job.kind;
         desk.queues.push(job);
+        let spare = desk.spare_requests.pop();
+        if let Some(unused) = self.bench.put_spare(spare) {
+            desk.keep_spare(Some(unused));
+        }
         if shared.seating.threads == 1 && self.id != 0 {
             // Calls belong to the main thread: give it the lead as soon as it is free.
             if let Some(place) = desk.idle.iter().position(|&seat| seat == 0) {

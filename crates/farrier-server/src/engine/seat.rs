@@ -203,6 +203,7 @@ impl Seat {
             .and_then(|before| self.meter.read().map(|after| after.compute_share_since(&before, call_ns)));
         let mut desk = self.shared.desk();
         desk.routes.end(route, share);
+        desk.keep_spare(self.bench.take_spare());
         self.end_call(&mut desk, call_ns);
         drop(desk);
         self.hand_back(connection, settled);

@@ -35,4 +35,18 @@ impl Bench {
             self.spare = Some(request);
         }
     }
+
+    /// Lets go of the spare request: a follower has no use for it, and the leader has.
+    pub(crate) fn take_spare(&mut self) -> Option<Box<Request>> {
+        self.spare.take()
+    }
+
+    /// Puts a spare request on the bench, if there is none; gives it back otherwise.
+    pub(crate) fn put_spare(&mut self, spare: Option<Box<Request>>) -> Option<Box<Request>> {
+        if self.spare.is_some() {
+            return spare;
+        }
+        self.spare = spare;
+        None
+    }
 }
