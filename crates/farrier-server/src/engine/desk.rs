@@ -80,6 +80,8 @@ pub(crate) struct Call {
 /// One seat as the others see it.
 pub(crate) struct SeatEntry {
     pub(crate) thread: Option<Thread>,
+    /// The kernel's number of the thread.
+    pub(crate) thread_id: i32,
     pub(crate) order: Option<Order>,
     pub(crate) call: Option<Call>,
 }
@@ -194,9 +196,15 @@ impl Desk {
         self.idle.len() + self.coming < SPARES
     }
 
+    /// The calling thread is the seat's.
+    pub(crate) fn occupy(&mut self, seat: SeatId) {
+        self.seats[seat].thread = Some(std::thread::current());
+        self.seats[seat].thread_id = rustix::thread::gettid().as_raw_nonzero().get();
+    }
+
     /// Makes room for a seat.
     pub(crate) fn add_seat(&mut self) -> SeatId {
-        let entry = SeatEntry { thread: None, order: None, call: None };
+        let entry = SeatEntry { thread: None, thread_id: 0, order: None, call: None };
         match self.vacant.pop() {
             Some(id) => {
                 self.seats[id] = entry;

@@ -39,6 +39,7 @@ enum Whereabouts {
 impl Seat {
     /// Leads until the lead is lost (true) or the engine ends (false).
     pub(crate) fn lead(&mut self, mut lead: Box<Lead>) -> bool {
+        self.refresh_mark(self.shared.clock.now_ns());
         lead.now_ms = self.shared.clock.now_ms();
         if self.shared.desk().lacks_spares() {
             usher::ask(&self.shared);
@@ -129,7 +130,9 @@ impl Seat {
             shared.poller.wait(&mut events, timeout_ms, |token, readiness| ready.push_back((token, readiness)));
         shared.polling.store(false, Ordering::SeqCst);
         self.events = events;
-        lead.now_ms = shared.clock.now_ms();
+        let now_ns = shared.clock.now_ns();
+        lead.now_ms = now_ns / 1_000_000;
+        self.refresh_mark(now_ns);
         if waited.is_err() && self.id == 0 {
             // EINTR: the application may have signal handlers of its own, and they run on the main thread.
             shared.host.interrupted();
@@ -340,11 +343,12 @@ impl Seat {
         let stretch_ns = self.last_ended_ns.take().map(|ended_ns| started_ns.saturating_sub(ended_ns));
         let (settled, ended_ns) = self.serve(&mut connection, request, end, started_ns);
         self.last_ended_ns = Some(ended_ns);
+        let call_ns = self.own_time_ns(ended_ns.saturating_sub(started_ns), ended_ns);
         let mut desk = shared.desk();
         if let Some(stretch_ns) = stretch_ns {
             desk.routes.learn_noise(stretch_ns, stretch_ns > shared.seating.slow_call_ns);
         }
-        self.end_call(&mut desk, ended_ns.saturating_sub(started_ns));
+        self.end_call(&mut desk, call_ns);
         let lead = if desk.leader == self.id { desk.lead.take() } else { None };
         drop(desk);
         match lead {

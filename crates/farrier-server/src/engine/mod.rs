@@ -103,7 +103,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
     {
         let mut desk = shared.desk();
         let first = desk.add_seat();
-        desk.seats[first].thread = Some(std::thread::current());
+        desk.occupy(first);
         desk.leader = first;
         desk.order(first, Order::Lead(lead));
     }

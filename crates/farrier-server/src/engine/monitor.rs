@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::desk::{Desk, JobKind, Order};
+use super::desk::{Call, Desk, JobKind, Order, SeatId};
 use super::shared::Shared;
+use super::thread_meter::is_runnable;
 use super::usher;
+
+/// Ticks after which a call that has been runnable all the time loses the lead all the same.
+const RUNNABLE_TICKS_MAX: u64 = 6;
 
 /// Nobody holds the interpreter this long without letting others have their turn, in ns.
 const HELD_NS: u64 = 1_000_000_000;
@@ -23,7 +27,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     shared.metrics.set_active(true);
     loop {
         std::thread::park_timeout(shared.seating.tick);
-        let mut desk = shared.desk();
+        let desk = shared.desk();
         if desk.stopping {
             return;
         }
@@ -40,10 +44,10 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             continue;
         }
         quiet_ticks = 0;
-        let now_ns = shared.clock.now_ns();
-        let wants_seat = look(&mut desk, shared, now_ns, tick_ns);
-        let alive = is_alive(&mut desk, shared, now_ns);
         drop(desk);
+        let now_ns = shared.clock.now_ns();
+        let wants_seat = look(shared, now_ns, tick_ns);
+        let alive = is_alive(&mut shared.desk(), shared, now_ns);
         if alive {
             shared.metrics.beat();
         }
@@ -67,32 +71,50 @@ fn sleep(shared: &Arc<Shared>) {
     }
 }
 
-/// One look. True when the leader should look at the desk.
-fn look(desk: &mut Desk, shared: &Shared, now_ns: u64, tick_ns: u64) -> bool {
-    let mut newly_stuck = 0;
-    for seat in 0..desk.seats.len() {
-        let Some(call) = &mut desk.seats[seat].call else { continue };
-        if call.stuck || now_ns.saturating_sub(call.started_ns) < tick_ns {
+/// One look. True when the leader should see to another seat.
+fn look(shared: &Shared, now_ns: u64, tick_ns: u64) -> bool {
+    let age_ns = |call: &Call| now_ns.saturating_sub(call.started_ns);
+    // Most looks end here.
+    let suspects: Vec<(SeatId, i32, Call)> = {
+        let desk = shared.desk();
+        let outlived = |call: &Call| !call.stuck && age_ns(call) >= tick_ns;
+        let seats = desk.seats.iter().enumerate();
+        seats.filter_map(|(id, seat)| seat.call.filter(outlived).map(|call| (id, seat.thread_id, call))).collect()
+    };
+    let mut wants_seat = false;
+    for (seat, thread_id, call) in suspects {
+        // A call that runs, or whose processor others have taken, would be helped by nobody: it gets some ticks more.
+        if age_ns(&call) < RUNNABLE_TICKS_MAX * tick_ns && is_runnable(thread_id) {
             continue;
         }
-        if seat == desk.leader {
-            depose(desk);
-            continue;
+        let mut desk = shared.desk();
+        let is_same = desk.seats[seat].call.is_some_and(|now| now.started_ns == call.started_ns && !now.stuck);
+        if is_same {
+            wants_seat |= stick(&mut desk, shared, seat);
         }
-        call.stuck = true;
-        call.learned = true;
-        let route = call.route;
-        if call.kind == JobKind::Short {
-            desk.slow_calling += 1;
-        }
-        desk.routes.stick(route);
-        desk.agile = desk.agile.saturating_sub(1);
-        newly_stuck += 1;
     }
-    if newly_stuck == 0 || desk.queues.len() == 0 || desk.agile > 0 {
+    wants_seat
+}
+
+/// A call has outlived its tick. True when the leader should see to another seat.
+fn stick(desk: &mut Desk, shared: &Shared, seat: SeatId) -> bool {
+    if seat == desk.leader && desk.lead.is_some() {
+        depose(desk);
         return false;
     }
-    desk.slow_calling < shared.slow_calls_max() && desk.wake_idle(Order::Work).is_err()
+    let Some(call) = &mut desk.seats[seat].call else { return false };
+    call.stuck = true;
+    call.learned = true;
+    let route = call.route;
+    if call.kind == JobKind::Short {
+        desk.slow_calling += 1;
+    }
+    desk.routes.stick(route);
+    desk.agile = desk.agile.saturating_sub(1);
+    desk.queues.len() > 0
+        && desk.agile == 0
+        && desk.slow_calling < shared.slow_calls_max()
+        && desk.wake_idle(Order::Work).is_err()
 }
 
 /// Whether the interpreter can be had. With a call that runs long the usher is sent to find out: this thread must not touch

@@ -9,12 +9,15 @@ use farrier_http::{Error, Kind, Request, Side};
 
 use super::desk::{Call, Desk, Job, JobKind, Order, Returned, SPARES, SeatId};
 use super::shared::Shared;
-use super::thread_meter::ThreadMeter;
+use super::thread_meter::{Reading, ThreadMeter};
 use crate::connection::{AfterResponse, Connection, Phase};
 use crate::front::bench::Bench;
 use crate::front::h1;
 use crate::front::h1_respond::{Channel, H1Respond, Outcome};
 use crate::log::access::Exchange;
+
+/// A reading of the thread's meter serves this long, in ns.
+const MARK_AGE_MAX_NS: u64 = 1_000_000;
 
 /// A seat.
 pub(crate) struct Seat {
@@ -24,6 +27,9 @@ pub(crate) struct Seat {
     /// The seat is attached to the interpreter.
     pub(crate) attached: bool,
     pub(crate) meter: ThreadMeter,
+    /// A reading not older than a millisecond when a call begins.
+    pub(crate) mark: Option<Reading>,
+    pub(crate) marked_ns: u64,
     /// When the last call ended, in ns, if nothing but the server's own work has followed.
     pub(crate) last_ended_ns: Option<u64>,
     /// What the poller fills while this seat leads.
@@ -47,6 +53,8 @@ impl Seat {
             bench: Bench::new(),
             attached: false,
             meter: ThreadMeter::default(),
+            mark: None,
+            marked_ns: 0,
             last_ended_ns: None,
             events: Vec::new(),
         }
@@ -133,6 +141,7 @@ impl Seat {
                     drop(desk);
                     // Before a job is taken: the wait for the interpreter says nothing about its route.
                     self.attach();
+                    self.refresh_mark(shared.clock.now_ns());
                     continue;
                 }
                 let job = if permitted { desk.queues.pop(may_be_slow, may_compute) } else { None };
@@ -187,7 +196,10 @@ impl Seat {
     fn serve_job(&mut self, job: Job) {
         let Job { mut connection, request, end, route, kind, .. } = job;
         let measured = matches!(kind, JobKind::Slow | JobKind::Computing);
-        let before = if measured { self.meter.read() } else { None };
+        if measured {
+            self.mark = self.meter.read();
+        }
+        let before = self.mark;
         let started_ns = self.shared.clock.now_ns();
         let (settled, ended_ns) = if connection.link.is_gone() {
             // The client left while the request waited: nobody is there to be answered.
@@ -196,17 +208,45 @@ impl Seat {
         } else {
             self.serve(&mut connection, request, end, started_ns)
         };
-        let call_ns = ended_ns.saturating_sub(started_ns);
-        let slow = call_ns > self.shared.seating.slow_call_ns;
-        let share = before
-            .filter(|_| slow)
-            .and_then(|before| self.meter.read().map(|after| after.compute_share_since(&before, call_ns)));
+        let elapsed_ns = ended_ns.saturating_sub(started_ns);
+        let call_ns = self.own_time_ns(elapsed_ns, ended_ns);
+        let share = match (before, self.mark) {
+            (Some(before), Some(after)) if measured && before != after => {
+                Some(after.compute_share_since(&before, elapsed_ns))
+            }
+            _ => None,
+        };
         let mut desk = self.shared.desk();
         desk.routes.end(route, share);
         desk.keep_spare(self.bench.take_spare());
         self.end_call(&mut desk, call_ns);
         drop(desk);
         self.hand_back(connection, settled);
+    }
+
+    /// Reads the thread's meter, unless it was read within the last millisecond.
+    pub(crate) fn refresh_mark(&mut self, now_ns: u64) {
+        if now_ns.saturating_sub(self.marked_ns) > MARK_AGE_MAX_NS {
+            self.marked_ns = now_ns;
+            self.mark = self.meter.read();
+        }
+    }
+
+    /// How long a call took, without the time in which others had its processor: that is not the route's fault. Only a call
+    /// that seems slow is looked into.
+    pub(crate) fn own_time_ns(&mut self, call_ns: u64, ended_ns: u64) -> u64 {
+        if call_ns <= self.shared.seating.slow_call_ns {
+            return call_ns;
+        }
+        let before = self.mark;
+        self.mark = self.meter.read();
+        self.marked_ns = ended_ns;
+        match (before, self.mark) {
+            (Some(before), Some(after)) => {
+                call_ns.saturating_sub(after.delayed_ns.saturating_sub(before.delayed_ns)).max(1)
+            }
+            _ => call_ns,
+        }
     }
 
     /// Takes the seat's call off the desk and learns from it.

@@ -80,7 +80,7 @@ fn bring(shared: &Arc<Shared>, id: SeatId) {
         let _ = rustix::thread::set_name(c"farrier-seat");
         {
             let mut desk = theirs.desk();
-            desk.seats[id].thread = Some(std::thread::current());
+            desk.occupy(id);
             desk.coming = desk.coming.saturating_sub(1);
             desk.agile += 1;
         }
