@@ -89,7 +89,7 @@ class Server:
         arguments += [str(flag) for flag in flags]
         arguments.append(application)
         variables = {key: value for key, value in os.environ.items()
-                     if not key.startswith(("FARRIER_", "GUNICORN_")) and key not in ("PORT", "WEB_CONCURRENCY")}
+                     if not key.startswith(("FARRIER_", "GUNICORN_", "PYTEST_")) and key not in ("PORT", "WEB_CONCURRENCY")}
         variables.update(PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
         variables.update(environment or {})
         # A session of its own: what is left in it after the end was left behind by the server.

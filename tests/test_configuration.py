@@ -118,9 +118,16 @@ def test_check_config_says_whether_settings_and_application_load(run, tmp_path):
     assert run("--check-config").returncode != 0
 
 
-def test_without_an_application_it_says_what_is_missing(run):
+def test_without_a_name_the_application_is_found_in_the_usual_places(run, tmp_path):
+    assert run("--check-config").returncode == 0
+    (tmp_path / "app.py").rename(tmp_path / "other.py")
+    assert run("--check-config").returncode != 0
+
+
+def test_without_an_application_it_says_what_is_missing(run, tmp_path):
+    (tmp_path / "app.py").unlink()
     result = run()
-    assert result.returncode not in (0, 3) and "app" in result.stderr.lower()
+    assert result.returncode != 0 and "application" in result.stderr
     assert "Traceback" not in result.stderr and "panicked" not in result.stderr
 
 

@@ -64,7 +64,7 @@ def serving(host, code):
     return host(SERVE % code)
 
 
-@pytest.mark.parametrize("code, body", [
+BODIES = [
     ("start_response('200 OK', []); return wrap(opened())", CONTENT),
     ("start_response('200 OK', []); return wrap(opened(), 100)", CONTENT),
     ("start_response('200 OK', []); return wrap(opened(seek=1000))", CONTENT[1000:]),
@@ -90,7 +90,10 @@ def serving(host, code):
     ("write = start_response('200 OK', []); write(b'head '); return wrap(opened(EMPTY))", b"head "),
     ("write = start_response('200 OK', []); write(b'head '); return wrap(FileLike(b'tail'))", b"head tail"),
     ("write = start_response('200 OK', []); write(b'head '); return wrap(opened(seek=1048570))", b"head " + CONTENT[1048570:]),
-])
+]
+
+
+@pytest.mark.parametrize("code, body", BODIES, ids=[row[0] for row in BODIES])
 def test_the_file_from_its_current_offset_is_the_body(host, code, body):
     app = serving(host, code)
     with app.connect() as wire:
