@@ -161,7 +161,7 @@ def test_a_browser_logs_in_to_the_admin_and_loads_every_file_of_it(django, tmp_p
 
 @pytest.fixture(scope="module")
 def flask(serve_module, tmp_path_factory):
-    server = serve_module("app:application", "--chdir", os.path.join(EXAMPLES, "flask_app"), "--workers", 2,
+    server = serve_module("app:application", "--chdir", os.path.join(EXAMPLES, "flask_app"), "--workers", 2, "--graceful-timeout", 3,
                           environment={"GUESTBOOK_DATA": str(tmp_path_factory.mktemp("guestbook"))})
     server.url = "http://127.0.0.1:%d" % server.address[1]
     return server
