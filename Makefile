@@ -79,7 +79,7 @@ fuzz: ## Fuzz each codec for a minute
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p build/fuzz/$$target; \
 		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target build/fuzz/$$target fuzz/corpus/$$target \
-			-- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; \
+			-- -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
 
 .PHONY: bench
@@ -115,6 +115,7 @@ $(VENV)/build.stamp $(VENV)/examples.stamp $(VENV)/test.stamp $(VENV)/dev.stamp:
 	@touch $@
 
 $(VENV)/farrier.stamp: $(SOURCES) $(VENV)/build.stamp
+	@command -v $(CARGO) >/dev/null || { echo "Farrier is built with Rust: https://rustup.rs"; exit 1; }
 	@requirements/system
 	@rm -rf $(VENV)/wheel
 	$(BIN)/maturin build --locked --profile $(PROFILE) --interpreter $(BIN)/python --out $(VENV)/wheel
