@@ -12,8 +12,17 @@ import threading
 from wire import until
 
 BINARY = shutil.which("chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--remote-debugging-pipe"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-pipe",
+]
 
 
 class Browser:
@@ -30,9 +39,14 @@ class Browser:
             os.dup2(answers_write, 4)
 
         self.process = subprocess.Popen(
-            [BINARY] + FLAGS + ["--user-data-dir=%s" % directory, "about:blank"], preexec_fn=arrange,
-            pass_fds=(3, 4, commands_read, answers_write), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True)
+            [BINARY] + FLAGS + ["--user-data-dir=%s" % directory, "about:blank"],
+            preexec_fn=arrange,
+            pass_fds=(3, 4, commands_read, answers_write),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         os.close(commands_read)
         os.close(answers_write)
         self.number = 0
@@ -82,13 +96,19 @@ class Browser:
 
     def loaded(self, url):
         """Waits until the page at this address is complete."""
-        until(lambda: self.evaluate("document.readyState == 'complete' && location.href") == url, 30,
-              "%s in the browser, not %s" % (url, self.evaluate("location.href")))
+        until(
+            lambda: self.evaluate("document.readyState == 'complete' && location.href") == url,
+            30,
+            "%s in the browser, not %s" % (url, self.evaluate("location.href")),
+        )
 
     def statuses(self):
         """(address, status) of every response so far."""
-        return [(event["params"]["response"]["url"], event["params"]["response"]["status"])
-                for event in list(self.events) if event["method"] == "Network.responseReceived"]
+        return [
+            (event["params"]["response"]["url"], event["params"]["response"]["status"])
+            for event in list(self.events)
+            if event["method"] == "Network.responseReceived"
+        ]
 
     def failures(self):
         """Requests that got no response."""
@@ -110,6 +130,7 @@ class Browser:
 
 def _above(descriptor, least):
     import fcntl
+
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD, least)
     os.close(descriptor)
     return moved

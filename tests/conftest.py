@@ -93,6 +93,12 @@ def host(serve_module, tmp_path_factory):
 
 def host_on(start, directory, *flags, **options):
     """A hosting server with settings of one's own."""
-    server = start("host:application", "--pythonpath", os.path.join(HERE, "applications"), *flags,
-                   environment=dict(options.pop("environment", {}), HOSTED_APPLICATIONS=str(directory)), **options)
+    server = start(
+        "host:application",
+        "--pythonpath",
+        os.path.join(HERE, "applications"),
+        *flags,
+        environment=dict(options.pop("environment", {}), HOSTED_APPLICATIONS=str(directory)),
+        **options,
+    )
     return Host(server, directory)

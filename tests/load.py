@@ -18,7 +18,9 @@ class Load:
         self.failures, self.bodies = [], collections.Counter()
         self.stopping = threading.Event()
         self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self._run, args=(number % 2 == 0,), daemon=True) for number in range(clients)]
+        self.threads = [
+            threading.Thread(target=self._run, args=(number % 2 == 0,), daemon=True) for number in range(clients)
+        ]
 
     def __enter__(self):
         for thread in self.threads:

@@ -14,7 +14,8 @@ from wire import Wire, until
 
 # Another server can stand in to check the suite's own plumbing, e.g. FARRIER_TEST_COMMAND="gunicorn -k gthread".
 COMMAND = shlex.split(os.environ.get("FARRIER_TEST_COMMAND", "")) or [
-    os.path.join(sysconfig.get_path("scripts"), "farrier")]
+    os.path.join(sysconfig.get_path("scripts"), "farrier")
+]
 
 EXAMPLES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "examples")
 
@@ -66,16 +67,26 @@ class Log:
                     return found[count - 1]
                 rest = deadline - time.monotonic()
                 if rest <= 0 or (self.lines and self.lines[-1] == "<end of the log>"):
-                    raise AssertionError("the log has no %r (%d of %d):\n%s" % (
-                        pattern, len(found), count, "\n".join(self.lines[-60:])))
+                    raise AssertionError(
+                        "the log has no %r (%d of %d):\n%s" % (pattern, len(found), count, "\n".join(self.lines[-60:]))
+                    )
                 self.changed.wait(rest)
 
 
 class Server:
     """A started server. `stop()` demands a clean end; the fixtures call it for every test."""
 
-    def __init__(self, directory, application, flags=(), bind=("127.0.0.1:0",), environment=None, preexec=None,
-                 settings=None, command=None):
+    def __init__(
+        self,
+        directory,
+        application,
+        flags=(),
+        bind=("127.0.0.1:0",),
+        environment=None,
+        preexec=None,
+        settings=None,
+        command=None,
+    ):
         self.directory = str(directory)
         self.wires = []
         if "\n" in application:
@@ -88,14 +99,24 @@ class Server:
             arguments += ["--bind", address]
         arguments += [str(flag) for flag in flags]
         arguments.append(application)
-        variables = {key: value for key, value in os.environ.items()
-                     if not key.startswith(("FARRIER_", "GUNICORN_", "PYTEST_")) and key not in ("PORT", "WEB_CONCURRENCY")}
+        variables = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("FARRIER_", "GUNICORN_", "PYTEST_")) and key not in ("PORT", "WEB_CONCURRENCY")
+        }
         variables.update(PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
         variables.update(environment or {})
         # A session of its own: what is left in it after the end was left behind by the server.
         self.process = subprocess.Popen(
-            arguments, cwd=self.directory, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, start_new_session=True, preexec_fn=preexec)
+            arguments,
+            cwd=self.directory,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=preexec,
+        )
         self.pid = self.process.pid
         self.log = Log(self.process.stderr)
         self.output = Log(self.process.stdout)
@@ -116,8 +137,9 @@ class Server:
             six, four, port, path = LISTENER.fullmatch(listener).groups()
             if path:
                 path = "\0" + path[1:] if path.startswith("@") else path
-                self.addresses.append(path if os.path.isabs(path) or path.startswith("\0")
-                                      else os.path.join(self.directory, path))
+                self.addresses.append(
+                    path if os.path.isabs(path) or path.startswith("\0") else os.path.join(self.directory, path)
+                )
             else:
                 self.addresses.append((six or four, int(port)))
         return self
@@ -141,6 +163,7 @@ class Server:
     def get(self, target="/", fields=()):
         """GET on a connection of its own."""
         from wire import message
+
         return self.exchange(message(target=target, fields=fields))
 
     def kill(self, number, pid=None):
@@ -167,8 +190,11 @@ class Server:
 
     def wait_booted(self, count):
         """Waits until the log has named so many different workers."""
-        until(lambda: len({m.group(1) for m in self.log.find(r"Booting worker with pid: (\d+)")}) >= count, 30,
-              "%d workers to be named in the log:\n%s" % (count, self.log.text[-3000:]))
+        until(
+            lambda: len({m.group(1) for m in self.log.find(r"Booting worker with pid: (\d+)")}) >= count,
+            30,
+            "%d workers to be named in the log:\n%s" % (count, self.log.text[-3000:]),
+        )
 
     def wait_exit(self, timeout=40):
         """Waits for the end and returns the exit status."""

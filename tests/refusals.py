@@ -84,7 +84,7 @@ FIELDS = [
     ("no colon", get(b"nonsense\r\n"), 400),
     ("a name with a byte above 127", get(b"X-\xe9: y\r\n"), 400),
     ("a name with a slash", get(b"X/Y: z\r\n"), 400),
-    ("a name in quotes", get(b"\"X\": z\r\n"), 400),
+    ("a name in quotes", get(b'"X": z\r\n'), 400),
     ("a NUL in a name", get(b"X\x00: z\r\n"), 400),
     ("obs-fold with a space", get(b"X: y\r\n z\r\n"), 400),
     ("obs-fold with a tab", get(b"X: y\r\n\tz\r\n"), 400),
@@ -115,23 +115,63 @@ FIELDS = [
     ("an endless head", b"GET @ HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 20000, 431),
 ]
 
-BAD_LENGTHS = [b"+5", b"-5", b"0x5", b"5_0", b"5, 5", b"5,5", b"5 5", b"", b"five", b"5.0", b"1e1", b"\xb2", b"5;", b"99999999999999999999",
-               b"18446744073709551616", b"0b101", b"5\x0c", b"\"5\""]
-LENGTHS = [("Content-Length %r" % value.decode("latin-1"), POST + b"Content-Length: " + value + b"\r\n\r\nabcde", 400)
-           for value in BAD_LENGTHS] + [
+BAD_LENGTHS = [
+    b"+5",
+    b"-5",
+    b"0x5",
+    b"5_0",
+    b"5, 5",
+    b"5,5",
+    b"5 5",
+    b"",
+    b"five",
+    b"5.0",
+    b"1e1",
+    b"\xb2",
+    b"5;",
+    b"99999999999999999999",
+    b"18446744073709551616",
+    b"0b101",
+    b"5\x0c",
+    b'"5"',
+]
+LENGTHS = [
+    ("Content-Length %r" % value.decode("latin-1"), POST + b"Content-Length: " + value + b"\r\n\r\nabcde", 400)
+    for value in BAD_LENGTHS
+] + [
     ("Content-Length twice, equal", POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nabcde", 400),
     ("Content-Length twice, different", POST + b"Content-Length: 5\r\nContent-Length: 3\r\n\r\nabcde", 400),
     ("Content-Length first zero, then not", POST + b"Content-Length: 0\r\nContent-Length: 5\r\n\r\nabcde", 400),
-    ("Content-Length on HTTP/1.0 twice", b"POST @ HTTP/1.0\r\nContent-Length: 5\r\nContent-Length: 4\r\n\r\nabcde", 400),
+    (
+        "Content-Length on HTTP/1.0 twice",
+        b"POST @ HTTP/1.0\r\nContent-Length: 5\r\nContent-Length: 4\r\n\r\nabcde",
+        400,
+    ),
     ("Content-Length above the bound of the body", POST + b"Content-Length: 10485761\r\n\r\n", 413),
 ]
 
 CODINGS = [
-    ("Transfer-Encoding with Content-Length", POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-    ("Content-Length after Transfer-Encoding", POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 400),
-    ("Transfer-Encoding on HTTP/1.0", b"POST @ HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    (
+        "Transfer-Encoding with Content-Length",
+        POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    (
+        "Content-Length after Transfer-Encoding",
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    (
+        "Transfer-Encoding on HTTP/1.0",
+        b"POST @ HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
     ("chunked twice in one field", POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400),
-    ("chunked twice in two fields", POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    (
+        "chunked twice in two fields",
+        POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
     ("chunked not last", POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", (400, 501)),
     ("identity", POST + b"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n", (400, 501)),
     ("chunked, identity", POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", (400, 501)),
@@ -139,7 +179,7 @@ CODINGS = [
     ("an unknown coding", POST + b"Transfer-Encoding: fancy\r\n\r\n0\r\n\r\n", (400, 501)),
     ("an unknown coding before chunked", POST + b"Transfer-Encoding: fancy, chunked\r\n\r\n0\r\n\r\n", 501),
     ("gzip before chunked", POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
-    ("chunked in quotes", POST + b"Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", (400, 501)),
+    ("chunked in quotes", POST + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n', (400, 501)),
     ("chunked with a suffix", POST + b"Transfer-Encoding: chunkedx\r\n\r\n0\r\n\r\n", (400, 501)),
     ("chunked with a parameter", POST + b"Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n", (400, 501)),
     ("chunked after a vertical tab", POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", 400),
@@ -150,10 +190,32 @@ CODINGS = [
     ("Transfer-Encoding folded", POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400),
 ]
 
-BAD_SIZES = [b"", b"g", b"0x3", b"+3", b"-3", b" 3", b"3 ", b"3_0", b"\t3", b"3g", b"ffffffffffffffff", b"10000000000000000", b"1" * 40,
-             b"\xb2", b"3,", b"three"]
-CHUNKS = [("chunk size %r" % size.decode("latin-1"), CHUNKED + size + b"\r\nabc\r\n0\r\n\r\n", (400, 413) if len(size) > 5 else 400)
-          for size in BAD_SIZES] + [
+BAD_SIZES = [
+    b"",
+    b"g",
+    b"0x3",
+    b"+3",
+    b"-3",
+    b" 3",
+    b"3 ",
+    b"3_0",
+    b"\t3",
+    b"3g",
+    b"ffffffffffffffff",
+    b"10000000000000000",
+    b"1" * 40,
+    b"\xb2",
+    b"3,",
+    b"three",
+]
+CHUNKS = [
+    (
+        "chunk size %r" % size.decode("latin-1"),
+        CHUNKED + size + b"\r\nabc\r\n0\r\n\r\n",
+        (400, 413) if len(size) > 5 else 400,
+    )
+    for size in BAD_SIZES
+] + [
     ("no CRLF after a chunk", CHUNKED + b"3\r\nabc0\r\n\r\n", 400),
     ("a chunk longer than its size", CHUNKED + b"3\r\nabcdef\r\n0\r\n\r\n", 400),
     ("a chunk extension above its bound", CHUNKED + b"3;" + b"x" * 20000 + b"\r\nabc\r\n0\r\n\r\n", 400),
@@ -170,7 +232,11 @@ CHUNKS = [("chunk size %r" % size.decode("latin-1"), CHUNKED + size + b"\r\nabc\
 
 EXPECT = [
     ("an unknown expectation", POST + b"Expect: 200-ok\r\nContent-Length: 3\r\n\r\nabc", 417),
-    ("an unknown expectation beside the known one", POST + b"Expect: 100-continue, more\r\nContent-Length: 3\r\n\r\nabc", 417),
+    (
+        "an unknown expectation beside the known one",
+        POST + b"Expect: 100-continue, more\r\nContent-Length: 3\r\n\r\nabc",
+        417,
+    ),
 ]
 
 REFUSED = REQUEST_LINE + LINE_ENDS + FIELDS + LENGTHS + CODINGS + CHUNKS + EXPECT
@@ -200,8 +266,11 @@ SERVED = [
     ("a body with OPTIONS", b"OPTIONS @ HTTP/1.1\r\n" + H + b"Content-Length: 3\r\n\r\nabc"),
     ("POST without any length has no body", POST + b"\r\n"),
     ("an empty chunked body", CHUNKED + b"0\r\n\r\n"),
-    ("chunk sizes in hex of both cases with leading zeros", CHUNKED + b"00a\r\n0123456789\r\nB\r\n0123456789a\r\n000\r\n\r\n"),
-    ("a chunk extension", CHUNKED + b"3;name=value;flag;q=\"a;b\"\r\nabc\r\n0;last\r\n\r\n"),
+    (
+        "chunk sizes in hex of both cases with leading zeros",
+        CHUNKED + b"00a\r\n0123456789\r\nB\r\n0123456789a\r\n000\r\n\r\n",
+    ),
+    ("a chunk extension", CHUNKED + b'3;name=value;flag;q="a;b"\r\nabc\r\n0;last\r\n\r\n'),
     ("a trailer", CHUNKED + b"3\r\nabc\r\n0\r\nX-Checksum: 5\r\n\r\n"),
     ("Chunked in upper case", POST + b"Transfer-Encoding: CHUNKED\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
     ("100 fields", get(b"".join(b"X-%d: y\r\n" % number for number in range(98)))),

@@ -32,13 +32,16 @@ def environ_of(server, *fields, target="/"):
     return json.loads(response.body)
 
 
-@pytest.mark.parametrize("value, expected", [
-    ("203.0.113.7", "203.0.113.7"),
-    ("198.51.100.1, 203.0.113.7", "203.0.113.7"),
-    ("198.51.100.1, 203.0.113.7, 10.1.2.3", "203.0.113.7"),
-    ("198.51.100.1, 203.0.113.7, 10.1.2.3, 10.4.5.6", "203.0.113.7"),
-    ("2001:db8::1", "2001:db8::1"),
-])
+@pytest.mark.parametrize(
+    "value, expected",
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("198.51.100.1, 203.0.113.7", "203.0.113.7"),
+        ("198.51.100.1, 203.0.113.7, 10.1.2.3", "203.0.113.7"),
+        ("198.51.100.1, 203.0.113.7, 10.1.2.3, 10.4.5.6", "203.0.113.7"),
+        ("2001:db8::1", "2001:db8::1"),
+    ],
+)
 def test_the_client_is_the_rightmost_address_that_is_not_trusted(trusting, value, expected):
     assert environ_of(trusting, ("X-Forwarded-For", value))["REMOTE_ADDR"] == expected
 
@@ -48,47 +51,75 @@ def test_several_fields_are_one_list(trusting):
     assert environ["REMOTE_ADDR"] == "203.0.113.7"
 
 
-@pytest.mark.parametrize("value, expected", [("https", "https"), ("http", "http"), ("HTTPS", "https"), ("gopher", "http")])
+@pytest.mark.parametrize(
+    "value, expected", [("https", "https"), ("http", "http"), ("HTTPS", "https"), ("gopher", "http")]
+)
 def test_the_scheme(trusting, value, expected):
     assert environ_of(trusting, ("X-Forwarded-Proto", value))["wsgi.url_scheme"] == expected
 
 
 def test_https_is_told_to_cgi_programs_too(serve):
-    server = serve("""
+    server = serve(
+        """
         def application(environ, start_response):
             start_response("200 OK", [])
             return [repr(environ.get("HTTPS")).encode()]
-    """, "--forwarded-allow-ips", "127.0.0.1")
+    """,
+        "--forwarded-allow-ips",
+        "127.0.0.1",
+    )
     assert server.get(fields=[("X-Forwarded-Proto", "https")]).text == "'on'"
     assert server.get().text == "None"
 
 
 def test_host_and_port(trusting):
-    environ = environ_of(trusting, ("X-Forwarded-Host", "example.test"), ("X-Forwarded-Port", "8443"), ("X-Forwarded-Proto", "https"))
+    environ = environ_of(
+        trusting, ("X-Forwarded-Host", "example.test"), ("X-Forwarded-Port", "8443"), ("X-Forwarded-Proto", "https")
+    )
     assert environ["HTTP_HOST"].split(":")[0] == "example.test"
     assert environ["SERVER_PORT"] == "8443"
 
 
-@pytest.mark.parametrize("target, script, path", [
-    ("/app/x", "/app", "/x"), ("/app", "/app", ""), ("/app/", "/app", "/"), ("/apple", "/app", "/apple"), ("/x", "/app", "/x"),
-])
+@pytest.mark.parametrize(
+    "target, script, path",
+    [
+        ("/app/x", "/app", "/x"),
+        ("/app", "/app", ""),
+        ("/app/", "/app", "/"),
+        ("/apple", "/app", "/apple"),
+        ("/x", "/app", "/x"),
+    ],
+)
 def test_the_prefix_becomes_script_name_and_leaves_the_path_only_at_a_segment_border(trusting, target, script, path):
     environ = environ_of(trusting, ("X-Forwarded-Prefix", "/app"), target=target)
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == (script, path)
 
 
-@pytest.mark.parametrize("fields", [
-    [("X-Forwarded-For", "203.0.113.7")], [("X-Real-IP", "203.0.113.7")], [("Forwarded", "for=203.0.113.7;proto=https")],
-    [("X-Forwarded-Proto", "https")], [("X-Forwarded-Prefix", "/app")], [("X-Forwarded-Host", "forged.test")],
-    [("X-Forwarded-Port", "1")], [("X_Forwarded_For", "203.0.113.7")],
-], ids=lambda fields: fields[0][0])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("X-Forwarded-For", "203.0.113.7")],
+        [("X-Real-IP", "203.0.113.7")],
+        [("Forwarded", "for=203.0.113.7;proto=https")],
+        [("X-Forwarded-Proto", "https")],
+        [("X-Forwarded-Prefix", "/app")],
+        [("X-Forwarded-Host", "forged.test")],
+        [("X-Forwarded-Port", "1")],
+        [("X_Forwarded_For", "203.0.113.7")],
+    ],
+    ids=lambda fields: fields[0][0],
+)
 def test_an_untrusted_peer_changes_nothing(distrusting, fields):
     assert environ_of(distrusting, *fields) == environ_of(distrusting)
 
 
-@pytest.mark.parametrize("value", ["", ",", "garbage", "203.0.113.7:http", "a, b, c", "unknown", "\xff", "1.2.3.4" * 500])
+@pytest.mark.parametrize(
+    "value", ["", ",", "garbage", "203.0.113.7:http", "a, b, c", "unknown", "\xff", "1.2.3.4" * 500]
+)
 def test_garbage_from_a_trusted_peer_does_no_harm(trusting, value):
-    response = trusting.get(fields=[("X-Forwarded-For", value), ("X-Forwarded-Port", value), ("X-Forwarded-Proto", value)])
+    response = trusting.get(
+        fields=[("X-Forwarded-For", value), ("X-Forwarded-Port", value), ("X-Forwarded-Proto", value)]
+    )
     assert response.status in (200, 400)
 
 

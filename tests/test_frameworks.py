@@ -20,8 +20,14 @@ SITE = os.path.join(EXAMPLES, "django_site")
 @pytest.fixture(scope="module")
 def django(serve_module, tmp_path_factory):
     environment = {"FORGE_DATA": str(tmp_path_factory.mktemp("forge"))}
-    subprocess.run([sys.executable, "prepare.py"], cwd=SITE, env=dict(os.environ, **environment), check=True,
-                   stdout=subprocess.DEVNULL, timeout=120)
+    subprocess.run(
+        [sys.executable, "prepare.py"],
+        cwd=SITE,
+        env=dict(os.environ, **environment),
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=120,
+    )
     server = serve_module("forge.wsgi:application", "--chdir", SITE, "--workers", 2, environment=environment)
     server.url = "http://127.0.0.1:%d" % server.address[1]
     return server
@@ -41,8 +47,10 @@ def token(page):
 
 def log_in(visitor, url):
     page = visitor.get(url + "/admin/login/?next=/admin/")
-    return visitor.post(url + "/admin/login/?next=/admin/", data={
-        "csrfmiddlewaretoken": token(page), "username": "demo", "password": "demo"})
+    return visitor.post(
+        url + "/admin/login/?next=/admin/",
+        data={"csrfmiddlewaretoken": token(page), "username": "demo", "password": "demo"},
+    )
 
 
 def test_django_admin_lets_a_user_in_and_out(django, visitor):
@@ -58,27 +66,37 @@ def test_django_admin_lets_a_user_in_and_out(django, visitor):
 
 def test_django_admin_refuses_a_wrong_password(django, visitor):
     page = visitor.get(django.url + "/admin/login/")
-    page = visitor.post(django.url + "/admin/login/", data={
-        "csrfmiddlewaretoken": token(page), "username": "demo", "password": "wrong"})
+    page = visitor.post(
+        django.url + "/admin/login/", data={"csrfmiddlewaretoken": token(page), "username": "demo", "password": "wrong"}
+    )
     assert page.status_code == 200 and "Site administration" not in page.text
 
 
 def test_django_admin_adds_a_ware_with_umlauts(django, visitor):
     log_in(visitor, django.url)
     url = django.url + "/admin/workshop/ware/add/"
-    fields = {"csrfmiddlewaretoken": token(visitor.get(url)), "name": "Hufräumer ☃", "description": "für Einhörner",
-              "price_cents": "1200"}
+    fields = {
+        "csrfmiddlewaretoken": token(visitor.get(url)),
+        "name": "Hufräumer ☃",
+        "description": "für Einhörner",
+        "price_cents": "1200",
+    }
     assert visitor.post(url, data=fields).status_code == 200
-    assert "Hufräumer ☃" in visitor.get(django.url + "/").text or "Hufräumer ☃" in visitor.get(
-        django.url + "/admin/workshop/ware/").text
+    assert (
+        "Hufräumer ☃" in visitor.get(django.url + "/").text
+        or "Hufräumer ☃" in visitor.get(django.url + "/admin/workshop/ware/").text
+    )
 
 
 @pytest.mark.parametrize("size", [0, 1, 100000, 3000000, 7000000])
 def test_django_upload_comes_back_as_it_was(django, visitor, size):
     content = random.Random(size).getrandbits(8 * size).to_bytes(size, "big") if size else b""
     page = visitor.get(django.url + "/drawings/")
-    page = visitor.post(django.url + "/drawings/", data={"csrfmiddlewaretoken": token(page), "title": "of size %d" % size},
-                        files={"file": ("gate-%d.bin" % size, content)})
+    page = visitor.post(
+        django.url + "/drawings/",
+        data={"csrfmiddlewaretoken": token(page), "title": "of size %d" % size},
+        files={"file": ("gate-%d.bin" % size, content)},
+    )
     if not size:
         assert page.status_code == 422  # Django's forms refuse an empty file.
         return
@@ -99,8 +117,9 @@ def test_django_csrf_failure_is_403(django, visitor):
 def test_django_sessions_are_kept_across_workers(django, visitor):
     page = visitor.get(django.url + "/basket/")
     for count in range(1, 6):
-        page = visitor.post(django.url + "/basket/1/more/", data={"csrfmiddlewaretoken": token(page)},
-                            headers={"Connection": "close"})
+        page = visitor.post(
+            django.url + "/basket/1/more/", data={"csrfmiddlewaretoken": token(page)}, headers={"Connection": "close"}
+        )
         assert "<span>%d</span>" % count in page.text
 
 
@@ -129,8 +148,17 @@ def test_django_answers_others_while_views_sleep(django, visitor):
 
 def test_django_behind_a_unix_socket_and_preload(serve, tmp_path):
     from wire import message
-    server = serve("forge.wsgi", "--chdir", SITE, "--preload", "--workers", 2, bind=["unix:%s" % (tmp_path / "site.sock")],
-                   environment={"FORGE_DATA": str(tmp_path / "data")})
+
+    server = serve(
+        "forge.wsgi",
+        "--chdir",
+        SITE,
+        "--preload",
+        "--workers",
+        2,
+        bind=["unix:%s" % (tmp_path / "site.sock")],
+        environment={"FORGE_DATA": str(tmp_path / "data")},
+    )
     for _ in range(20):
         assert "The Forge" in server.exchange(message(host="forge.test")).text
 
@@ -153,7 +181,9 @@ def test_a_browser_logs_in_to_the_admin_and_loads_every_file_of_it(django, tmp_p
         browser.open(django.url + "/admin/workshop/ware/")
         assert "Horseshoe" in browser.evaluate("document.body.innerText")
         assert browser.failures() == []
-        bad = [(url, status) for url, status in browser.statuses() if status >= 400 and not url.endswith("/favicon.ico")]
+        bad = [
+            (url, status) for url, status in browser.statuses() if status >= 400 and not url.endswith("/favicon.ico")
+        ]
         assert bad == [] and len(browser.statuses()) > 5
     finally:
         browser.close()
@@ -161,15 +191,25 @@ def test_a_browser_logs_in_to_the_admin_and_loads_every_file_of_it(django, tmp_p
 
 @pytest.fixture(scope="module")
 def flask(serve_module, tmp_path_factory):
-    server = serve_module("app:application", "--chdir", os.path.join(EXAMPLES, "flask_app"), "--workers", 2, "--graceful-timeout", 3,
-                          environment={"GUESTBOOK_DATA": str(tmp_path_factory.mktemp("guestbook"))})
+    server = serve_module(
+        "app:application",
+        "--chdir",
+        os.path.join(EXAMPLES, "flask_app"),
+        "--workers",
+        2,
+        "--graceful-timeout",
+        3,
+        environment={"GUESTBOOK_DATA": str(tmp_path_factory.mktemp("guestbook"))},
+    )
     server.url = "http://127.0.0.1:%d" % server.address[1]
     return server
 
 
 def test_flask_form_json_picture_and_errors(flask, visitor):
     picture = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 1000
-    page = visitor.post(flask.url + "/", data={"name": "Änne", "text": "grüße <b>"}, files={"picture": ("p.png", picture)})
+    page = visitor.post(
+        flask.url + "/", data={"name": "Änne", "text": "grüße <b>"}, files={"picture": ("p.png", picture)}
+    )
     assert page.status_code == 200 and "grüße &lt;b&gt;" in page.text
     path = re.search(r'src="(/pictures/[^"]+)"', page.text).group(1)
     answer = visitor.get(flask.url + path)
@@ -182,12 +222,19 @@ def test_flask_form_json_picture_and_errors(flask, visitor):
     created = visitor.post(flask.url + "/entries", json={"name": "j", "text": "☃"})
     assert created.status_code == 201
     assert visitor.get(flask.url + "/entries").json()[0]["text"] == "☃"
-    assert visitor.post(flask.url + "/entries", data=b"{broken", headers={"Content-Type": "application/json"}).status_code == 400
+    assert (
+        visitor.post(flask.url + "/entries", data=b"{broken", headers={"Content-Type": "application/json"}).status_code
+        == 400
+    )
     assert visitor.post(flask.url + "/entries", json={"name": ""}).status_code == 400
     assert visitor.delete(flask.url + "/entries").status_code == 405
     assert visitor.get(flask.url + "/none").status_code == 404
-    assert visitor.post(flask.url + "/", data=b"x" * 9000000,
-                        headers={"Content-Type": "application/x-www-form-urlencoded"}).status_code == 413
+    assert (
+        visitor.post(
+            flask.url + "/", data=b"x" * 9000000, headers={"Content-Type": "application/x-www-form-urlencoded"}
+        ).status_code
+        == 413
+    )
 
 
 def test_flask_stream_arrives_while_it_is_made(flask, visitor):
@@ -213,13 +260,16 @@ def bottle(serve_module):
 
 def test_bottle_form_json_upload_and_errors(bottle, visitor):
     assert visitor.get(bottle.url + "/").status_code == 200
-    assert '&quot;words&quot;: 2' in visitor.post(bottle.url + "/words", data={"text": "zwei Wörter"}).text
+    assert "&quot;words&quot;: 2" in visitor.post(bottle.url + "/words", data={"text": "zwei Wörter"}).text
     assert visitor.post(bottle.url + "/api/words", json={"text": "a b"}).json()["words"] == 2
     content = os.urandom(2000000)
     page = visitor.post(bottle.url + "/fingerprint", files={"file": ("f.bin", content)})
     assert hashlib.sha256(content).hexdigest() in page.text
     assert visitor.get(bottle.url + "/none").status_code == 404
-    assert visitor.post(bottle.url + "/api/words", data=b"{", headers={"Content-Type": "application/json"}).status_code == 400
+    assert (
+        visitor.post(bottle.url + "/api/words", data=b"{", headers={"Content-Type": "application/json"}).status_code
+        == 400
+    )
     assert visitor.get(bottle.url + "/words").status_code == 405
     assert visitor.get(bottle.url + "/countdown/99").status_code == 400
 

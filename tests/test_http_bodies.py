@@ -64,7 +64,7 @@ def test_a_body_with_content_length_arrives_whole(digest, size):
 @pytest.mark.parametrize("chunk", [16384, 1000003])
 def test_a_chunked_body_arrives_whole(digest, size, chunk):
     body = content(size)
-    parts = [body[start:start + chunk] for start in range(0, size, chunk)]
+    parts = [body[start : start + chunk] for start in range(0, size, chunk)]
     with digest.connect() as wire:
         assert wire.request(head(fields=CHUNKED) + chunked(parts)).text == told(body)
         assert wire.request(message("POST", body=b"next")).text == told(b"next")
@@ -115,7 +115,9 @@ def test_the_expectation_is_compared_without_case(digest, value):
 
 def test_a_client_that_does_not_wait_for_100_is_served(digest):
     with digest.connect() as wire:
-        wire.send(head(fields=[("Expect", "100-continue"), ("Content-Length", "3")]) + b"abc" + message("POST", body=b"next"))
+        wire.send(
+            head(fields=[("Expect", "100-continue"), ("Content-Length", "3")]) + b"abc" + message("POST", body=b"next")
+        )
         first = wire.read_response()
         if first.status == 100:
             first = wire.read_response()
@@ -126,7 +128,10 @@ def test_a_client_that_does_not_wait_for_100_is_served(digest):
 @pytest.mark.parametrize("version, length", [("1.0", "3"), ("1.1", "0")])
 def test_no_100_to_http_1_0_nor_without_a_body(digest, version, length):
     with digest.connect() as wire:
-        wire.send(head(fields=[("Expect", "100-continue"), ("Content-Length", length)], version=version) + b"abc"[:int(length)])
+        wire.send(
+            head(fields=[("Expect", "100-continue"), ("Content-Length", length)], version=version)
+            + b"abc"[: int(length)]
+        )
         assert wire.read_response().status == 200
 
 
@@ -155,14 +160,17 @@ def test_one_announced_chunk_above_the_bound_is_refused_without_reading_it(diges
 
 
 @pytest.mark.parametrize("end", ["half_close", "close", "reset"])
-@pytest.mark.parametrize("framing, sent", [
-    (("Content-Length", "1000000"), b"x" * 500000),
-    (("Content-Length", "10"), b""),
-    (("Transfer-Encoding", "chunked"), b"5\r\nabcde\r\n"),
-    (("Transfer-Encoding", "chunked"), b"5\r\nab"),
-    (("Transfer-Encoding", "chunked"), b"5"),
-    (("Transfer-Encoding", "chunked"), b"5\r\nabcde\r\n0\r\nX: y\r\n"),
-])
+@pytest.mark.parametrize(
+    "framing, sent",
+    [
+        (("Content-Length", "1000000"), b"x" * 500000),
+        (("Content-Length", "10"), b""),
+        (("Transfer-Encoding", "chunked"), b"5\r\nabcde\r\n"),
+        (("Transfer-Encoding", "chunked"), b"5\r\nab"),
+        (("Transfer-Encoding", "chunked"), b"5"),
+        (("Transfer-Encoding", "chunked"), b"5\r\nabcde\r\n0\r\nX: y\r\n"),
+    ],
+)
 def test_the_application_is_not_called_for_an_upload_that_broke_off(digest, end, framing, sent):
     target = "/broken-%d" % random.getrandbits(60)
     wire = digest.connect()
@@ -201,9 +209,13 @@ def test_the_file_of_a_spooled_body_is_given_back(spooling):
         return sum(len(os.listdir("/proc/%d/fd" % pid)) for pid in spooling.workers())
 
     def spooled():
-        return [1 for pid in spooling.workers() for fd in os.listdir("/proc/%d/fd" % pid)
-                if "(deleted)" in os.readlink("/proc/%d/fd/%s" % (pid, fd)) and spooling.spool in os.readlink(
-                    "/proc/%d/fd/%s" % (pid, fd))]
+        return [
+            1
+            for pid in spooling.workers()
+            for fd in os.listdir("/proc/%d/fd" % pid)
+            if "(deleted)" in os.readlink("/proc/%d/fd/%s" % (pid, fd))
+            and spooling.spool in os.readlink("/proc/%d/fd/%s" % (pid, fd))
+        ]
 
     assert descriptors()
     wire = spooling.connect()
@@ -221,5 +233,5 @@ def test_many_uploads_at_once_do_not_mix(digest):
     raws = [message("POST", body=body) for body in bodies]
     for start in range(0, 400000, 50000):
         for wire, raw in zip(wires, raws):
-            wire.send(raw[start:start + 50000])
+            wire.send(raw[start : start + 50000])
     assert [wire.read_response().text for wire in wires] == [told(body) for body in bodies]

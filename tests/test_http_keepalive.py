@@ -139,6 +139,7 @@ def test_all_requests_pipelined_before_a_half_close_are_answered(echo):
 def test_a_half_open_socket_costs_no_cpu(echo):
     """CVE-2024-49769: a connection closed by the client in the middle of its head must not spin."""
     from test_scheduling import cpu_ticks
+
     wires = [echo.connect() for _ in range(20)]
     for wire in wires[:10]:
         wire.send(b"GET / HT")

@@ -51,7 +51,8 @@ def random_splits(raw, seed):
 
 
 DELIVERIES = [("whole", whole, 0), ("byte by byte", byte_by_byte, 0)] + [
-    ("split %d" % seed, random_splits, seed) for seed in range(3)]
+    ("split %d" % seed, random_splits, seed) for seed in range(3)
+]
 
 
 @pytest.mark.parametrize("sentence, raw, status", REFUSED, ids=[row[0].replace("\x00", "NUL") for row in REFUSED])
@@ -109,14 +110,29 @@ def test_options_asterisk_reaches_the_application(recorder):
 
 
 def test_bounds_are_settings(serve):
-    server = serve(RECORDER, "--limit-request-line", 100, "--limit-request-fields", 5, "--limit-request-field-size", 200,
-                   "--limit-request-head", 500, "--limit-request-body", 1000)
+    server = serve(
+        RECORDER,
+        "--limit-request-line",
+        100,
+        "--limit-request-fields",
+        5,
+        "--limit-request-field-size",
+        200,
+        "--limit-request-head",
+        500,
+        "--limit-request-body",
+        1000,
+    )
     rows = [
-        (message(target="/" + "a" * 80), 200), (message(target="/" + "a" * 100), 414),
-        (message(fields=[("X", "y")] * 4), 200), (message(fields=[("X", "y")] * 5), 431),
-        (message(fields=[("X", "y" * 190)]), 200), (message(fields=[("X", "y" * 210)]), 431),
+        (message(target="/" + "a" * 80), 200),
+        (message(target="/" + "a" * 100), 414),
+        (message(fields=[("X", "y")] * 4), 200),
+        (message(fields=[("X", "y")] * 5), 431),
+        (message(fields=[("X", "y" * 190)]), 200),
+        (message(fields=[("X", "y" * 210)]), 431),
         (message(fields=[("X", "y" * 190)] * 3), 431),
-        (message("POST", body=b"x" * 1000), 200), (message("POST", body=b"x" * 1001), 413),
+        (message("POST", body=b"x" * 1000), 200),
+        (message("POST", body=b"x" * 1001), 413),
     ]
     for raw, status in rows:
         with server.connect() as wire:
@@ -135,7 +151,7 @@ def test_garbage_of_every_kind_never_brings_the_server_down(recorder):
             if choice == 0:
                 raw[where] = random_.randrange(256)
             elif choice == 1:
-                del raw[where:where + random_.randrange(1, 9)]
+                del raw[where : where + random_.randrange(1, 9)]
             else:
                 raw[where:where] = random_.choice([b"\r\n", b"\n", b"\x00", b" ", b":", b"0", b"\xff"])
             if not raw:

@@ -9,8 +9,10 @@ import pytest
 
 from wire import message
 
-IMF_FIXDATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} "
-                         r"\d\d:\d\d:\d\d GMT")
+IMF_FIXDATE = re.compile(
+    r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} "
+    r"\d\d:\d\d:\d\d GMT"
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +60,15 @@ def test_date_and_server_from_the_application_come_once(host):
     assert len(response.values("Date")) == 1 and len(response.values("Server")) == 1
 
 
-@pytest.mark.parametrize("raw, status", [
-    (b"BROKEN\r\n\r\n", 400), (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
-    (b"GET /%s HTTP/1.1\r\n" % (b"a" * 9000), 414), (message("POST", fields=[("Expect", "x")], body=b"abc"), 417),
-])
+@pytest.mark.parametrize(
+    "raw, status",
+    [
+        (b"BROKEN\r\n\r\n", 400),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+        (b"GET /%s HTTP/1.1\r\n" % (b"a" * 9000), 414),
+        (message("POST", fields=[("Expect", "x")], body=b"abc"), 417),
+    ],
+)
 def test_error_answers_carry_the_same_fields_and_a_small_body(hello, raw, status):
     response = hello.server.exchange(raw)
     assert response.status == status and response.reason
@@ -98,14 +105,17 @@ def test_a_500_to_head_has_no_body(host):
 
 @pytest.mark.parametrize("fields", ["[]", "[('Content-Length', '10')]"])
 def test_each_chunk_of_a_generator_leaves_while_the_application_goes_on(host, fields):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             start_response("200 OK", %s)
             yield b"first"
             EVENT.wait(20)
             SEEN.append(EVENT.is_set())
             yield b"after"
-    """ % fields)
+    """
+        % fields
+    )
     with app.connect() as wire:
         wire.send(app.message())
         head = wire.read_head()

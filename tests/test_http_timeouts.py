@@ -38,16 +38,35 @@ NOTING = """
 
 @pytest.fixture(scope="module")
 def brisk(serve_module):
-    return serve_module(NOTING, "--header-timeout", 1, "--body-timeout", 1, "--keep-alive", 1, "--write-timeout", 1,
-                        "--linger-timeout", 1)
+    return serve_module(
+        NOTING,
+        "--header-timeout",
+        1,
+        "--body-timeout",
+        1,
+        "--keep-alive",
+        1,
+        "--write-timeout",
+        1,
+        "--linger-timeout",
+        1,
+    )
 
 
 def not_called(server, path):
     assert path not in server.get("/calls").text.split("\n")
 
 
-@pytest.mark.parametrize("part", [b"G", b"GET /head HTTP/1.1", b"GET /head HTTP/1.1\r\n", b"GET /head HTTP/1.1\r\nHost: a\r\nX: y\r\n",
-                                  b"GET /head HTTP/1.1\r\nHost: a\r\n\r"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"G",
+        b"GET /head HTTP/1.1",
+        b"GET /head HTTP/1.1\r\n",
+        b"GET /head HTTP/1.1\r\nHost: a\r\nX: y\r\n",
+        b"GET /head HTTP/1.1\r\nHost: a\r\n\r",
+    ],
+)
 def test_a_head_that_does_not_come_is_408(brisk, part):
     with brisk.connect() as wire:
         wire.send(part)
@@ -82,13 +101,16 @@ def test_a_head_that_trickles_is_408_all_the_same(brisk):
     not_called(brisk, "/trickled-head")
 
 
-@pytest.mark.parametrize("fields, sent", [
-    (b"Content-Length: 10\r\n", b""),
-    (b"Content-Length: 10\r\n", b"abc"),
-    (b"Transfer-Encoding: chunked\r\n", b""),
-    (b"Transfer-Encoding: chunked\r\n", b"5\r\nab"),
-    (b"Transfer-Encoding: chunked\r\n", b"5\r\nabcde\r\n0\r\n"),
-])
+@pytest.mark.parametrize(
+    "fields, sent",
+    [
+        (b"Content-Length: 10\r\n", b""),
+        (b"Content-Length: 10\r\n", b"abc"),
+        (b"Transfer-Encoding: chunked\r\n", b""),
+        (b"Transfer-Encoding: chunked\r\n", b"5\r\nab"),
+        (b"Transfer-Encoding: chunked\r\n", b"5\r\nabcde\r\n0\r\n"),
+    ],
+)
 def test_a_body_that_does_not_come_is_408(brisk, fields, sent):
     with brisk.connect() as wire:
         wire.send(b"POST /body HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n" + sent)

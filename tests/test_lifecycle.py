@@ -264,7 +264,8 @@ def test_a_worker_that_crashes_at_once_after_loading_is_not_restarted_in_a_tight
 
 
 def test_a_worker_whose_interpreter_hangs_is_replaced_after_the_time_out(serve):
-    server = serve("""
+    server = serve(
+        """
         import ctypes, os
         def application(environ, start_response):
             if environ["PATH_INFO"] == "/hang":
@@ -272,7 +273,10 @@ def test_a_worker_whose_interpreter_hangs_is_replaced_after_the_time_out(serve):
                 ctypes.PyDLL(None).sleep(1000)
             start_response("200 OK", [])
             return [b"%d" % os.getpid()]
-    """, "--timeout", 2)
+    """,
+        "--timeout",
+        2,
+    )
     before = int(server.get().text)
     wire = server.connect()
     wire.send(message(target="/hang"))
@@ -331,21 +335,29 @@ CANNOT_LOAD = [
     ("other = 5\n\n", "app:application", 4, ["application"]),
     ("\n\n", "missing_module:application", 4, ["missing_module"]),
     ("\n\n", "app:missing_name", 4, ["missing_name"]),
-    ("def create():\n    raise RuntimeError('broken-773')\n", "app:create()", 3, ["Traceback", "RuntimeError: broken-773"]),
+    (
+        "def create():\n    raise RuntimeError('broken-773')\n",
+        "app:create()",
+        3,
+        ["Traceback", "RuntimeError: broken-773"],
+    ),
 ]
 
 
 @pytest.mark.parametrize("flags", [[], ["--preload"], ["--workers", 3]], ids=["one worker", "preload", "three workers"])
 @pytest.mark.parametrize("source, name, status, words", CANNOT_LOAD, ids=[row[3][-1] for row in CANNOT_LOAD])
 def test_an_application_that_cannot_be_loaded_ends_the_server_with_one_clear_line(
-        serve, tmp_path, source, name, status, words, flags):
+    serve, tmp_path, source, name, status, words, flags
+):
     (tmp_path / "app.py").write_text(source)
     server = serve(name, *flags, directory=tmp_path, listening=False)
     assert server.wait_exit(20) == status
     server.log.thread.join(10)
     for word in words:
         assert word in server.log.text
-    assert [m for m in server.log.find(r"\[(ERROR|CRITICAL)\]") if words[-1] in m.string or name in m.string], server.log.text
+    assert [m for m in server.log.find(r"\[(ERROR|CRITICAL)\]") if words[-1] in m.string or name in m.string], (
+        server.log.text
+    )
 
 
 def test_an_address_that_is_in_use_is_exit_status_1_and_names_the_address(serve):
@@ -358,13 +370,18 @@ def test_an_address_that_is_in_use_is_exit_status_1_and_names_the_address(serve)
 
 
 def test_preload_imports_once_in_the_arbiter_and_freezes(serve):
-    server = serve("""
+    server = serve(
+        """
         import gc, os
         os.write(2, b"imported in %d\\n" % os.getpid())
         def application(environ, start_response):
             start_response("200 OK", [])
             return [b"%d" % gc.get_freeze_count()]
-    """, "--preload", "--workers", 3)
+    """,
+        "--preload",
+        "--workers",
+        3,
+    )
     assert int(server.get().text) > 0
     server.wait_booted(3)
     assert [m.group(1) for m in server.log.find(r"imported in (\d+)")] == [str(server.pid)]
@@ -401,6 +418,7 @@ def test_by_default_every_local_user_may_connect_to_a_unix_socket(serve):
 
 def test_a_stale_unix_socket_is_replaced(serve, tmp_path):
     import socket
+
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(tmp_path / "farrier.sock"))
     stale.close()
@@ -441,8 +459,11 @@ def test_workers_leave_when_the_arbiter_was_killed(serve):
     workers = server.workers()
     server.kill(signal.SIGKILL)
     server.process.wait()
-    until(lambda: not [entry for entry in server.processes() if entry[0] in workers and entry[2] != "Z"], 20,
-          "the workers to leave")
+    until(
+        lambda: not [entry for entry in server.processes() if entry[0] in workers and entry[2] != "Z"],
+        20,
+        "the workers to leave",
+    )
 
 
 def test_stopping_a_server_that_never_answered_is_clean(serve):
@@ -452,12 +473,16 @@ def test_stopping_a_server_that_never_answered_is_clean(serve):
 
 
 def test_stopping_while_the_application_loads_is_clean(serve):
-    server = serve("""
+    server = serve(
+        """
         import os, time
         os.write(2, b"loading\\n")
         time.sleep(20)
         application = None
-    """, "--graceful-timeout", 3)
+    """,
+        "--graceful-timeout",
+        3,
+    )
     server.log.wait("loading")
     server.kill(signal.SIGTERM)
     assert server.wait_exit(15) == 0

@@ -18,7 +18,9 @@ APPLICATION = """
         return [body]
 """
 
-LINE = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[(\d+)\] \[(DEBUG|INFO|WARNING|ERROR|CRITICAL)\] (.+)")
+LINE = re.compile(
+    r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[(\d+)\] \[(DEBUG|INFO|WARNING|ERROR|CRITICAL)\] (.+)"
+)
 
 
 def test_the_banner_has_gunicorns_lines(serve):
@@ -91,21 +93,51 @@ def test_the_default_line_is_gunicorns(serve):
     server = access(serve)
     server.exchange(message(target="/a%20b?c=d", fields=[("User-Agent", "test/1"), ("Referer", "http://r/")]))
     line = server.output.wait(".+").group(0)
-    assert re.fullmatch(r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] '
-                        r'"GET /a%20b\?c=d HTTP/1\.1" 200 5 "http://r/" "test/1"', line), line
+    assert re.fullmatch(
+        r"127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
+        r'"GET /a%20b\?c=d HTTP/1\.1" 200 5 "http://r/" "test/1"',
+        line,
+    ), line
 
 
-@pytest.mark.parametrize("atom, pattern", [
-    ("%(h)s", r"127\.0\.0\.1"), ("%(l)s", "-"), ("%(u)s", "user"), ("%(m)s", "GET"), ("%(U)s", "/a b"), ("%(q)s", "c=d"),
-    ("%(H)s", r"HTTP/1\.1"), ("%(s)s", "200"), ("%(B)s", "5"), ("%(b)s", "5"), ("%(f)s", "-"), ("%(a)s", "test/1"),
-    ("%(r)s", r"GET /a%20b\?c=d HTTP/1\.1"), ("%({X-In}i)s", "in"), ("%({x-in}i)s", "in"), ("%({x-missing}i)s", "-"),
-    ("%({X-Out}o)s", "out"), ("%({x-out}o)s", "out"), ("%({x-missing}o)s", "-"), ("%(T)s", r"\d+"), ("%(M)s", r"\d+"), ("%(D)s", r"\d+"),
-    ("%(L)s", r"\d+\.\d{6}"), ("%(t)s", r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"), ("%(s)s 100%%", "200 100%"),
-])
+@pytest.mark.parametrize(
+    "atom, pattern",
+    [
+        ("%(h)s", r"127\.0\.0\.1"),
+        ("%(l)s", "-"),
+        ("%(u)s", "user"),
+        ("%(m)s", "GET"),
+        ("%(U)s", "/a b"),
+        ("%(q)s", "c=d"),
+        ("%(H)s", r"HTTP/1\.1"),
+        ("%(s)s", "200"),
+        ("%(B)s", "5"),
+        ("%(b)s", "5"),
+        ("%(f)s", "-"),
+        ("%(a)s", "test/1"),
+        ("%(r)s", r"GET /a%20b\?c=d HTTP/1\.1"),
+        ("%({X-In}i)s", "in"),
+        ("%({x-in}i)s", "in"),
+        ("%({x-missing}i)s", "-"),
+        ("%({X-Out}o)s", "out"),
+        ("%({x-out}o)s", "out"),
+        ("%({x-missing}o)s", "-"),
+        ("%(T)s", r"\d+"),
+        ("%(M)s", r"\d+"),
+        ("%(D)s", r"\d+"),
+        ("%(L)s", r"\d+\.\d{6}"),
+        ("%(t)s", r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"),
+        ("%(s)s 100%%", "200 100%"),
+    ],
+)
 def test_atom(serve, atom, pattern):
     server = access(serve, "--access-logformat", "<" + atom + ">")
-    server.exchange(message(target="/a%20b?c=d", fields=[
-        ("User-Agent", "test/1"), ("X-In", "in"), ("Authorization", "Basic dXNlcjpwYXNz")]))
+    server.exchange(
+        message(
+            target="/a%20b?c=d",
+            fields=[("User-Agent", "test/1"), ("X-In", "in"), ("Authorization", "Basic dXNlcjpwYXNz")],
+        )
+    )
     assert re.fullmatch("<" + pattern + ">", server.output.wait("<.*>").group(0))
 
 
@@ -117,8 +149,13 @@ def test_the_atom_p_is_the_workers_pid(serve):
 
 def test_refused_requests_are_access_logged_like_any_other(serve):
     server = access(serve)
-    for raw, status in [(b"BROKEN\r\n\r\n", 400), (b"GET / HTTP/1.1\r\n\r\n", 400), (b"GET /%s HTTP/1.1\r\n" % (b"a" * 9000), 414),
-                        (message(fields=[("X", "y" * 9000)]), 431), (message(version="2.0"), 505)]:
+    for raw, status in [
+        (b"BROKEN\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET /%s HTTP/1.1\r\n" % (b"a" * 9000), 414),
+        (message(fields=[("X", "y" * 9000)]), 431),
+        (message(version="2.0"), 505),
+    ]:
         mark = server.output.mark()
         assert server.exchange(raw).status == status
         server.output.wait(r'" %d ' % status, since=mark)
@@ -141,7 +178,8 @@ def test_an_error_of_the_application_names_method_and_path(serve):
 
 
 def test_the_answer_to_a_client_that_left_is_logged_with_499(serve):
-    server = serve("""
+    server = serve(
+        """
         import os
         def application(environ, start_response):
             start_response("200 OK", [])
@@ -149,7 +187,10 @@ def test_the_answer_to_a_client_that_left_is_logged_with_499(serve):
                 yield b"x" * 65536
             while True:
                 yield b"x" * 65536
-    """, "--access-logfile", "-")
+    """,
+        "--access-logfile",
+        "-",
+    )
     wire = server.connect(receive_buffer=4096)
     wire.send(message())
     wire.read_head()
@@ -159,11 +200,11 @@ def test_the_answer_to_a_client_that_left_is_logged_with_499(serve):
 
 
 HOSTILE = [
-    b"GET /%0A%0D%1B%5B31m%22%5C%00 HTTP/1.1\r\nHost: a\r\nUser-Agent: \"},{\\\"\r\nReferer: \xff\xfe\x80\r\n\r\n",
+    b'GET /%0A%0D%1B%5B31m%22%5C%00 HTTP/1.1\r\nHost: a\r\nUser-Agent: "},{\\"\r\nReferer: \xff\xfe\x80\r\n\r\n',
     b"GET /caf%C3%A9/%FF HTTP/1.1\r\nHost: a\r\nUser-Agent: \xc3\xa9 \t \\n \\u0000\r\n\r\n",
     b"GET /?q=\"'<>&{}[] HTTP/1.1\r\nHost: a\r\nAuthorization: Basic \xff\xff==\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic IiwidXNlciI6IngKDSI6IHg=\r\n\r\n",
-    b"\x00\x01\x02\xff\xfe{\"\r\n\r\n",
+    b'\x00\x01\x02\xff\xfe{"\r\n\r\n',
 ]
 
 
@@ -183,13 +224,17 @@ def test_the_json_form_is_one_valid_object_per_line_whatever_the_client_sends(se
 
 def test_the_json_form_keeps_secrets_to_itself(serve):
     server = access(serve, "--access-logformat", "json")
-    server.exchange(message(target="/?token=secret-8814&x=1", fields=[
-        ("Authorization", "Bearer secret-8815"), ("Cookie", "sessionid=secret-8816")]))
+    server.exchange(
+        message(
+            target="/?token=secret-8814&x=1",
+            fields=[("Authorization", "Bearer secret-8815"), ("Cookie", "sessionid=secret-8816")],
+        )
+    )
     line = server.output.wait(".+").group(0)
     assert "secret-8815" not in line and "secret-8816" not in line
 
 
-@pytest.mark.parametrize("form", ["common", "combined", "%(r)s %(U)s %(u)s \"%(f)s\" \"%(a)s\" %({x-in}i)s"])
+@pytest.mark.parametrize("form", ["common", "combined", '%(r)s %(U)s %(u)s "%(f)s" "%(a)s" %({x-in}i)s'])
 def test_no_client_can_forge_a_line_or_send_control_characters_to_a_terminal(serve, form):
     server = access(serve, "--access-logformat", form)
     for raw in HOSTILE:
@@ -216,6 +261,7 @@ def test_the_access_log_may_be_a_file_that_is_reopened_on_usr1(serve, tmp_path):
 
 def test_every_request_is_logged_once_under_load_and_before_the_end(serve):
     from load import Load
+
     server = serve(APPLICATION, "--access-logfile", "-", "--workers", 2)
     server.get("/last")
     with Load(server, 6, target="/counted") as load:

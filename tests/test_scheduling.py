@@ -163,9 +163,13 @@ def test_a_full_queue_is_answered_with_503_and_retry_after_at_once(serve, thread
     server.log.wait(r"entered 1\b")
     wires = block(server, 12)
     refused = []
-    until(lambda: refused.extend(w for w in select.select(
-        [w.socket for w in wires if w.socket not in refused], [], [], 0)[0]) or len(refused) >= 12 - (threads - 1) - 2,
-        what="the 503s, while the call still blocks")
+    until(
+        lambda: (
+            refused.extend(w for w in select.select([w.socket for w in wires if w.socket not in refused], [], [], 0)[0])
+            or len(refused) >= 12 - (threads - 1) - 2
+        ),
+        what="the 503s, while the call still blocks",
+    )
     rejected = [wire for wire in wires if wire.socket in refused]
     for wire in rejected:
         response = wire.read_response()

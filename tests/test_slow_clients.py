@@ -55,14 +55,14 @@ def test_hello_stays_answered_beside_1000_clients_that_send_a_byte_a_second(serv
         wire.send(raw[:position])
     for round_ in range(4):
         for wire, position in zip(half, positions):
-            wire.send(raw[position + round_:position + round_ + 1])
+            wire.send(raw[position + round_ : position + round_ + 1])
         for _ in range(50):
             assert server.get().body == b"0"
         # A byte a second: this is the clients' pace, nothing is waited for.
         half[0].assert_silent(1)
     # They were served all the while: the rest arrives and they get their answers.
     for wire, position in zip(half, positions):
-        wire.send(raw[position + 4:])
+        wire.send(raw[position + 4 :])
     for wire in half:
         assert wire.read_response().body == b"10"
 
@@ -140,8 +140,9 @@ def test_ten_times_the_cap_of_connections_are_all_answered_somehow(serve):
 
 
 def test_the_server_survives_the_exhaustion_of_descriptors_and_serves_again(serve):
-    server = serve(APPLICATION, "--keep-alive", 60,
-                   preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+    server = serve(
+        APPLICATION, "--keep-alive", 60, preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    )
     pid = state(server)[2]
     wires = [server.connect() for _ in range(200)]
     for wire in wires:
@@ -176,7 +177,7 @@ def test_descriptors_do_not_leak(serve):
     before = descriptors()
     for number in range(100):
         wire = server.connect()
-        wire.send(message("POST", "/", b"x" * 5000)[:number * 50])
+        wire.send(message("POST", "/", b"x" * 5000)[: number * 50])
         wire.reset() if number % 2 else wire.close()
         server.exchange(message("POST", "/", b"x" * 5000))
         server.exchange(b"BROKEN\r\n\r\n")
@@ -200,8 +201,12 @@ def test_a_full_disk_for_the_spool_is_an_error_answer_and_a_clear_line_and_the_w
     pid = state(server)[2]
     mark = server.log.mark()
     body = b"x" * 1000000
-    raw = message("POST", "/", body) if framing == "length" else message(
-        "POST", "/", fields=[("Transfer-Encoding", "chunked")]).replace(b"Content-Length: 0\r\n", b"") + chunked([body])
+    raw = (
+        message("POST", "/", body)
+        if framing == "length"
+        else message("POST", "/", fields=[("Transfer-Encoding", "chunked")]).replace(b"Content-Length: 0\r\n", b"")
+        + chunked([body])
+    )
     for _ in range(3):
         with server.connect() as wire:
             wire.send_anyway(raw)

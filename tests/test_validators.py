@@ -43,7 +43,11 @@ def inner(environ, start_response):
 APPLICATIONS = {
     "plain": (PLAIN, "/", ("/", b"body")),
     "streaming": (STREAMING, "/", ("/", b"a\nb\n")),
-    "flask": (EXAMPLE % os.path.join(EXAMPLES, "flask_app", "app.py"), "/entries", ("/entries", b'{"name": "n", "text": "t"}')),
+    "flask": (
+        EXAMPLE % os.path.join(EXAMPLES, "flask_app", "app.py"),
+        "/entries",
+        ("/entries", b'{"name": "n", "text": "t"}'),
+    ),
     "bottle": (EXAMPLE % os.path.join(EXAMPLES, "bottle_app", "app.py"), "/", ("/api/words", b'{"text": "one two"}')),
 }
 
@@ -52,8 +56,10 @@ APPLICATIONS = {
 @pytest.mark.parametrize("application", APPLICATIONS)
 def test_nothing_to_complain_about(serve, tmp_path, validator, application):
     source, target, (post_target, body) = APPLICATIONS[application]
-    server = serve(source + "\n" + VALIDATORS[validator] + "\n\napplication = lint(inner)\n",
-                   environment={"GUESTBOOK_DATA": str(tmp_path), "PYTHONWARNINGS": "error::wsgiref.validate.WSGIWarning"})
+    server = serve(
+        source + "\n" + VALIDATORS[validator] + "\n\napplication = lint(inner)\n",
+        environment={"GUESTBOOK_DATA": str(tmp_path), "PYTHONWARNINGS": "error::wsgiref.validate.WSGIWarning"},
+    )
     json = [("Content-Type", "application/json")]
     with server.connect() as wire:
         for _ in range(2):
@@ -61,7 +67,8 @@ def test_nothing_to_complain_about(serve, tmp_path, validator, application):
             assert wire.request(message("HEAD", target), head_only=True).status == 200
             assert wire.request(message("POST", post_target, body, fields=json)).status in (200, 201)
             chunked = message("POST", post_target, fields=json + [("Transfer-Encoding", "chunked")]).replace(
-                b"Content-Length: 0\r\n", b"") + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+                b"Content-Length: 0\r\n", b""
+            ) + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
             assert wire.request(chunked).status in (200, 201)
             assert wire.request(message(target="/no/such%20page")).status in (200, 404)
     server.stop()

@@ -59,22 +59,25 @@ def test_every_cgi_variable_is_a_built_in_str_in_latin_1_and_never_bytes(host):
     assert app.seen() == []
 
 
-@pytest.mark.parametrize("key, expected", [
-    ("REQUEST_METHOD", "POST"),
-    ("SCRIPT_NAME", ""),
-    ("PATH_INFO", "/a b"),
-    ("QUERY_STRING", "q=%20&r"),
-    ("CONTENT_TYPE", "text/x"),
-    ("CONTENT_LENGTH", "3"),
-    ("SERVER_NAME", "127.0.0.1"),
-    ("SERVER_PROTOCOL", "HTTP/1.1"),
-    ("REMOTE_ADDR", "127.0.0.1"),
-    ("REQUEST_URI", "/a%20b?q=%20&r"),
-    ("RAW_URI", "/a%20b?q=%20&r"),
-    ("HTTP_HOST", "farrier.test"),
-    ("HTTP_X_EMPTY", ""),
-    ("wsgi.url_scheme", "http"),
-])
+@pytest.mark.parametrize(
+    "key, expected",
+    [
+        ("REQUEST_METHOD", "POST"),
+        ("SCRIPT_NAME", ""),
+        ("PATH_INFO", "/a b"),
+        ("QUERY_STRING", "q=%20&r"),
+        ("CONTENT_TYPE", "text/x"),
+        ("CONTENT_LENGTH", "3"),
+        ("SERVER_NAME", "127.0.0.1"),
+        ("SERVER_PROTOCOL", "HTTP/1.1"),
+        ("REMOTE_ADDR", "127.0.0.1"),
+        ("REQUEST_URI", "/a%20b?q=%20&r"),
+        ("RAW_URI", "/a%20b?q=%20&r"),
+        ("HTTP_HOST", "farrier.test"),
+        ("HTTP_X_EMPTY", ""),
+        ("wsgi.url_scheme", "http"),
+    ],
+)
 def test_variable(dump, key, expected):
     environ = environ_of(dump, "POST", "/a%20b?q=%20&r", b"abc", [("Content-Type", "text/x"), ("X-Empty", "")])
     assert environ[key] == expected
@@ -127,37 +130,46 @@ TRUTH = """
 """
 
 
-@pytest.mark.parametrize("flags, expected", [
-    (["--threads", 1, "--workers", 1], "False False"),
-    (["--threads", 1, "--workers", 2], "False True"),
-    (["--threads", 4, "--workers", 1], "True False"),
-])
+@pytest.mark.parametrize(
+    "flags, expected",
+    [
+        (["--threads", 1, "--workers", 1], "False False"),
+        (["--threads", 1, "--workers", 2], "False True"),
+        (["--threads", 4, "--workers", 1], "True False"),
+    ],
+)
 def test_multithread_and_multiprocess_tell_the_truth(serve, flags, expected):
     assert serve(TRUTH, *flags).get().text == expected
 
 
 def test_nothing_of_the_process_environment_is_in_it(serve):
-    server = serve("""
+    server = serve(
+        """
         def application(environ, start_response):
             start_response("200 OK", [])
             return [" ".join(sorted(environ)).encode()]
-    """, environment={"CANARY_OF_THE_PROCESS": "1", "HTTP_PROXY_CANARY": "1", "SCRIPT_FILENAME": "1"})
+    """,
+        environment={"CANARY_OF_THE_PROCESS": "1", "HTTP_PROXY_CANARY": "1", "SCRIPT_FILENAME": "1"},
+    )
     keys = server.get().text.split()
     assert not {"CANARY_OF_THE_PROCESS", "HTTP_PROXY_CANARY", "SCRIPT_FILENAME", "PATH", "HOME"} & set(keys)
 
 
-@pytest.mark.parametrize("target, path", [
-    ("/caf%C3%A9", "/caf\xc3\xa9"),
-    ("/caf%E9", "/caf\xe9"),
-    ("//a///b//", "//a///b//"),
-    ("/a;v=1/b;w", "/a;v=1/b;w"),
-    ("/a%2Fb", "/a/b"),
-    ("/a%3Fb", "/a?b"),
-    ("/a+b", "/a+b"),
-    ("/a/../b", "/a/../b"),
-    ("/%25%32%30", "/%20"),
-    ("/?/x", "/"),
-])
+@pytest.mark.parametrize(
+    "target, path",
+    [
+        ("/caf%C3%A9", "/caf\xc3\xa9"),
+        ("/caf%E9", "/caf\xe9"),
+        ("//a///b//", "//a///b//"),
+        ("/a;v=1/b;w", "/a;v=1/b;w"),
+        ("/a%2Fb", "/a/b"),
+        ("/a%3Fb", "/a?b"),
+        ("/a+b", "/a+b"),
+        ("/a/../b", "/a/../b"),
+        ("/%25%32%30", "/%20"),
+        ("/?/x", "/"),
+    ],
+)
 def test_path_info_is_percent_decoded_once_and_otherwise_untouched(dump, target, path):
     environ = environ_of(dump, "GET", target)
     assert environ["PATH_INFO"] == path
@@ -208,31 +220,49 @@ def test_a_chunked_body_is_decoded_before_the_call(host):
             return answer(start_response, environ["wsgi.input"].read())
     """)
     raw = message("PUT", fields=[("X-App", app.name), ("Transfer-Encoding", "chunked")]).replace(
-        b"Content-Length: 0\r\n", b"") + chunked([b"abc", b"defg"])
+        b"Content-Length: 0\r\n", b""
+    ) + chunked([b"abc", b"defg"])
     with app.connect() as wire:
         assert wire.request(raw).body == b"abcdefg"
     assert app.seen() == [["7", False]]
 
 
-@pytest.mark.parametrize("field", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port",
-                                   "X-Forwarded-Prefix", "X-Real-IP", "Forwarded"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "X-Forwarded-Port",
+        "X-Forwarded-Prefix",
+        "X-Real-IP",
+        "Forwarded",
+    ],
+)
 def test_forwarding_fields_of_an_untrusted_peer_are_removed(serve, tmp_path, field):
-    server = serve("""
+    server = serve(
+        """
         def application(environ, start_response):
             start_response("200 OK", [])
             return [repr(sorted((k, v) for k, v in environ.items() if isinstance(v, str))).encode()]
-    """, "--forwarded-allow-ips", "192.0.2.1")
+    """,
+        "--forwarded-allow-ips",
+        "192.0.2.1",
+    )
     text = server.get(fields=[(field, "203.0.113.77")]).text
     assert "203.0.113.77" not in text and "('wsgi.url_scheme', 'http')" in text and "'127.0.0.1'" in text
 
 
 def test_on_a_unix_socket_the_peer_has_no_address_and_the_host_gives_the_name(serve, tmp_path):
-    server = serve("""
+    server = serve(
+        """
         import json
         def application(environ, start_response):
             start_response("200 OK", [])
             return [json.dumps({k: v for k, v in environ.items() if isinstance(v, str)}).encode()]
-    """, bind=["unix:farrier.sock"])
+    """,
+        bind=["unix:farrier.sock"],
+    )
     environ = json.loads(server.exchange(message(host="example.test:8080")).body)
     assert environ["REMOTE_ADDR"] == ""
     assert isinstance(environ["SERVER_NAME"], str) and environ["SERVER_NAME"]

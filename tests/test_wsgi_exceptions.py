@@ -152,6 +152,7 @@ def test_an_exception_leaves_no_reference_cycle_behind(host):
         except Incomplete:
             pass
     from wire import until
+
     until(lambda: app.get("/alive").body == b"0", 5, "the frames to be released without the garbage collector")
 
 
@@ -176,6 +177,7 @@ def test_exc_info_given_to_start_response_leaves_no_reference_cycle_behind(host)
     """)
     assert app.get().body == b"own page"
     from wire import until
+
     until(lambda: app.get("/alive").body == b"0", 5, "the frames to be released without the garbage collector")
 
 
@@ -203,6 +205,7 @@ def test_environ_and_the_iterable_are_released_after_the_response(host):
     for _ in range(3):
         assert app.get().body == b"ab"
     from wire import until
+
     until(lambda: app.get("/alive").body == b"0", 5, "environ and iterable to be released")
 
 
@@ -219,7 +222,12 @@ def test_wsgi_errors_has_write_writelines_and_flush_and_ends_in_the_error_log(ho
     mark = app.server.log.mark()
     assert app.get().status == 200
     app.server.log.wait("line four 8841", since=mark)
-    assert [m.group(1) for m in app.server.log.find("line (one|two|three|four).* ?8841", mark)] == ["one", "two", "three", "four"]
+    assert [m.group(1) for m in app.server.log.find("line (one|two|three|four).* ?8841", mark)] == [
+        "one",
+        "two",
+        "three",
+        "four",
+    ]
 
 
 def test_an_application_that_is_no_function_works_too(serve):
@@ -247,7 +255,8 @@ def test_a_class_may_be_the_application(serve):
 
 
 def test_after_a_fork_the_hooks_of_os_register_at_fork_ran(serve):
-    server = serve("""
+    server = serve(
+        """
         import os
         RAN = []
         os.register_at_fork(after_in_child=lambda: RAN.append(os.getpid()))
@@ -255,19 +264,25 @@ def test_after_a_fork_the_hooks_of_os_register_at_fork_ran(serve):
         def application(environ, start_response):
             start_response("200 OK", [])
             return [repr(os.getpid() in RAN).encode()]
-    """, "--preload")
+    """,
+        "--preload",
+    )
     assert server.get().text == "True"
 
 
 def test_the_first_seat_is_the_main_thread_and_signal_may_be_used(serve):
-    server = serve("""
+    server = serve(
+        """
         import signal, threading
 
         def application(environ, start_response):
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             start_response("200 OK", [])
             return [repr(threading.current_thread() is threading.main_thread()).encode()]
-    """, "--threads", 1)
+    """,
+        "--threads",
+        1,
+    )
     assert server.get().text == "True"
 
 

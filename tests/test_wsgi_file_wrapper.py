@@ -89,7 +89,10 @@ BODIES = [
     ("start_response('200 OK', []); return list(wrap(opened(), 1000))", CONTENT),
     ("write = start_response('200 OK', []); write(b'head '); return wrap(opened(EMPTY))", b"head "),
     ("write = start_response('200 OK', []); write(b'head '); return wrap(FileLike(b'tail'))", b"head tail"),
-    ("write = start_response('200 OK', []); write(b'head '); return wrap(opened(seek=1048570))", b"head " + CONTENT[1048570:]),
+    (
+        "write = start_response('200 OK', []); write(b'head '); return wrap(opened(seek=1048570))",
+        b"head " + CONTENT[1048570:],
+    ),
 ]
 
 
@@ -103,16 +106,23 @@ def test_the_file_from_its_current_offset_is_the_body(host, code, body):
             assert wire.pending == b""
 
 
-@pytest.mark.parametrize("code", [
-    "start_response('200 OK', []); return wrap(opened())",
-    "start_response('200 OK', []); return wrap(opened(EMPTY))",
-    "start_response('200 OK', []); return wrap(FileLike(b'abc'))",
-])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "start_response('200 OK', []); return wrap(opened())",
+        "start_response('200 OK', []); return wrap(opened(EMPTY))",
+        "start_response('200 OK', []); return wrap(FileLike(b'abc'))",
+    ],
+)
 def test_http_1_0_gets_the_file_too(host, code):
     app = serving(host, code)
     response = app.request(version="1.0")
-    assert response.body == {"opened()": CONTENT, "EMPTY": b"", "abc": b"abc"}[
-        "EMPTY" if "EMPTY" in code else "abc" if "abc" in code else "opened()"]
+    assert (
+        response.body
+        == {"opened()": CONTENT, "EMPTY": b"", "abc": b"abc"}[
+            "EMPTY" if "EMPTY" in code else "abc" if "abc" in code else "opened()"
+        ]
+    )
 
 
 def test_a_plain_file_without_content_length_gets_one(host):
@@ -132,16 +142,19 @@ def test_a_content_length_longer_than_the_file_is_visibly_incomplete(host, strea
             assert len(incomplete.received) < 1000
 
 
-@pytest.mark.parametrize("method, code, status", [
-    ("GET", "start_response('200 OK', []); return wrap(Opened(LARGE))", 200),
-    ("GET", "start_response('200 OK', []); return wrap(Opened(EMPTY))", 200),
-    ("GET", "start_response('200 OK', []); return wrap(FileLike(CONTENT))", 200),
-    ("GET", "start_response('200 OK', [('Content-Length', '1')]); return wrap(Opened(LARGE))", 200),
-    ("HEAD", "start_response('200 OK', []); return wrap(Opened(LARGE))", 200),
-    ("GET", "start_response('204 No Content', []); return wrap(Opened(LARGE))", 204),
-    ("GET", "start_response('304 Not Modified', []); return wrap(FileLike(b'x'))", 304),
-    ("GET", "return wrap(Opened(LARGE))", 500),
-])
+@pytest.mark.parametrize(
+    "method, code, status",
+    [
+        ("GET", "start_response('200 OK', []); return wrap(Opened(LARGE))", 200),
+        ("GET", "start_response('200 OK', []); return wrap(Opened(EMPTY))", 200),
+        ("GET", "start_response('200 OK', []); return wrap(FileLike(CONTENT))", 200),
+        ("GET", "start_response('200 OK', [('Content-Length', '1')]); return wrap(Opened(LARGE))", 200),
+        ("HEAD", "start_response('200 OK', []); return wrap(Opened(LARGE))", 200),
+        ("GET", "start_response('204 No Content', []); return wrap(Opened(LARGE))", 204),
+        ("GET", "start_response('304 Not Modified', []); return wrap(FileLike(b'x'))", 304),
+        ("GET", "return wrap(Opened(LARGE))", 500),
+    ],
+)
 def test_close_of_the_file_is_called_exactly_once(host, method, code, status):
     app = serving(host, code)
     assert app.request(method).status == status
@@ -150,11 +163,14 @@ def test_close_of_the_file_is_called_exactly_once(host, method, code, status):
 
 
 def test_close_is_called_when_the_client_left(host):
-    app = serving(host, """start_response('200 OK', [])
+    app = serving(
+        host,
+        """start_response('200 OK', [])
         class Endless(FileLike):
             def read(self, size=-1):
                 return b"x" * 65536
-        return wrap(Endless(b""))""")
+        return wrap(Endless(b""))""",
+    )
     wire = app.connect(receive_buffer=65536)
     wire.send(app.message())
     wire.read_head()
@@ -164,21 +180,27 @@ def test_close_is_called_when_the_client_left(host):
 
 
 def test_an_error_in_read_before_anything_was_sent_is_a_500(host):
-    app = serving(host, """start_response('200 OK', [])
+    app = serving(
+        host,
+        """start_response('200 OK', [])
         class Broken(FileLike):
             def read(self, size=-1):
                 raise OSError("disk")
-        return wrap(Broken(b""))""")
+        return wrap(Broken(b""))""",
+    )
     assert app.get().status == 500
     assert app.seen() == ["closed"]
 
 
 def test_it_has_the_block_size_of_the_pep_as_second_argument(host):
-    app = serving(host, """start_response('200 OK', [])
+    app = serving(
+        host,
+        """start_response('200 OK', [])
         class Asked(FileLike):
             def read(self, size=-1):
                 SEEN.append(size)
                 return super().read(size)
-        return [part for part in wrap(Asked(b"x" * 25), 10)]""")
+        return [part for part in wrap(Asked(b"x" * 25), 10)]""",
+    )
     assert app.get().body == b"x" * 25
     assert app.seen()[0] == 10

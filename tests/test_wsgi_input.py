@@ -68,15 +68,31 @@ STEPS = {
     "read(0) gives nothing and takes nothing": [["read", [0]], ["read", []]],
     "read(n) beyond the end gives what is there": [["read", [1000000]]],
     "readline() gives one line with its end": [["readline", []], ["readline", []], ["readline", []]],
-    "readline(n) gives at most n of a line and leaves the rest": [["readline", [2]], ["readline", [2]], ["readline", [100]]],
+    "readline(n) gives at most n of a line and leaves the rest": [
+        ["readline", [2]],
+        ["readline", [2]],
+        ["readline", [100]],
+    ],
     "readline(0) takes nothing": [["readline", [0]], ["readline", []]],
     "readline(-1) is readline()": [["readline", [-1]], ["readline", [-1]]],
     "readlines() gives every line": [["readlines", []]],
-    "readlines(hint) stops after the line that reaches the hint": [["readlines", [4]], ["readlines", [1]], ["readlines", []]],
+    "readlines(hint) stops after the line that reaches the hint": [
+        ["readlines", [4]],
+        ["readlines", [1]],
+        ["readlines", []],
+    ],
     "readlines(0) gives every line": [["readlines", [0]]],
     "__iter__ gives every line": [["iterate", []]],
     "mixed": [["read", [1]], ["readline", []], ["next", []], ["readlines", [1]], ["read", [3]], ["iterate", []]],
-    "after the end b'' for ever": [["read", []], ["read", []], ["read", [5]], ["readline", []], ["readlines", []], ["next", []], ["read", []]],
+    "after the end b'' for ever": [
+        ["read", []],
+        ["read", []],
+        ["read", [5]],
+        ["readline", []],
+        ["readlines", []],
+        ["next", []],
+        ["read", []],
+    ],
 }
 
 
@@ -99,9 +115,13 @@ def test_any_mix_of_calls_reads_like_a_file(reader, seed):
 
 def test_a_body_beyond_the_memory_bound_reads_the_same(serve_module, tmp_path_factory):
     from conftest import host_on
+
     reader = host_on(serve_module, tmp_path_factory.mktemp("hosted"), "--body-buffer-bytes", "4096")(READER)
     body = b"".join(b"line %d\n" % number for number in range(3000))
-    for steps in ([["read", []]], [["readline", []], ["read", [4090]], ["readline", []], ["iterate", []], ["read", []]]):
+    for steps in (
+        [["read", []]],
+        [["readline", []], ["read", [4090]], ["readline", []], ["iterate", []], ["read", []]],
+    ):
         check(reader, body, steps)
 
 
@@ -152,7 +172,9 @@ def test_a_body_that_the_application_ignores_does_not_disturb_the_next_request(h
 
 
 def test_without_a_body_reading_gives_nothing_and_does_not_wait(reader):
-    response = reader.get(fields=[("X-Steps", json.dumps([["read", []], ["read", [10]], ["readline", []], ["readlines", []]]))])
+    response = reader.get(
+        fields=[("X-Steps", json.dumps([["read", []], ["read", [10]], ["readline", []], ["readlines", []]]))]
+    )
     assert json.loads(response.body) == [[""], [""], [""], []]
 
 
@@ -168,19 +190,24 @@ def test_a_body_may_still_be_read_while_the_response_is_produced(host):
 
 def test_a_chunked_body_reads_the_same(reader):
     steps = [["readline", []], ["read", [2]], ["readlines", []]]
-    raw = message("POST", fields=[("X-App", reader.name), ("X-Steps", json.dumps(steps)), ("Transfer-Encoding", "chunked")])
+    raw = message(
+        "POST", fields=[("X-App", reader.name), ("X-Steps", json.dumps(steps)), ("Transfer-Encoding", "chunked")]
+    )
     raw = raw.replace(b"Content-Length: 0\r\n", b"")
     with reader.connect() as wire:
         response = wire.request(raw + chunked([b"on", b"e\ntw", b"o\nthr", b"ee"]))
     assert json.loads(response.body) == expected(b"one\ntwo\nthree", steps)
 
 
-@pytest.mark.parametrize("framing, sent", [
-    ("Content-Length: 100", b"only a part"),
-    ("Transfer-Encoding: chunked", b"5\r\nabcde\r\n"),
-    ("Transfer-Encoding: chunked", b"5\r\nabcde\r\n0\r\n"),
-    ("Transfer-Encoding: chunked", b"5\r\nabc"),
-])
+@pytest.mark.parametrize(
+    "framing, sent",
+    [
+        ("Content-Length: 100", b"only a part"),
+        ("Transfer-Encoding: chunked", b"5\r\nabcde\r\n"),
+        ("Transfer-Encoding: chunked", b"5\r\nabcde\r\n0\r\n"),
+        ("Transfer-Encoding: chunked", b"5\r\nabc"),
+    ],
+)
 def test_a_body_that_broke_off_is_never_taken_for_a_complete_one(host, framing, sent):
     app = host("""
         def application(environ, start_response):

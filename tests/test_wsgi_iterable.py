@@ -5,23 +5,27 @@ import pytest
 from wire import Incomplete, until
 
 
-@pytest.mark.parametrize("expression, body", [
-    ("[b'a', b'b']", b"ab"),
-    ("(b'a', b'b')", b"ab"),
-    ("[]", b""),
-    ("(part for part in (b'a', b'b'))", b"ab"),
-    ("iter([b'a', b'b'])", b"ab"),
-    ("map(bytes, [b'a', b'b'])", b"ab"),
-    ("{b'a': 1}", b"a"),
-    ("Sequence()", b"ab"),
-    ("Custom()", b"ab"),
-    ("environ['wsgi.file_wrapper'](io.BytesIO(b'ab'))", b"ab"),
-    ("io.BytesIO(b'ab')", b"ab"),
-    ("[b'', b'a', b'', b'', b'b', b'']", b"ab"),
-    ("[b'x' * 1000000, b'y']", b"x" * 1000000 + b"y"),
-])
+@pytest.mark.parametrize(
+    "expression, body",
+    [
+        ("[b'a', b'b']", b"ab"),
+        ("(b'a', b'b')", b"ab"),
+        ("[]", b""),
+        ("(part for part in (b'a', b'b'))", b"ab"),
+        ("iter([b'a', b'b'])", b"ab"),
+        ("map(bytes, [b'a', b'b'])", b"ab"),
+        ("{b'a': 1}", b"a"),
+        ("Sequence()", b"ab"),
+        ("Custom()", b"ab"),
+        ("environ['wsgi.file_wrapper'](io.BytesIO(b'ab'))", b"ab"),
+        ("io.BytesIO(b'ab')", b"ab"),
+        ("[b'', b'a', b'', b'', b'b', b'']", b"ab"),
+        ("[b'x' * 1000000, b'y']", b"x" * 1000000 + b"y"),
+    ],
+)
 def test_any_iterable_of_bytes_is_a_body(host, expression, body):
-    app = host("""
+    app = host(
+        """
         import io
 
         class Sequence:
@@ -36,21 +40,39 @@ def test_any_iterable_of_bytes_is_a_body(host, expression, body):
         def application(environ, start_response):
             start_response("200 OK", [])
             return %s
-    """ % expression)
+    """
+        % expression
+    )
     with app.connect() as wire:
         assert wire.request(app.message()).body == body
         # The framing was right: the same connection serves the next request.
         assert wire.request(app.message()).body == body
 
 
-@pytest.mark.parametrize("expression", ["['text']", "(t for t in ['text'])", "'text'", "b'bytes'", "[None]", "[5]", "[bytearray(b'x')]",
-                                        "[memoryview(b'x')]", "None", "5"])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "['text']",
+        "(t for t in ['text'])",
+        "'text'",
+        "b'bytes'",
+        "[None]",
+        "[5]",
+        "[bytearray(b'x')]",
+        "[memoryview(b'x')]",
+        "None",
+        "5",
+    ],
+)
 def test_an_item_that_is_not_bytes_is_an_error_with_a_clear_message(host, expression):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             start_response("200 OK", [])
             return %s
-    """ % expression)
+    """
+        % expression
+    )
     mark = app.server.log.mark()
     assert app.get().status == 500
     app.server.log.wait(r"bytes|iterable", since=mark)
@@ -67,9 +89,12 @@ def test_an_item_that_is_not_bytes_breaks_off_a_message_that_has_begun(host):
         wire.request(app.message())
 
 
-@pytest.mark.parametrize("expression, length", [("[b'12345']", "5"), ("(b'12345',)", "5"), ("[b'']", "0"), ("[]", "0"), ("One()", "5")])
+@pytest.mark.parametrize(
+    "expression, length", [("[b'12345']", "5"), ("(b'12345',)", "5"), ("[b'']", "0"), ("[]", "0"), ("One()", "5")]
+)
 def test_a_length_of_one_gives_a_content_length(host, expression, length):
-    app = host("""
+    app = host(
+        """
         class One:
             def __len__(self):
                 return 1
@@ -79,14 +104,19 @@ def test_a_length_of_one_gives_a_content_length(host, expression, length):
         def application(environ, start_response):
             start_response("200 OK", [])
             return %s
-    """ % expression)
+    """
+        % expression
+    )
     response = app.get()
     assert (response.value("Content-Length"), response.value("Transfer-Encoding")) == (length, None)
 
 
-@pytest.mark.parametrize("claim, items", [(1, "[b'ab', b'cd']"), (1, "[]"), (0, "[b'ab']"), (5, "[b'ab']"), (-1, "[b'ab']")])
+@pytest.mark.parametrize(
+    "claim, items", [(1, "[b'ab', b'cd']"), (1, "[]"), (0, "[b'ab']"), (5, "[b'ab']"), (-1, "[b'ab']")]
+)
 def test_a_len_that_lies_never_yields_a_message_that_can_be_misread(host, claim, items):
-    app = host("""
+    app = host(
+        """
         class Liar:
             def __len__(self):
                 return %d
@@ -96,7 +126,9 @@ def test_a_len_that_lies_never_yields_a_message_that_can_be_misread(host, claim,
         def application(environ, start_response):
             start_response("200 OK", [])
             return Liar()
-    """ % (claim, items))
+    """
+        % (claim, items)
+    )
     with app.connect() as wire:
         try:
             response = wire.request(app.message())
@@ -129,17 +161,25 @@ COUNTING = """
 """
 
 
-@pytest.mark.parametrize("how, code, method, status", [
-    ("on the normal end", "start_response('200 OK', []); return Counting([b'a', b'b'])", "GET", 200),
-    ("of an empty body", "start_response('200 OK', []); return Counting([])", "GET", 200),
-    ("on an error in the first next", "start_response('200 OK', []); return Counting([ValueError()])", "GET", 500),
-    ("on an item that is no bytes", "start_response('200 OK', []); return Counting(['text'])", "GET", 500),
-    ("on HEAD", "start_response('200 OK', []); return Counting([b'a', b'b'])", "HEAD", 200),
-    ("on 204", "start_response('204 No Content', []); return Counting([b'a'])", "GET", 204),
-    ("on 304", "start_response('304 Not Modified', []); return Counting([b'a'])", "GET", 304),
-    ("when start_response was never called", "return Counting([b'a'])", "GET", 500),
-    ("when the length was exceeded", "start_response('200 OK', [('Content-Length', '1')]); return Counting([b'abc', b'd'])", "GET", 200),
-])
+@pytest.mark.parametrize(
+    "how, code, method, status",
+    [
+        ("on the normal end", "start_response('200 OK', []); return Counting([b'a', b'b'])", "GET", 200),
+        ("of an empty body", "start_response('200 OK', []); return Counting([])", "GET", 200),
+        ("on an error in the first next", "start_response('200 OK', []); return Counting([ValueError()])", "GET", 500),
+        ("on an item that is no bytes", "start_response('200 OK', []); return Counting(['text'])", "GET", 500),
+        ("on HEAD", "start_response('200 OK', []); return Counting([b'a', b'b'])", "HEAD", 200),
+        ("on 204", "start_response('204 No Content', []); return Counting([b'a'])", "GET", 204),
+        ("on 304", "start_response('304 Not Modified', []); return Counting([b'a'])", "GET", 304),
+        ("when start_response was never called", "return Counting([b'a'])", "GET", 500),
+        (
+            "when the length was exceeded",
+            "start_response('200 OK', [('Content-Length', '1')]); return Counting([b'abc', b'd'])",
+            "GET",
+            200,
+        ),
+    ],
+)
 def test_close_is_called_exactly_once(host, how, code, method, status):
     app = host(COUNTING % code)
     assert app.request(method).status == status
@@ -147,11 +187,14 @@ def test_close_is_called_exactly_once(host, how, code, method, status):
     assert app.seen() == ["close"]
 
 
-@pytest.mark.parametrize("code", [
-    "start_response('200 OK', []); return Counting([b'sent', ValueError()])",
-    "start_response('200 OK', [('Content-Length', '9')]); return Counting([b'sent'])",
-    "start_response('200 OK', [('Content-Length', '9')]); return Counting([b'sent', ValueError()])",
-])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "start_response('200 OK', []); return Counting([b'sent', ValueError()])",
+        "start_response('200 OK', [('Content-Length', '9')]); return Counting([b'sent'])",
+        "start_response('200 OK', [('Content-Length', '9')]); return Counting([b'sent', ValueError()])",
+    ],
+)
 def test_close_is_called_exactly_once_when_the_message_breaks_off(host, code):
     app = host(COUNTING % code)
     with app.connect() as wire, pytest.raises(Incomplete):
@@ -205,12 +248,17 @@ def test_when_the_client_left_the_iterator_is_closed_and_not_advanced_any_more(h
     assert int(app.get("/count").body) == app.seen()[0]
 
 
-@pytest.mark.parametrize("where", ["raise ValueError('marker-5512')", "start_response('200 OK', []); raise ValueError('marker-5512')"])
+@pytest.mark.parametrize(
+    "where", ["raise ValueError('marker-5512')", "start_response('200 OK', []); raise ValueError('marker-5512')"]
+)
 def test_an_exception_before_the_head_was_sent_is_a_500_and_a_traceback_in_the_log(host, where):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             %s
-    """ % where)
+    """
+        % where
+    )
     mark = app.server.log.mark()
     response = app.get("/failing?secret")
     assert response.status == 500 and b"marker-5512" not in response.body
@@ -221,12 +269,15 @@ def test_an_exception_before_the_head_was_sent_is_a_500_and_a_traceback_in_the_l
 
 @pytest.mark.parametrize("fields, body", [("[]", b"4\r\nsent\r\n"), ("[('Content-Length', '100')]", b"sent")])
 def test_an_exception_after_the_head_leaves_the_message_visibly_incomplete(host, fields, body):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             start_response("200 OK", %s)
             yield b"sent"
             raise ValueError("late")
-    """ % fields)
+    """
+        % fields
+    )
     mark = app.server.log.mark()
     with app.connect() as wire:
         with pytest.raises(Incomplete) as incomplete:
@@ -266,11 +317,14 @@ def test_more_bytes_than_content_length_in_one_item_are_cut_too(host):
 
 @pytest.mark.parametrize("items", ["[b'1234']", "[b'12', b'34']", "[]", "[b'']", "iter([b'1234'])"])
 def test_fewer_bytes_than_content_length_close_the_connection(host, items):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             start_response("200 OK", [("Content-Length", "5")])
             return %s
-    """ % items)
+    """
+        % items
+    )
     with app.connect() as wire:
         wire.send(app.message())
         try:
@@ -284,11 +338,14 @@ def test_fewer_bytes_than_content_length_close_the_connection(host, items):
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 @pytest.mark.parametrize("body", ["[b'body']", "[]", "iter([b'body', b'more'])"])
 def test_204_and_304_send_no_body(host, status, body):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             start_response(%r, [])
             return %s
-    """ % (status, body))
+    """
+        % (status, body)
+    )
     with app.connect() as wire:
         for _ in range(2):
             response = wire.request(app.message())
@@ -296,19 +353,25 @@ def test_204_and_304_send_no_body(host, status, body):
             assert response.value("Transfer-Encoding") is None and wire.pending == b""
 
 
-@pytest.mark.parametrize("fields, body, length", [
-    ("[]", "[b'12345']", "5"),
-    ("[('Content-Length', '5')]", "[b'12345']", "5"),
-    ("[('Content-Length', '5')]", "[]", "5"),
-    ("[('Content-Length', '5000000')]", "iter([])", "5000000"),
-    ("[]", "iter([b'12', b'345'])", None),
-])
+@pytest.mark.parametrize(
+    "fields, body, length",
+    [
+        ("[]", "[b'12345']", "5"),
+        ("[('Content-Length', '5')]", "[b'12345']", "5"),
+        ("[('Content-Length', '5')]", "[]", "5"),
+        ("[('Content-Length', '5000000')]", "iter([])", "5000000"),
+        ("[]", "iter([b'12', b'345'])", None),
+    ],
+)
 def test_head_sends_no_body_and_the_framing_field_of_get_or_none(host, fields, body, length):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             start_response("200 OK", %s)
             return %s
-    """ % (fields, body))
+    """
+        % (fields, body)
+    )
     with app.connect() as wire:
         for _ in range(2):
             response = wire.request(app.message("HEAD"), head_only=True)

@@ -83,7 +83,8 @@ def test_exc_info_of_none_is_no_exc_info(host):
 
 @pytest.mark.parametrize("before", ["", "yield b''"])
 def test_with_exc_info_it_replaces_the_whole_head_if_nothing_was_sent(host, before):
-    app = host("""
+    app = host(
+        """
         import sys
 
         def application(environ, start_response):
@@ -94,7 +95,9 @@ def test_with_exc_info_it_replaces_the_whole_head_if_nothing_was_sent(host, befo
             except ValueError:
                 start_response("503 Replaced", [("X-Second", "2")], sys.exc_info())
             yield b"error page"
-    """ % before)
+    """
+        % before
+    )
     response = app.get()
     assert (response.status, response.reason, response.body) == (503, "Replaced", b"error page")
     assert (response.value("X-First"), response.value("X-Second")) == (None, "2")
@@ -195,15 +198,32 @@ def test_the_head_leaves_with_the_first_non_empty_chunk_and_not_before(host):
 
 
 BAD_STATUSES = [
-    "''", "'20 OK'", "'2000 OK'", "'abc OK'", "'099 Low'", "'200OK'", "' 200 OK'", "'-20 OK'", "'2 0 OK'", "'\\u0662\\u0660\\u0660 OK'",
-    "'200 OK\\r\\nX-Injected: 1'", "'200 OK\\n'", "'200 OK\\r'", "'200 O\\x00K'", "'200 O\\x7fK'", "'200 \\u2603'",
-    "b'200 OK'", "200", "None",
+    "''",
+    "'20 OK'",
+    "'2000 OK'",
+    "'abc OK'",
+    "'099 Low'",
+    "'200OK'",
+    "' 200 OK'",
+    "'-20 OK'",
+    "'2 0 OK'",
+    "'\\u0662\\u0660\\u0660 OK'",
+    "'200 OK\\r\\nX-Injected: 1'",
+    "'200 OK\\n'",
+    "'200 OK\\r'",
+    "'200 O\\x00K'",
+    "'200 O\\x7fK'",
+    "'200 \\u2603'",
+    "b'200 OK'",
+    "200",
+    "None",
 ]
 
 
 @pytest.mark.parametrize("status", BAD_STATUSES)
 def test_a_status_that_is_not_ddd_reason_raises(host, status):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             try:
                 start_response(%s, [("Content-Type", "text/plain")])
@@ -211,7 +231,9 @@ def test_a_status_that_is_not_ddd_reason_raises(host, status):
                 SEEN.append("raised")
                 raise
             return [b"accepted"]
-    """ % status)
+    """
+        % status
+    )
     response = app.get()
     assert response.status == 500 and response.value("X-Injected") is None
     assert app.seen() == ["raised"]
@@ -219,25 +241,41 @@ def test_a_status_that_is_not_ddd_reason_raises(host, status):
 
 @pytest.mark.parametrize("status", ["200 OK", "999 Highest", "299 Some Words, \xe9", "404 Not Found"])
 def test_a_good_status_goes_out_as_it_is(host, status):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             return answer(start_response, b"x", %r)
-    """ % status)
+    """
+        % status
+    )
     response = app.get()
     assert "%d %s" % (response.status, response.reason) == status
 
 
 BAD_FIELDS = [
-    ("''", "'v'"), ("'X Y'", "'v'"), ("'X:'", "'v'"), ("'X\\n'", "'v'"), ("'X\\x00'", "'v'"), ("'X-\\xe9'", "'v'"), ("b'X'", "'v'"),
-    ("None", "'v'"), ("'X'", "'secret-7141\\r\\nX-Injected: 1'"), ("'X'", "'secret-7141\\nX-Injected: 1'"),
-    ("'X'", "'secret-7141\\r'"), ("'X'", "'secret-7141\\x00'"), ("'X'", "'secret-7141\\u2603'"), ("'X'", "b'secret-7141'"),
-    ("'X'", "5"), ("'X'", "None"),
+    ("''", "'v'"),
+    ("'X Y'", "'v'"),
+    ("'X:'", "'v'"),
+    ("'X\\n'", "'v'"),
+    ("'X\\x00'", "'v'"),
+    ("'X-\\xe9'", "'v'"),
+    ("b'X'", "'v'"),
+    ("None", "'v'"),
+    ("'X'", "'secret-7141\\r\\nX-Injected: 1'"),
+    ("'X'", "'secret-7141\\nX-Injected: 1'"),
+    ("'X'", "'secret-7141\\r'"),
+    ("'X'", "'secret-7141\\x00'"),
+    ("'X'", "'secret-7141\\u2603'"),
+    ("'X'", "b'secret-7141'"),
+    ("'X'", "5"),
+    ("'X'", "None"),
 ]
 
 
 @pytest.mark.parametrize("name, value", BAD_FIELDS)
 def test_a_field_that_is_not_token_and_plain_value_raises_and_its_value_is_not_logged(host, name, value):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             fields = [("Content-Type", "text/plain"), (%s, %s)]
             try:
@@ -247,7 +285,9 @@ def test_a_field_that_is_not_token_and_plain_value_raises_and_its_value_is_not_l
                 fields = None
                 raise
             return [b"accepted"]
-    """ % (name, value))
+    """
+        % (name, value)
+    )
     mark = app.server.log.mark()
     response = app.get()
     assert response.status == 500 and response.value("X-Injected") is None
@@ -256,10 +296,24 @@ def test_a_field_that_is_not_token_and_plain_value_raises_and_its_value_is_not_l
     assert not [m for m in app.server.log.find("secret-7141", mark) if "fields = [" not in m.string]
 
 
-@pytest.mark.parametrize("name", ["Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer",
-                                  "Transfer-Encoding", "Upgrade", "transfer-encoding", "CONNECTION"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Connection",
+        "Keep-Alive",
+        "Proxy-Authenticate",
+        "Proxy-Authorization",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+        "transfer-encoding",
+        "CONNECTION",
+    ],
+)
 def test_hop_by_hop_fields_from_the_application_raise(host, name):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             try:
                 start_response("200 OK", [(%r, "close")])
@@ -267,18 +321,23 @@ def test_hop_by_hop_fields_from_the_application_raise(host, name):
                 SEEN.append("raised")
                 raise
             return [b"accepted"]
-    """ % name)
+    """
+        % name
+    )
     assert app.get().status == 500
     assert app.seen() == ["raised"]
 
 
 @pytest.mark.parametrize("length", ["-1", "+5", "0x5", "5_0", "5, 5", "", "five", "99999999999999999999999999"])
 def test_a_content_length_that_is_not_digits_is_refused(host, length):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             start_response("200 OK", [("Content-Length", %r)])
             return [b"12345"]
-    """ % length)
+    """
+        % length
+    )
     assert app.get().status == 500
 
 
@@ -314,11 +373,21 @@ def test_fields_keep_their_order_case_and_repetition(host):
     assert own == [("X-b", "1"), ("Set-Cookie", "a=1"), ("X-A", "\xe9"), ("Set-Cookie", "b=2"), ("X-Empty", "")]
 
 
-@pytest.mark.parametrize("call", ["start_response()", "start_response('200 OK')", "start_response('200 OK', [], None, 1)",
-                                  "start_response('200 OK', [('only-one',)])", "start_response('200 OK', [None])",
-                                  "start_response('200 OK', 5)", "start_response('200 OK', {'A': 'b'})"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "start_response()",
+        "start_response('200 OK')",
+        "start_response('200 OK', [], None, 1)",
+        "start_response('200 OK', [('only-one',)])",
+        "start_response('200 OK', [None])",
+        "start_response('200 OK', 5)",
+        "start_response('200 OK', {'A': 'b'})",
+    ],
+)
 def test_a_call_of_the_wrong_shape_raises(host, call):
-    app = host("""
+    app = host(
+        """
         def application(environ, start_response):
             try:
                 %s
@@ -326,6 +395,8 @@ def test_a_call_of_the_wrong_shape_raises(host, call):
                 SEEN.append("raised")
                 raise
             return [b"accepted"]
-    """ % call)
+    """
+        % call
+    )
     assert app.get().status == 500
     assert app.seen() == ["raised"]

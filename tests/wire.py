@@ -10,7 +10,9 @@ import struct
 import time
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2}) ([\t -~\x80-\xff]*)\Z")
-FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*\Z")
+FIELD_LINE = re.compile(
+    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*\Z"
+)
 CHUNK_LINE = re.compile(rb"[0-9A-Fa-f]+\Z")
 
 
@@ -64,8 +66,11 @@ class Wire:
     """One connection. Every wait has a deadline of `timeout` seconds."""
 
     def __init__(self, address, timeout=15, receive_buffer=None):
-        family = socket.AF_UNIX if isinstance(address, (str, bytes)) else (
-            socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        family = (
+            socket.AF_UNIX
+            if isinstance(address, (str, bytes))
+            else (socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        )
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         try:
             if receive_buffer:
@@ -148,8 +153,10 @@ class Wire:
             if not self._more():
                 received = b"".join(parts)
                 self.pending = b""
-                raise Incomplete("the connection ended within the content (%d of %d bytes)" % (have, length),
-                                 b"".join(taken) + received)
+                raise Incomplete(
+                    "the connection ended within the content (%d of %d bytes)" % (have, length),
+                    b"".join(taken) + received,
+                )
             parts.append(self.pending)
             have += len(self.pending)
         data = b"".join(parts)
@@ -189,7 +196,9 @@ class Wire:
             response.body = self._exactly(int(lengths[0]), taken)
         else:
             if not response.closes:
-                raise Broken("content delimited by the connection's end, but no Connection: close: %r" % response.fields)
+                raise Broken(
+                    "content delimited by the connection's end, but no Connection: close: %r" % response.fields
+                )
             response.body = self._rest()
             taken.append(response.body)
         response.raw = b"".join(taken)

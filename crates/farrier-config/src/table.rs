@@ -121,7 +121,7 @@ settings! {
 
     /// Connections that a worker keeps open at once.
     ///
-    /// At this number it stops accepting until one closes.
+    /// A few more are let in to be told 503 with `Retry-After`; beyond those, clients wait until one closes.
     worker_connections: u32 = 10000
         at_least 1, gunicorn "worker_connections";
 

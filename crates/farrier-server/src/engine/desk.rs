@@ -105,6 +105,7 @@ pub(crate) struct Desk {
     pub(crate) returns: Vec<Returned>,
     pub(crate) routes: Routes,
     /// Requests that followers are done with, for the leader's next reads.
+    #[allow(clippy::vec_box, reason = "boxes are handed on; a request moved in and out would be copied")]
     pub(crate) spare_requests: Vec<Box<Request>>,
     /// Seats inside a call.
     pub(crate) calling: usize,

@@ -295,7 +295,9 @@ impl Respond for H1Respond<'_> {
                 self.emit(&[], false)?;
             }
         } else {
-            self.emit(&[content, end], flush == Flush::Later)?;
+            // Only where more is sure to follow: the kernel would hold the last piece back.
+            let complete = matches!(self.framing, ResponseFraming::Length(_)) && self.remaining == 0;
+            self.emit(&[content, end], flush == Flush::Later && !complete)?;
         }
         if cut { Err(SendError::Full) } else { Ok(()) }
     }
