@@ -26,7 +26,8 @@ pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
         Ok(Outcome::CheckConfig(config)) => check(py, &config),
         Err(error) => {
             eprintln!("farrier: {}", error.to_string().replace('\n', "\nfarrier: "));
-            let usage = error.problems.iter().any(|problem| matches!(problem.source, None | Some(Source::CommandLine { .. })));
+            let usage =
+                error.problems.iter().any(|problem| matches!(problem.source, None | Some(Source::CommandLine { .. })));
             if usage {
                 eprintln!("Try 'farrier --help'.");
                 2

@@ -87,6 +87,15 @@ pub(crate) struct Routes {
     noise: Noise,
 }
 
+/// How a slow call used its time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ComputeShare {
+    /// The share of its time in which its thread used a processor, from 0 to 1.
+    pub(crate) share: f32,
+    /// The process as a whole was busy meanwhile.
+    pub(crate) process_busy: bool,
+}
+
 /// How often the leader itself is interrupted between calls, by other processes or the hypervisor. A call is interrupted
 /// as often for its length, and a hand-over would not help against it.
 #[derive(Default)]
@@ -174,19 +183,19 @@ impl Routes {
         }
     }
 
-    /// A follower's call of the route has ended; `compute_share`, if it was slow and measured, is the share of its time in
-    /// which its thread used a processor. Where several ran, each had its part of the interpreter, so the share is scaled up
+    /// A follower's call of the route has ended; `compute` says how it used its time, if it was slow and measured. Where several ran, each had its part of the interpreter, so the share is scaled up
     /// by their number.
-    pub(crate) fn end(&mut self, route: Route, compute_share: Option<f32>) {
+    pub(crate) fn end(&mut self, route: Route, compute: Option<ComputeShare>) {
         let row = &mut self.rows[Routes::index(route)];
         if row.route != route {
             return;
         }
         let rivals = f32::from(row.running.max(1));
         row.running = row.running.saturating_sub(1);
-        let Some(alone) = compute_share else { return };
+        let Some(ComputeShare { share: alone, process_busy }) = compute else { return };
         row.compute_share += ((alone * rivals).min(1.0) - row.compute_share) / 4.0;
-        if rivals < 2.0 && alone < WAITS_BELOW {
+        // In a busy process it may have waited for its turn at the interpreter.
+        if rivals < 2.0 && alone < WAITS_BELOW && !process_busy {
             row.seen_waiting = row.seen_waiting.saturating_add(1);
         }
     }
@@ -282,7 +291,7 @@ mod tests {
                 (0..4).for_each(|_| routes.begin(route));
                 for _ in 0..4 {
                     routes.learn(route, 5_000_000, true);
-                    routes.end(route, Some(share));
+                    routes.end(route, Some(ComputeShare { share, process_busy: true }));
                     routes.begin(route);
                 }
                 (0..4).for_each(|_| routes.end(route, None));
@@ -299,13 +308,23 @@ mod tests {
         (0..40).for_each(|_| routes.learn(crowded, 5_000_000, true));
         for _ in 0..8 {
             (0..5).for_each(|_| routes.begin(crowded));
-            (0..5).for_each(|_| routes.end(crowded, Some(0.3)));
+            (0..5).for_each(|_| routes.end(crowded, Some(ComputeShare { share: 0.3, process_busy: true })));
         }
         assert_eq!(routes.expect(crowded), Expectation::Computing);
         for _ in 0..3 {
             routes.begin(crowded);
-            routes.end(crowded, Some(0.2));
+            routes.end(crowded, Some(ComputeShare { share: 0.2, process_busy: true }));
         }
+        assert_eq!(routes.expect(crowded), Expectation::Slow, "its share alone is too small");
+        (0..5).for_each(|_| routes.begin(crowded));
+        (0..5).for_each(|_| routes.end(crowded, Some(ComputeShare { share: 0.9, process_busy: true })));
+        assert_eq!(routes.expect(crowded), Expectation::Computing, "a busy process proves nothing");
+        for _ in 0..3 {
+            routes.begin(crowded);
+            routes.end(crowded, Some(ComputeShare { share: 0.2, process_busy: false }));
+        }
+        (0..5).for_each(|_| routes.begin(crowded));
+        (0..5).for_each(|_| routes.end(crowded, Some(ComputeShare { share: 0.9, process_busy: true })));
         assert_eq!(routes.expect(crowded), Expectation::Slow);
     }
 }

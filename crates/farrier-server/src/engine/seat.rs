@@ -8,8 +8,9 @@ use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Error, Kind, Request, Side};
 
 use super::desk::{Call, Desk, Job, JobKind, Order, Returned, SPARES, SeatId};
+use super::routes::ComputeShare;
 use super::shared::Shared;
-use super::thread_meter::{Reading, ThreadMeter};
+use super::thread_meter::{Reading, ThreadMeter, process_cpu_ns};
 use crate::connection::{AfterResponse, Connection, Phase};
 use crate::front::bench::Bench;
 use crate::front::h1;
@@ -200,6 +201,7 @@ impl Seat {
             self.mark = self.meter.read();
         }
         let before = self.mark;
+        let process_before_ns = if measured { process_cpu_ns() } else { 0 };
         let started_ns = self.shared.clock.now_ns();
         let (settled, ended_ns) = if connection.link.is_gone() {
             // The client left while the request waited: nobody is there to be answered.
@@ -212,7 +214,11 @@ impl Seat {
         let call_ns = self.own_time_ns(elapsed_ns, ended_ns);
         let share = match (before, self.mark) {
             (Some(before), Some(after)) if measured && before != after => {
-                Some(after.compute_share_since(&before, elapsed_ns))
+                let process_ns = process_cpu_ns().saturating_sub(process_before_ns);
+                Some(ComputeShare {
+                    share: after.compute_share_since(&before, elapsed_ns),
+                    process_busy: process_ns > elapsed_ns / 2,
+                })
             }
             _ => None,
         };

@@ -11,6 +11,12 @@ pub(crate) struct ThreadMeter {
     absent: bool,
 }
 
+/// Processor time that the whole process has used, in ns.
+pub(crate) fn process_cpu_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// Whether a thread of this process runs or would run if it had a processor: then it computes, or others have taken its
 /// processor, and it does not wait for anything. False where the kernel does not tell.
 pub(crate) fn is_runnable(thread_id: i32) -> bool {
