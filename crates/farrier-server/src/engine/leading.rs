@@ -23,6 +23,9 @@ use crate::transport::{Received, Sent};
 /// its next request at this moment must not lose it.
 const DRAIN_IDLE_MS: u64 = 2000;
 
+/// Followers that are awake and not stuck, beyond which doubtful calls wait for them.
+const AGILE_MAX: usize = 2;
+
 /// Bytes discarded from a lingering connection before others get their turn.
 const LINGER_TURN_BYTES: usize = 1 << 20;
 
@@ -72,7 +75,8 @@ impl Seat {
     fn hand_on(&mut self, lead: Box<Lead>) -> Option<Box<Lead>> {
         let shared = Arc::clone(&self.shared);
         let mut desk = shared.desk();
-        if !desk.queues.has_doubtful() {
+        // Followers that are awake will take them; more of them would only contend for the interpreter.
+        if !desk.queues.has_doubtful() || desk.agile >= AGILE_MAX {
             return Some(lead);
         }
         if desk.slow_calling >= shared.slow_calls_max() {
@@ -343,12 +347,22 @@ impl Seat {
         let stretch_ns = self.last_ended_ns.take().map(|ended_ns| started_ns.saturating_sub(ended_ns));
         let (settled, ended_ns) = self.serve(&mut connection, request, end, started_ns);
         self.last_ended_ns = Some(ended_ns);
-        let call_ns = self.own_time_ns(ended_ns.saturating_sub(started_ns), ended_ns);
+        let elapsed_ns = ended_ns.saturating_sub(started_ns);
+        let before = self.mark;
+        let call_ns = self.own_time_ns(elapsed_ns, ended_ns);
+        let share = match (before, self.mark) {
+            (Some(before), Some(after)) if before != after => Some(after.compute_share_since(&before, elapsed_ns)),
+            _ => None,
+        };
         let mut desk = shared.desk();
         if let Some(stretch_ns) = stretch_ns {
             desk.routes.learn_noise(stretch_ns, stretch_ns > shared.seating.slow_call_ns);
         }
+        let route = desk.seats[self.id].call.map(|call| call.route);
         self.end_call(&mut desk, call_ns);
+        if let (Some(route), Some(share)) = (route, share) {
+            desk.routes.observe_share(route, share);
+        }
         let lead = if desk.leader == self.id { desk.lead.take() } else { None };
         drop(desk);
         match lead {

@@ -116,12 +116,23 @@ impl Routes {
         let row = &self.rows[Routes::index(route)];
         if row.route != route || row.slow_probability <= HAND_OVER_ABOVE + self.noise.share_of(row.short_ns) {
             Expectation::Short
-        } else if row.slow_probability < CERTAIN_ABOVE {
-            Expectation::Doubtful
-        } else if row.compute_share > COMPUTES_ABOVE && row.seen_waiting < SEEN_WAITING_MAX {
-            Expectation::Computing
         } else {
-            Expectation::Slow
+            let computes = row.compute_share > COMPUTES_ABOVE && row.seen_waiting < SEEN_WAITING_MAX;
+            match (row.slow_probability < CERTAIN_ABOVE, computes) {
+                // Another seat could not run it any sooner: the interpreter is what it needs.
+                (true, true) => Expectation::Short,
+                (true, false) => Expectation::Doubtful,
+                (false, true) => Expectation::Computing,
+                (false, false) => Expectation::Slow,
+            }
+        }
+    }
+
+    /// A slow call of the leader's own has ended; it used this share of its time.
+    pub(crate) fn observe_share(&mut self, route: Route, share: f32) {
+        let row = &mut self.rows[Routes::index(route)];
+        if row.route == route {
+            row.compute_share += (share.min(1.0) - row.compute_share) / 4.0;
         }
     }
 

@@ -196,9 +196,9 @@ impl Seat {
 
     fn serve_job(&mut self, job: Job) {
         let Job { mut connection, request, end, route, kind, .. } = job;
-        let measured = matches!(kind, JobKind::Slow | JobKind::Computing);
+        let measured = kind != JobKind::Short;
         if measured {
-            self.mark = self.meter.read();
+            self.refresh_mark(self.shared.clock.now_ns());
         }
         let before = self.mark;
         let process_before_ns = if measured { process_cpu_ns() } else { 0 };
