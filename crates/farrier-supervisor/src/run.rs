@@ -111,7 +111,12 @@ pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
         calls,
     };
     match parent.run() {
-        Side::Parent(code) => Ok(code),
+        Side::Parent(code) => {
+            // The handlers stay until the process ends: a second TERM must not change its exit code.
+            let Parent { signals, .. } = parent;
+            std::mem::forget(signals);
+            Ok(code)
+        }
         // The child takes the parent apart.
         Side::Child(spawn, mask) => become_worker(parent, spawn, mask),
     }

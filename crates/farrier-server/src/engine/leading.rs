@@ -126,7 +126,9 @@ impl Seat {
             (Some(next), Some(pause)) => Some(next.min(pause)),
             (next, pause) => next.or(pause),
         };
-        let has_work = !lead.ready.is_empty() || oldest_ms == Some(0);
+        // The last connection may have come back closed just now: then there is nothing to wait for.
+        let drained = lead.draining_since_ms.is_some() && lead.slots.open() == 0;
+        let has_work = !lead.ready.is_empty() || oldest_ms == Some(0) || drained;
         let timeout_ms = if has_work { Some(0) } else { wake_ms.map(|at| at.saturating_sub(lead.now_ms)) };
         let mut events = std::mem::take(&mut self.events);
         let ready = &mut lead.ready;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use farrier_http::wire::h1::encode::{CHUNK_END, LAST_CHUNK, encode_chunk_size, encode_head};
 use farrier_http::wire::h1::framing::response_framing;
 use farrier_http::wire::h1::{RequestFacts, ResponseFraming};
-use farrier_http::{Error, Flush, Kind, Respond, ResponseHead, SendError, Status};
+use farrier_http::{Error, Flush, Kind, Respond, ResponseHead, SendError, Side, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::connection::AfterResponse;
@@ -137,7 +137,8 @@ impl<'a> H1Respond<'a> {
             _ => AfterResponse::Close,
         };
         let status = match &self.fault {
-            Some(error) if self.status == Status(0) => rescue::logged_status_of(error),
+            // Also where a head was sent: the client did not wait for the rest.
+            Some(error) if self.status == Status(0) || error.side == Side::Client => rescue::logged_status_of(error),
             _ => self.status,
         };
         let outcome =
