@@ -117,6 +117,9 @@ pub(crate) struct Desk {
     pub(crate) agile: usize,
     /// Seats that wait for the interpreter to begin a call they hold.
     pub(crate) attaching: usize,
+    /// A deposed leader that waited for the interpreter, has it now, and serves the short jobs that gathered meanwhile. Until
+    /// it is done the leader does not contend with it.
+    pub(crate) relieving: Option<SeatId>,
     /// The usher shall find out whether the interpreter can be had.
     pub(crate) probe_wanted: bool,
     /// Since when the usher waits for the interpreter, in ns.
@@ -144,6 +147,7 @@ impl Desk {
             computing: 0,
             agile: 0,
             attaching: 0,
+            relieving: None,
             probe_wanted: false,
             usher_waits_since_ns: None,
             stopping: false,
@@ -192,6 +196,11 @@ impl Desk {
         }
     }
 
+    /// Whether another seat waits for the interpreter, or has it, to serve what is short.
+    pub(crate) fn must_not_contend(&self) -> bool {
+        self.attaching > 0 || self.relieving.is_some()
+    }
+
     /// Whether fewer seats are parked, or will be soon, than are to be kept.
     pub(crate) fn lacks_spares(&self) -> bool {
         self.idle.len() + self.coming < SPARES
@@ -236,6 +245,10 @@ pub(crate) struct Queues {
 impl Queues {
     pub(crate) fn len(&self) -> usize {
         self.short.len() + self.doubtful.len() + self.slow.len() + self.computing.len()
+    }
+
+    pub(crate) fn short_len(&self) -> usize {
+        self.short.len()
     }
 
     pub(crate) fn has_short(&self) -> bool {

@@ -106,7 +106,7 @@ impl Seat {
             let mut desk = shared.desk();
             if desk.returns.is_empty() {
                 shared.polling.store(true, Ordering::SeqCst);
-                let short_for_me = desk.queues.has_short() && self.may_serve(&desk);
+                let short_for_me = desk.queues.has_short() && self.may_serve(&desk) && !desk.must_not_contend();
                 break if short_for_me { Some(0) } else { desk.queues.oldest_ms() };
             }
             let returns = std::mem::take(&mut desk.returns);
@@ -292,7 +292,7 @@ impl Seat {
         let mut desk = shared.desk();
         let strict = shared.seating.threads == 1;
         let kind = if strict { JobKind::Short } else { desk.kind_of(route) };
-        if kind != JobKind::Short || !self.may_serve(&desk) || desk.queues.has_short() || desk.attaching > 0 {
+        if kind != JobKind::Short || !self.may_serve(&desk) || desk.queues.has_short() || desk.must_not_contend() {
             drop(desk);
             let queued_ms = lead.now_ms;
             return self.enqueue(lead, Job { connection, request, end, route, kind, queued_ms });
@@ -340,6 +340,8 @@ impl Seat {
                     call.stuck = false;
                     desk.attaching = desk.attaching.saturating_sub(1);
                     desk.agile += 1;
+                    desk.relieving = Some(self.id);
+                    self.relief = desk.queues.short_len();
                 }
             }
         }
@@ -386,7 +388,7 @@ impl Seat {
         loop {
             let shared = Arc::clone(&self.shared);
             let mut desk = shared.desk();
-            if desk.attaching > 0 || !self.may_serve(&desk) {
+            if desk.must_not_contend() || !self.may_serve(&desk) {
                 return Some(lead);
             }
             let Some(job) = pop(&mut desk) else { return Some(lead) };

@@ -102,7 +102,11 @@ fn stick(desk: &mut Desk, shared: &Shared, seat: SeatId) -> bool {
         depose(desk);
         return false;
     }
-    let Some(call) = &mut desk.seats[seat].call else { return false };
+    let relieved = desk.relieving == Some(seat);
+    if relieved {
+        desk.relieving = None;
+    }
+    let Some(call) = &mut desk.seats[seat].call else { return relieved };
     call.stuck = true;
     call.learned = true;
     let route = call.route;
@@ -111,10 +115,11 @@ fn stick(desk: &mut Desk, shared: &Shared, seat: SeatId) -> bool {
     }
     desk.routes.stick(route);
     desk.agile = desk.agile.saturating_sub(1);
-    desk.queues.len() > 0
+    let wants_seat = desk.queues.len() > 0
         && desk.agile == 0
         && desk.slow_calling < shared.slow_calls_max()
-        && desk.wake_idle(Order::Work).is_err()
+        && desk.wake_idle(Order::Work).is_err();
+    wants_seat || relieved
 }
 
 /// Whether the interpreter can be had. With a call that runs long the usher is sent to find out: this thread must not touch

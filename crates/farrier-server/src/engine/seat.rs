@@ -31,6 +31,8 @@ pub(crate) struct Seat {
     /// A reading not older than a millisecond when a call begins.
     pub(crate) mark: Option<Reading>,
     pub(crate) marked_ns: u64,
+    /// Short jobs that this seat still serves as the one that relieves the leader.
+    pub(crate) relief: usize,
     /// When the last call ended, in ns, if nothing but the server's own work has followed.
     pub(crate) last_ended_ns: Option<u64>,
     /// What the poller fills while this seat leads.
@@ -56,6 +58,7 @@ impl Seat {
             meter: ThreadMeter::default(),
             mark: None,
             marked_ns: 0,
+            relief: 0,
             last_ended_ns: None,
             events: Vec::new(),
         }
@@ -135,6 +138,17 @@ impl Seat {
         loop {
             let (job, more) = {
                 let mut desk = shared.desk();
+                if desk.relieving == Some(self.id) && (self.relief == 0 || !desk.queues.has_short()) {
+                    // The rest is the leader's again, which has the connections.
+                    desk.relieving = None;
+                    desk.agile = desk.agile.saturating_sub(1);
+                    desk.idle.push(self.id);
+                    drop(desk);
+                    self.detach();
+                    shared.poller.wake();
+                    return;
+                }
+                self.relief = self.relief.saturating_sub(1);
                 let permitted = may_call && desk.calling < shared.seating.threads && !desk.stopping;
                 let may_be_slow = desk.slow_calling < slow_calls_max;
                 let may_compute = desk.computing == 0;
