@@ -12,6 +12,7 @@ pub mod forwarded;
 pub mod handler;
 pub mod limits;
 pub mod origin;
+pub mod percent;
 pub mod request;
 pub mod response;
 pub mod status;

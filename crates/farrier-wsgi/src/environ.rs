@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use farrier_http::{BodyFraming, KnownField, Peer, Request, Scheme, TargetForm};
+use farrier_http::{BodyFraming, KnownField, Peer, Request, Scheme, TargetForm, percent};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -126,7 +126,8 @@ impl Environs {
             // RFC 9110 §4.2.3: an empty path is the path `/`.
             environ.set_item(&self.keys.path_info, "/")?;
         } else {
-            decode_percent(path, &mut self.scratch);
+            self.scratch.clear();
+            percent::decode(path, &mut self.scratch);
             environ.set_item(&self.keys.path_info, latin1(py, &self.scratch))?;
         }
         if !request.query().is_empty() {
@@ -288,24 +289,6 @@ fn join(
 
 fn decoded(path: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    decode_percent(path, &mut bytes);
+    percent::decode(path, &mut bytes);
     bytes
-}
-
-/// Decodes percent-encoding (RFC 3986 §2.1); what is no valid escape stays as it is.
-fn decode_percent(path: &[u8], decoded: &mut Vec<u8>) {
-    decoded.clear();
-    let mut rest = path;
-    while let [byte, after @ ..] = rest {
-        let hex = |digit: u8| char::from(digit).to_digit(16);
-        if let [b'%', high, low, after @ ..] = rest
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-        {
-            decoded.push((high * 16 + low) as u8);
-            rest = after;
-            continue;
-        }
-        decoded.push(*byte);
-        rest = after;
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use farrier_http::{KnownField, Peer, Request, Status};
+use farrier_http::{KnownField, Peer, Request, Status, percent};
 
 use super::moment::Moment;
 use super::writer::{Target, Writer};
@@ -321,19 +321,7 @@ fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
 
 fn decode_percent(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let [byte, after @ ..] = rest {
-        let hex = |digit: u8| char::from(digit).to_digit(16);
-        if let ([b'%', high, low, after @ ..], _) = (rest, ())
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-        {
-            decoded.push((high * 16 + low) as u8);
-            rest = after;
-            continue;
-        }
-        decoded.push(*byte);
-        rest = after;
-    }
+    percent::decode(path, &mut decoded);
     decoded
 }
 
