@@ -11,7 +11,7 @@ use crate::arbiter::{Action, Arbiter, ArbiterSettings, EXIT_BOOT_FAILED, Event, 
 use crate::clock::monotonic;
 use crate::heartbeat::{HeartbeatPage, Slot, Watch};
 use crate::link::{Link, WorkerLink};
-use crate::process::{self, Fork, Forked, Pid};
+use crate::process::{self, ExitStatus, Fork, Forked, Pid};
 use crate::signals::{Signal, SignalMask, SignalPipe, block_all, ignore_pipe_signal, restore_defaults, tolerate};
 use crate::sockets::{Listener, SocketFile, unlink_dropped};
 
@@ -25,17 +25,27 @@ pub struct Plan<'p> {
     pub page: HeartbeatPage,
     /// How to fork.
     pub fork: &'p mut dyn Fork,
+    /// How to wait: calls what it is given, which blocks. An interpreter lets its other threads run meanwhile.
+    pub wait: &'p mut dyn FnMut(&mut (dyn FnMut() + Send)),
+    /// Hears, in the arbiter, of each worker that is about to be forked.
+    pub before_fork: &'p mut dyn FnMut(&Spawn),
     /// What a worker does, from the loading of the application to its end; runs in the child and returns the exit code.
     pub worker: &'p mut dyn FnMut(WorkerLink, &[Listener]) -> i32,
+    /// Hears, in the arbiter, of each worker whose process has ended and was reaped, after the log has been told.
+    pub reaped: &'p mut dyn FnMut(&Spawn, Pid, ExitStatus),
     /// How a child ends with a code; must not return to the parent's frames. If it returns, `_exit` follows.
     pub exit_child: &'p mut dyn FnMut(i32),
     /// Writes a line to the error log.
     pub log: &'p mut dyn FnMut(Level, &str),
-    /// Reads the configuration again, at `HUP`.
-    pub read_config: &'p mut dyn FnMut(&[Listener]) -> Result<Renewal, String>,
-    /// Hears of what happens: hooks, the service manager.
+    /// Reads the configuration again, at `HUP`, for the generation of the given number. Until [`Notice::Reloaded`]
+    /// workers of the old generation may still be forked ([`WorkerLink::generation`]), with the old configuration.
+    pub read_config: &'p mut ReadConfig<'p>,
+    /// Hears of what happens, in order: hooks, the service manager.
     pub notice: &'p mut dyn FnMut(Notice),
 }
+
+/// Reads the configuration again for the generation of this number, given the listeners of the one that serves.
+pub type ReadConfig<'p> = dyn FnMut(u64, &[Listener]) -> Result<Renewal, String> + 'p;
 
 /// A configuration that was read again.
 #[derive(Debug)]
@@ -74,6 +84,8 @@ pub struct Renewal {
 ///     listeners,
 ///     // SAFETY: this program has one thread.
 ///     fork: &mut || unsafe { fork_plain() },
+///     wait: &mut |block| block(),
+///     before_fork: &mut |_spawn| {},
 ///     worker: &mut |link, _listeners| {
 ///         // Load the application here, or say `return link.boot_failed(true)`.
 ///         let Ok(signals) = link.catch_signals() else { return link.boot_failed(true) };
@@ -82,9 +94,10 @@ pub struct Renewal {
 ///         drop(signals);
 ///         0
 ///     },
+///     reaped: &mut |_spawn, _pid, _status| {},
 ///     exit_child: &mut |code| exit_now(code),
 ///     log: &mut log,
-///     read_config: &mut |_listeners| Ok(Renewal { settings: ArbiterSettings::default(), listeners: None }),
+///     read_config: &mut |_generation, _listeners| Ok(Renewal { settings: ArbiterSettings::default(), listeners: None }),
 ///     notice: &mut |_notice| {},
 /// };
 /// std::process::exit(supervise(plan)?);
@@ -96,8 +109,9 @@ pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
     let link = Link::new()?;
     let arbiter = Arbiter::new(plan.settings.clone(), plan.page.slots());
     let watch = Watch::new(plan.settings.timeout);
-    let Plan { listeners, page, fork, worker, exit_child, log, read_config, notice, .. } = plan;
-    let calls = Calls { fork, worker, exit_child, log, read_config, notice };
+    let Plan { listeners, page, fork, wait, before_fork, worker, reaped, exit_child, log, read_config, notice, .. } =
+        plan;
+    let calls = Calls { fork, wait, before_fork, worker, reaped, exit_child, log, read_config, notice };
     let mut parent = Parent {
         arbiter,
         watch,
@@ -160,10 +174,13 @@ struct Parent<'p> {
 
 struct Calls<'p> {
     fork: &'p mut dyn Fork,
+    wait: &'p mut dyn FnMut(&mut (dyn FnMut() + Send)),
+    before_fork: &'p mut dyn FnMut(&Spawn),
     worker: &'p mut dyn FnMut(WorkerLink, &[Listener]) -> i32,
+    reaped: &'p mut dyn FnMut(&Spawn, Pid, ExitStatus),
     exit_child: &'p mut dyn FnMut(i32),
     log: &'p mut dyn FnMut(Level, &str),
-    read_config: &'p mut dyn FnMut(&[Listener]) -> Result<Renewal, String>,
+    read_config: &'p mut ReadConfig<'p>,
     notice: &'p mut dyn FnMut(Notice),
 }
 
@@ -210,7 +227,7 @@ impl Parent<'_> {
                 let _ = process::kill(pid, signal);
             }
             Action::Log { level, message } => (self.calls.log)(level, &message),
-            Action::ReadConfig => return Outcome::Answer(self.read_config()),
+            Action::ReadConfig { generation } => return Outcome::Answer(self.read_config(generation)),
             Action::CloseListeners => {
                 let listeners = self.listeners.drain(..).chain(self.next_listeners.take().into_iter().flatten());
                 self.files.extend(listeners.filter_map(Listener::close));
@@ -231,6 +248,7 @@ impl Parent<'_> {
             return Outcome::Answer(Event::ForkFailed { worker, reason });
         };
         slot.reset();
+        (self.calls.before_fork)(&spawn);
         let mask = block_all();
         match self.calls.fork.fork() {
             Ok(Forked::Child) => Outcome::End(Side::Child(spawn, mask)),
@@ -246,8 +264,8 @@ impl Parent<'_> {
         }
     }
 
-    fn read_config(&mut self) -> Event {
-        match (self.calls.read_config)(&self.listeners) {
+    fn read_config(&mut self, generation: u64) -> Event {
+        match (self.calls.read_config)(generation, &self.listeners) {
             Ok(Renewal { settings, listeners }) => {
                 self.next_listeners = listeners;
                 Event::Reloaded(settings)
@@ -271,19 +289,22 @@ impl Parent<'_> {
                     unlink_dropped(&next, &self.listeners);
                 }
             }
+            Notice::WorkerExited { spawn, pid, status, .. } => (self.calls.reaped)(&spawn, pid, status),
             _ => {}
         }
         (self.calls.notice)(notice);
     }
 
     /// Until a signal, a message or the time.
-    fn sleep(&self) {
+    fn sleep(&mut self) {
         let wake_at = [self.arbiter.wake_at(), self.watch.wake_at()].into_iter().flatten().min();
         let timeout = wake_at.map(|at| timespec(at.saturating_sub(monotonic())));
         let mut fds =
             [PollFd::new(&self.signals, PollFlags::IN), PollFd::from_borrowed_fd(self.link.fd(), PollFlags::IN)];
         // An error is EINTR, which is as good as a wake-up; everything is looked at after either.
-        let _ = poll(&mut fds, timeout.as_ref());
+        (self.calls.wait)(&mut || {
+            let _ = poll(&mut fds, timeout.as_ref());
+        });
     }
 
     fn gather(&mut self, events: &mut VecDeque<Event>) {

@@ -92,7 +92,7 @@ fn in_words(action: &Action) -> String {
         }
         Action::Signal { pid, signal, .. } => format!("{} {pid}", signal.name()),
         Action::Log { level, message } => format!("{} {message}", level.name()),
-        Action::ReadConfig => "read config".to_owned(),
+        Action::ReadConfig { .. } => "read config".to_owned(),
         Action::CloseListeners => "close listeners".to_owned(),
         Action::Exit(code) => format!("exit {code}"),
         // Every exit has its notice; the lines are about what follows.
@@ -109,6 +109,7 @@ fn it_starts_the_workers_and_then_needs_no_tick() {
         Event::Started,
         &[
             "notice WorkersChanged { old: None, new: 2 }",
+            "notice Listening",
             "spawn 1 number 1 generation 1 restarts 0",
             "spawn 2 number 2 generation 1 restarts 0",
         ],
@@ -173,7 +174,7 @@ fn an_application_that_was_never_loaded_ends_the_server() {
         bench.check(exited(1, 3), &["ERROR Worker (pid:101) exited with code 3."]);
         let exit = format!("exit {}", if code == 4 { 4 } else { 3 });
         let reason = format!("ERROR Reason: {reason}");
-        bench.check(died(2, Signal::Term), &["ERROR Shutting down: Master", &reason, &exit]);
+        bench.check(died(2, Signal::Term), &["ERROR Shutting down: Master", &reason, "notice Stopped", &exit]);
         bench.check(Event::Tick, &[]);
     }
 }
@@ -189,6 +190,7 @@ fn a_worker_that_ends_before_it_is_ready_could_not_boot() {
             "close listeners",
             "ERROR Shutting down: Master",
             "ERROR Reason: Worker failed to boot.",
+            "notice Stopped",
             "exit 3",
         ],
     );
@@ -214,6 +216,7 @@ fn a_boot_that_takes_too_long_is_a_failure() {
             "ERROR Worker (pid:101) was sent SIGKILL!",
             "ERROR Shutting down: Master",
             "ERROR Reason: Worker failed to boot.",
+            "notice Stopped",
             "exit 3",
         ],
     );
@@ -228,7 +231,7 @@ fn term_drains_all_and_ends_with_0() {
     );
     bench.check(Event::Signal(Signal::Term), &["INFO Handling signal: term"]);
     bench.check(exited(1, 0), &[]);
-    bench.check(exited(2, 0), &["INFO Shutting down: Master", "exit 0"]);
+    bench.check(exited(2, 0), &["INFO Shutting down: Master", "notice Stopped", "exit 0"]);
     assert_eq!(bench.arbiter.wake_at(), None);
 }
 
@@ -240,7 +243,7 @@ fn a_drain_that_takes_too_long_ends_with_kill_and_still_with_0() {
     bench.check_tick(25_000, &["kill 102"]);
     bench.check(
         died(2, Signal::Kill),
-        &["ERROR Worker (pid:102) was sent SIGKILL!", "INFO Shutting down: Master", "exit 0"],
+        &["ERROR Worker (pid:102) was sent SIGKILL!", "INFO Shutting down: Master", "notice Stopped", "exit 0"],
     );
 }
 
@@ -251,7 +254,12 @@ fn what_survives_a_kill_does_not_hold_the_arbiter() {
     bench.check_tick(25_000, &["kill 101"]);
     bench.check_tick(
         2000,
-        &["ERROR Worker (pid:101) survived SIGKILL and is left behind", "INFO Shutting down: Master", "exit 0"],
+        &[
+            "ERROR Worker (pid:101) survived SIGKILL and is left behind",
+            "INFO Shutting down: Master",
+            "notice Stopped",
+            "exit 0",
+        ],
     );
 }
 
@@ -282,7 +290,7 @@ fn a_worker_that_boots_is_never_sent_quit_which_would_dump_its_core() {
         Event::Signal(Signal::Int),
         &["INFO Handling signal: int", "notice Stopping", "close listeners", "term 101"],
     );
-    bench.check(died(1, Signal::Term), &["INFO Shutting down: Master", "exit 0"]);
+    bench.check(died(1, Signal::Term), &["INFO Shutting down: Master", "notice Stopped", "exit 0"]);
 }
 
 #[test]
@@ -314,7 +322,11 @@ fn hup_starts_a_new_generation_and_each_ready_worker_relieves_an_old_one() {
     bench.check(Event::Signal(Signal::Hup), READS);
     bench.check(
         Event::Reloaded(settings(2)),
-        &["spawn 3 number 1 generation 2 restarts 0", "spawn 4 number 2 generation 2 restarts 0"],
+        &[
+            "notice Renewed { generation: 2 }",
+            "spawn 3 number 1 generation 2 restarts 0",
+            "spawn 4 number 2 generation 2 restarts 0",
+        ],
     );
     bench.check(ready(4), &["term 101"]);
     bench.check(exited(1, 0), &[]);
@@ -328,7 +340,10 @@ fn hup_starts_a_new_generation_and_each_ready_worker_relieves_an_old_one() {
 fn a_reload_works_with_one_worker() {
     let mut bench = Bench::serving(1);
     bench.tell(Event::Signal(Signal::Hup));
-    bench.check(Event::Reloaded(settings(1)), &["spawn 2 number 1 generation 2 restarts 0"]);
+    bench.check(
+        Event::Reloaded(settings(1)),
+        &["notice Renewed { generation: 2 }", "spawn 2 number 1 generation 2 restarts 0"],
+    );
     bench.check(ready(2), &["term 101"]);
     bench.check(exited(1, 0), &["INFO Reloaded: generation 2 serves", "notice Reloaded { generation: 2 }"]);
 }
@@ -342,6 +357,7 @@ fn a_reload_takes_over_the_new_settings() {
         Event::Reloaded(new.clone()),
         &[
             "notice WorkersChanged { old: Some(1), new: 3 }",
+            "notice Renewed { generation: 2 }",
             "spawn 2 number 1 generation 2 restarts 0",
             "spawn 3 number 2 generation 2 restarts 0",
             "spawn 4 number 3 generation 2 restarts 0",
@@ -443,7 +459,11 @@ fn a_queued_reload_does_not_wait_for_one_that_cannot_be_completed() {
     );
     bench.check(
         Event::Reloaded(settings(2)),
-        &["spawn 5 number 1 generation 3 restarts 0", "spawn 6 number 2 generation 3 restarts 0"],
+        &[
+            "notice Renewed { generation: 3 }",
+            "spawn 5 number 1 generation 3 restarts 0",
+            "spawn 6 number 2 generation 3 restarts 0",
+        ],
     );
     bench.check(ready(5), &["term 102"]);
     bench.check(ready(6), &["term 103"]);
@@ -468,7 +488,7 @@ fn a_generation_that_cannot_be_forked_is_given_up_after_five_tries() {
     for event in [Event::Started, spawned, ready(1), Event::Signal(Signal::Hup)] {
         arbiter.on(event, now);
     }
-    let mut actions = arbiter.on(Event::Reloaded(settings(1)), now);
+    let mut actions = arbiter.on(Event::Reloaded(settings(1)), now).split_off(1);
     let mut tries = 0;
     while let Some(Action::Spawn(spawn)) = actions.first() {
         tries += 1;

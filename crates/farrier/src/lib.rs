@@ -5,6 +5,7 @@
 mod application;
 mod command;
 mod compose;
+mod generations;
 mod host;
 mod server;
 mod worker;

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io;
-use std::rc::Rc;
 
 use farrier_config::{Config, Outcome};
 use farrier_server::log::error::Level;
@@ -13,6 +12,7 @@ use farrier_supervisor::{
 use pyo3::prelude::*;
 
 use crate::application::{self, Application};
+use crate::generations::Generations;
 use crate::{command, compose, worker};
 
 /// Exit code for an address that cannot be bound, a log that cannot be opened and the like.
@@ -94,20 +94,26 @@ pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32
             return EXIT_CONFIGURATION;
         }
     };
-    let current = Rc::new(RefCell::new(config));
+    let generations = RefCell::new(Generations::new(config));
     let code = supervise(Plan {
         settings,
         listeners,
         page,
         fork: &mut || fork(py),
-        worker: &mut |link, listeners| worker::run(py, &current.borrow(), link, listeners, preloaded.as_ref()),
+        wait: &mut |block| py.detach(block),
+        before_fork: &mut |_spawn| {},
+        worker: &mut |link, listeners| {
+            worker::run(py, generations.borrow().of(link.generation()), link, listeners, preloaded.as_ref())
+        },
+        reaped: &mut |_spawn, _pid, _status| {},
         exit_child: &mut |code| process::exit_now(code),
         log: &mut say,
-        read_config: &mut |listeners| renew(py, arguments, listeners, &current, &log),
-        notice: &mut |notice| {
-            if notice == Notice::ReopenLogs {
-                log.reopen();
-            }
+        read_config: &mut |generation, listeners| renew(py, arguments, listeners, &generations, generation, &log),
+        notice: &mut |notice| match notice {
+            Notice::ReopenLogs => log.reopen(),
+            Notice::Reloaded { generation } => generations.borrow_mut().settle(generation),
+            Notice::ReloadAbandoned { generation } => generations.borrow_mut().abandon(generation),
+            _ => {}
         },
     });
     code.unwrap_or_else(|error| {
@@ -137,7 +143,8 @@ fn renew(
     py: Python<'_>,
     arguments: &[OsString],
     listeners: &[Listener],
-    current: &Rc<RefCell<Config>>,
+    generations: &RefCell<Generations<Config>>,
+    generation: u64,
     log: &farrier_server::log::error::ErrorLog,
 ) -> Result<Renewal, String> {
     let config = match command::read_config(arguments) {
@@ -151,7 +158,7 @@ fn renew(
     let listeners = sockets::rebind_all(listeners, &specs, &compose::bind_options(&config), &mut say)
         .map_err(|error| error.to_string())?;
     let settings = compose::arbiter_settings(&config);
-    *current.borrow_mut() = config;
+    generations.borrow_mut().add(generation, config);
     Ok(Renewal { settings, listeners: Some(listeners) })
 }
 

@@ -81,7 +81,10 @@ pub enum Action {
         message: String,
     },
     /// Read the configuration again; answer with [`Event::Reloaded`] or [`Event::ReloadFailed`].
-    ReadConfig,
+    ReadConfig {
+        /// The generation that it is for. It stays unused if the reading fails.
+        generation: u64,
+    },
     /// Close this process's copies of the listeners, so that the workers' are the last.
     CloseListeners,
     /// Tell whoever watches: the service manager, hooks, metrics.
@@ -108,10 +111,17 @@ pub struct Spawn {
 /// What others may like to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
+    /// The listeners are open and no worker has been forked yet. Once, after the first [`Notice::WorkersChanged`].
+    Listening,
     /// The first worker is ready: the server serves. Once.
     Ready,
-    /// A reload has begun.
+    /// A reload has begun; the configuration is read next.
     Reloading,
+    /// The configuration was read; the workers of the new generation are forked next.
+    Renewed {
+        /// The generation to come.
+        generation: u64,
+    },
     /// The reload is done: only workers of this generation are left.
     Reloaded {
         /// The new generation.
@@ -122,8 +132,10 @@ pub enum Notice {
         /// The generation that serves.
         generation: u64,
     },
-    /// The server is stopping.
+    /// The server is stopping: the listeners are closed and the workers told to leave next.
     Stopping,
+    /// All workers have left and the arbiter ends; nothing follows.
+    Stopped,
     /// The number of workers wanted has changed.
     WorkersChanged {
         /// Before; `None` at the start.
@@ -137,8 +149,8 @@ pub enum Notice {
     Upgrade,
     /// A worker's process has ended.
     WorkerExited {
-        /// Which.
-        worker: WorkerId,
+        /// Which, as it was forked.
+        spawn: Spawn,
         /// Its process.
         pid: Pid,
         /// How.

@@ -103,7 +103,7 @@ impl Arbiter {
         log_exit(&worker, status, out);
         if let Some(pid) = worker.pid {
             let lived = now.saturating_sub(worker.spawned_at);
-            out.push(Action::Notify(Notice::WorkerExited { worker: id, pid, status, lived }));
+            out.push(Action::Notify(Notice::WorkerExited { spawn: worker.spawn, pid, status, lived }));
         }
         self.lost(&worker, boot_exit_code(status), now, out);
     }

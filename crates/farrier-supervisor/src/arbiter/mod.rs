@@ -124,6 +124,7 @@ impl Arbiter {
         if matches!(self.phase, Phase::New) {
             self.phase = Phase::Running;
             out.push(Action::Notify(Notice::WorkersChanged { old: None, new: self.current.wanted }));
+            out.push(Action::Notify(Notice::Listening));
         }
     }
 

@@ -44,7 +44,7 @@ impl Arbiter {
         self.reload = Reload::Reading;
         self.reload_queued = false;
         out.push(Action::Notify(Notice::Reloading));
-        out.push(Action::ReadConfig);
+        out.push(Action::ReadConfig { generation: self.last_generation + 1 });
     }
 
     pub(super) fn reload_read(&mut self, settings: ArbiterSettings, out: &mut Vec<Action>) {
@@ -62,6 +62,7 @@ impl Arbiter {
         if old != new {
             out.push(Action::Notify(Notice::WorkersChanged { old: Some(old), new }));
         }
+        out.push(Action::Notify(Notice::Renewed { generation: self.last_generation }));
         // All are about to be replaced; none needs a successor of its own, unless this reload is abandoned.
         for worker in self.workers.values_mut().filter(|worker| worker.retirement == Retirement::Granted) {
             worker.retirement = Retirement::Wanted;

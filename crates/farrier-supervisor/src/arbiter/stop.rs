@@ -113,6 +113,7 @@ impl Arbiter {
         if let Some(reason) = stop.reason {
             log(out, level, format!("Reason: {reason}"));
         }
+        out.push(Action::Notify(Notice::Stopped));
         out.push(Action::Exit(stop.exit_code));
         self.phase = Phase::Ended;
     }

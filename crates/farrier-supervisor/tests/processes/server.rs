@@ -183,10 +183,13 @@ fn arbiter(script: Script, listeners: Vec<Listener>, page: HeartbeatPage, report
             // SAFETY: the arbiter has one thread.
             unsafe { fork_plain() }
         },
+        wait: &mut |block| block(),
+        before_fork: &mut |spawn| report.line(&format!("forks {:?}", spawn.worker)),
         worker: &mut |link, listeners| (script.worker)(link, listeners, &report),
+        reaped: &mut |spawn, pid, status| report.line(&format!("reaped {:?} {pid} {status}", spawn.worker)),
         exit_child: &mut |code| exit_now(code),
         log: &mut |level, message| report.line(&format!("{} {message}", level.name())),
-        read_config: &mut |listeners| (script.read_config)(listeners),
+        read_config: &mut |_, listeners| (script.read_config)(listeners),
         notice: &mut |notice| report.line(&format!("notice {notice:?}")),
     };
     supervise(plan).expect("supervises")

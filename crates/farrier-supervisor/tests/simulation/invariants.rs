@@ -137,7 +137,8 @@ impl World {
                 assert_eq!(*old, self.expectation.announced);
                 self.expectation.announced = Some(*new);
             }
-            Action::ReadConfig => {
+            Action::ReadConfig { generation } => {
+                assert!(*generation > self.expectation.generation, "each reading makes a generation of its own");
                 assert!(self.expectation.reload_owed, "nobody asked for this reload");
                 self.expectation.reload_owed = false;
             }

@@ -312,7 +312,7 @@ impl World {
                 self.deliver(*worker, *signal);
                 None
             }
-            Action::ReadConfig => Some(if self.dice.permille(self.fortune.config_fails_permille) {
+            Action::ReadConfig { .. } => Some(if self.dice.permille(self.fortune.config_fails_permille) {
                 Event::ReloadFailed("an error".to_owned())
             } else {
                 Event::Reloaded(settings(&mut self.dice))
