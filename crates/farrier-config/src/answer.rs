@@ -33,6 +33,8 @@ pub enum Source {
     /// The table's own default.
     #[default]
     Default,
+    /// It follows from the setting of this name.
+    Setting(&'static str),
     /// The variable of this name.
     Environment(String),
     /// A line of a file; lines count from 1.
@@ -50,6 +52,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Default => f.write_str("default"),
+            Source::Setting(name) => write!(f, "from {name}"),
             Source::Environment(variable) => write!(f, "environment {variable}"),
             Source::File { path, line } => write!(f, "{path}:{line}"),
             Source::CommandLine(flag) => write!(f, "command line {flag}"),

@@ -43,7 +43,7 @@ impl ConfigError {
     /// Brings the mistakes into the order in which a person mends them.
     pub(crate) fn of(mut problems: Vec<Problem>) -> ConfigError {
         problems.sort_by_key(|problem| match &problem.source {
-            Some(Source::Default) => (0, 0),
+            Some(Source::Default | Source::Setting(_)) => (0, 0),
             Some(Source::File { line, .. }) => (1, *line),
             Some(Source::Environment(_)) => (2, 0),
             Some(Source::CommandLine(_)) | None => (3, 0),

@@ -18,6 +18,7 @@ mod lookup;
 mod macros;
 mod resolve;
 mod setting;
+mod settle;
 mod suggest;
 pub mod table;
 pub mod value;
@@ -29,5 +30,7 @@ pub use gather::{Outcome, gather};
 pub use setting::{Attribute, Setting};
 pub use table::{ACTIONS, Config, SETTINGS};
 pub use value::{
-    AccessLogFormat, BindAddress, Bytes, Cidr, EnvVar, LogLevel, LogTarget, Mode, Owner, TrustedPeer, Workers,
+    AccessLogFormat, Account, BindAddress, Bytes, Cidr, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner,
+    ReloadEngine, SchemeField, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UnixKind, UrlPath,
+    WorkerClass, Workers,
 };

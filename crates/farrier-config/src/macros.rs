@@ -45,9 +45,17 @@ macro_rules! settings {
                 };
                 config.sources = resolver.sources;
                 match resolver.problems {
-                    problems if problems.is_empty() => Ok(config),
+                    problems if problems.is_empty() => {
+                        crate::settle::settle(&mut config);
+                        Ok(config)
+                    }
                     problems => Err(crate::error::ConfigError { problems }),
                 }
+            }
+
+            /// Notes that the value of `name` follows from that of `origin`.
+            pub(crate) fn follow(&mut self, name: &'static str, origin: &'static str) {
+                self.sources.insert(name, crate::answer::Source::Setting(origin));
             }
 
             /// Where the value of the setting `name` came from; `None` if there is no such setting.

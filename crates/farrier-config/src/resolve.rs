@@ -84,7 +84,7 @@ fn names_setting(source: &Source, setting: &Setting) -> bool {
     match source {
         Source::CommandLine(_) => true,
         Source::Environment(variable) => *variable == setting.variable(),
-        Source::File { .. } | Source::Default => false,
+        Source::File { .. } | Source::Setting(_) | Source::Default => false,
     }
 }
 

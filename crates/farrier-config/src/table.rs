@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use crate::macros::settings;
 use crate::value::{
-    AccessLogFormat, BindAddress, Bytes, EnvVar, LogLevel, LogTarget, Mode, Owner, TrustedPeer, Workers,
+    AccessLogFormat, Account, BindAddress, Bytes, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner, ReloadEngine,
+    SchemeField, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UrlPath, WorkerClass, Workers,
 };
 
 settings! {
@@ -61,7 +62,8 @@ settings! {
     /// Permissions of a unix socket's file, in octal.
     ///
     /// Connecting needs write permission. 666 lets every local user connect, as behind Gunicorn's default umask; use 660
-    /// with `unix_socket_owner` to let in the web server's group alone.
+    /// with `unix_socket_owner` to let in the web server's group alone. Where only `umask` is set, the permissions are
+    /// 666 without what it masks.
     unix_socket_mode: Mode = 666
         uwsgi "chmod-socket";
 
@@ -86,10 +88,19 @@ settings! {
     workers: Workers = 1
         cli "-w", env "WEB_CONCURRENCY", gunicorn "workers", uwsgi "processes";
 
+    /// How a worker makes its calls: adaptive, `sync` or `gthread`.
+    ///
+    /// Without it a worker adapts: one thread serves while calls are short, more join when they are long, up to
+    /// `threads`. `sync` and `gthread` are Gunicorn's words: `sync` makes one call at a time unless `threads` says more,
+    /// `gthread` makes as many as `threads` says, and both take 1 where `threads` is not set. Connections are kept alive
+    /// and bodies are buffered in every case. `gevent`, `eventlet`, `tornado` and ASGI workers are refused.
+    worker_class: Option<WorkerClass> = none
+        cli "-k", gunicorn "worker_class";
+
     /// Calls of the application that may run at once in a worker.
     ///
     /// Threads start when they are needed. 1 means strictly one call at a time, for applications that are not
-    /// thread-safe.
+    /// thread-safe; that is also the default where `worker_class` is set.
     threads: u32 = 64
         at_least 1, gunicorn "threads", uwsgi "threads";
 
@@ -108,9 +119,17 @@ settings! {
     /// Silence after which a worker is killed and replaced.
     ///
     /// A worker reports to the arbiter while it is able to; a long call of the application does not make it silent. 0
-    /// turns the watch off.
+    /// turns the watch off. Gunicorn's users mean by it how long a request may take, so a `timeout` that is set, wherever
+    /// that is, is the `request_timeout` too unless that one is set itself.
     timeout: Duration = 30s
         cli "-t", gunicorn "timeout";
+
+    /// How long a request may take before it is given up.
+    ///
+    /// The stacks of all threads are logged, the client gets 504, and an exception is raised in the thread; a worker whose
+    /// thread does not come back is replaced once its other requests are done. 0 means no limit, also where `timeout` is
+    /// set.
+    request_timeout: Duration = 0s;
 
     /// Time that workers have to finish on a stop or reload.
     ///
@@ -124,6 +143,117 @@ settings! {
     /// A few more are let in to be told 503 with `Retry-After`; beyond those, clients wait until one closes.
     worker_connections: u32 = 10000
         at_least 1, gunicorn "worker_connections";
+
+    /// Requests after which a worker is replaced.
+    ///
+    /// The replacement serves before the worker drains. 0 replaces none.
+    max_requests: u64 = 0
+        gunicorn "max_requests", uwsgi "max-requests";
+
+    /// Most requests that chance adds to `max_requests`.
+    ///
+    /// Each worker draws its own number, so that not all are replaced at once.
+    max_requests_jitter: u64 = 0
+        gunicorn "max_requests_jitter", uwsgi "max-requests-delta";
+
+    /// Age at which a worker is replaced.
+    ///
+    /// 0 replaces none.
+    max_worker_lifetime: Duration = 0s
+        uwsgi "max-worker-lifetime";
+
+    /// Most time that chance adds to `max_worker_lifetime`.
+    ///
+    /// Each worker draws its own, so that not all are replaced at once.
+    max_worker_lifetime_jitter: Duration = 0s
+        uwsgi "max-worker-lifetime-delta";
+
+    /// Memory (resident set) at which a worker is replaced.
+    ///
+    /// 0 replaces none.
+    max_worker_rss: Bytes = 0
+        uwsgi "reload-on-rss";
+
+    section "Process";
+
+    /// Go into the background.
+    ///
+    /// Standard streams are closed, so name an `errorlog`. Do not use it under systemd or in a container.
+    daemon: bool = false
+        cli "-D", gunicorn "daemon", uwsgi "daemonize";
+
+    /// File to write the arbiter's process number to.
+    ///
+    /// A start is refused while the process of that number lives.
+    pidfile: Option<PathBuf> = none
+        cli "-p" "--pid", takes "FILE", gunicorn "pidfile", uwsgi "pidfile";
+
+    /// User that the workers become.
+    ///
+    /// A name or a number; needs root.
+    user: Option<Account> = none
+        cli "-u", takes "USER", gunicorn "user", uwsgi "uid";
+
+    /// Group that the workers become.
+    ///
+    /// A name or a number.
+    group: Option<Account> = none
+        cli "-g", takes "GROUP", gunicorn "group", uwsgi "gid";
+
+    /// Let the workers have all groups of `user`.
+    initgroups: bool = false
+        gunicorn "initgroups";
+
+    /// Permissions taken away from files that Farrier makes.
+    ///
+    /// In octal, however it is written. Without it the umask stays what it is, and `unix_socket_mode` alone decides about
+    /// unix sockets.
+    umask: Option<Mode> = none
+        cli "-m", gunicorn "umask", uwsgi "umask";
+
+    /// Name of the processes in `ps` and `top`.
+    ///
+    /// Without it, the application's.
+    proc_name: Option<String> = none
+        cli "-n" "--name", takes "NAME", gunicorn "proc_name", uwsgi "procname";
+
+    section "Development";
+
+    /// Replace the workers when the application's files change.
+    ///
+    /// The old worker serves until the new code is loaded; code that cannot be loaded is shown and changes nothing.
+    reload: bool = false
+        gunicorn "reload", uwsgi "py-autoreload";
+
+    /// How changes are noticed: `auto`, `inotify` or `poll`.
+    ///
+    /// `poll` looks once a second, for file systems that tell nothing.
+    reload_engine: ReloadEngine = auto
+        gunicorn "reload_engine";
+
+    /// More files to watch with `reload`; repeat for several.
+    ///
+    /// Paths or patterns such as `templates/*.html`.
+    reload_extra_files: Vec<String> = none
+        cli "--reload-extra-file", takes "FILE", gunicorn "reload_extra_files", uwsgi "touch-reload";
+
+    section "Health";
+
+    /// Path that says whether the server lives.
+    ///
+    /// Answered with 200 without the application, even when every thread is busy. `/livez` is usual.
+    livez_path: Option<UrlPath> = none;
+
+    /// Path that says whether the server takes requests.
+    ///
+    /// Answered without the application: 200 while it serves, 503 from the moment it is told to stop. `/readyz` is usual.
+    readyz_path: Option<UrlPath> = none;
+
+    /// How long to go on serving after a stop signal.
+    ///
+    /// Meanwhile `readyz_path` says 503, so that load balancers send new requests elsewhere. `graceful_timeout` begins
+    /// after it.
+    drain_delay: Duration = 0s;
 
     section "Scheduling";
 
@@ -197,22 +327,27 @@ settings! {
     section "Limits";
 
     /// Longest request line; a longer one gets 414.
+    ///
+    /// 0 leaves it to `limit_request_head`.
     limit_request_line: Bytes = 8190
-        at_least 64, gunicorn "limit_request_line";
+        gunicorn "limit_request_line";
 
     /// Most header fields of a request; one more gets 431.
+    ///
+    /// 0 leaves it to `limit_request_head`.
     limit_request_fields: u32 = 100
-        at_least 1, gunicorn "limit_request_fields";
+        gunicorn "limit_request_fields";
 
     /// Longest header field; a longer one gets 431.
     ///
-    /// The bytes of name, colon and value, without the line's end.
+    /// The bytes of name, colon and value, without the line's end. 0 leaves it to `limit_request_head`.
     limit_request_field_size: Bytes = 8190
-        at_least 64, gunicorn "limit_request_field_size";
+        gunicorn "limit_request_field_size";
 
     /// Longest request head; a longer one gets 431.
     ///
-    /// The bytes of the request line and all fields with their line ends.
+    /// The bytes of the request line and all fields with their line ends. Where it is not set itself, it grows with a
+    /// `limit_request_line` or `limit_request_field_size` above its default.
     limit_request_head: Bytes = 64KiB
         at_least 256, uwsgi "buffer-size";
 
@@ -258,6 +393,12 @@ settings! {
     permit_unconventional_http_method: bool = false
         gunicorn "permit_unconventional_http_method";
 
+    /// Accept header fields that are folded over lines.
+    ///
+    /// RFC 9112 forbids it, and servers that read such a field differently can be played against each other.
+    permit_obsolete_folding: bool = false
+        gunicorn "permit_obsolete_folding";
+
     section "Responses";
 
     /// The `Server` field of responses; empty sends none.
@@ -300,6 +441,66 @@ settings! {
     log_buffer_bytes: Bytes = 1MiB
         at_least 4KiB;
 
+    /// Write what the application prints into the error log.
+    capture_output: bool = false
+        gunicorn "capture_output";
+
+    /// Python class that writes the logs, as `module.Class`.
+    ///
+    /// A subclass of `farrier.glogging.Logger`, or of Gunicorn's class of that name.
+    logger_class: Option<String> = none
+        takes "CLASS", gunicorn "logger_class";
+
+    /// File with Python's logging configuration (INI).
+    logconfig: Option<PathBuf> = none
+        cli "--log-config", takes "FILE", gunicorn "logconfig";
+
+    /// File with Python's logging configuration (JSON).
+    logconfig_json: Option<PathBuf> = none
+        cli "--log-config-json", takes "FILE", gunicorn "logconfig_json";
+
+    /// Send the logs to syslog.
+    syslog: bool = false
+        cli "--log-syslog", gunicorn "syslog";
+
+    /// Where syslog listens.
+    ///
+    /// `udp://HOST:PORT`, `tcp://HOST:PORT`, or `unix://PATH` with `#dgram` or `#stream` behind it.
+    syslog_addr: SyslogAddress = "udp://localhost:514"
+        cli "--log-syslog-to", gunicorn "syslog_addr";
+
+    /// Program name in syslog, between `gunicorn.` and the log's.
+    syslog_prefix: Option<String> = none
+        cli "--log-syslog-prefix", takes "NAME", gunicorn "syslog_prefix";
+
+    /// Facility in syslog.
+    syslog_facility: SyslogFacility = user
+        cli "--log-syslog-facility", gunicorn "syslog_facility";
+
+    /// Keep the access log out of syslog.
+    disable_redirect_access_to_syslog: bool = false
+        gunicorn "disable_redirect_access_to_syslog";
+
+    section "Metrics";
+
+    /// StatsD server that gets a count and a time per request.
+    ///
+    /// `HOST:PORT` or `unix://PATH`.
+    statsd_host: Option<StatsdAddress> = none
+        gunicorn "statsd_host";
+
+    /// Text before the name of every metric; a dot is added.
+    statsd_prefix: String = ""
+        gunicorn "statsd_prefix";
+
+    /// Tags of DogStatsD for every metric, such as `env:live,app:shop`.
+    dogstatsd_tags: String = ""
+        takes "TAGS", gunicorn "dogstatsd_tags";
+
+    /// Send how many connections the kernel has queued.
+    enable_backlog_metric: bool = false
+        gunicorn "enable_backlog_metric";
+
     section "Security";
 
     /// Proxies whose `X-Forwarded-*` is believed.
@@ -309,12 +510,34 @@ settings! {
     forwarded_allow_ips: Vec<TrustedPeer> = "127.0.0.1,::1"
         env "FORWARDED_ALLOW_IPS", gunicorn "forwarded_allow_ips";
 
+    /// Header fields by which a proxy says that the client uses TLS.
+    ///
+    /// `NAME=VALUE`; from `forwarded_allow_ips` only. A field of this name with another value means plain HTTP.
+    secure_scheme_headers: Vec<SchemeField> = "X-FORWARDED-PROTOCOL=ssl,X-FORWARDED-PROTO=https,X-FORWARDED-SSL=on"
+        gunicorn "secure_scheme_headers";
+
+    /// Header fields with `_` that proxies may send.
+    ///
+    /// Names, or `*` for all; from `forwarded_allow_ips` only. `SCRIPT_NAME` and `PATH_INFO` set the variables of that
+    /// name.
+    forwarder_headers: Vec<String> = "SCRIPT_NAME,PATH_INFO"
+        takes "NAMES", gunicorn "forwarder_headers";
+
+    /// What is done with other header fields with `_`.
+    ///
+    /// `a_b` and `a-b` are the same variable for the application, so one could pretend to be the other: `drop` leaves such
+    /// a field out and names it once in the log, `refuse` answers 400, `dangerous` lets it through.
+    header_map: HeaderMap = drop
+        gunicorn "header_map";
+
     actions "Configuration";
 
     /// Read the settings from this file.
     ///
-    /// Without it, and without `FARRIER_CONFIG`, `farrier.toml` in the present folder is read if it exists.
-    config cli "-c", takes "FILE";
+    /// `FILE.toml`, any other `FILE` as Python in the manner of `gunicorn.conf.py`, or `python:MODULE`. Without it, and
+    /// without `FARRIER_CONFIG`, one of `farrier.toml`, `farrier.conf.py` and `gunicorn.conf.py` in the present folder is
+    /// read, the first that exists.
+    config cli "-c", takes "FILE", gunicorn "config";
 
     /// Load the settings and the application, then leave.
     ///

@@ -77,7 +77,8 @@ fn every_default_is_read_and_written_back() {
     let defaults = Config::default();
     for row in SETTINGS {
         let config = config(&[], &[(&row.variable(), row.default)]);
-        assert_eq!(config, defaults, "{}", row.name);
+        let value = |config: &Config| config.values().into_iter().find(|(each, _)| each.name == row.name);
+        assert_eq!(value(&config).map(|(_, text)| text), value(&defaults).map(|(_, text)| text), "{}", row.name);
         assert_eq!(
             config.source_of(row.name).map(ToString::to_string),
             Some(format!("environment {}", row.variable()))

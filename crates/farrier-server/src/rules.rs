@@ -34,9 +34,12 @@ impl Rules {
     pub(crate) fn of(config: &Config) -> Rules {
         Rules {
             limits: Limits {
-                request_line_bytes_max: size(config.limit_request_line),
-                field_bytes_max: size(config.limit_request_field_size),
-                fields_max: config.limit_request_fields as usize,
+                request_line_bytes_max: size_unless_zero(config.limit_request_line),
+                field_bytes_max: size_unless_zero(config.limit_request_field_size),
+                fields_max: match config.limit_request_fields {
+                    0 => usize::MAX,
+                    fields => fields as usize,
+                },
                 head_bytes_max: size(config.limit_request_head),
                 body_bytes_max: config.limit_request_body.0,
                 chunk_line_bytes_max: size(config.limit_chunk_line),
@@ -98,6 +101,11 @@ impl Seating {
 
 fn ms(duration: Duration) -> u64 {
     duration.as_millis() as u64
+}
+
+/// A part of the head that has no limit of its own has the head's.
+fn size_unless_zero(bytes: farrier_config::Bytes) -> usize {
+    if bytes.0 == 0 { usize::MAX } else { size(bytes) }
 }
 
 fn size(bytes: farrier_config::Bytes) -> usize {

@@ -32,6 +32,27 @@ impl Value for Owner {
     }
 }
 
+/// A user or a group: a name, or a number in digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Account(pub String);
+
+impl Value for Account {
+    const EXPECTED: &'static str = "a name or a number";
+    const METAVAR: &'static str = "NAME";
+    const IS_NUMBER: bool = true;
+
+    fn parse(text: &str) -> Result<Self, Rejected> {
+        match text.is_empty() || text.contains([':', ' ', '\0']) {
+            true => Err(Rejected::unexpected(text)),
+            false => Ok(Account(text.to_string())),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

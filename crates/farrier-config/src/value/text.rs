@@ -34,6 +34,25 @@ impl Value for PathBuf {
     }
 }
 
+/// A path of URLs that the server answers itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UrlPath(pub String);
+
+impl Value for UrlPath {
+    const EXPECTED: &'static str = "a path such as `/livez`";
+    const METAVAR: &'static str = "PATH";
+
+    fn parse(text: &str) -> Result<Self, Rejected> {
+        // Compared with the target as it comes, so it must be a whole one without a query.
+        let is_path = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
+        if is_path { Ok(UrlPath(text.to_string())) } else { Err(Rejected::unexpected(text)) }
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
 /// The word for a value that is absent, since neither a flag nor TOML has another.
 const NONE: &str = "none";
 

@@ -1,0 +1,54 @@
+//! What one setting says for another that was not set itself.
+
+use std::time::Duration;
+
+use crate::answer::Source;
+use crate::table::Config;
+use crate::value::{Bytes, Mode, WorkerClass};
+
+/// Fills in what follows from what was set. A setting that was set itself is never changed, but for `sync` with several
+/// threads, which is `gthread` as in Gunicorn.
+pub(crate) fn settle(config: &mut Config) {
+    if let Some(class) = config.worker_class {
+        if !config.is_set("threads") {
+            config.threads = 1;
+            config.follow("threads", "worker_class");
+        } else if class == WorkerClass::Sync && config.threads > 1 {
+            config.worker_class = Some(WorkerClass::Gthread);
+            config.follow("worker_class", "threads");
+        }
+    }
+    if config.is_set("timeout") && !config.is_set("request_timeout") && config.timeout > Duration::ZERO {
+        config.request_timeout = config.timeout;
+        config.follow("request_timeout", "timeout");
+    }
+    if let Some(Mode(mask)) = config.umask
+        && !config.is_set("unix_socket_mode")
+    {
+        config.unix_socket_mode = Mode(config.unix_socket_mode.0 & !mask);
+        config.follow("unix_socket_mode", "umask");
+    }
+    if !config.is_set("limit_request_head") {
+        let parts = [
+            ("limit_request_line", config.limit_request_line),
+            ("limit_request_field_size", config.limit_request_field_size),
+        ];
+        for (name, Bytes(part)) in parts {
+            let more = part.saturating_sub(PART_BYTES_USUAL);
+            if more > 0 {
+                config.limit_request_head = Bytes(config.limit_request_head.0.saturating_add(more));
+                config.follow("limit_request_head", name);
+            }
+        }
+    }
+}
+
+/// The default of a request's line and of a field, for which the head's own default leaves room.
+const PART_BYTES_USUAL: u64 = 8190;
+
+impl Config {
+    /// Whether some layer gave the setting `name`, be it the same as its default.
+    pub fn is_set(&self, name: &str) -> bool {
+        !matches!(self.source_of(name), None | Some(Source::Default))
+    }
+}
