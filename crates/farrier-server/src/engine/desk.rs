@@ -70,6 +70,10 @@ pub(crate) struct Call {
     pub(crate) kind: JobKind,
     /// The seat waits for the interpreter; the call has not begun.
     pub(crate) attaching: bool,
+    /// The last look at it found it waiting for the interpreter.
+    pub(crate) held_up: bool,
+    /// Ticks at which it was found so.
+    pub(crate) held_up_ticks: u32,
     /// It has outlived a tick: its seat does not count as available any more.
     pub(crate) stuck: bool,
     pub(crate) route: Route,
@@ -115,11 +119,10 @@ pub(crate) struct Desk {
     pub(crate) computing: usize,
     /// Followers that are awake and not stuck: they will look at the queues soon.
     pub(crate) agile: usize,
-    /// Seats that wait for the interpreter to begin a call they hold.
-    pub(crate) attaching: usize,
-    /// A deposed leader that waited for the interpreter, has it now, and serves the short jobs that gathered meanwhile. Until
-    /// it is done the leader does not contend with it.
-    pub(crate) relieving: Option<SeatId>,
+    /// The seat that serves what is short: only one at a time, for two would only take the interpreter from each other. A
+    /// leader that is deposed because it waits for the interpreter keeps the floor, and serves what has gathered when it gets
+    /// it; one that waits for anything else loses it.
+    pub(crate) floor: Option<SeatId>,
     /// The usher shall find out whether the interpreter can be had.
     pub(crate) probe_wanted: bool,
     /// Since when the usher waits for the interpreter, in ns.
@@ -146,8 +149,7 @@ impl Desk {
             slow_calling: 0,
             computing: 0,
             agile: 0,
-            attaching: 0,
-            relieving: None,
+            floor: None,
             probe_wanted: false,
             usher_waits_since_ns: None,
             stopping: false,
@@ -196,9 +198,9 @@ impl Desk {
         }
     }
 
-    /// Whether another seat waits for the interpreter, or has it, to serve what is short.
-    pub(crate) fn must_not_contend(&self) -> bool {
-        self.attaching > 0 || self.relieving.is_some()
+    /// Whether another seat serves what is short.
+    pub(crate) fn is_floor_taken(&self, seat: SeatId) -> bool {
+        self.floor.is_some_and(|holder| holder != seat)
     }
 
     /// Whether fewer seats are parked, or will be soon, than are to be kept.
@@ -231,6 +233,13 @@ impl Desk {
     pub(crate) fn seated(&self) -> usize {
         self.seats.len() - self.vacant.len()
     }
+}
+
+/// Which jobs a follower may take.
+pub(crate) struct Permit {
+    pub(crate) be_short: bool,
+    pub(crate) be_slow: bool,
+    pub(crate) compute: bool,
 }
 
 /// Jobs that wait, by kind.
@@ -269,17 +278,19 @@ impl Queues {
     }
 
     /// Whether there is a job that [`Queues::pop`] would give.
-    pub(crate) fn offers(&self, may_be_slow: bool, may_compute: bool) -> bool {
-        let slow = !self.doubtful.is_empty() || !self.slow.is_empty() || (may_compute && !self.computing.is_empty());
-        !self.short.is_empty() || (may_be_slow && slow)
+    pub(crate) fn offers(&self, may: &Permit) -> bool {
+        let slow = !self.doubtful.is_empty() || !self.slow.is_empty() || (may.compute && !self.computing.is_empty());
+        (may.be_short && !self.short.is_empty()) || (may.be_slow && slow)
     }
 
     /// The next job a seat may take: short ones first.
-    pub(crate) fn pop(&mut self, may_be_slow: bool, may_compute: bool) -> Option<Job> {
-        if let Some(job) = self.short.pop_front() {
+    pub(crate) fn pop(&mut self, may: &Permit) -> Option<Job> {
+        if may.be_short
+            && let Some(job) = self.short.pop_front()
+        {
             return Some(job);
         }
-        if !may_be_slow {
+        if !may.be_slow {
             return None;
         }
         if let Some(job) = self.doubtful.pop_front() {
@@ -287,7 +298,7 @@ impl Queues {
         }
         // The one that waited longer, so that neither queue starves the other.
         let slow = self.slow.front().map(|job| job.queued_ms);
-        let computing = self.computing.front().filter(|_| may_compute).map(|job| job.queued_ms);
+        let computing = self.computing.front().filter(|_| may.compute).map(|job| job.queued_ms);
         match (slow, computing) {
             (Some(slow), Some(computing)) if computing < slow => self.computing.pop_front(),
             (Some(_), _) => self.slow.pop_front(),

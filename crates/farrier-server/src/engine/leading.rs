@@ -106,7 +106,7 @@ impl Seat {
             let mut desk = shared.desk();
             if desk.returns.is_empty() {
                 shared.polling.store(true, Ordering::SeqCst);
-                let short_for_me = desk.queues.has_short() && self.may_serve(&desk) && !desk.must_not_contend();
+                let short_for_me = desk.queues.has_short() && self.may_serve(&desk) && !desk.is_floor_taken(self.id);
                 break if short_for_me { Some(0) } else { desk.queues.oldest_ms() };
             }
             let returns = std::mem::take(&mut desk.returns);
@@ -292,7 +292,7 @@ impl Seat {
         let mut desk = shared.desk();
         let strict = shared.seating.threads == 1;
         let kind = if strict { JobKind::Short } else { desk.kind_of(route) };
-        if kind != JobKind::Short || !self.may_serve(&desk) || desk.queues.has_short() || desk.must_not_contend() {
+        if kind != JobKind::Short || !self.may_serve(&desk) || desk.queues.has_short() || desk.is_floor_taken(self.id) {
             drop(desk);
             let queued_ms = lead.now_ms;
             return self.enqueue(lead, Job { connection, request, end, route, kind, queued_ms });
@@ -312,10 +312,13 @@ impl Seat {
     fn begin_call(&self, desk: &mut Desk, lead: Box<Lead>, route: Route) {
         desk.calling += 1;
         desk.lead = Some(lead);
+        desk.floor = Some(self.id);
         desk.seats[self.id].call = Some(Call {
             started_ns: self.shared.clock.now_ns(),
             kind: JobKind::Short,
             attaching: !self.attached,
+            held_up: false,
+            held_up_ticks: 0,
             stuck: false,
             route,
             learned: false,
@@ -335,14 +338,8 @@ impl Seat {
                 call.attaching = false;
                 // The wait for the interpreter says nothing about the route.
                 call.started_ns = started_ns;
-                if call.stuck {
-                    // Deposed while it waited: from here on it is a follower with a short call.
-                    call.stuck = false;
-                    desk.attaching = desk.attaching.saturating_sub(1);
-                    desk.agile += 1;
-                    desk.relieving = Some(self.id);
-                    self.relief = desk.queues.short_len();
-                }
+                call.held_up = false;
+                call.held_up_ticks = 0;
             }
         }
         if started_ns == 0 {
@@ -368,6 +365,11 @@ impl Seat {
             desk.routes.observe_share(route, share);
         }
         let lead = if desk.leader == self.id { desk.lead.take() } else { None };
+        if desk.floor == Some(self.id) {
+            // Deposed while it waited for the interpreter: it serves what has gathered meanwhile.
+            self.relief = desk.queues.short_len();
+            desk.floor = desk.floor.filter(|_| lead.is_none());
+        }
         drop(desk);
         match lead {
             Some(lead) => Whereabouts::Here(lead, connection, settled),
@@ -388,7 +390,7 @@ impl Seat {
         loop {
             let shared = Arc::clone(&self.shared);
             let mut desk = shared.desk();
-            if desk.must_not_contend() || !self.may_serve(&desk) {
+            if desk.is_floor_taken(self.id) || !self.may_serve(&desk) {
                 return Some(lead);
             }
             let Some(job) = pop(&mut desk) else { return Some(lead) };

@@ -16,6 +16,7 @@ mod seat;
 mod shared;
 mod slots;
 mod thread_meter;
+mod thread_state;
 mod timers;
 mod usher;
 
@@ -32,6 +33,7 @@ use self::lead::{Accepting, Lead};
 use self::seat::Seat;
 use self::shared::Shared;
 use self::slots::Slots;
+use self::thread_state::InterpreterLock;
 use self::timers::Timers;
 use crate::control::Control;
 use crate::log::access::AccessLog;
@@ -89,12 +91,14 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         let _ = rustix::net::sockopt::set_tcp_nodelay(listener.as_fd(), true);
     }
     lead.set_accepting(Accepting::Yes, &poller);
+    let interpreter_lock = InterpreterLock::learn(&parts.host);
     let shared = Arc::new(Shared::new(
         poller,
         parts.host,
         parts.handler,
         Rules::of(config),
         Seating::of(config),
+        interpreter_lock,
         parts.access_log,
         parts.error_log,
         parts.metrics,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::desk::{Call, Desk, JobKind, Order, SeatId};
 use super::shared::Shared;
-use super::thread_meter::is_runnable;
+use super::thread_state::Doing;
 use super::usher;
 
 /// Ticks after which a call that has been runnable all the time loses the lead all the same.
@@ -83,15 +83,20 @@ fn look(shared: &Shared, now_ns: u64, tick_ns: u64) -> bool {
     };
     let mut wants_seat = false;
     for (seat, thread_id, call) in suspects {
+        let doing = shared.interpreter_lock().doing(thread_id);
         // A call that runs, or whose processor others have taken, would be helped by nobody: it gets some ticks more.
-        if age_ns(&call) < RUNNABLE_TICKS_MAX * tick_ns && is_runnable(thread_id) {
+        let ran_ns = age_ns(&call).saturating_sub(u64::from(call.held_up_ticks) * tick_ns);
+        if doing == Doing::Running && ran_ns < RUNNABLE_TICKS_MAX * tick_ns {
             continue;
         }
         let mut desk = shared.desk();
-        let is_same = desk.seats[seat].call.is_some_and(|now| now.started_ns == call.started_ns && !now.stuck);
-        if is_same {
-            wants_seat |= stick(&mut desk, shared, seat);
+        let Some(now) = &mut desk.seats[seat].call else { continue };
+        if now.started_ns != call.started_ns || now.stuck {
+            continue;
         }
+        now.held_up = now.attaching || doing == Doing::AwaitingInterpreter;
+        now.held_up_ticks += u32::from(now.held_up);
+        wants_seat |= stick(&mut desk, shared, seat);
     }
     wants_seat
 }
@@ -102,11 +107,15 @@ fn stick(desk: &mut Desk, shared: &Shared, seat: SeatId) -> bool {
         depose(desk);
         return false;
     }
-    let relieved = desk.relieving == Some(seat);
-    if relieved {
-        desk.relieving = None;
+    let Some(call) = &mut desk.seats[seat].call else { return false };
+    if call.held_up {
+        // Nobody else could run it any sooner, and it says nothing about the route.
+        return false;
     }
-    let Some(call) = &mut desk.seats[seat].call else { return relieved };
+    let left_floor = desk.floor == Some(seat);
+    if left_floor {
+        desk.floor = None;
+    }
     call.stuck = true;
     call.learned = true;
     let route = call.route;
@@ -119,7 +128,7 @@ fn stick(desk: &mut Desk, shared: &Shared, seat: SeatId) -> bool {
         && desk.agile == 0
         && desk.slow_calling < shared.slow_calls_max()
         && desk.wake_idle(Order::Work).is_err();
-    wants_seat || relieved
+    wants_seat || left_floor
 }
 
 /// Whether the interpreter can be had. With a call that runs long the usher is sent to find out: this thread must not touch
@@ -142,7 +151,8 @@ fn is_alive(desk: &mut Desk, shared: &Shared, now_ns: u64) -> bool {
     true
 }
 
-/// Takes the lead from a seat inside a call and gives it to a parked one. The deposed seat finds out when it comes back.
+/// Takes the lead from a seat inside a call and gives it to a parked one. The deposed seat finds out when it comes back. If it
+/// waits for the interpreter it keeps the floor: its successor would only have to wait as well.
 pub(crate) fn depose(desk: &mut Desk) {
     let Some(successor) = desk.idle.pop() else { return };
     let Some(lead) = desk.lead.take() else {
@@ -152,14 +162,15 @@ pub(crate) fn depose(desk: &mut Desk) {
     let deposed = desk.leader;
     desk.leader = successor;
     if let Some(call) = &mut desk.seats[deposed].call {
-        call.stuck = true;
-        if call.attaching {
-            desk.attaching += 1;
+        if call.held_up {
+            desk.agile += 1;
         } else {
+            call.stuck = true;
             call.learned = true;
             let route = call.route;
             desk.slow_calling += 1;
             desk.routes.stick(route);
+            desk.floor = None;
         }
     }
     desk.order(successor, Order::Lead(lead));

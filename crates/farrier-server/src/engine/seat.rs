@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Error, Kind, Request, Side};
 
-use super::desk::{Call, Desk, Job, JobKind, Order, Returned, SPARES, SeatId};
+use super::desk::{Call, Desk, Job, JobKind, Order, Permit, Returned, SPARES, SeatId};
 use super::routes::ComputeShare;
 use super::shared::Shared;
 use super::thread_meter::{Reading, ThreadMeter, process_cpu_ns};
@@ -31,7 +31,7 @@ pub(crate) struct Seat {
     /// A reading not older than a millisecond when a call begins.
     pub(crate) mark: Option<Reading>,
     pub(crate) marked_ns: u64,
-    /// Short jobs that this seat still serves as the one that relieves the leader.
+    /// Short jobs that this seat still serves before it leaves the floor to the leader.
     pub(crate) relief: usize,
     /// When the last call ended, in ns, if nothing but the server's own work has followed.
     pub(crate) last_ended_ns: Option<u64>,
@@ -138,29 +138,22 @@ impl Seat {
         loop {
             let (job, more) = {
                 let mut desk = shared.desk();
-                if desk.relieving == Some(self.id) && (self.relief == 0 || !desk.queues.has_short()) {
-                    // The rest is the leader's again, which has the connections.
-                    desk.relieving = None;
-                    desk.agile = desk.agile.saturating_sub(1);
-                    desk.idle.push(self.id);
-                    drop(desk);
-                    self.detach();
-                    shared.poller.wake();
-                    return;
-                }
-                self.relief = self.relief.saturating_sub(1);
                 let permitted = may_call && desk.calling < shared.seating.threads && !desk.stopping;
-                let may_be_slow = desk.slow_calling < slow_calls_max;
-                let may_compute = desk.computing == 0;
-                if permitted && !self.attached && desk.queues.offers(may_be_slow, may_compute) {
+                let may = Permit {
+                    be_short: self.may_be_short(&mut desk),
+                    be_slow: desk.slow_calling < slow_calls_max,
+                    compute: desk.computing == 0,
+                };
+                if permitted && !self.attached && desk.queues.offers(&may) {
                     drop(desk);
                     // Before a job is taken: the wait for the interpreter says nothing about its route.
                     self.attach();
                     self.refresh_mark(shared.clock.now_ns());
                     continue;
                 }
-                let job = if permitted { desk.queues.pop(may_be_slow, may_compute) } else { None };
+                let job = if permitted { desk.queues.pop(&may) } else { None };
                 let Some(job) = job else {
+                    self.leave_floor(&mut desk);
                     desk.agile = desk.agile.saturating_sub(1);
                     desk.idle.push(self.id);
                     // A leader whose call has outlived a tick may have found nobody to take the lead.
@@ -168,6 +161,12 @@ impl Seat {
                     return;
                 };
                 let slow = matches!(job.kind, JobKind::Slow | JobKind::Computing);
+                if job.kind == JobKind::Short {
+                    desk.floor = Some(self.id);
+                    self.relief = self.relief.saturating_sub(1);
+                } else {
+                    self.leave_floor(&mut desk);
+                }
                 desk.calling += 1;
                 desk.slow_calling += usize::from(job.kind != JobKind::Short);
                 desk.computing += usize::from(job.kind == JobKind::Computing);
@@ -178,6 +177,8 @@ impl Seat {
                     started_ns: shared.clock.now_ns(),
                     kind: job.kind,
                     attaching: false,
+                    held_up: false,
+                    held_up_ticks: 0,
                     stuck: slow,
                     route: job.route,
                     learned: false,
@@ -196,9 +197,33 @@ impl Seat {
         }
     }
 
+    /// Whether this follower may serve what is short: it has the floor, or nobody has and it holds the interpreter anyway.
+    /// It serves what waits now; the rest is the leader's again, which has the connections.
+    fn may_be_short(&mut self, desk: &mut Desk) -> bool {
+        if desk.floor == Some(self.id) && self.relief == 0 {
+            self.leave_floor(desk);
+            return false;
+        }
+        if desk.floor.is_none() {
+            self.relief = desk.queues.short_len();
+            return self.attached || self.shared.seating.threads == 1;
+        }
+        desk.floor == Some(self.id)
+    }
+
+    /// Leaves what is short to the leader.
+    fn leave_floor(&self, desk: &mut Desk) {
+        if desk.floor == Some(self.id) {
+            desk.floor = None;
+            if desk.queues.has_short() {
+                self.shared.wake_leader();
+            }
+        }
+    }
+
     fn take_stranded_lead(&self, desk: &mut Desk) {
         let leader = desk.leader;
-        let tick_ns = self.shared.seating.tick.as_nanos() as u64;
+        let tick_ns = self.tick_ns();
         let stranded = desk.lead.is_some()
             && desk.seats[leader]
                 .call
@@ -269,9 +294,16 @@ impl Seat {
         }
     }
 
+    fn tick_ns(&self) -> u64 {
+        self.shared.seating.tick.as_nanos() as u64
+    }
+
     /// Takes the seat's call off the desk and learns from it.
     pub(crate) fn end_call(&self, desk: &mut Desk, call_ns: u64) {
         let Some(call) = desk.seats[self.id].call.take() else { return };
+        // Each tick at which it waited for the interpreter stands for a whole one, and for the parts before and after.
+        let held_up_ns = u64::from(call.held_up_ticks + u32::from(call.held_up_ticks > 0)) * self.tick_ns();
+        let call_ns = if call_ns == 0 { 0 } else { call_ns.saturating_sub(held_up_ns).max(1) };
         if call.learned {
             desk.routes.unstick(call.route);
         } else if call_ns > 0 {

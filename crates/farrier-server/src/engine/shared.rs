@@ -9,6 +9,7 @@ use farrier_http::Handler;
 use super::desk::{Desk, SPARES};
 use super::host::Host;
 use super::poller::Poller;
+use super::thread_state::InterpreterLock;
 use crate::clock::Clock;
 use crate::log::access::AccessLog;
 use crate::log::error::ErrorLog;
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) rules: Rules,
     pub(crate) seating: Seating,
     pub(crate) clock: Clock,
+    interpreter_lock: InterpreterLock,
     pub(crate) access_log: Option<Arc<AccessLog>>,
     pub(crate) error_log: Arc<ErrorLog>,
     pub(crate) metrics: Arc<dyn Metrics>,
@@ -49,6 +51,7 @@ impl Shared {
         handler: Arc<dyn Handler>,
         rules: Rules,
         seating: Seating,
+        interpreter_lock: InterpreterLock,
         access_log: Option<Arc<AccessLog>>,
         error_log: Arc<ErrorLog>,
         metrics: Arc<dyn Metrics>,
@@ -62,6 +65,7 @@ impl Shared {
             rules,
             seating,
             clock: Clock::start(),
+            interpreter_lock,
             access_log,
             error_log,
             metrics,
@@ -78,6 +82,11 @@ impl Shared {
     /// The desk. Held for a few instructions, never across a wait, a system call or a handler.
     pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells a wait for the interpreter from other waits.
+    pub(crate) fn interpreter_lock(&self) -> &InterpreterLock {
+        &self.interpreter_lock
     }
 
     /// Calls that may be slow at the same time: one seat is always left for short ones.

@@ -17,15 +17,6 @@ pub(crate) fn process_cpu_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Whether a thread of this process runs or would run if it had a processor: then it computes, or others have taken its
-/// processor, and it does not wait for anything. False where the kernel does not tell.
-pub(crate) fn is_runnable(thread_id: i32) -> bool {
-    let Ok(text) = std::fs::read(format!("/proc/self/task/{thread_id}/stat")) else { return false };
-    // The name in brackets may hold anything; the state follows the last bracket (proc(5)).
-    let after_name = text.iter().rposition(|&byte| byte == b')').map_or(&text[..], |at| &text[at + 1..]);
-    after_name.trim_ascii_start().first() == Some(&b'R')
-}
-
 /// Times since the thread began, in ns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(crate) struct Reading {
@@ -83,12 +74,6 @@ mod tests {
         let after = parse(b"6000 4500 9\n").expect("well formed");
         assert_eq!(after.compute_share_since(&before, 9_000), 1.0);
         assert_eq!(after.compute_share_since(&before, 14_000), 0.5);
-    }
-
-    #[test]
-    fn a_thread_that_asks_is_runnable() {
-        let own = rustix::thread::gettid().as_raw_nonzero().get();
-        assert!(is_runnable(own) || !std::path::Path::new("/proc/self/stat").exists());
     }
 
     #[test]

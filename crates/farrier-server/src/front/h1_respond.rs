@@ -119,6 +119,10 @@ impl<'a> H1Respond<'a> {
             State::Waiting | State::Staged => {
                 self.fail(Error::application("the handler ended without a complete response"));
             }
+            // The handler saw that nobody is left who would read the rest.
+            State::Sent if self.channel.link.is_gone() => {
+                self.give_up(Kind::ClientGone, "the client left before its answer was complete");
+            }
             State::Sent => {
                 self.state = State::Broken;
                 self.fault.get_or_insert(Error::application("the handler ended in the middle of its response"));
