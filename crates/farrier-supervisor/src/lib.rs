@@ -8,12 +8,18 @@
 
 pub mod arbiter;
 pub mod clock;
+pub mod daemon;
 pub mod heartbeat;
 pub mod link;
+pub mod pid_file;
+pub mod privileges;
 pub mod process;
 pub mod run;
+pub mod service_manager;
 pub mod signals;
 pub mod sockets;
+pub mod title;
+pub mod upgrade;
 
 pub use arbiter::{Action, Arbiter, ArbiterSettings, Event, Level, Notice, Spawn, WorkerId};
 pub use heartbeat::{HeartbeatPage, Slot};

@@ -136,7 +136,7 @@ pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
     }
 }
 
-const ARBITER_SIGNALS: &[Signal] = &[
+pub(crate) const ARBITER_SIGNALS: &[Signal] = &[
     Signal::Term,
     Signal::Int,
     Signal::Quit,

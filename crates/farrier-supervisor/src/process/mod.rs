@@ -3,16 +3,22 @@
 #![allow(unsafe_code)]
 
 mod cpus;
+mod program;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use rustix::io::FdFlags;
 use rustix::process::{WaitOptions, wait};
 
 use crate::signals::{Signal, signal_name};
 
 pub use cpus::{CpuQuota, cpus_allowed, quota_v1, quota_v2};
+pub use program::{Launch, become_program};
+
+/// The first descriptor behind the standard streams.
+const FIRST_FREE_FD: RawFd = 3;
 
 /// A process as the kernel numbers it.
 pub type Pid = i32;
@@ -124,6 +130,55 @@ pub fn own_pid() -> Pid {
     rustix::process::getpid().as_raw_nonzero().get()
 }
 
+/// The process that started this one, or the one that took over its orphans.
+pub fn parent_pid() -> Pid {
+    rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get())
+}
+
+/// Whether there is such a process, whosever it is. A zombie counts.
+pub fn is_alive(pid: Pid) -> bool {
+    // SAFETY: signal 0 is only checked for, never sent; the pid names one process.
+    pid > 0 && (unsafe { libc::kill(pid, 0) } == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM))
+}
+
+/// Takes over a descriptor that this process was started with: from now on it is closed like any other.
+///
+/// # Errors
+///
+/// The number is no descriptor that came through `exec` (`EBADF`).
+pub fn take_over(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd < FIRST_FREE_FD {
+        // The standard streams stay whose they are.
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the borrow lasts for two system calls, which themselves check that the number is an open descriptor.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let flags = rustix::io::fcntl_getfd(borrowed)?;
+    if flags.contains(FdFlags::CLOEXEC) {
+        // It was opened here, so somebody here owns it.
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    rustix::io::fcntl_setfd(borrowed, flags | FdFlags::CLOEXEC)?;
+    // SAFETY: it is open, and nobody else owns it: it came through `exec`, and was marked a moment ago so that it cannot
+    // be taken a second time. Whatever this process opens itself, in Rust or in Python, is close-on-exec from the start.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Says whether the program that takes this process's place shall have the descriptor under its number.
+///
+/// # Errors
+///
+/// The number is no open descriptor (`EBADF`).
+pub fn pass_on(fd: RawFd, passed: bool) -> io::Result<()> {
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: as in `inherited`.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let flags = if passed { FdFlags::empty() } else { FdFlags::CLOEXEC };
+    Ok(rustix::io::fcntl_setfd(borrowed, flags)?)
+}
+
 /// A descriptor that this process was started with, as one of our own (close-on-exec). The inherited number is closed
 /// only with the process, because it may be named more than once.
 ///
@@ -142,6 +197,8 @@ pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::{AsRawFd, IntoRawFd};
+
     use super::*;
 
     #[test]
@@ -155,6 +212,27 @@ mod tests {
     fn a_number_that_is_no_descriptor_is_refused() {
         assert_eq!(inherited(-1).expect_err("refused").raw_os_error(), Some(libc::EBADF));
         assert_eq!(inherited(1_000_000).expect_err("refused").raw_os_error(), Some(libc::EBADF));
+    }
+
+    #[test]
+    fn only_what_came_through_exec_is_taken_over_and_only_once() {
+        let opened = std::fs::File::open("/dev/null").expect("there");
+        let fd = opened.as_raw_fd();
+        assert_eq!(take_over(fd).expect_err("refused").raw_os_error(), Some(libc::EBADF));
+        for stream in [-1, 0, 2] {
+            assert!(take_over(stream).is_err());
+        }
+        let number = opened.into_raw_fd();
+        pass_on(number, true).expect("marked");
+        let taken = take_over(number).expect("taken over");
+        assert!(take_over(number).is_err());
+        drop(taken);
+    }
+
+    #[test]
+    fn a_process_lives_until_it_has_gone() {
+        assert!(is_alive(own_pid()) && is_alive(parent_pid()));
+        assert!(!is_alive(0) && !is_alive(-1) && !is_alive(4_194_305));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct BindError {
 pub enum BindCause {
     /// Somebody listens there.
     InUse,
+    /// Somebody listens there, and the server was told to stop before that changed.
+    Stopped,
     /// The kernel's answer to something else.
     Io(io::Error),
     /// The address makes no sense as it is; with the hint what would.
@@ -32,6 +34,7 @@ impl fmt::Display for BindError {
             BindCause::InUse => {
                 write!(f, "Connection in use: {address}; stop the server that listens there or choose another address")
             }
+            BindCause::Stopped => write!(f, "Stopped while waiting for {address}"),
             BindCause::Unfit(why) => write!(f, "Can't listen at {address}: {why}"),
             BindCause::Io(error) => {
                 write!(f, "Can't listen at {address}: {error}")?;

@@ -5,6 +5,7 @@
 
 mod activation;
 mod error;
+mod inheritance;
 mod spec;
 mod tcp;
 mod unix;
@@ -13,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use socket2::{SockAddr, Socket, Type};
 
@@ -20,8 +22,9 @@ use crate::arbiter::Level;
 use crate::process::inherited;
 use error::{failed, unfit};
 
-pub use activation::activated;
+pub use activation::Activation;
 pub use error::{BindCause, BindError};
+pub use inheritance::inherit;
 pub use spec::{BindOptions, ListenSpec};
 pub use unix::SocketFile;
 
@@ -115,6 +118,9 @@ pub fn bind_all(
     rebind_all(&[], specs, options, log)
 }
 
+/// What may end the wait for an address that is in use: waits so long and says whether to try again.
+pub type Patience<'p> = &'p mut dyn FnMut(Duration) -> bool;
+
 /// Like [`bind_all`], but takes over what `old` already has, so that a reload never lets go of an address.
 ///
 /// # Errors
@@ -126,10 +132,28 @@ pub fn rebind_all(
     options: &BindOptions,
     log: &mut dyn FnMut(Level, &str),
 ) -> Result<Vec<Listener>, BindError> {
+    rebind_all_patiently(old, specs, options, log, &mut |pause| {
+        std::thread::sleep(pause);
+        true
+    })
+}
+
+/// Like [`rebind_all`], but the caller waits between two tries, so that a signal can end it.
+///
+/// # Errors
+///
+/// As [`rebind_all`], and [`BindCause::Stopped`] when `patience` has ended.
+pub fn rebind_all_patiently(
+    old: &[Listener],
+    specs: &[ListenSpec],
+    options: &BindOptions,
+    log: &mut dyn FnMut(Level, &str),
+    patience: Patience<'_>,
+) -> Result<Vec<Listener>, BindError> {
     let mut bound: Vec<Listener> = Vec::new();
     for spec in specs {
         let outcome = match shared(old, spec) {
-            Ok(kept) if kept.is_empty() => bind_patiently(spec, specs, options, log),
+            Ok(kept) if kept.is_empty() => bind_patiently(spec, specs, options, log, patience),
             outcome => outcome,
         };
         match outcome {
@@ -159,6 +183,7 @@ fn bind_patiently(
     all: &[ListenSpec],
     options: &BindOptions,
     log: &mut dyn FnMut(Level, &str),
+    patience: Patience<'_>,
 ) -> Result<Vec<Listener>, BindError> {
     let tries = options.tries.max(1);
     let mut tried = 1;
@@ -167,7 +192,9 @@ fn bind_patiently(
             Err(BindError { cause: BindCause::InUse, address }) if tried < tries => {
                 log(Level::Error, &format!("Connection in use: {address}"));
                 log(Level::Error, &format!("Retrying in {} second.", options.pause.as_secs_f32()));
-                std::thread::sleep(options.pause);
+                if !patience(options.pause) {
+                    return Err(BindError { cause: BindCause::Stopped, address });
+                }
                 tried += 1;
             }
             outcome => return outcome,
@@ -206,20 +233,19 @@ fn finish(
     options: &BindOptions,
 ) -> Result<Listener, BindError> {
     socket.set_nonblocking(true).map_err(|error| failed(spec, error))?;
-    let local = if let Some(inet) = address.as_socket() {
-        LocalAddress::Inet(inet)
-    } else if let Some(path) = address.as_pathname() {
-        LocalAddress::Unix(path.to_owned())
-    } else if let Some(name) = address.as_abstract_namespace() {
-        LocalAddress::Abstract(name.to_owned())
-    } else {
-        return Err(unfit(spec, "it is neither a TCP nor a Unix socket"));
-    };
+    let local = LocalAddress::of(address).ok_or_else(|| unfit(spec, "it is neither a TCP nor a Unix socket"))?;
     let display = local.display(options.tls);
     Ok(Listener { fd: socket.into(), local, display, spec: spec.clone(), file })
 }
 
 impl LocalAddress {
+    fn of(address: &SockAddr) -> Option<LocalAddress> {
+        let inet = || address.as_socket().map(LocalAddress::Inet);
+        let unix = || address.as_pathname().map(|path| LocalAddress::Unix(path.to_owned()));
+        let name = || address.as_abstract_namespace().map(|name| LocalAddress::Abstract(name.to_owned()));
+        inet().or_else(unix).or_else(name)
+    }
+
     fn display(&self, tls: bool) -> String {
         match self {
             LocalAddress::Inet(address) => format!("{}://{address}", if tls { "https" } else { "http" }),

@@ -51,7 +51,7 @@ pub(super) fn port_has_ipv4(all: &[ListenSpec], port: u16) -> bool {
     })
 }
 
-fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let mut found: Vec<SocketAddr> = match host {
         "" => iter::once((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).into()).collect(),
         host => (host, port).to_socket_addrs()?.collect(),

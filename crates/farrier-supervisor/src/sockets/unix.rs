@@ -72,7 +72,7 @@ fn identity(found: &fs::Metadata) -> Identity {
 }
 
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<SocketFile> {
+    pub(super) fn of(path: &Path) -> io::Result<SocketFile> {
         let found = fs::symlink_metadata(path)?;
         // Relative paths must survive a change of directory.
         let path = std::path::absolute(path)?;
