@@ -38,6 +38,8 @@ UNSAFE_ROOMS = {
     "farrier-supervisor/src/process/mod.rs": "fork, kill, _exit, inherited descriptors",
     "farrier-supervisor/src/signals/pipe.rs": "signal handlers and masks",
     "farrier-supervisor/src/heartbeat/mod.rs": "memory shared with forked processes",
+    "farrier-supervisor/src/privileges.rs": "a worker becomes its user for good",
+    "farrier-supervisor/src/title.rs": "the title is written over the arguments",
     "farrier-wsgi/src/seam.rs": "the interpreter's thread states",
     "farrier-wsgi/src/start_response.rs": "write() reaches the response of the running call",
     "farrier-wsgi/src/file_wrapper.rs": "a descriptor that Python owns",

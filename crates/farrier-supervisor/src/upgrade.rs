@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn one_successor_at_a_time_and_none_before_the_predecessor_has_gone() {
         let passed = Passed { listeners: &[], activation: &Activation::default() };
-        let mut start = |upgrade: &mut Upgrade| {
+        let start = |upgrade: &mut Upgrade| {
             let mut fork = || Ok(Forked::Parent(77));
             upgrade.start(&mut fork, &launch(&[]), &passed, &mut || {}, &mut |_| {}).map_err(|error| error.to_string())
         };
