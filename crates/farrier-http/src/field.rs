@@ -103,6 +103,8 @@ known_fields! {
     XForwardedPort = "x-forwarded-port",
     XForwardedPrefix = "x-forwarded-prefix",
     XForwardedProto = "x-forwarded-proto",
+    XForwardedProtocol = "x-forwarded-protocol",
+    XForwardedSsl = "x-forwarded-ssl",
     XRealIp = "x-real-ip",
     XRequestedWith = "x-requested-with",
 }
@@ -154,6 +156,7 @@ impl KnownField {
             15 => match letter(7) {
                 b'e' => AcceptEncoding,
                 b'l' => AcceptLanguage,
+                _ if letter(12) == b's' => XForwardedSsl,
                 _ => XForwardedFor,
             },
             16 => match letter(12) {
@@ -168,12 +171,44 @@ impl KnownField {
                 _ => XForwardedProto,
             },
             18 => XForwardedPrefix,
+            20 => XForwardedProtocol,
             25 => UpgradeInsecureRequests,
             _ => return Other,
         };
         if octets::is_lower_case_of(candidate.name().as_bytes(), name) { candidate } else { Other }
     }
 }
+
+/// Which kinds of fields a head holds, gathered while it is decoded: one bit for each well-known field and for what needs a
+/// decision before a handler may see it. So one test tells that there is nothing to decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen(u64);
+
+impl Seen {
+    /// A name that is not in the table and contains an underscore.
+    pub const UNDERSCORE: Seen = Seen(1 << 62);
+    /// A value that is folded over several lines (RFC 9112 §5.2).
+    pub const FOLDED: Seen = Seen(1 << 63);
+
+    /// The bit of a well-known field; all others share one.
+    pub const fn of(known: KnownField) -> Seen {
+        Seen(1 << known as u8)
+    }
+
+    /// Both.
+    #[must_use]
+    pub const fn with(self, other: Seen) -> Seen {
+        Seen(self.0 | other.0)
+    }
+
+    /// Whether any of `others` is among it.
+    pub const fn has_any(self, others: Seen) -> bool {
+        self.0 & others.0 != 0
+    }
+}
+
+// The bits that name no field are above those that do.
+const _: () = assert!(KnownField::ALL.len() < 62);
 
 const fn token_table() -> [bool; 256] {
     let mut table = [false; 256];

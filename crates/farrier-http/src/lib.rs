@@ -8,6 +8,7 @@
 pub mod body;
 pub mod error;
 pub mod field;
+pub mod field_policy;
 pub mod forwarded;
 pub mod handler;
 pub mod limits;
@@ -22,7 +23,8 @@ mod octets;
 
 pub use body::Body;
 pub use error::{Error, Kind, Side};
-pub use field::{Field, KnownField, Span};
+pub use field::{Field, KnownField, Seen, Span};
+pub use field_policy::{FieldPolicy, SchemeField, Underscores};
 pub use handler::{Flush, Handler, Occupies, Respond, SendError};
 pub use limits::Limits;
 pub use origin::{ListenerId, Origin, Peer, Scheme};

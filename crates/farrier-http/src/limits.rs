@@ -19,6 +19,8 @@ pub struct Limits {
     pub trailer_bytes_max: usize,
     /// Accept methods that are longer than 20 bytes or not all upper-case letters and `-` (still RFC 9110 tokens).
     pub permit_unconventional_method: bool,
+    /// Accept a value that goes on in the next line (RFC 9112 §5.2), except of fields that decide framing or routing.
+    pub permit_folding: bool,
 }
 
 impl Default for Limits {
@@ -32,6 +34,7 @@ impl Default for Limits {
             chunk_line_bytes_max: 256,
             trailer_bytes_max: 8190,
             permit_unconventional_method: false,
+            permit_folding: false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One request, whatever front it came through: an arena of bytes, and spans that say what they are.
 
 use crate::body::Body;
-use crate::field::{Field, KnownField, Span};
+use crate::field::{Field, KnownField, Seen, Span};
 use crate::forwarded::Forwarded;
 use crate::origin::{ListenerId, Origin, Peer, Scheme};
 
@@ -83,6 +83,15 @@ impl Arena {
         }
     }
 
+    /// Puts spaces in place of all CR and LF of a span.
+    pub fn unfold(&mut self, span: Span) {
+        for byte in self.bytes.get_mut(span.range()).unwrap_or_default() {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+    }
+
     /// The bytes of a span; empty if the span does not lie inside the arena.
     pub fn slice(&self, span: Span) -> &[u8] {
         self.bytes.get(span.range()).unwrap_or_default()
@@ -156,6 +165,8 @@ pub struct RequestHead {
     pub version: Version,
     /// The field lines in the order received.
     pub fields: Vec<Field>,
+    /// Which kinds of fields are among them.
+    pub seen: Seen,
     /// `host[:port]` of the request: the Host field's value, checked (RFC 9112 §3.2). When HTTP/1.0 sent none, the authority
     /// of an absolute-form target, else empty.
     pub host: Span,

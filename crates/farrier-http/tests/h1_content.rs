@@ -16,6 +16,7 @@ const LIMITS: Limits = Limits {
     chunk_line_bytes_max: 24,
     trailer_bytes_max: 20,
     permit_unconventional_method: false,
+    permit_folding: false,
 };
 
 /// The content, whether it was complete, and how many bytes were used up.

@@ -263,3 +263,22 @@ fn a_head_does_not_gather_the_lines_of_incomplete_requests() {
 fn a_waiting_connection_keeps_little() {
     assert!(size_of::<HeadDecoder>() <= 16);
 }
+
+#[test]
+fn folding_is_a_setting_and_never_touches_framing() {
+    let limits = Limits { permit_folding: true, ..Limits::default() };
+    let decode = |fields: &str, limits: &Limits| {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        let mut head = RequestHead::default();
+        HeadDecoder::default().decode(bytes.as_bytes(), limits, &mut head).map(|_| head.fields.len())
+    };
+    assert_eq!(decode("X-A: 1\r\n 2\r\n\t\r\nX-B: 3\r\n", &limits), Ok(3));
+    assert!(decode("X-A: 1\r\n 2\r\n", &Limits::default()).is_err());
+    for framing in ["Content-Length: 1", "Transfer-Encoding: chu", "Connection: clo", "Expect: 100"] {
+        assert!(decode(&format!("{framing}\r\n 0\r\n"), &limits).is_err(), "{framing}");
+    }
+    assert!(decode(&format!("X-A: 1\r\n{}", " 234567\r\n".repeat(1000)), &limits).is_err(), "the bound holds");
+    let mut head = RequestHead::default();
+    let before_all = HeadDecoder::default().decode(b"GET / HTTP/1.1\r\n Host: h\r\n\r\n", &limits, &mut head);
+    assert!(before_all.is_err(), "nothing is there to be continued");
+}

@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::field::{KnownField, is_token};
+use crate::field::{KnownField, Seen, is_token};
 use crate::octets;
 
 /// A field line's parts. The value, a range of the line, is without surrounding white space.
 #[derive(Debug)]
 pub(super) struct FieldLine {
     pub(super) known: KnownField,
+    pub(super) seen: Seen,
     pub(super) name_bytes: usize,
     pub(super) value: Range<usize>,
 }
@@ -22,8 +23,14 @@ pub(super) fn parse(line: &[u8]) -> Result<FieldLine, Error> {
     };
     let name = &line[..colon];
     let known = KnownField::of(name);
-    if known == KnownField::Other && !is_token(name) {
-        return Err(no_name(name));
+    let mut seen = Seen::of(known);
+    if known == KnownField::Other {
+        if !is_token(name) {
+            return Err(no_name(name));
+        }
+        if octets::position(name, b'_').is_some() {
+            seen = seen.with(Seen::UNDERSCORE);
+        }
     }
     let mut value = colon + 1..line.len();
     while value.start < value.end && is_space(line[value.start]) {
@@ -32,7 +39,7 @@ pub(super) fn parse(line: &[u8]) -> Result<FieldLine, Error> {
     while value.start < value.end && is_space(line[value.end - 1]) {
         value.end -= 1;
     }
-    Ok(FieldLine { known, name_bytes: colon, value })
+    Ok(FieldLine { known, seen, name_bytes: colon, value })
 }
 
 fn is_space(byte: u8) -> bool {

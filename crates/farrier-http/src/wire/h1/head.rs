@@ -3,7 +3,7 @@
 use super::line::{self, Line};
 use super::{field_line, request_line, semantics};
 use crate::error::{Error, Kind};
-use crate::field::{Field, Span, is_token};
+use crate::field::{Field, KnownField, Seen, Span, is_token};
 use crate::limits::Limits;
 use crate::request::RequestHead;
 
@@ -86,7 +86,16 @@ impl HeadDecoder {
                     if self.fields as usize > limits.fields_max {
                         return Err(Error::client(Kind::HeadTooLarge, "the head has too many fields"));
                     }
-                    let parsed = field_line::parse(line)?;
+                    let parsed = match field_line::parse(line) {
+                        Ok(parsed) => parsed,
+                        Err(_) if limits.permit_folding && self.fields > 1 && is_folded(line) => {
+                            self.fields -= 1;
+                            fold(head, bytes, at, line, limits)?;
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    head.seen = head.seen.with(parsed.seen);
                     head.fields.push(Field {
                         known: parsed.known,
                         name: Span::new(at, at + parsed.name_bytes),
@@ -145,4 +154,39 @@ impl HeadDecoder {
             Line::TooLong => Err(Error::client(Kind::TargetTooLong, "the request line is above its bound")),
         }
     }
+}
+
+fn is_folded(line: &[u8]) -> bool {
+    matches!(line, [b' ' | b'\t', ..])
+}
+
+/// Makes a line the continuation of the value before it. The value's line ends are still in it then; whoever has the arena
+/// puts spaces in their place ([`Seen::FOLDED`]).
+///
+/// What it decides it reads from the bytes: lines that an earlier call saw are not in `head`, which is read anew when all is
+/// there.
+#[cold]
+fn fold(head: &mut RequestHead, bytes: &[u8], at: usize, line: &[u8], limits: &Limits) -> Result<(), Error> {
+    use KnownField::{Connection, ContentLength, Expect, Host, TransferEncoding};
+    let mut start = at;
+    while start == at || is_folded(&bytes[start..]) {
+        // Invariant: the request line lies before every field, and each line ends with CRLF.
+        start = bytes[..start.saturating_sub(2)].iter().rposition(|&byte| byte == b'\n').map_or(0, |lf| lf + 1);
+        if at + line.len() - start > limits.field_bytes_max {
+            return Err(Error::client(Kind::HeadTooLarge, "a folded field is above its bound"));
+        }
+    }
+    let colon = bytes[start..at].iter().position(|&byte| byte == b':').unwrap_or_default();
+    let known = KnownField::of(&bytes[start..start + colon]);
+    if matches!(known, Connection | ContentLength | Expect | Host | TransferEncoding) {
+        return Err(Error::bad_request("a field that decides framing or routing is folded"));
+    }
+    head.seen = head.seen.with(Seen::FOLDED);
+    let text = line.trim_ascii_start();
+    if let Some(field) = head.fields.last_mut().filter(|_| !text.is_empty()) {
+        let from = at + line.len() - text.len();
+        let from = if field.value.is_empty() { from } else { field.value.start as usize };
+        field.value = Span::new(from, at + line.trim_ascii_end().len());
+    }
+    Ok(())
 }

@@ -15,7 +15,7 @@ pub(super) fn check(line: &[u8]) -> Result<(), Error> {
 }
 
 /// What decides framing, routing, authentication, content handling or caching, besides the hop-by-hop fields.
-const FORBIDDEN: [&str; 37] = [
+const FORBIDDEN: [&str; 39] = [
     "age",
     "authentication-info",
     "authorization",
@@ -52,5 +52,7 @@ const FORBIDDEN: [&str; 37] = [
     "x-forwarded-port",
     "x-forwarded-prefix",
     "x-forwarded-proto",
+    "x-forwarded-protocol",
+    "x-forwarded-ssl",
     "x-real-ip",
 ];

@@ -1,0 +1,350 @@
+//! What becomes of fields that need a decision before a handler may see them: folded values, names with an underscore, and
+//! what proxies say of the client. Decided once per request; a request without such fields costs one test.
+
+use std::net::IpAddr;
+
+use crate::error::Error;
+use crate::field::{Field, KnownField, Seen, Span};
+use crate::forwarded::{self, Forwarded};
+use crate::origin::{Peer, Scheme};
+use crate::request::Request;
+
+/// What is done with a name that contains an underscore. `X_Y` would pose as `X-Y`: both become `HTTP_X_Y`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Underscores {
+    /// The field is left out.
+    #[default]
+    Drop,
+    /// The request is refused.
+    Refuse,
+    /// The field is kept, and may be a forgery of another one.
+    Keep,
+}
+
+/// A field by which a trusted proxy tells the scheme, and the value that means `https`; any other means `http`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemeField {
+    known: KnownField,
+    name: Box<[u8]>,
+    https: Box<[u8]>,
+}
+
+impl SchemeField {
+    /// A row of the setting; names and values have no case.
+    pub fn new(name: &str, https: &str) -> SchemeField {
+        let name = name.to_ascii_lowercase().into_bytes();
+        SchemeField { known: KnownField::of(&name), name: name.into(), https: https.trim().as_bytes().into() }
+    }
+
+    fn is(&self, field: &Field, request: &Request) -> bool {
+        field.known == self.known
+            && (self.known != KnownField::Other || request.arena.slice(field.name).eq_ignore_ascii_case(&self.name))
+    }
+}
+
+/// The decisions, as the settings have them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldPolicy {
+    underscores: Underscores,
+    /// Names with an underscore that trusted peers may send, in upper case; `*` is every one.
+    forwarder_names: Vec<Box<[u8]>>,
+    scheme_fields: Vec<SchemeField>,
+    /// Fields that are the server's own: believed from trusted peers, removed from all others.
+    believed: Seen,
+    /// What a request must hold to be looked into.
+    watched: Seen,
+}
+
+impl FieldPolicy {
+    /// A policy.
+    ///
+    /// # Arguments
+    ///
+    /// `believed` names the fields, besides those of the scheme, in which trusted peers are believed: of `Forwarded`,
+    /// `X-Forwarded-For`, `-Host`, `-Port`, `-Prefix` and `X-Real-IP`. Any other name has no effect.
+    pub fn new<'a>(
+        underscores: Underscores,
+        forwarder_names: impl IntoIterator<Item = &'a str>,
+        scheme_fields: Vec<SchemeField>,
+        believed: impl IntoIterator<Item = &'a str>,
+    ) -> FieldPolicy {
+        let believed = believed
+            .into_iter()
+            .map(|name| KnownField::of(name.as_bytes()))
+            .filter(|known| FORWARDING.contains(known))
+            .fold(Seen::default(), |seen, known| seen.with(Seen::of(known)));
+        let watched = scheme_fields
+            .iter()
+            .fold(believed.with(Seen::UNDERSCORE).with(Seen::FOLDED), |seen, field| seen.with(Seen::of(field.known)));
+        let forwarder_names =
+            forwarder_names.into_iter().map(|name| name.to_ascii_uppercase().into_bytes().into()).collect();
+        FieldPolicy { underscores, forwarder_names, scheme_fields, believed, watched }
+    }
+
+    /// Applies the policy to a request whose origin is the connection's.
+    ///
+    /// # Arguments
+    ///
+    /// `trusts` says whether an address is a trusted proxy's; a peer on a unix socket is one. `dropped` is told the name of
+    /// each field that is left out for its underscore.
+    ///
+    /// # Errors
+    /// The fields that tell the scheme contradict each other, or a name has an underscore and that is refused.
+    #[inline]
+    pub fn apply(
+        &self,
+        request: &mut Request,
+        trusts: impl Fn(IpAddr) -> bool,
+        dropped: impl FnMut(&[u8]),
+    ) -> Result<(), Error> {
+        request.forwarded = Forwarded::default();
+        if request.head.seen.has_any(self.watched) { self.decide(request, trusts, dropped) } else { Ok(()) }
+    }
+
+    #[inline(never)]
+    fn decide(
+        &self,
+        request: &mut Request,
+        trusts: impl Fn(IpAddr) -> bool,
+        dropped: impl FnMut(&[u8]),
+    ) -> Result<(), Error> {
+        let seen = request.head.seen;
+        if seen.has_any(Seen::FOLDED) {
+            let Request { arena, head, .. } = request;
+            head.fields.iter().for_each(|field| arena.unfold(field.value));
+        }
+        let is_trusted = match request.origin.peer {
+            Peer::Unix => true,
+            Peer::Tcp(address) => trusts(address.ip()),
+        };
+        if is_trusted {
+            if seen.has_any(self.believed) {
+                forwarded::apply(request, self.believed, &trusts);
+            }
+            if let Some(scheme) = self.scheme(request)? {
+                request.origin.scheme = scheme;
+            }
+        } else if seen.has_any(self.believed) {
+            request.head.fields.retain(|field| !self.believed.has_any(Seen::of(field.known)));
+        }
+        if seen.has_any(Seen::UNDERSCORE) { self.judge_underscores(request, is_trusted, dropped) } else { Ok(()) }
+    }
+
+    fn scheme(&self, request: &Request) -> Result<Option<Scheme>, Error> {
+        let mut told = None;
+        for field in &request.head.fields {
+            let Some(row) = self.scheme_fields.iter().find(|row| row.is(field, request)) else { continue };
+            let value = forwarded::last_of_list(request.arena.slice(field.value));
+            let scheme = if value.eq_ignore_ascii_case(&row.https) { Scheme::Https } else { Scheme::Http };
+            if told.is_some_and(|before| before != scheme) {
+                return Err(Error::bad_request("the fields that tell the scheme contradict each other"));
+            }
+            told = Some(scheme);
+        }
+        Ok(told)
+    }
+
+    fn judge_underscores(
+        &self,
+        request: &mut Request,
+        is_trusted: bool,
+        mut dropped: impl FnMut(&[u8]),
+    ) -> Result<(), Error> {
+        let mut fields = std::mem::take(&mut request.head.fields);
+        let mut script_name = Span::default();
+        let mut refused = false;
+        fields.retain(|field| {
+            let name = request.arena.slice(field.name);
+            if field.known != KnownField::Other || !name.contains(&b'_') {
+                return true;
+            }
+            if is_trusted && self.forwards(name) {
+                if name.eq_ignore_ascii_case(b"SCRIPT_NAME") {
+                    script_name = field.value;
+                }
+                return true;
+            }
+            match self.underscores {
+                Underscores::Keep => return true,
+                Underscores::Refuse => refused = true,
+                Underscores::Drop => dropped(name),
+            }
+            false
+        });
+        request.head.fields = fields;
+        if let Some(prefix) = forwarded::trimmed_prefix(request, script_name) {
+            request.forwarded.prefix = prefix;
+        }
+        if refused {
+            return Err(Error::bad_request("a field's name contains an underscore"));
+        }
+        Ok(())
+    }
+
+    fn forwards(&self, name: &[u8]) -> bool {
+        self.forwarder_names.iter().any(|known| name.eq_ignore_ascii_case(known) || **known == *b"*")
+    }
+}
+
+impl Default for FieldPolicy {
+    /// What Gunicorn believes and drops when nothing else is said.
+    fn default() -> FieldPolicy {
+        let scheme_fields =
+            [("X-Forwarded-Protocol", "ssl"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Ssl", "on")];
+        FieldPolicy::new(
+            Underscores::Drop,
+            ["SCRIPT_NAME", "PATH_INFO"],
+            scheme_fields.map(|(name, https)| SchemeField::new(name, https)).into(),
+            [],
+        )
+    }
+}
+
+/// What may be believed besides the scheme.
+const FORWARDING: [KnownField; 6] = [
+    KnownField::Forwarded,
+    KnownField::XForwardedFor,
+    KnownField::XForwardedHost,
+    KnownField::XForwardedPort,
+    KnownField::XForwardedPrefix,
+    KnownField::XRealIp,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::limits::Limits;
+    use crate::wire::h1::HeadDecoder;
+
+    fn request(fields: &str, peer: Option<&str>) -> Request {
+        let mut request = Request::with_room(4096);
+        request.arena.append(format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes());
+        let limits = Limits { permit_folding: true, ..Limits::default() };
+        let complete = HeadDecoder::default().decode(request.arena.filled(), &limits, &mut request.head);
+        assert_eq!(complete, Ok(true));
+        request.origin.peer =
+            peer.map_or(Peer::Unix, |peer| Peer::Tcp(SocketAddr::new(peer.parse().expect("an address"), 1)));
+        request
+    }
+
+    fn applied(policy: &FieldPolicy, fields: &str, peer: Option<&str>) -> Result<(Request, Vec<String>), Error> {
+        let mut request = request(fields, peer);
+        let mut names = Vec::new();
+        let trusts = |ip: IpAddr| ip.to_string().starts_with("10.");
+        policy.apply(&mut request, trusts, |name| names.push(String::from_utf8_lossy(name).into_owned()))?;
+        Ok((request, names))
+    }
+
+    fn names(request: &Request) -> Vec<String> {
+        request.fields().skip(1).map(|(_, name, _)| String::from_utf8_lossy(name).into_owned()).collect()
+    }
+
+    fn scheme(fields: &str, peer: Option<&str>) -> Option<Scheme> {
+        applied(&FieldPolicy::default(), fields, peer).ok().map(|(request, _)| request.origin.scheme)
+    }
+
+    #[test]
+    fn by_default_the_scheme_is_all_that_a_proxy_is_believed_in() {
+        let fields = "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Host: a.test\r\nX-Forwarded-Port: 1\r\n\
+                      X-Forwarded-Prefix: /x\r\nForwarded: for=1.1.1.1;proto=https\r\nX-Real-IP: 1.1.1.1\r\n\
+                      X-Forwarded-Proto: https\r\n";
+        let (request, _) = applied(&FieldPolicy::default(), fields, Some("10.0.0.1")).expect("accepted");
+        assert_eq!(request.origin.scheme, Scheme::Https);
+        assert_eq!(request.origin.peer, Peer::Tcp("10.0.0.1:1".parse().expect("an address")));
+        assert_eq!(request.forwarded, Forwarded::default());
+        assert_eq!(names(&request).len(), 7, "nothing is removed");
+    }
+
+    #[test]
+    fn the_scheme_is_believed_from_trusted_peers_in_every_configured_form() {
+        let trusted = Some("10.0.0.1");
+        for fields in ["X-Forwarded-Proto: https\r\n", "X-Forwarded-Ssl: on\r\n", "X-Forwarded-Protocol: ssl\r\n"] {
+            assert_eq!(scheme(fields, trusted), Some(Scheme::Https), "{fields}");
+            assert_eq!(scheme(fields, None), Some(Scheme::Https), "{fields}");
+            assert_eq!(scheme(fields, Some("192.0.2.1")), Some(Scheme::Http), "{fields}");
+        }
+        assert_eq!(scheme("X-Forwarded-Proto: http, https\r\n", trusted), Some(Scheme::Https));
+        assert_eq!(scheme("X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n", trusted), None, "contradiction");
+        assert_eq!(scheme("X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n", trusted), None);
+    }
+
+    #[test]
+    fn a_scheme_field_may_have_any_name() {
+        let policy = FieldPolicy::new(Underscores::Drop, [], vec![SchemeField::new("Front-End-Https", "On")], []);
+        let (request, _) = applied(&policy, "front-end-https: on\r\n", None).expect("accepted");
+        assert_eq!(request.origin.scheme, Scheme::Https);
+    }
+
+    #[test]
+    fn a_field_that_is_the_servers_own_is_removed_from_others() {
+        let policy = FieldPolicy::new(Underscores::Drop, [], vec![], ["x-forwarded-for", "host"]);
+        let fields = "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Host: a.test\r\n";
+        let (request, _) = applied(&policy, fields, Some("192.0.2.1")).expect("accepted");
+        assert_eq!(names(&request), ["X-Forwarded-Host"]);
+        let (request, _) = applied(&policy, fields, Some("10.0.0.1")).expect("accepted");
+        assert_eq!(request.origin.peer, Peer::Tcp("1.1.1.1:0".parse().expect("an address")));
+    }
+
+    #[test]
+    fn names_with_an_underscore_are_dropped_refused_or_kept() {
+        let fields = "X_A: 1\r\nX-A: 2\r\n";
+        let policy = |underscores| FieldPolicy::new(underscores, ["SCRIPT_NAME"], vec![], []);
+        let (request, dropped) = applied(&policy(Underscores::Drop), fields, None).expect("accepted");
+        assert_eq!((names(&request), dropped), (vec!["X-A".to_owned()], vec!["X_A".to_owned()]));
+        assert!(applied(&policy(Underscores::Refuse), fields, None).is_err());
+        let (request, dropped) = applied(&policy(Underscores::Keep), fields, None).expect("accepted");
+        assert_eq!((names(&request).len(), dropped.len()), (2, 0));
+    }
+
+    #[test]
+    fn script_name_is_taken_from_trusted_peers_alone() {
+        let policy = FieldPolicy::default();
+        let prefix = |peer| {
+            let (request, _) = applied(&policy, "Script_Name: /app/\r\nPATH_INFO: /x\r\n", peer).expect("accepted");
+            (String::from_utf8_lossy(request.arena.slice(request.forwarded.prefix)).into_owned(), names(&request).len())
+        };
+        assert_eq!(prefix(None), ("/app".to_owned(), 2));
+        assert_eq!(prefix(Some("192.0.2.1")), (String::new(), 0));
+    }
+
+    #[test]
+    fn a_folded_value_reaches_the_handler_with_spaces() {
+        let (request, _) =
+            applied(&FieldPolicy::default(), "X-A: one\r\n two\r\n\t three \r\nX-B: 1\r\n", None).expect("accepted");
+        let values: Vec<&[u8]> = request.fields().skip(1).map(|(_, _, value)| value).collect();
+        assert_eq!(values, [&b"one   two  \t three"[..], b"1"]);
+    }
+
+    fn origin_of(fields: &str) -> (String, Scheme, String) {
+        let policy =
+            FieldPolicy::new(Underscores::Drop, [], vec![], ["forwarded", "x-forwarded-for", "x-forwarded-host"]);
+        let (request, _) = applied(&policy, fields, Some("10.0.0.1")).expect("accepted");
+        let peer = match request.origin.peer {
+            Peer::Tcp(address) => address.to_string(),
+            Peer::Unix => "unix".to_owned(),
+        };
+        let host = String::from_utf8_lossy(request.arena.slice(request.forwarded.host)).into_owned();
+        (peer, request.origin.scheme, host)
+    }
+
+    #[test]
+    fn forwarded_is_read_from_the_right_like_the_older_fields() {
+        let cases = [
+            ("Forwarded: for=192.0.2.9;proto=http, for=192.0.2.1;proto=https;host=a.test\r\n", "192.0.2.1:0", "a.test"),
+            ("Forwarded: for=\"[2001:db8::1]:44\";Proto=HTTPS\r\n", "[2001:db8::1]:44", ""),
+            ("Forwarded: for=192.0.2.1;proto=https\r\nForwarded: for=10.2.2.2;proto=https\r\n", "192.0.2.1:0", ""),
+            ("Forwarded: for=192.0.2.1, for=_hidden;proto=https\r\n", "10.0.0.1:1", ""),
+        ];
+        for (fields, peer, host) in cases {
+            assert_eq!(origin_of(fields), (peer.to_owned(), Scheme::Https, host.to_owned()), "{fields}");
+        }
+    }
+
+    #[test]
+    fn the_older_fields_win_over_forwarded() {
+        let fields = "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.1\r\n";
+        assert_eq!(origin_of(fields).0, "192.0.2.7:0");
+    }
+}
