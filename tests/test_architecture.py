@@ -27,8 +27,8 @@ AWAITED = set(
     """
     request_timeout max_requests max_requests_jitter max_worker_lifetime max_worker_lifetime_jitter max_worker_rss
     daemon pidfile user group initgroups umask proc_name reload reload_engine reload_extra_files
-    livez_path readyz_path drain_delay worker_class permit_obsolete_folding secure_scheme_headers forwarder_headers
-    header_map capture_output logger_class logconfig logconfig_json syslog syslog_addr syslog_prefix syslog_facility
+    livez_path readyz_path health_access_log drain_delay worker_class
+    capture_output logger_class logconfig logconfig_json syslog syslog_addr syslog_prefix syslog_facility
     disable_redirect_access_to_syslog statsd_host statsd_prefix dogstatsd_tags enable_backlog_metric
     """.split()
 )

@@ -86,7 +86,7 @@ def site(serve_module, tmp_path_factory):
         if folder.stat().st_uid == os.getuid():
             folder.chmod(folder.stat().st_mode | 0o111)
     # This machine is no trusted proxy here, so that what a client on it claims is not believed; unix sockets always are.
-    flags = ("--forwarded-allow-ips", "192.0.2.1")
+    flags = ("--forwarded-allow-ips", "192.0.2.1", "--proxy-headers", "x-forwarded-for")
     server = serve_module(TELLING, *flags, bind=["unix:%s/farrier.sock" % directory], directory=directory)
     with server.connect() as wire:
         assert wire.request(message()).status == 200

@@ -231,7 +231,6 @@ def test_a_chunked_body_is_decoded_before_the_call(host):
     "field",
     [
         "X-Forwarded-For",
-        "X-Forwarded-Proto",
         "X-Forwarded-Host",
         "X-Forwarded-Port",
         "X-Forwarded-Prefix",
@@ -239,7 +238,7 @@ def test_a_chunked_body_is_decoded_before_the_call(host):
         "Forwarded",
     ],
 )
-def test_forwarding_fields_of_an_untrusted_peer_are_removed(serve, tmp_path, field):
+def test_forwarding_fields_that_are_the_servers_own_are_removed_from_untrusted_peers(serve, field):
     server = serve(
         """
         def application(environ, start_response):
@@ -248,6 +247,8 @@ def test_forwarding_fields_of_an_untrusted_peer_are_removed(serve, tmp_path, fie
     """,
         "--forwarded-allow-ips",
         "192.0.2.1",
+        "--proxy-headers",
+        field.lower(),
     )
     text = server.get(fields=[(field, "203.0.113.77")]).text
     assert "203.0.113.77" not in text and "('wsgi.url_scheme', 'http')" in text and "'127.0.0.1'" in text

@@ -31,6 +31,6 @@ pub use setting::{Attribute, Setting};
 pub use table::{ACTIONS, Config, SETTINGS};
 pub use value::{
     AccessLogFormat, Account, BindAddress, Bytes, Cidr, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner,
-    ReloadEngine, SchemeField, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UnixKind, UrlPath,
-    WorkerClass, Workers,
+    ProxyHeader, ReloadEngine, SchemeField, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UnixKind,
+    UrlPath, WorkerClass, Workers,
 };

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use crate::macros::settings;
 use crate::value::{
-    AccessLogFormat, Account, BindAddress, Bytes, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner, ReloadEngine,
-    SchemeField, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UrlPath, WorkerClass, Workers,
+    AccessLogFormat, Account, BindAddress, Bytes, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner, ProxyHeader,
+    ReloadEngine, SchemeField, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UrlPath, WorkerClass,
+    Workers,
 };
 
 settings! {
@@ -249,6 +250,11 @@ settings! {
     /// Answered without the application: 200 while it serves, 503 from the moment it is told to stop. `/readyz` is usual.
     readyz_path: Option<UrlPath> = none;
 
+    /// Write questions about health to the access log.
+    ///
+    /// Those for `livez_path` and `readyz_path`.
+    health_access_log: bool = false;
+
     /// How long to go on serving after a stop signal.
     ///
     /// Meanwhile `readyz_path` says 503, so that load balancers send new requests elsewhere. `graceful_timeout` begins
@@ -401,7 +407,7 @@ settings! {
 
     section "Responses";
 
-    /// The `Server` field of responses; empty sends none.
+    /// The `Server` field of responses; empty or `none` sends none.
     ///
     /// A `Server` field of the application takes its place.
     server_header: String = farrier
@@ -503,10 +509,11 @@ settings! {
 
     section "Security";
 
-    /// Proxies whose `X-Forwarded-*` is believed.
+    /// Proxies that are believed in what they say of the client.
     ///
     /// Addresses, networks such as `10.0.0.0/8`, or `*` for every peer, which is safe only where nobody but the proxy
-    /// can connect. Empty believes nobody.
+    /// can connect. Empty believes nobody; peers on unix sockets are always believed. In what they are believed is said by
+    /// `secure_scheme_headers`, `forwarder_headers` and `proxy_headers`.
     forwarded_allow_ips: Vec<TrustedPeer> = "127.0.0.1,::1"
         env "FORWARDED_ALLOW_IPS", gunicorn "forwarded_allow_ips";
 
@@ -518,10 +525,19 @@ settings! {
 
     /// Header fields with `_` that proxies may send.
     ///
-    /// Names, or `*` for all; from `forwarded_allow_ips` only. `SCRIPT_NAME` and `PATH_INFO` set the variables of that
-    /// name.
+    /// Names, or `*` for all; from `forwarded_allow_ips` only. `SCRIPT_NAME` sets the variable of that name, any other
+    /// becomes `HTTP_NAME`.
     forwarder_headers: Vec<String> = "SCRIPT_NAME,PATH_INFO"
         takes "NAMES", gunicorn "forwarder_headers";
+
+    /// Header fields in which proxies are believed besides the scheme.
+    ///
+    /// `x-forwarded-for`, `x-real-ip` and `forwarded` give `REMOTE_ADDR`, `x-forwarded-host` and `x-forwarded-port` the
+    /// address that links are made of, `x-forwarded-prefix` gives `SCRIPT_NAME`. Name only what every proxy sets or
+    /// clears: it would pass on what a client sends. A field that is named here is removed from peers that are not in
+    /// `forwarded_allow_ips`; any other reaches the application as it came.
+    proxy_headers: Vec<ProxyHeader> = none
+        takes "NAMES";
 
     /// What is done with other header fields with `_`.
     ///

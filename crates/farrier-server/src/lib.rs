@@ -7,6 +7,7 @@
 pub mod clock;
 mod connection;
 pub mod control;
+mod dropped_fields;
 pub mod engine;
 mod front;
 pub mod log;

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use farrier_config::{Config, TrustedPeer};
-use farrier_http::Limits;
+use farrier_config::value::Value;
+use farrier_config::{Config, HeaderMap, TrustedPeer};
+use farrier_http::{FieldPolicy, Limits, SchemeField, Underscores, field};
 
+use crate::dropped_fields::DroppedFields;
 use crate::spool::SpoolSettings;
 
 /// What governs connections and messages.
@@ -27,6 +29,8 @@ pub(crate) struct Rules {
     pub(crate) server_header: Vec<u8>,
     pub(crate) retry_after_s: u64,
     pub(crate) connections_max: usize,
+    pub(crate) fields: FieldPolicy,
+    pub(crate) dropped_fields: DroppedFields,
     trusted_peers: Vec<TrustedPeer>,
 }
 
@@ -45,6 +49,7 @@ impl Rules {
                 chunk_line_bytes_max: size(config.limit_chunk_line),
                 trailer_bytes_max: size(config.limit_trailers),
                 permit_unconventional_method: config.permit_unconventional_http_method,
+                permit_folding: config.permit_obsolete_folding,
             },
             spool: SpoolSettings {
                 memory_bytes_max: size(config.body_buffer_bytes),
@@ -59,9 +64,11 @@ impl Rules {
             linger_timeout_ms: ms(config.linger_timeout),
             response_buffer_bytes: config.response_buffer_bytes.0,
             sendfile: config.sendfile,
-            server_header: config.server_header.clone().into_bytes(),
+            server_header: server_header(&config.server_header),
             retry_after_s: config.retry_after.as_secs().max(1),
             connections_max: config.worker_connections as usize,
+            fields: field_policy(config),
+            dropped_fields: DroppedFields::default(),
             trusted_peers: config.forwarded_allow_ips.clone(),
         }
     }
@@ -72,6 +79,28 @@ impl Rules {
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_peers.iter().any(|peer| peer.includes(address))
     }
+}
+
+fn field_policy(config: &Config) -> FieldPolicy {
+    let underscores = match config.header_map {
+        HeaderMap::Drop => Underscores::Drop,
+        HeaderMap::Refuse => Underscores::Refuse,
+        HeaderMap::Dangerous => Underscores::Keep,
+    };
+    let scheme_fields =
+        config.secure_scheme_headers.iter().map(|field| SchemeField::new(&field.name, &field.value)).collect();
+    let believed: Vec<String> = config.proxy_headers.iter().map(Value::text).collect();
+    FieldPolicy::new(
+        underscores,
+        config.forwarder_headers.iter().map(String::as_str),
+        scheme_fields,
+        believed.iter().map(String::as_str),
+    )
+}
+
+/// The value of the Server field; empty for none, also where the text could not stand in a field.
+fn server_header(text: &str) -> Vec<u8> {
+    if text == "none" || !field::is_value(text.as_bytes()) { Vec::new() } else { text.as_bytes().to_vec() }
 }
 
 /// What governs seats.

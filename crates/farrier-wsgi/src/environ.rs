@@ -22,6 +22,8 @@ pub struct Surroundings {
     pub multiprocess: bool,
     /// The value of `SERVER_SOFTWARE`.
     pub server_software: String,
+    /// `SCRIPT_NAME` of requests for which no proxy says another: a path without a slash at its end, or empty.
+    pub script_name: String,
     /// Where `wsgi.errors` goes.
     pub diagnostics: Arc<dyn Diagnostics>,
 }
@@ -49,6 +51,7 @@ pub(crate) struct Environs {
     last_peer: Option<(IpAddr, Py<PyString>)>,
     scratch: Vec<u8>,
     is_unix: Vec<bool>,
+    script_name: Vec<u8>,
 }
 
 impl Environs {
@@ -70,6 +73,7 @@ impl Environs {
             last_peer: None,
             scratch: Vec::new(),
             is_unix: surroundings.listeners.iter().map(|listener| listener.is_unix).collect(),
+            script_name: surroundings.script_name.clone().into_bytes(),
             keys,
             templates,
         })
@@ -182,10 +186,6 @@ impl Environs {
         name: &[u8],
         value: &[u8],
     ) -> PyResult<()> {
-        // `X_Y` would pose as `X-Y`: both become HTTP_X_Y.
-        if name.contains(&b'_') {
-            return Ok(());
-        }
         let key = self.fields.other(py, name);
         if environ.contains(&key)? {
             return join(py, environ, &key, false, value);
@@ -203,8 +203,9 @@ impl Environs {
         if let Some(port) = forwarded.port {
             environ.set_item(&self.keys.server_port, itoa::Buffer::new().format(port))?;
         }
-        if !forwarded.prefix.is_empty() {
-            let prefix = decoded(request.arena.slice(forwarded.prefix));
+        if !forwarded.prefix.is_empty() || !self.script_name.is_empty() {
+            let told = request.arena.slice(forwarded.prefix);
+            let prefix = if told.is_empty() { self.script_name.clone() } else { decoded(told) };
             let path = decoded(request.path());
             environ.set_item(&self.keys.script_name, latin1(py, &prefix))?;
             // The prefix leaves the path only at a segment's border (PEP 3333, URL reconstruction).

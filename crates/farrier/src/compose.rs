@@ -121,6 +121,7 @@ pub(crate) fn surroundings(config: &Config, listeners: &[Listener], log: &Arc<Er
         multithread: config.threads > 1,
         multiprocess: worker_count(config) > 1,
         server_software: format!("farrier/{}", env!("CARGO_PKG_VERSION")),
+        script_name: std::env::var("SCRIPT_NAME").unwrap_or_default().trim_end_matches('/').to_owned(),
         diagnostics: Arc::new(LoggedDiagnostics(Arc::clone(log))),
     }
 }

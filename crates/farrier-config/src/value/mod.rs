@@ -33,7 +33,7 @@ pub use owner::{Account, Owner};
 pub use scheme_field::SchemeField;
 pub use text::UrlPath;
 pub use trusted_peer::{Cidr, TrustedPeer};
-pub use word::{HeaderMap, ReloadEngine, SyslogFacility};
+pub use word::{HeaderMap, ProxyHeader, ReloadEngine, SyslogFacility};
 pub use worker_class::WorkerClass;
 pub use workers::Workers;
 

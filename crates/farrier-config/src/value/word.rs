@@ -62,6 +62,25 @@ words! {
 }
 
 words! {
+    /// A header field in which a proxy says something of the client besides the scheme.
+    enum ProxyHeader takes "NAME"
+        expects "`x-forwarded-for`, `x-forwarded-host`, `x-forwarded-port`, `x-forwarded-prefix`, `x-real-ip` or `forwarded`" {
+        /// The client's address and those of the proxies before this one.
+        XForwardedFor = "x-forwarded-for",
+        /// The host that the client asked for.
+        XForwardedHost = "x-forwarded-host",
+        /// The port that the client connected to.
+        XForwardedPort = "x-forwarded-port",
+        /// The prefix of the path that the proxy took away.
+        XForwardedPrefix = "x-forwarded-prefix",
+        /// The client's address.
+        XRealIp = "x-real-ip",
+        /// All of these (RFC 7239).
+        Forwarded = "forwarded",
+    }
+}
+
+words! {
     /// The part of the system that a line in syslog is about (RFC 5424 §6.2.1).
     enum SyslogFacility takes "FACILITY"
         expects "a facility of syslog: `auth`, `authpriv`, `cron`, `daemon`, `ftp`, `kern`, `lpr`, `mail`, `news`, `syslog`, `user`, `uucp`, `local0` to `local7`" {

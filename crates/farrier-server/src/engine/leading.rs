@@ -4,13 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use farrier_http::{Error, Kind, Occupies, Request, forwarded};
+use farrier_http::{Error, Kind, Occupies, Request};
 
 use super::desk::{Call, Desk, Job, JobKind, Order, Returned};
 use super::lead::{Accepted, Accepting, Lead};
 use super::poller::Readiness;
 use super::routes::Route;
 use super::seat::{Seat, Settled};
+use super::shared::Shared;
 use super::slots::{Found, Token};
 use super::usher;
 use crate::connection::{AfterResponse, Connection, Phase};
@@ -281,7 +282,10 @@ impl Seat {
         end: usize,
     ) -> Whereabouts {
         request.origin = connection.origin;
-        forwarded::apply(&mut request, |address| self.shared.rules.trusts(address));
+        if let Err(error) = self.decide_fields(&mut request) {
+            self.refuse(&mut connection, error, request, lead.now_ms);
+            return Whereabouts::Here(lead, connection, Settled::Open);
+        }
         if self.shared.handler.occupies(&request) == Occupies::Nothing {
             let started_ns = self.shared.clock.now_ns();
             let (settled, _) = self.serve(&mut connection, request, end, started_ns);
@@ -300,6 +304,12 @@ impl Seat {
         self.begin_call(&mut desk, lead, route);
         drop(desk);
         self.call_here(connection, request, end)
+    }
+
+    /// Decides about forwarding fields, folded values and underscores; nothing where there are none.
+    fn decide_fields(&self, request: &mut Request) -> Result<(), Error> {
+        let Shared { rules, error_log, .. } = &*self.shared;
+        rules.fields.apply(request, |address| rules.trusts(address), |name| rules.dropped_fields.note(name, error_log))
     }
 
     /// Whether this seat may run a call as it leads.
