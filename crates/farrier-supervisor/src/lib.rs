@@ -11,6 +11,7 @@ pub mod clock;
 pub mod daemon;
 pub mod heartbeat;
 pub mod link;
+mod memory;
 pub mod pid_file;
 pub mod privileges;
 pub mod process;
@@ -21,7 +22,7 @@ pub mod sockets;
 pub mod title;
 pub mod upgrade;
 
-pub use arbiter::{Action, Arbiter, ArbiterSettings, Event, Level, Notice, Spawn, WorkerId};
+pub use arbiter::{Action, Arbiter, ArbiterSettings, Cause, Event, Level, Notice, Spawn, WorkerId};
 pub use heartbeat::{HeartbeatPage, Slot};
 pub use link::WorkerLink;
 pub use process::{ExitStatus, Fork, Forked, Pid};

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::arbiter::{EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Spawn, WorkerId};
+use crate::arbiter::{Cause, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Spawn, WorkerId};
 use crate::heartbeat::Slot;
 use crate::signals::{Signal, SignalPipe};
 
@@ -78,9 +78,19 @@ impl WorkerLink {
         code
     }
 
-    /// Asks to be replaced when that suits; `TERM` follows when the successor serves. Until then go on.
-    pub fn retire(&self) {
-        self.send(RETIRING, 0);
+    /// Asks to be replaced when that suits; `TERM` follows when the successor serves. Until then go on. Any thread may
+    /// say so, as often as it likes.
+    ///
+    /// # Arguments
+    ///
+    /// `cause` is [`Cause::Requests`], [`Cause::Asked`] or [`Cause::Stuck`]: the others are for the arbiter to find out.
+    pub fn wants_recycling(&self, cause: Cause) {
+        let code = match cause {
+            Cause::Requests => CAUSE_REQUESTS,
+            Cause::Stuck => CAUSE_STUCK,
+            Cause::Asked | Cause::Lifetime | Cause::Memory { .. } => CAUSE_ASKED,
+        };
+        self.send(RETIRING, code);
     }
 
     fn send(&self, kind: u32, code: i32) {
@@ -141,6 +151,10 @@ const READY: u32 = 1;
 const BOOT_FAILED: u32 = 2;
 const RETIRING: u32 = 3;
 
+const CAUSE_REQUESTS: i32 = 1;
+const CAUSE_STUCK: i32 = 2;
+const CAUSE_ASKED: i32 = 3;
+
 fn encode(WorkerId(worker): WorkerId, kind: u32, code: i32) -> [u8; RECORD_BYTES] {
     let mut record = [0; RECORD_BYTES];
     record[..8].copy_from_slice(&worker.to_ne_bytes());
@@ -152,10 +166,18 @@ fn encode(WorkerId(worker): WorkerId, kind: u32, code: i32) -> [u8; RECORD_BYTES
 fn decode(record: &[u8; RECORD_BYTES]) -> Option<Event> {
     let [w0, w1, w2, w3, w4, w5, w6, w7, k0, k1, k2, k3, c0, c1, c2, c3] = *record;
     let worker = WorkerId(u64::from_ne_bytes([w0, w1, w2, w3, w4, w5, w6, w7]));
+    let code = i32::from_ne_bytes([c0, c1, c2, c3]);
     match u32::from_ne_bytes([k0, k1, k2, k3]) {
         READY => Some(Event::Ready(worker)),
-        BOOT_FAILED => Some(Event::BootFailed { worker, code: i32::from_ne_bytes([c0, c1, c2, c3]) }),
-        RETIRING => Some(Event::Retiring(worker)),
+        BOOT_FAILED => Some(Event::BootFailed { worker, code }),
+        RETIRING => {
+            let cause = match code {
+                CAUSE_REQUESTS => Cause::Requests,
+                CAUSE_STUCK => Cause::Stuck,
+                _ => Cause::Asked,
+            };
+            Some(Event::Retiring { worker, cause })
+        }
         _ => None,
     }
 }
@@ -185,12 +207,25 @@ mod tests {
         let (link, worker) = pair(7);
         assert_eq!(link.drain(), []);
         worker.ready();
-        worker.retire();
+        worker.wants_recycling(Cause::Requests);
+        worker.wants_recycling(Cause::Stuck);
+        worker.wants_recycling(Cause::Asked);
         assert_eq!(worker.boot_failed(true), 3);
         assert_eq!(worker.boot_failed(false), 4);
         let id = WorkerId(7);
+        let retiring = |cause| Event::Retiring { worker: id, cause };
         let failed = |code| Event::BootFailed { worker: id, code };
-        assert_eq!(link.drain(), [Event::Ready(id), Event::Retiring(id), failed(3), failed(4)]);
+        assert_eq!(
+            link.drain(),
+            [
+                Event::Ready(id),
+                retiring(Cause::Requests),
+                retiring(Cause::Stuck),
+                retiring(Cause::Asked),
+                failed(3),
+                failed(4)
+            ]
+        );
         assert_eq!(link.drain(), []);
         assert_eq!((worker.number(), worker.generation(), worker.restarts()), (2, 3, 4));
     }

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::arbiter::{Action, Arbiter, ArbiterSettings, EXIT_BOOT_FAILED, Event, Level, Notice, Spawn, WorkerId};
+use crate::arbiter::{
+    Action, Arbiter, ArbiterSettings, Cause, EXIT_BOOT_FAILED, Event, Level, Notice, Spawn, WorkerId,
+};
 use crate::clock::monotonic;
 use crate::heartbeat::{HeartbeatPage, Slot, Watch};
 use crate::link::{Link, WorkerLink};
+use crate::memory::MemoryWatch;
 use crate::process::{self, ExitStatus, Fork, Forked, Pid};
 use crate::signals::{Signal, SignalMask, SignalPipe, block_all, ignore_pipe_signal, restore_defaults, tolerate};
 use crate::sockets::{Listener, SocketFile, unlink_dropped};
@@ -109,12 +112,14 @@ pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
     let link = Link::new()?;
     let arbiter = Arbiter::new(plan.settings.clone(), plan.page.slots());
     let watch = Watch::new(plan.settings.timeout);
+    let memory = MemoryWatch::new(plan.settings.max_worker_rss_bytes);
     let Plan { listeners, page, fork, wait, before_fork, worker, reaped, exit_child, log, read_config, notice, .. } =
         plan;
     let calls = Calls { fork, wait, before_fork, worker, reaped, exit_child, log, read_config, notice };
     let mut parent = Parent {
         arbiter,
         watch,
+        memory,
         workers: BTreeMap::new(),
         signals,
         link,
@@ -160,6 +165,7 @@ const EXIT_PANIC: i32 = 255;
 struct Parent<'p> {
     arbiter: Arbiter,
     watch: Watch,
+    memory: MemoryWatch,
     workers: BTreeMap<WorkerId, (Pid, Slot)>,
     signals: SignalPipe,
     link: Link,
@@ -281,6 +287,7 @@ impl Parent<'_> {
                     let old = std::mem::replace(&mut self.listeners, next);
                     unlink_dropped(&old, &self.listeners);
                 }
+                self.memory = MemoryWatch::new(self.arbiter.settings().max_worker_rss_bytes);
                 self.watch = Watch::new(self.arbiter.settings().timeout);
                 self.watch.notice(monotonic());
             }
@@ -297,7 +304,7 @@ impl Parent<'_> {
 
     /// Until a signal, a message or the time.
     fn sleep(&mut self) {
-        let wake_at = [self.arbiter.wake_at(), self.watch.wake_at()].into_iter().flatten().min();
+        let wake_at = [self.arbiter.wake_at(), self.watch.wake_at(), self.memory.wake_at()].into_iter().flatten().min();
         let timeout = wake_at.map(|at| timespec(at.saturating_sub(monotonic())));
         let mut fds =
             [PollFd::new(&self.signals, PollFlags::IN), PollFd::from_borrowed_fd(self.link.fd(), PollFlags::IN)];
@@ -322,6 +329,10 @@ impl Parent<'_> {
         let now = monotonic();
         let beats = self.workers.iter().map(|(&worker, (_, slot))| (worker, slot.read()));
         events.extend(self.watch.look(beats, now).into_iter().map(Event::HeartbeatStale));
+        let pids = self.workers.iter().map(|(&worker, (pid, _))| (worker, *pid));
+        let outgrown = self.memory.look(pids, now).into_iter();
+        events
+            .extend(outgrown.map(|(worker, rss_bytes)| Event::Retiring { worker, cause: Cause::Memory { rss_bytes } }));
         if events.is_empty() && self.arbiter.wake_at().is_some_and(|at| at <= now) {
             events.push_back(Event::Tick);
         }

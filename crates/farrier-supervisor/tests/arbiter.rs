@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use farrier_supervisor::{Action, Arbiter, ArbiterSettings, Event, ExitStatus, Notice, Signal, WorkerId};
+use farrier_supervisor::{Action, Arbiter, ArbiterSettings, Cause, Event, ExitStatus, Notice, Signal, WorkerId};
 
 /// An arbiter at a time, whose workers get the pid 100 + their number of birth.
 struct Bench {
@@ -17,7 +17,12 @@ impl Bench {
 
     /// With that many workers, all of them ready.
     fn serving(workers: u32) -> Bench {
-        let mut bench = Bench::new(settings(workers));
+        Bench::serving_with(settings(workers))
+    }
+
+    fn serving_with(settings: ArbiterSettings) -> Bench {
+        let workers = settings.workers;
+        let mut bench = Bench::new(settings);
         bench.tell(Event::Started);
         (1..=u64::from(workers)).for_each(|worker| drop(bench.tell(ready(worker))));
         bench
@@ -79,6 +84,10 @@ fn died(worker: u64, signal: Signal) -> Event {
 
 fn boot_failed(worker: u64, code: i32) -> Event {
     Event::BootFailed { worker: WorkerId(worker), code }
+}
+
+fn retiring(worker: u64) -> Event {
+    Event::Retiring { worker: WorkerId(worker), cause: Cause::Requests }
 }
 
 fn in_words(action: &Action) -> String {
@@ -585,7 +594,6 @@ fn a_reload_is_over_when_also_those_of_an_abandoned_one_have_left() {
 #[test]
 fn workers_that_wish_to_retire_are_relieved_one_after_the_other() {
     let mut bench = Bench::serving(2);
-    let retiring = |worker| Event::Retiring(WorkerId(worker));
     bench.check(retiring(2), &["spawn 3 number 2 generation 1 restarts 1"]);
     bench.check(retiring(1), &[]);
     bench.check(ready(3), &["term 102"]);
@@ -599,9 +607,73 @@ fn a_retirement_waits_until_the_crew_is_complete() {
     let mut bench = Bench::serving(2);
     bench.pass(60);
     bench.tell(exited(1, 0));
-    bench.check(Event::Retiring(WorkerId(2)), &[]);
+    bench.check(retiring(2), &[]);
     bench.check(ready(3), &["spawn 4 number 2 generation 1 restarts 1"]);
     bench.check(ready(4), &["term 102"]);
+}
+
+#[test]
+fn a_successor_that_cannot_boot_is_tried_again_later_and_the_old_worker_serves_on() {
+    let mut bench = Bench::serving(1);
+    bench.check(retiring(1), &["spawn 2 number 1 generation 1 restarts 1"]);
+    bench.check(boot_failed(2, 3), &["spawn 3 number 1 generation 1 restarts 2"]);
+    bench.check(exited(2, 3), &["ERROR Worker (pid:102) exited with code 3."]);
+    bench.check(boot_failed(3, 3), &[]);
+    bench.check(exited(3, 3), &["ERROR Worker (pid:103) exited with code 3."]);
+    bench.check_tick(100, &["spawn 4 number 1 generation 1 restarts 3"]);
+    bench.check(ready(4), &["term 101"]);
+}
+
+#[test]
+fn workers_that_have_lived_long_enough_are_relieved_one_after_the_other() {
+    let lifetime = Some(Duration::from_secs(60));
+    let mut bench = Bench::serving_with(ArbiterSettings { max_worker_lifetime: lifetime, ..settings(2) });
+    bench.check_tick(
+        60_000,
+        &[
+            "INFO Worker (pid:101) has lived for 60 s and is replaced",
+            "INFO Worker (pid:102) has lived for 60 s and is replaced",
+            "spawn 3 number 1 generation 1 restarts 1",
+        ],
+    );
+    bench.check(ready(3), &["term 101"]);
+    bench.check(exited(1, 0), &["spawn 4 number 2 generation 1 restarts 1"]);
+    bench.check(ready(4), &["term 102"]);
+}
+
+#[test]
+fn lifetimes_are_scattered_by_the_jitter_and_no_longer_than_that() {
+    let jitter = Duration::from_secs(10);
+    let ends = |jitter_seed| {
+        let settings = ArbiterSettings {
+            max_worker_lifetime: Some(Duration::from_secs(60)),
+            max_worker_lifetime_jitter: jitter,
+            jitter_seed,
+            ..settings(1)
+        };
+        Bench::serving_with(settings).arbiter.wake_at().expect("ages")
+    };
+    let all: Vec<Duration> = (0..50).map(ends).collect();
+    let (least, most) = (all.iter().min().expect("some"), all.iter().max().expect("some"));
+    assert!(*most - *least > jitter / 2, "{all:?}");
+    assert!(*most - *least <= jitter, "{all:?}");
+}
+
+#[test]
+fn a_worker_that_is_too_large_from_the_beginning_is_not_replaced_in_a_tight_loop() {
+    let settings = ArbiterSettings { max_worker_rss_bytes: Some(100 << 20), boot_timeout: None, ..settings(1) };
+    let mut bench = Bench::serving_with(settings);
+    let outgrown = |worker| Event::Retiring { worker: WorkerId(worker), cause: Cause::Memory { rss_bytes: 150 << 20 } };
+    let line = |pid| format!("WARNING Worker (pid:{pid}) holds 150 MiB, more than 100 MiB, and is replaced");
+    bench.check(outgrown(1), &[&line(101), "spawn 2 number 1 generation 1 restarts 1"]);
+    bench.check(ready(2), &["term 101"]);
+    bench.check(exited(1, 0), &[]);
+    bench.check(outgrown(2), &[&line(102)]);
+    bench.check_tick(100, &["spawn 3 number 1 generation 1 restarts 2"]);
+    bench.check(ready(3), &["term 102"]);
+    bench.pass(5);
+    let line = line(103).replace("WARNING", "INFO");
+    bench.check(outgrown(3), &[&line, "spawn 4 number 1 generation 1 restarts 3"]);
 }
 
 #[test]

@@ -13,12 +13,18 @@ use farrier_supervisor::{ArbiterSettings, BindOptions, ListenSpec, Listener, Loc
 use farrier_wsgi::{Diagnostics, Surroundings};
 use pyo3::prelude::*;
 
+use crate::recycling;
+
 /// The arbiter's settings.
 pub(crate) fn arbiter_settings(config: &Config) -> ArbiterSettings {
     ArbiterSettings {
         workers: worker_count(config),
         graceful_timeout: config.graceful_timeout,
         timeout: (!config.timeout.is_zero()).then_some(config.timeout),
+        max_worker_lifetime: (!config.max_worker_lifetime.is_zero()).then_some(config.max_worker_lifetime),
+        max_worker_lifetime_jitter: config.max_worker_lifetime_jitter,
+        jitter_seed: recycling::chance(),
+        max_worker_rss_bytes: Some(config.max_worker_rss.0).filter(|&bytes| bytes > 0),
         ..ArbiterSettings::default()
     }
 }

@@ -7,6 +7,7 @@ mod command;
 mod compose;
 mod generations;
 mod host;
+mod recycling;
 mod server;
 mod worker;
 

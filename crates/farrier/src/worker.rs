@@ -13,8 +13,8 @@ use farrier_wsgi::{WsgiHandler, seam};
 use pyo3::prelude::*;
 
 use crate::application::{self, Application};
-use crate::compose::{self, SharedCounters};
 use crate::host::Interpreter;
+use crate::{compose, recycling};
 
 /// Runs in the forked process and gives its exit code.
 pub(crate) fn run(
@@ -31,8 +31,9 @@ pub(crate) fn run(
             return link.boot_failed(true);
         }
     };
+    let link = Arc::new(link);
     let code = match boot(py, config, &link, listeners, preloaded, &log) {
-        Ok(parts) => serve(py, config, link, parts, &log),
+        Ok(parts) => serve(py, config, &link, parts, &log),
         Err(code) => code,
     };
     application::finish(py);
@@ -44,7 +45,7 @@ pub(crate) fn run(
 fn boot(
     py: Python<'_>,
     config: &Config,
-    link: &WorkerLink,
+    link: &Arc<WorkerLink>,
     listeners: &[Listener],
     preloaded: Option<&Application>,
     log: &Arc<ErrorLog>,
@@ -81,7 +82,7 @@ fn boot(
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)) })),
         access_log,
         error_log: Arc::clone(log),
-        metrics: Arc::new(SharedCounters(link.slot())),
+        metrics: recycling::metrics(config, link, log),
         abandon: Box::new(move || {
             leaving.flush();
             process::exit_now(0);
@@ -89,7 +90,7 @@ fn boot(
     })
 }
 
-fn serve(py: Python<'_>, config: &Config, link: WorkerLink, parts: Parts, log: &Arc<ErrorLog>) -> i32 {
+fn serve(py: Python<'_>, config: &Config, link: &WorkerLink, parts: Parts, log: &Arc<ErrorLog>) -> i32 {
     let access_log = parts.access_log.clone();
     link.ready();
     let ended = seam::inhabit(py, || engine::run(config, parts));

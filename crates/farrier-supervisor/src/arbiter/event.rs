@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ArbiterSettings;
+use super::{ArbiterSettings, Cause};
 use crate::process::{ExitStatus, Pid};
 use crate::signals::Signal;
 
@@ -40,8 +40,13 @@ pub enum Event {
         /// The code it will exit with: [`EXIT_BOOT_FAILED`] or [`EXIT_APPLICATION_NOT_FOUND`].
         code: i32,
     },
-    /// The worker wishes to be replaced when that suits: it has served `max_requests`, or a call in it is stuck.
-    Retiring(WorkerId),
+    /// The worker is to be replaced when that suits.
+    Retiring {
+        /// Which.
+        worker: WorkerId,
+        /// Why.
+        cause: Cause,
+    },
     /// The worker's process has ended and was reaped.
     Exited {
         /// Which.

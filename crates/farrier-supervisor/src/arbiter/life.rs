@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::event::{Action, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Level, Notice, WorkerId};
 use super::reload::Reload;
 use super::settings::{ABORT_TIMEOUT, QUICK_TIMEOUT};
-use super::worker::{Retirement, Side, State, Worker};
+use super::worker::{Side, State, Worker};
 use super::{Arbiter, Phase, log};
 use crate::process::{ExitStatus, Pid};
 use crate::signals::{Signal, signal_name};
@@ -60,15 +60,6 @@ impl Arbiter {
             out.push(Action::Notify(Notice::Ready));
         }
         self.ever_ready = true;
-    }
-
-    pub(super) fn retiring(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&id)
-            && worker.is_ready()
-            && worker.retirement == Retirement::None
-        {
-            worker.retirement = Retirement::Wanted;
-        }
     }
 
     pub(super) fn boot_failed(&mut self, id: WorkerId, code: i32, now: Duration, out: &mut Vec<Action>) {

@@ -6,6 +6,7 @@
 mod crew;
 mod event;
 mod life;
+mod recycle;
 mod reload;
 mod settings;
 mod stop;
@@ -15,6 +16,7 @@ mod worker;
 use std::time::Duration;
 
 pub use event::{Action, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Level, Notice, Spawn, WorkerId};
+pub use recycle::Cause;
 pub use settings::{ABORT_TIMEOUT, ArbiterSettings, KILL_TIMEOUT, QUICK_TIMEOUT};
 
 use crate::signals::Signal;
@@ -84,7 +86,7 @@ impl Arbiter {
             Event::ForkFailed { worker, reason } => self.fork_failed(worker, &reason, now, &mut out),
             Event::Ready(worker) => self.ready(worker, now, &mut out),
             Event::BootFailed { worker, code } => self.boot_failed(worker, code, now, &mut out),
-            Event::Retiring(worker) => self.retiring(worker),
+            Event::Retiring { worker, cause } => self.retiring(worker, cause, now, &mut out),
             Event::Exited { worker, status } => self.exited(worker, status, now, &mut out),
             Event::HeartbeatStale(worker) => self.heartbeat_stale(worker, now, &mut out),
             Event::Reloaded(settings) => self.reload_read(settings, &mut out),
@@ -105,7 +107,8 @@ impl Arbiter {
                 // A vacancy that has no room waits for an exit, not for the clock.
                 let room = self.has_room();
                 let vacancies = self.crews().flat_map(|crew| &crew.vacancies).filter(|_| room);
-                deadlines.chain(vacancies.map(|vacancy| vacancy.not_before)).min()
+                let aged = self.workers.values().filter_map(|worker| self.retires_at(worker));
+                deadlines.chain(vacancies.map(|vacancy| vacancy.not_before)).chain(aged).min()
             }
         }
     }

@@ -17,6 +17,14 @@ pub struct ArbiterSettings {
     pub healthy_after: Duration,
     /// The longest delay before a worker is started again.
     pub respawn_delay_max: Duration,
+    /// How long a worker serves before it is replaced; `None` means for ever.
+    pub max_worker_lifetime: Option<Duration>,
+    /// Each worker serves up to so much longer, by chance.
+    pub max_worker_lifetime_jitter: Duration,
+    /// Where that chance begins, so that servers which start together do not act together.
+    pub jitter_seed: u64,
+    /// Resident memory above which a worker is replaced; `None` means any.
+    pub max_worker_rss_bytes: Option<u64>,
 }
 
 impl Default for ArbiterSettings {
@@ -28,6 +36,10 @@ impl Default for ArbiterSettings {
             boot_timeout: Some(Duration::from_secs(300)),
             healthy_after: Duration::from_secs(5),
             respawn_delay_max: Duration::from_secs(10),
+            max_worker_lifetime: None,
+            max_worker_lifetime_jitter: Duration::ZERO,
+            jitter_seed: 0,
+            max_worker_rss_bytes: None,
         }
     }
 }

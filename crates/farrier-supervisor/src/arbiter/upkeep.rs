@@ -27,6 +27,7 @@ impl Arbiter {
                 self.replace_by_ready();
                 self.balance(now, out);
                 self.finish_reload(out);
+                self.retire_aged(now, out);
                 self.retire_next(now, out);
                 self.fill_vacancies(now, out);
             }
@@ -71,29 +72,6 @@ impl Arbiter {
         }
     }
 
-    /// Lets those who asked for it retire, one at a time and only behind a successor that serves.
-    fn retire_next(&mut self, now: Duration, out: &mut Vec<Action>) {
-        if !matches!(self.reload, Reload::None | Reload::Reading) {
-            return;
-        }
-        let granted =
-            self.workers.values().find(|worker| worker.is_ready() && worker.retirement == Retirement::Granted);
-        if let Some(id) = granted.map(Worker::id) {
-            if self.current.ready_count(&self.workers) >= self.current.target {
-                self.drain(id, now, out);
-            }
-            return;
-        }
-        let settled = self.current.ready_count(&self.workers) >= self.current.target;
-        let next =
-            self.workers.values_mut().find(|worker| worker.is_ready() && worker.retirement == Retirement::Wanted);
-        if let (true, Some(worker)) = (settled, next) {
-            worker.retirement = Retirement::Granted;
-            let (number, restarts) = (worker.spawn.number, worker.spawn.restarts + 1);
-            self.current.vacancies.push(Vacancy { number, not_before: now, restarts, early_deaths: 0 });
-        }
-    }
-
     fn fill_vacancies(&mut self, now: Duration, out: &mut Vec<Action>) {
         while self.has_room() {
             // The crew that serves comes first.
@@ -130,6 +108,7 @@ impl Arbiter {
                 ready_since: None,
                 early_deaths,
                 retirement: Retirement::None,
+                outgrown_early: false,
                 killed: false,
             },
         );

@@ -20,6 +20,8 @@ pub(super) struct Worker {
     /// How many in a row had died early before it, at its number.
     pub(super) early_deaths: u32,
     pub(super) retirement: Retirement,
+    /// It held too much memory from the beginning.
+    pub(super) outgrown_early: bool,
     /// We sent `KILL`, so nothing else did.
     pub(super) killed: bool,
 }

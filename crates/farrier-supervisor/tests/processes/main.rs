@@ -237,7 +237,7 @@ fn retirement() {
         }
         let signals = link.catch_signals().expect("caught");
         link.ready();
-        link.retire();
+        link.wants_recycling(farrier_supervisor::Cause::Asked);
         report.line(&format!("ready {}", own_pid()));
         loop {
             let mut fds = [rustix::event::PollFd::new(&signals, rustix::event::PollFlags::IN)];

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use farrier_supervisor::{Action, Arbiter, ArbiterSettings, Event, ExitStatus, Notice, Pid, Signal, Spawn, WorkerId};
+use farrier_supervisor::{
+    Action, Arbiter, ArbiterSettings, Cause, Event, ExitStatus, Notice, Pid, Signal, Spawn, WorkerId,
+};
 
 use crate::Tally;
 use crate::dice::Dice;
@@ -254,7 +256,8 @@ impl World {
             }
             Happening::Retires(worker) if living(self, &worker) => {
                 self.tally.retirements += 1;
-                self.tell(Event::Retiring(worker));
+                let cause = self.dice.choose(&[Cause::Requests, Cause::Stuck, Cause::Memory { rss_bytes: 1 << 30 }]);
+                self.tell(Event::Retiring { worker, cause });
             }
             _ => {}
         }
@@ -329,7 +332,11 @@ impl World {
                 self.tally.ended_at_boot += u64::from(!well);
                 None
             }
-            Action::Log { .. } | Action::CloseListeners => None,
+            Action::Log { message, .. } => {
+                self.tally.aged += u64::from(message.contains("has lived for"));
+                None
+            }
+            Action::CloseListeners => None,
         }
     }
 
@@ -424,6 +431,9 @@ fn settings(dice: &mut Dice) -> ArbiterSettings {
         workers: u32::try_from(dice.choose(&[1_u64, 1, 2, 3, 4, 5])).expect("small"),
         graceful_timeout: GRACEFUL_TIMEOUT,
         boot_timeout: Some(BOOT_TIMEOUT),
+        max_worker_lifetime: dice.permille(250).then(|| Duration::from_secs(10)),
+        max_worker_lifetime_jitter: Duration::from_secs(dice.between(0, 10)),
+        jitter_seed: dice.between(0, 1000),
         ..ArbiterSettings::default()
     }
 }

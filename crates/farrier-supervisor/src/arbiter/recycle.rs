@@ -1,0 +1,118 @@
+//! Recycling: a worker that has served enough, lived enough or grown too large is replaced by one that is ready before it
+//! leaves. One at a time, so that those who began together do not leave together.
+
+use std::time::Duration;
+
+use super::crew::Vacancy;
+use super::event::{Action, Level, WorkerId};
+use super::reload::Reload;
+use super::settings::respawn_delay;
+use super::worker::{Retirement, Worker};
+use super::{Arbiter, log};
+
+/// Why a worker is to be replaced at leisure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It has served `max_requests`; it has logged so itself.
+    Requests,
+    /// The application, or a hook, has asked.
+    Asked,
+    /// A call in it does not come back; it has logged so itself.
+    Stuck,
+    /// It has lived for `max_worker_lifetime`.
+    Lifetime,
+    /// It holds more memory than `max_worker_rss`.
+    Memory {
+        /// What it was seen to hold.
+        rss_bytes: u64,
+    },
+}
+
+impl Arbiter {
+    pub(super) fn retiring(&mut self, id: WorkerId, cause: Cause, now: Duration, out: &mut Vec<Action>) {
+        let (healthy_after, limit) = (self.settings.healthy_after, self.settings.max_worker_rss_bytes);
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if !worker.is_ready() || worker.retirement != Retirement::None {
+            return;
+        }
+        worker.retirement = Retirement::Wanted;
+        let lived = now.saturating_sub(worker.ready_since.unwrap_or(now));
+        let pid = worker.pid_text();
+        match cause {
+            Cause::Requests | Cause::Asked | Cause::Stuck => {}
+            Cause::Lifetime => {
+                let line = format!("Worker (pid:{pid}) has lived for {} s and is replaced", lived.as_secs());
+                log(out, Level::Info, line);
+            }
+            Cause::Memory { rss_bytes } => {
+                // One that is too large when it begins would be replaced by its like without end.
+                worker.outgrown_early = lived < healthy_after;
+                let (holds, may) = (mebibytes(rss_bytes), mebibytes(limit.unwrap_or(0)));
+                let line = format!("Worker (pid:{pid}) holds {holds} MiB, more than {may} MiB, and is replaced");
+                log(out, if worker.outgrown_early { Level::Warning } else { Level::Info }, line);
+            }
+        }
+    }
+
+    /// Those whose life has been long enough.
+    pub(super) fn retire_aged(&mut self, now: Duration, out: &mut Vec<Action>) {
+        let aged: Vec<WorkerId> = self
+            .workers
+            .values()
+            .filter(|worker| self.retires_at(worker).is_some_and(|at| at <= now))
+            .map(Worker::id)
+            .collect();
+        for id in aged {
+            self.retiring(id, Cause::Lifetime, now, out);
+        }
+    }
+
+    /// When a worker's age alone will be reason enough to replace it; `None` while something else decides.
+    pub(super) fn retires_at(&self, worker: &Worker) -> Option<Duration> {
+        let lifetime = self.settings.max_worker_lifetime?;
+        if !worker.is_ready() || worker.retirement != Retirement::None {
+            return None;
+        }
+        let WorkerId(id) = worker.id();
+        let jitter_ms = u64::try_from(self.settings.max_worker_lifetime_jitter.as_millis()).unwrap_or(u64::MAX);
+        let extra_ms = scatter(self.settings.jitter_seed ^ id) % jitter_ms.saturating_add(1);
+        Some(worker.ready_since? + lifetime + Duration::from_millis(extra_ms))
+    }
+
+    /// Lets those who want it retire, one at a time and only behind a successor that serves.
+    pub(super) fn retire_next(&mut self, now: Duration, out: &mut Vec<Action>) {
+        if !matches!(self.reload, Reload::None | Reload::Reading) {
+            return;
+        }
+        let granted =
+            self.workers.values().find(|worker| worker.is_ready() && worker.retirement == Retirement::Granted);
+        if let Some(id) = granted.map(Worker::id) {
+            if self.current.ready_count(&self.workers) >= self.current.target {
+                self.drain(id, now, out);
+            }
+            return;
+        }
+        let settled = self.current.ready_count(&self.workers) >= self.current.target;
+        let next =
+            self.workers.values_mut().find(|worker| worker.is_ready() && worker.retirement == Retirement::Wanted);
+        if let (true, Some(worker)) = (settled, next) {
+            worker.retirement = Retirement::Granted;
+            let (number, restarts) = (worker.spawn.number, worker.spawn.restarts + 1);
+            let early_deaths = if worker.outgrown_early { worker.early_deaths.saturating_add(1) } else { 0 };
+            let not_before = now + respawn_delay(early_deaths, self.settings.respawn_delay_max);
+            self.current.vacancies.push(Vacancy { number, not_before, restarts, early_deaths });
+        }
+    }
+}
+
+fn mebibytes(bytes: u64) -> u64 {
+    bytes >> 20
+}
+
+/// A number that looks like chance and is the same each time (SplitMix64's finish): this room knows no dice.
+fn scatter(seed: u64) -> u64 {
+    let mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}

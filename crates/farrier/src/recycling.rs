@@ -1,0 +1,62 @@
+//! Counts a worker's requests where there is a limit, and asks for the worker's replacement when it is reached.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use farrier_config::Config;
+use farrier_server::log::error::{ErrorLog, Level};
+use farrier_server::metrics::Metrics;
+use farrier_supervisor::{Cause, WorkerLink, process};
+
+use crate::compose::SharedCounters;
+
+/// What a worker counts: its share of the arbiter's page, and its requests only if their number is limited.
+pub(crate) fn metrics(config: &Config, link: &Arc<WorkerLink>, log: &Arc<ErrorLog>) -> Arc<dyn Metrics> {
+    let counters = SharedCounters(link.slot());
+    match config.max_requests {
+        0 => Arc::new(counters),
+        least => {
+            let limit = least.saturating_add(chance() % config.max_requests_jitter.saturating_add(1));
+            let (link, log) = (Arc::clone(link), Arc::clone(log));
+            Arc::new(LimitedRequests { counters, answered: AtomicU64::new(0), limit, link, log })
+        }
+    }
+}
+
+/// A number that no other worker draws: the processes that were forked from one share its random keys, but not its pid.
+pub(crate) fn chance() -> u64 {
+    RandomState::new().hash_one(process::own_pid())
+}
+
+/// Counts up to a limit. The worker goes on serving until its successor does.
+struct LimitedRequests {
+    counters: SharedCounters,
+    answered: AtomicU64,
+    limit: u64,
+    link: Arc<WorkerLink>,
+    log: Arc<ErrorLog>,
+}
+
+impl Metrics for LimitedRequests {
+    fn accepted(&self) {
+        self.counters.accepted();
+    }
+
+    fn responded(&self, error: bool) {
+        self.counters.responded(error);
+        if self.answered.fetch_add(1, Ordering::Relaxed) + 1 == self.limit {
+            self.log.write(Level::Info, "Autorestarting worker after current request.");
+            self.link.wants_recycling(Cause::Requests);
+        }
+    }
+
+    fn set_active(&self, active: bool) {
+        self.counters.set_active(active);
+    }
+
+    fn beat(&self) {
+        self.counters.beat();
+    }
+}
