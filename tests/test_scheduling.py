@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from load import Load
 from wire import message, until
 
 VIEWS = """
@@ -237,3 +238,38 @@ def test_a_server_whose_calls_all_wait_uses_next_to_no_cpu(serve):
     # A tick of the monitor each millisecond is allowed to cost 10 %.
     assert cpu_ticks(server) - before <= 10
     assert [wire.read_response().body for wire in wires] == [b"done"] * 10
+
+
+CONTENDED = """
+    import threading
+
+    INSIDE, MOST = set(), [0]
+
+    def spin():
+        while True:
+            for _ in range(100_000):
+                pass
+
+    threading.Thread(target=spin, daemon=True).start()
+
+    def application(environ, start_response):
+        body = b"fast"
+        if environ["PATH_INFO"] == "/most":
+            body = b"%d" % MOST[0]
+        else:
+            INSIDE.add(threading.get_ident())
+            for _ in range(1000):
+                MOST[0] = max(MOST[0], len(INSIDE))
+            INSIDE.discard(threading.get_ident())
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
+"""
+
+
+def test_short_calls_do_not_contend_for_the_interpreter_with_each_other(serve):
+    """A leader that lost the interpreter in mid-call used to be replaced by one that asked for it as well, and so on."""
+    server = serve(CONTENDED)
+    with Load(server, clients=24) as load:
+        until(lambda: load.answered >= 4000 or load.failures, timeout=60)
+    assert not load.failures
+    assert int(server.get("/most").body) <= 3
