@@ -5,10 +5,12 @@ use std::cell::RefCell;
 use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, SendError};
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::environ::{Environs, Surroundings};
+use crate::error_stream::Diagnostics;
 use crate::file_wrapper::FileWrapper;
+use crate::request_hooks::RequestHooks;
 use crate::start_response::{StartResponse, not_bytes};
 use crate::traceback;
 
@@ -16,6 +18,7 @@ use crate::traceback;
 pub struct WsgiHandler {
     application: Py<PyAny>,
     surroundings: Surroundings,
+    hooks: Option<RequestHooks>,
 }
 
 /// What a seat keeps between calls, so that no Python object is shared by seats on the hot path.
@@ -31,11 +34,33 @@ thread_local! {
 impl WsgiHandler {
     /// A handler for the application.
     pub fn new(application: Py<PyAny>, surroundings: Surroundings) -> WsgiHandler {
-        WsgiHandler { application, surroundings }
+        WsgiHandler { application, surroundings, hooks: None }
+    }
+
+    /// The same handler with hooks around each request.
+    pub fn with_hooks(self, hooks: Option<RequestHooks>) -> WsgiHandler {
+        WsgiHandler { hooks, ..self }
+    }
+
+    pub(crate) fn diagnostics(&self) -> &dyn Diagnostics {
+        &*self.surroundings.diagnostics
     }
 
     fn call(&self, py: Python<'_>, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Failure> {
-        let (environ, head) = SEAT.with_borrow_mut(|local| -> PyResult<_> {
+        if let Some(hooks) = &self.hooks {
+            return hooks.around(py, self, request, respond);
+        }
+        let (environ, head) = self.prepare(py, request)?;
+        self.run(py, &environ, head, respond)
+    }
+
+    /// A request's environ, and a head to be filled.
+    pub(crate) fn prepare<'py>(
+        &self,
+        py: Python<'py>,
+        request: &mut Request,
+    ) -> PyResult<(Bound<'py, PyDict>, ResponseHead)> {
+        SEAT.with_borrow_mut(|local| {
             let local = match local {
                 Some(local) => local,
                 None => local.insert(SeatLocal {
@@ -44,10 +69,20 @@ impl WsgiHandler {
                 }),
             };
             Ok((local.environs.make(py, request)?, std::mem::take(&mut local.head)))
-        })?;
+        })
+    }
+
+    /// Calls the application and gives its answer.
+    pub(crate) fn run(
+        &self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        head: ResponseHead,
+        respond: &mut dyn Respond,
+    ) -> Result<(), Failure> {
         let start_response = Bound::new(py, StartResponse::new(head, respond))?;
         let result =
-            self.application.bind(py).call1((&environ, &start_response)).map_err(Failure::from).and_then(|iterable| {
+            self.application.bind(py).call1((environ, &start_response)).map_err(Failure::from).and_then(|iterable| {
                 let answer = Answer { py, start_response: &start_response };
                 let sent = answer.give(&iterable, respond);
                 // PEP 3333: close() is called exactly once, whatever happened before.
@@ -88,7 +123,7 @@ impl Handler for WsgiHandler {
 }
 
 /// Why a call did not come to its normal end.
-enum Failure {
+pub(crate) enum Failure {
     /// The application raised, or broke a rule.
     Raised(PyErr),
     /// Nobody is there to be answered; the response knows.

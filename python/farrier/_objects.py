@@ -1,0 +1,306 @@
+"""What hooks are given: ``server``, ``worker`` and ``req``, with the attributes that hooks written for Gunicorn read.
+
+``resp`` is the extension module's. Each attribute is computed when it is read; hooks may add their own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from typing import Any, Protocol
+
+#: What ``worker.pid`` says until the worker is forked.
+BOOTING = "[booting]"
+
+
+class Handle(Protocol):
+    """What the worker's process tells of itself; the extension module implements it."""
+
+    def requests(self) -> int:
+        """How many requests were begun."""
+
+    def leaving(self) -> bool:
+        """Whether it was told to stop."""
+
+    def retire(self) -> None:
+        """Ask the arbiter for a successor; TERM follows when that one serves."""
+
+    def beat(self) -> None:
+        """Say that the worker is alive."""
+
+
+class Listener:
+    """A listening socket: everything a :class:`socket.socket` has, and its address as the log names it."""
+
+    def __init__(self, descriptor: int, display: str) -> None:
+        self._descriptor = descriptor
+        self._display = display
+
+    @property
+    def sock(self) -> socket.socket:
+        """A socket on a copy of the descriptor: closing it closes nothing else."""
+        opened = self.__dict__.get("_sock")
+        if opened is None:
+            opened = self._sock = socket.socket(fileno=os.dup(self._descriptor))
+        return opened
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.sock, name)
+
+    def fileno(self) -> int:
+        """The descriptor that the server listens on."""
+        return self._descriptor
+
+    def __str__(self) -> str:
+        return self._display
+
+    def __repr__(self) -> str:
+        return f"<listener {self._display}>"
+
+
+class App:
+    """The application as ``server.app`` and ``worker.app`` name it."""
+
+    def __init__(self, cfg: Any, callable: Any = None) -> None:
+        self.cfg = cfg
+        self.callable = callable
+
+    def wsgi(self) -> Any:
+        """The WSGI callable, once it is loaded."""
+        return self.callable
+
+
+class Server:
+    """The arbiter."""
+
+    WORKER_BOOT_ERROR = 3
+    APP_LOAD_ERROR = 4
+
+    def __init__(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self.pid = os.getpid()
+        self.app = App(cfg)
+        self.num_workers = 0
+        self.worker_age = 0
+        self.reexec_pid = 0
+        self.master_pid = 0
+        self.master_name = "Master"
+        #: Living workers by their pid.
+        self.WORKERS: dict[int, Worker] = {}
+        #: The sockets that the server listens on.
+        self.LISTENERS: list[Listener] = []
+
+    @property
+    def log(self) -> Any:
+        """The error log."""
+        return log_of(self.cfg)
+
+    @property
+    def address(self) -> Any:
+        """The addresses to bind, as the configuration gives them."""
+        return getattr(self.cfg, "address", None)
+
+    @property
+    def proc_name(self) -> Any:
+        """The name that stands in the process title."""
+        return getattr(self.cfg, "proc_name", None)
+
+    @property
+    def timeout(self) -> Any:
+        """Seconds of silence after which a worker is taken for stuck."""
+        return getattr(self.cfg, "timeout", None)
+
+    def reload(self) -> None:
+        """Replace all workers, as HUP does."""
+        os.kill(self.pid, signal.SIGHUP)
+
+    def stop(self, graceful: bool = True) -> None:
+        """End the server, as TERM or QUIT does."""
+        os.kill(self.pid, signal.SIGTERM if graceful else signal.SIGQUIT)
+
+    def kill_worker(self, pid: int, sig: int) -> None:
+        """Send a signal to a worker; one that has ended already is passed over."""
+        try:
+            os.kill(pid, sig)
+        except ProcessLookupError:
+            self.WORKERS.pop(pid, None)
+
+    def kill_workers(self, sig: int) -> None:
+        """Send a signal to all workers."""
+        for pid in list(self.WORKERS):
+            self.kill_worker(pid, sig)
+
+    # What the extension module calls.
+
+    def _listens(self, listeners: list[tuple[int, str]]) -> None:
+        self.LISTENERS = [Listener(descriptor, display) for descriptor, display in listeners]
+
+    def _renewed(self, cfg: Any) -> None:
+        self.cfg = self.app.cfg = cfg
+
+    def _prepared(self, cfg: Any) -> Worker:
+        self.worker_age += 1
+        return Worker(self.worker_age, self.pid, cfg, self.LISTENERS)
+
+    def _forked(self, worker: Worker, pid: int) -> None:
+        worker.pid = pid
+        self.WORKERS[pid] = worker
+
+    def _reaped(self, pid: int) -> None:
+        self.WORKERS.pop(pid, None)
+
+
+class Worker:
+    """A worker, in its own process and as the arbiter knows it."""
+
+    def __init__(self, age: int, ppid: int, cfg: Any, sockets: list[Listener]) -> None:
+        self.age = age
+        self.ppid = ppid
+        self.pid: int | str = BOOTING
+        self.cfg = cfg
+        self.app = App(cfg)
+        self.sockets = sockets
+        self.booted = False
+        self.aborted = False
+        self.timeout = getattr(cfg, "timeout", None)
+        self.max_requests = getattr(cfg, "max_requests", 0) or float("inf")
+        self.tmp = Heartbeat(self)
+        self._handle: Handle | None = None
+        self._retired = False
+
+    @property
+    def log(self) -> Any:
+        """The error log."""
+        return log_of(self.cfg)
+
+    @property
+    def wsgi(self) -> Any:
+        """The WSGI callable, once it is loaded."""
+        return self.app.callable
+
+    @property
+    def nr(self) -> int:
+        """How many requests the worker has begun."""
+        return self._handle.requests() if self._handle is not None else 0
+
+    @property
+    def alive(self) -> bool:
+        """False once the worker is to leave. Setting it False recycles the worker when its successor serves."""
+        return not self._retired and (self._handle is None or not self._handle.leaving())
+
+    @alive.setter
+    def alive(self, alive: bool) -> None:
+        if not alive and not self._retired:
+            self._retired = True
+            if self._handle is not None:
+                self._handle.retire()
+
+    def notify(self) -> None:
+        """Say that the worker is alive. The server does so by itself."""
+        if self._handle is not None:
+            self._handle.beat()
+
+    def __str__(self) -> str:
+        return f"<Worker {self.pid}>"
+
+    # What the extension module calls.
+
+    def _entered(self, handle: Handle) -> None:
+        self.pid = os.getpid()
+        self._handle = handle
+
+    def _loaded(self, application: Any) -> None:
+        self.app.callable = application
+        self.booted = True
+        if self._retired and self._handle is not None:
+            self._handle.retire()
+
+
+class Heartbeat:
+    """Stands where Gunicorn's workers have a temporary file: a worker's sign of life."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._last = time.monotonic()
+
+    def notify(self) -> None:
+        """Say that the worker is alive."""
+        self._last = time.monotonic()
+        self._worker.notify()
+
+    def last_update(self) -> float:
+        """When that was last said through this object, in seconds of the monotonic clock."""
+        return self._last
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Request:
+    """A request: computed from what the client sent, attribute by attribute; what ``pre_request`` sets is kept."""
+
+    proxy_protocol_info = None
+    fragment = ""
+
+    def __init__(self, facts: Any) -> None:
+        self._facts = facts
+
+    def __getattr__(self, name: str) -> Any:
+        # Only for what the instance does not have yet.
+        if name == "remote_addr":
+            value = self._facts.peer_addr
+        elif name == "trailers":
+            value = []
+        elif name.startswith("_"):
+            raise AttributeError(name)
+        else:
+            value = getattr(self._facts, name)
+        self.__dict__[name] = value
+        return value
+
+    def apply_to(self, environ: dict[str, Any]) -> None:
+        """Bring into environ what ``pre_request`` has changed."""
+        mine = self.__dict__
+        if len(mine) == 1:
+            return
+        for name, key in _ENVIRON_KEYS:
+            if name in mine and mine[name] != getattr(self._facts, name):
+                environ[key] = mine[name]
+        if "path" in mine and mine["path"] != self._facts.path:
+            from urllib.parse import unquote_to_bytes
+
+            environ["PATH_INFO"] = unquote_to_bytes(mine["path"]).decode("latin-1")
+        if "remote_addr" in mine and mine["remote_addr"] != self._facts.peer_addr:
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = mine["remote_addr"][0], str(mine["remote_addr"][1])
+        if "headers" in mine:
+            self._apply_headers(environ, self._facts.headers, list(mine["headers"]))
+
+    @staticmethod
+    def _apply_headers(environ: dict[str, Any], old: list[tuple[str, str]], new: list[tuple[str, str]]) -> None:
+        if old == new:
+            return
+        kept = set(old) & set(new)
+        changed = {name for name, _ in set(old) ^ set(new)}
+        changed.update(name for name, value in kept if old.count((name, value)) != new.count((name, value)))
+        for name in changed:
+            key = name.upper().replace("-", "_")
+            if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+                key = "HTTP_" + key
+            values = [value for other, value in new if other == name]
+            if values:
+                environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
+            else:
+                environ.pop(key, None)
+
+
+#: Attributes of a request, and what they become in environ if a hook sets them.
+_ENVIRON_KEYS = (
+    ("method", "REQUEST_METHOD"),
+    ("uri", "RAW_URI"),
+    ("query", "QUERY_STRING"),
+    ("scheme", "wsgi.url_scheme"),
+)
