@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Callable
-from typing import Any, Union
+from typing import Any
 
 Hook = Callable[..., Any]
 
@@ -37,7 +36,8 @@ class HookError(TypeError):
     """A hook is no function, or one that cannot be called with what the server gives it."""
 
 
-def check(name: str, given: Union[Hook, str, None]) -> Hook | None:
+# `inspect` is slow to import, and a server without hooks needs it nowhere.
+def check(name: str, given: Hook | str | None) -> Hook | None:
     """Make sure that a hook can be called when its time comes.
 
     :param name: the setting's name, for example ``"post_fork"``.
@@ -72,6 +72,8 @@ def accepted(name: str, hook: Hook) -> int | None:
     :return: as many of the signature's as it takes; ``None`` if it can take none of the allowed numbers.
     """
     most = len(SIGNATURES[name])
+    import inspect
+
     try:
         signature = inspect.signature(hook)
     except (TypeError, ValueError):
@@ -97,9 +99,22 @@ class Hooks:
         for name in SIGNATURES:
             setattr(self, name, check(name, getattr(cfg, name, None)))
 
+    def any(self) -> bool:
+        """Whether one is set."""
+        return any(getattr(self, name) is not None for name in SIGNATURES)
+
     def arguments_of(self, name: str) -> int:
         """With how many arguments a hook that is set is to be called."""
         return accepted(name, getattr(self, name)) or len(SIGNATURES[name])
+
+
+def table(cfg: Any) -> Hooks | None:
+    """The hooks of a configuration object, or ``None`` where it sets none.
+
+    :raises HookError: one of them does not fit.
+    """
+    hooks = Hooks(cfg)
+    return hooks if hooks.any() else None
 
 
 def _imported(name: str, path: str) -> Any:
@@ -127,6 +142,8 @@ def _counted(name: str) -> str:
 
 
 def _described(hook: Hook) -> str:
+    import inspect
+
     named = getattr(hook, "__name__", type(hook).__name__)
     try:
         return f"{named}{inspect.signature(hook)}"
@@ -135,6 +152,8 @@ def _described(hook: Hook) -> str:
 
 
 def _place(hook: Any) -> str:
+    import inspect
+
     code = getattr(inspect.unwrap(hook), "__code__", None) or getattr(getattr(hook, "__call__", None), "__code__", None)
     if code is None:
         return f"a {type(hook).__name__} in {getattr(hook, '__module__', None) or 'no module'}"

@@ -216,6 +216,9 @@ class Worker:
     def _loaded(self, application: Any) -> None:
         self.app.callable = application
         self.booted = True
+
+    def _serving(self) -> None:
+        # The arbiter does not recycle what has not served yet.
         if self._retired and self._handle is not None:
             self._handle.retire()
 
@@ -304,3 +307,23 @@ _ENVIRON_KEYS = (
     ("query", "QUERY_STRING"),
     ("scheme", "wsgi.url_scheme"),
 )
+
+
+def stand_in() -> Any:
+    import types
+
+    names: dict[str, Any] = {}
+    if os.path.exists("gunicorn.conf.py"):
+        with open("gunicorn.conf.py") as f:
+            exec(compile(f.read(), "gunicorn.conf.py", "exec"), names)
+    return types.SimpleNamespace(**names)
+
+
+def log_of(cfg: Any) -> Any:
+    import logging
+
+    log = logging.getLogger("gunicorn.error")
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
+        log.setLevel("INFO")
+    return log

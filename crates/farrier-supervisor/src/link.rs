@@ -27,6 +27,11 @@ impl WorkerLink {
     /// The signals that a worker is sent: `TERM`, `INT`, `QUIT`, `USR1` and, when it hangs, `ABRT`.
     pub const SIGNALS: &'static [Signal] = &[Signal::Term, Signal::Int, Signal::Quit, Signal::Usr1, Signal::Abrt];
 
+    /// Its name in the arbiter's events.
+    pub fn worker(&self) -> WorkerId {
+        self.spawn.worker
+    }
+
     /// Its number within its generation, from one; a successor inherits it.
     pub fn number(&self) -> u32 {
         self.spawn.number

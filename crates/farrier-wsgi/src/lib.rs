@@ -12,7 +12,7 @@ mod names;
 mod request_hooks;
 pub mod seam;
 mod start_response;
-mod traceback;
+pub mod traceback;
 
 pub use call::WsgiHandler;
 pub use environ::{Listener, Surroundings};

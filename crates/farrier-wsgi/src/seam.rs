@@ -89,6 +89,26 @@ pub fn run_signal_handlers() {
     detach();
 }
 
+/// Asks the interpreter to make a call on its main thread, attached, between two instructions of what that thread runs. It
+/// comes never if that thread waits outside the interpreter. False: too many calls wait already, and this one is dropped.
+pub fn interrupt(call: Box<dyn FnOnce() + Send>) -> bool {
+    extern "C" fn make(call: *mut std::ffi::c_void) -> std::ffi::c_int {
+        // SAFETY: the pointer is that of `interrupt`, which gave it away; the interpreter makes each call once.
+        let call = unsafe { Box::from_raw(call.cast::<Box<dyn FnOnce() + Send>>()) };
+        // Unwinding must not reach the interpreter's frames; what panicked has printed why.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+        0
+    }
+    let call = Box::into_raw(Box::new(call));
+    // SAFETY: may be called by any thread, attached or not; `make` matches the pointer.
+    if unsafe { ffi::Py_AddPendingCall(Some(make), call.cast()) } == 0 {
+        return true;
+    }
+    // SAFETY: the interpreter did not take it, so it is still ours.
+    drop(unsafe { Box::from_raw(call) });
+    false
+}
+
 /// Starts a Python thread that inhabits a seat.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 /// The traceback as Python prints it; the exception's own text if even that fails.
-pub(crate) fn text(py: Python<'_>, raised: &PyErr) -> String {
+pub fn text(py: Python<'_>, raised: &PyErr) -> String {
     let formatted = py.import("traceback").and_then(|module| {
         let lines =
             module.call_method1("format_exception", (raised.get_type(py), raised.value(py), raised.traceback(py)))?;

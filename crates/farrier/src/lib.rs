@@ -6,10 +6,12 @@ mod application;
 mod command;
 mod compose;
 mod generations;
+mod hooks;
 mod host;
 mod recycling;
 mod server;
 mod worker;
+mod worker_hooks;
 
 /// The compiled half of the `farrier` package.
 #[pyo3::pymodule(gil_used = false)]

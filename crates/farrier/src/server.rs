@@ -13,7 +13,8 @@ use pyo3::prelude::*;
 
 use crate::application::{self, Application};
 use crate::generations::Generations;
-use crate::{command, compose, worker};
+use crate::hooks::{Hooks, ServerHooks};
+use crate::{command, compose, hooks, worker};
 
 /// Exit code for an address that cannot be bound, a log that cannot be opened and the like.
 const EXIT_CONFIGURATION: i32 = 1;
@@ -56,6 +57,17 @@ pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32
             }
         }
     }
+    let hooks = match hooks::stand_in(py).and_then(|cfg| Hooks::of(py, cfg)) {
+        Ok(hooks) => ServerHooks::new(hooks, &log),
+        Err(raised) => {
+            log.write(Level::Error, &raised.value(py).to_string());
+            return EXIT_CONFIGURATION;
+        }
+    };
+    hooks.nworkers_changed(py, compose::worker_count(&config), None);
+    if let Err(code) = hooks.on_starting(py) {
+        return code;
+    }
     let mut say = |level: SupervisorLevel, text: &str| log.write(level_of(level), text);
     let listeners = match compose::listen_specs(py, &config) {
         Ok(specs) => match sockets::bind_all(&specs, &compose::bind_options(&config), &mut say) {
@@ -95,31 +107,51 @@ pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32
         }
     };
     let generations = RefCell::new(Generations::new(config));
+    hooks.listens(py, &listeners);
     let code = supervise(Plan {
         settings,
         listeners,
         page,
-        fork: &mut || fork(py),
-        wait: &mut |block| py.detach(block),
-        before_fork: &mut |_spawn| {},
-        worker: &mut |link, listeners| {
-            worker::run(py, generations.borrow().of(link.generation()), link, listeners, preloaded.as_ref())
+        fork: &mut || {
+            let forked = fork(py)?;
+            if let Forked::Parent(pid) = forked {
+                hooks.forked(py, pid);
+            }
+            Ok(forked)
         },
-        reaped: &mut |_spawn, _pid, _status| {},
+        wait: &mut |block| py.detach(block),
+        before_fork: &mut |spawn| hooks.pre_fork(py, spawn),
+        worker: &mut |link, listeners| {
+            worker::run(py, generations.borrow().of(link.generation()), link, listeners, preloaded.as_ref(), &hooks)
+        },
+        reaped: &mut |spawn, pid, _status| hooks.child_exit(py, spawn, pid),
         exit_child: &mut |code| process::exit_now(code),
         log: &mut say,
-        read_config: &mut |generation, listeners| renew(py, arguments, listeners, &generations, generation, &log),
+        read_config: &mut |generation, listeners| {
+            renew(py, arguments, listeners, &generations, generation, &hooks, &log)
+        },
         notice: &mut |notice| match notice {
             Notice::ReopenLogs => log.reopen(),
-            Notice::Reloaded { generation } => generations.borrow_mut().settle(generation),
-            Notice::ReloadAbandoned { generation } => generations.borrow_mut().abandon(generation),
+            Notice::WorkersChanged { new, old: Some(old) } => hooks.nworkers_changed(py, new, Some(old)),
+            Notice::Listening => hooks.when_ready(py),
+            Notice::Renewed { .. } => hooks.on_reload(py),
+            Notice::Reloaded { generation } => {
+                generations.borrow_mut().settle(generation);
+                hooks.settle(generation);
+            }
+            Notice::ReloadAbandoned { generation } => {
+                generations.borrow_mut().abandon(generation);
+                hooks.abandon(py, generation);
+            }
             _ => {}
         },
     });
-    code.unwrap_or_else(|error| {
+    let code = code.unwrap_or_else(|error| {
         log.write(Level::Error, &format!("Cannot supervise: {error}"));
         EXIT_CONFIGURATION
-    })
+    });
+    hooks.on_exit(py);
+    code
 }
 
 fn preload(py: Python<'_>, config: &Config) -> Result<Application, (String, String, i32)> {
@@ -145,6 +177,7 @@ fn renew(
     listeners: &[Listener],
     generations: &RefCell<Generations<Config>>,
     generation: u64,
+    hooks: &ServerHooks,
     log: &farrier_server::log::error::ErrorLog,
 ) -> Result<Renewal, String> {
     let config = match command::read_config(arguments) {
@@ -158,6 +191,9 @@ fn renew(
     let listeners = sockets::rebind_all(listeners, &specs, &compose::bind_options(&config), &mut say)
         .map_err(|error| error.to_string())?;
     let settings = compose::arbiter_settings(&config);
+    let set = hooks::stand_in(py).and_then(|cfg| Hooks::of(py, cfg)).map_err(|raised| raised.value(py).to_string())?;
+    hooks.listens(py, &listeners);
+    hooks.renewed(py, generation, set);
     generations.borrow_mut().add(generation, config);
     Ok(Renewal { settings, listeners: Some(listeners) })
 }

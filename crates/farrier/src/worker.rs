@@ -1,4 +1,4 @@
-//! A worker's life: load the application, serve, finish.
+//! A worker's life: hooks, privileges, load the application, serve, finish.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +13,9 @@ use farrier_wsgi::{WsgiHandler, seam};
 use pyo3::prelude::*;
 
 use crate::application::{self, Application};
+use crate::hooks::ServerHooks;
 use crate::host::Interpreter;
+use crate::worker_hooks::{Farewell, WorkerHooks};
 use crate::{compose, recycling};
 
 /// Runs in the forked process and gives its exit code.
@@ -23,7 +25,9 @@ pub(crate) fn run(
     link: WorkerLink,
     listeners: &[Listener],
     preloaded: Option<&Application>,
+    hooks: &ServerHooks,
 ) -> i32 {
+    let link = Arc::new(link);
     let log = match compose::buffered_log(config) {
         Ok(log) => log,
         Err(error) => {
@@ -31,11 +35,12 @@ pub(crate) fn run(
             return link.boot_failed(true);
         }
     };
-    let link = Arc::new(link);
-    let code = match boot(py, config, &link, listeners, preloaded, &log) {
-        Ok(parts) => serve(py, config, &link, parts, &log),
+    let hooks = hooks.enter(py, &link, &log);
+    let code = match boot(py, config, &link, listeners, preloaded, &hooks, &log) {
+        Ok(parts) => serve(py, config, &link, parts, &hooks, &log),
         Err(code) => code,
     };
+    hooks.worker_exit(py);
     application::finish(py);
     log.flush();
     code
@@ -48,8 +53,11 @@ fn boot(
     link: &Arc<WorkerLink>,
     listeners: &[Listener],
     preloaded: Option<&Application>,
+    hooks: &WorkerHooks,
     log: &Arc<ErrorLog>,
 ) -> Result<Parts, i32> {
+    hooks.post_fork(py).map_err(|()| link.boot_failed(true))?;
+    // Privileges are dropped here, before anything of the application runs.
     let callable = match preloaded {
         Some(application) => application.callable.clone_ref(py),
         None => match application::load(py, config.wsgi_app.as_deref()) {
@@ -61,11 +69,13 @@ fn boot(
             }
         },
     };
+    hooks.post_worker_init(py, &callable).map_err(|()| link.boot_failed(true))?;
     let failed = |what: &str, error: std::io::Error| {
         log.write(Level::Error, &format!("{what}: {error}"));
         link.boot_failed(true)
     };
-    let handler = WsgiHandler::new(callable, compose::surroundings(config, listeners, log));
+    let around = hooks.around_requests(py).map_err(|raised| failed("Cannot call hooks", raised.into()))?;
+    let handler = WsgiHandler::new(callable, compose::surroundings(config, listeners, log)).with_hooks(around);
     let access_log = compose::access_log(config).map_err(|error| failed("Cannot open the access log", error))?;
     let signals = link.catch_signals().map_err(|error| failed("Cannot catch signals", error))?;
     let alive = link.alive_fd().try_clone_to_owned().map_err(|error| failed("Out of descriptors", error))?;
@@ -74,25 +84,34 @@ fn boot(
         .map(|listener| listener.as_fd().try_clone_to_owned())
         .collect::<Result<_, _>>()
         .map_err(|error| failed("Out of descriptors", error))?;
-    let leaving = Arc::clone(log);
+    let (leaving, parting) = (Arc::clone(log), hooks.clone());
     Ok(Parts {
         listeners: sockets,
         handler: Arc::new(handler),
         host: Arc::new(Interpreter),
-        control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)) })),
+        control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),
         access_log,
         error_log: Arc::clone(log),
         metrics: recycling::metrics(config, link, log),
         abandon: Box::new(move || {
+            parting.part(Farewell::Exit, 0);
             leaving.flush();
             process::exit_now(0);
         }),
     })
 }
 
-fn serve(py: Python<'_>, config: &Config, link: &WorkerLink, parts: Parts, log: &Arc<ErrorLog>) -> i32 {
+fn serve(
+    py: Python<'_>,
+    config: &Config,
+    link: &WorkerLink,
+    parts: Parts,
+    hooks: &WorkerHooks,
+    log: &Arc<ErrorLog>,
+) -> i32 {
     let access_log = parts.access_log.clone();
     link.ready();
+    hooks.serving(py);
     let ended = seam::inhabit(py, || engine::run(config, parts));
     if let Some(access_log) = access_log {
         access_log.flush();
@@ -111,6 +130,7 @@ struct WorkerControl {
     signals: SignalPipe,
     /// Readable once the arbiter has died; taken away when that was said.
     alive: Option<File>,
+    hooks: WorkerHooks,
 }
 
 impl Control for WorkerControl {
@@ -131,12 +151,21 @@ impl Control for WorkerControl {
         for signal in self.signals.drain() {
             match signal {
                 Signal::Term => commands.push(Command::Drain),
-                Signal::Int | Signal::Quit => commands.push(Command::Quit),
+                Signal::Int | Signal::Quit => {
+                    self.hooks.part(Farewell::Interrupted, 0);
+                    commands.push(Command::Quit);
+                }
                 Signal::Usr1 => commands.push(Command::ReopenLogs),
                 // The arbiter gives up on this worker; it has said why.
-                Signal::Abrt => process::exit_now(1),
+                Signal::Abrt => {
+                    self.hooks.part(Farewell::Aborted, 1);
+                    process::exit_now(1)
+                }
                 _ => {}
             }
+        }
+        if commands.iter().any(|command| matches!(command, Command::Drain | Command::Quit)) {
+            self.hooks.leaves();
         }
         commands
     }
