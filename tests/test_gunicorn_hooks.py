@@ -397,7 +397,9 @@ def test_ssl_context_is_refused_with_a_sentence(site, serve):
 
 @pytest.mark.parametrize("raised, code", [("RuntimeError('no disk')", 1), ("SystemExit(7)", 7)])
 def test_what_on_starting_raises_ends_the_start(site, serve, raised, code):
-    server = serve(HELLO, directory=site("def on_starting(server):\n    raise %s\n" % raised).directory, listening=False)
+    server = serve(
+        HELLO, directory=site("def on_starting(server):\n    raise %s\n" % raised).directory, listening=False
+    )
     assert server.wait_exit() == code
     assert "Listening" not in server.log.text
     if code == 1:

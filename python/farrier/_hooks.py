@@ -154,7 +154,7 @@ def _described(hook: Hook) -> str:
 def _place(hook: Any) -> str:
     import inspect
 
-    code = getattr(inspect.unwrap(hook), "__code__", None) or getattr(getattr(hook, "__call__", None), "__code__", None)
+    code = getattr(inspect.unwrap(hook), "__code__", None) or getattr(type(hook).__call__, "__code__", None)
     if code is None:
         return f"a {type(hook).__name__} in {getattr(hook, '__module__', None) or 'no module'}"
     return f"{code.co_filename}, line {code.co_firstlineno}"

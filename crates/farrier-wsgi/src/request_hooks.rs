@@ -4,9 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use farrier_http::{
-    Field, Flush, Peer, Request, RequestHead, Respond, ResponseHead, Scheme, SendError, Span, Status, Version,
-};
+use farrier_http::{Field, Flush, Peer, Request, RequestHead, Respond, ResponseHead, Scheme, SendError, Span, Version};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
@@ -270,7 +268,8 @@ impl ResponseFacts {
         let headers_sent = watched.inner.head_sent();
         let sent = if watched.is_head { 0 } else { watched.sent };
         if failed && !headers_sent {
-            let seen = Some(Seen::of(&ResponseHead::new(Status(500)), None));
+            let status = b"500 Internal Server Error".to_vec();
+            let seen = Some(Seen { code: 500, status, fields: Vec::new(), length: None });
             return ResponseFacts { seen, sent: 0, headers_sent };
         }
         ResponseFacts { seen: watched.seen, sent, headers_sent }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_supervisor::heartbeat::Counter;
-use farrier_supervisor::{WorkerLink, clock, process};
+use farrier_supervisor::{Cause, WorkerLink, clock, process};
 use farrier_wsgi::{RequestHooks, seam, traceback};
 use pyo3::prelude::*;
 
@@ -302,7 +302,7 @@ impl WorkerHandle {
 
     /// Asks the arbiter for a successor.
     fn retire(&self) {
-        self.link.retire();
+        self.link.wants_recycling(Cause::Asked);
     }
 
     /// Says that the worker is alive.
