@@ -49,8 +49,10 @@ settings! {
     /// Addresses to listen on; repeat for several.
     ///
     /// `HOST:PORT`, `[IPV6]:PORT`, `:PORT` for all addresses, `HOST` for port 8000, `unix:PATH`, `unix:@NAME` for
-    /// Linux's abstract namespace, `fd://N` for a socket that is already open. Port 0 takes any free port. When the
-    /// variable `PORT` is set and nothing else answers, the address is `0.0.0.0:$PORT`.
+    /// Linux's abstract namespace, `fd://N` for a socket that is already open, `fd://NAME` for those that systemd passes
+    /// under this name. Where none is an `fd://`, sockets that systemd passes are all used, and the addresses are not.
+    /// Port 0 takes any free port. When the variable `PORT` is set and nothing else answers, the address is
+    /// `0.0.0.0:$PORT`.
     bind: Vec<BindAddress> = "127.0.0.1:8000"
         cli "-b", env "PORT" "0.0.0.0:{}", gunicorn "bind", uwsgi "http-socket";
 
@@ -179,9 +181,16 @@ settings! {
 
     /// Go into the background.
     ///
-    /// Standard streams are closed, so name an `errorlog`. Do not use it under systemd or in a container.
+    /// Standard streams are closed, so name an `errorlog`. What goes wrong before the workers are started is still shown,
+    /// and the command ends with its exit code. Do not use it under systemd or in a container.
     daemon: bool = false
         cli "-D", gunicorn "daemon", uwsgi "daemonize";
+
+    /// Leave a daemon its standard output and error.
+    ///
+    /// They are closed all the same where they are a terminal.
+    enable_stdio_inheritance: bool = false
+        cli "-R", gunicorn "enable_stdio_inheritance";
 
     /// File to write the arbiter's process number to.
     ///
@@ -191,13 +200,14 @@ settings! {
 
     /// User that the workers become.
     ///
-    /// A name or a number; needs root.
+    /// A name or a number; needs root. The application is loaded as this user, but for `preload_app`. Log files and unix
+    /// sockets are made its own.
     user: Option<Account> = none
         cli "-u", takes "USER", gunicorn "user", uwsgi "uid";
 
     /// Group that the workers become.
     ///
-    /// A name or a number.
+    /// A name or a number. Without it, the user's own. Other groups are given up; see `initgroups`.
     group: Option<Account> = none
         cli "-g", takes "GROUP", gunicorn "group", uwsgi "gid";
 
@@ -205,10 +215,9 @@ settings! {
     initgroups: bool = false
         gunicorn "initgroups";
 
-    /// Permissions taken away from files that Farrier makes.
+    /// Permissions taken away from unix sockets.
     ///
-    /// In octal, however it is written. Without it the umask stays what it is, and `unix_socket_mode` alone decides about
-    /// unix sockets.
+    /// In octal, however it is written. The application's umask stays what it is.
     umask: Option<Mode> = none
         cli "-m", gunicorn "umask", uwsgi "umask";
 

@@ -299,7 +299,7 @@ fn a_bad_argument_says_what_is_accepted() {
         ),
         (
             &["-b", "a:1", "-b", "b:x,c:1"],
-            "command line -b: expected `HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `unix:PATH`, `unix:@NAME` or `fd://N`, got `b:x`",
+            "command line -b: expected `HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `unix:PATH`, `unix:@NAME`, `fd://N` or `fd://NAME`, got `b:x`",
         ),
     ] {
         assert_eq!(argument_errors(line), error, "{line:?}");

@@ -26,6 +26,6 @@ pub use arbiter::{Action, Arbiter, ArbiterSettings, Cause, Event, Level, Notice,
 pub use heartbeat::{HeartbeatPage, Slot};
 pub use link::WorkerLink;
 pub use process::{ExitStatus, Fork, Forked, Pid};
-pub use run::{Plan, Renewal, supervise};
+pub use run::{Housekeeping, Plan, Renewal, supervise};
 pub use signals::{Signal, SignalPipe};
 pub use sockets::{BindOptions, ListenSpec, Listener, LocalAddress};

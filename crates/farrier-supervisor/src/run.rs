@@ -45,7 +45,43 @@ pub struct Plan<'p> {
     pub read_config: &'p mut ReadConfig<'p>,
     /// Hears of what happens, in order: hooks, the service manager.
     pub notice: &'p mut dyn FnMut(Notice),
+    /// What the parent does beside supervision; `&mut ()` does nothing.
+    pub housekeeping: &'p mut dyn Housekeeping,
 }
+
+/// What the parent does beside supervision: signs of life, and its part in an upgrade.
+pub trait Housekeeping {
+    /// When [`Housekeeping::work`] is wanted, in monotonic time; `None` for not at all.
+    fn wake_at(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The time has come.
+    ///
+    /// # Arguments
+    ///
+    /// `workers` is how many live.
+    fn work(&mut self, now: Duration, workers: usize) {
+        let _ = (now, workers);
+    }
+
+    /// A successor is wanted (`USR2`); it gets these listeners.
+    fn upgrade(&mut self, listeners: &[Listener]) {
+        let _ = listeners;
+    }
+
+    /// A child that is no worker has ended.
+    fn stranger_ended(&mut self, pid: Pid, status: ExitStatus) {
+        let _ = (pid, status);
+    }
+
+    /// Whether another master serves from the same listeners, so that the files of unix sockets must stay.
+    fn shares_listeners(&self) -> bool {
+        false
+    }
+}
+
+impl Housekeeping for () {}
 
 /// Reads the configuration again for the generation of this number, given the listeners of the one that serves.
 pub type ReadConfig<'p> = dyn FnMut(u64, &[Listener]) -> Result<Renewal, String> + 'p;
@@ -102,6 +138,7 @@ pub struct Renewal {
 ///     log: &mut log,
 ///     read_config: &mut |_generation, _listeners| Ok(Renewal { settings: ArbiterSettings::default(), listeners: None }),
 ///     notice: &mut |_notice| {},
+///     housekeeping: &mut (),
 /// };
 /// std::process::exit(supervise(plan)?);
 /// # }
@@ -115,7 +152,8 @@ pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
     let memory = MemoryWatch::new(plan.settings.max_worker_rss_bytes);
     let Plan { listeners, page, fork, wait, before_fork, worker, reaped, exit_child, log, read_config, notice, .. } =
         plan;
-    let calls = Calls { fork, wait, before_fork, worker, reaped, exit_child, log, read_config, notice };
+    let housekeeping = plan.housekeeping;
+    let calls = Calls { fork, wait, before_fork, worker, reaped, exit_child, log, read_config, notice, housekeeping };
     let mut parent = Parent {
         arbiter,
         watch,
@@ -188,6 +226,7 @@ struct Calls<'p> {
     log: &'p mut dyn FnMut(Level, &str),
     read_config: &'p mut ReadConfig<'p>,
     notice: &'p mut dyn FnMut(Notice),
+    housekeeping: &'p mut dyn Housekeeping,
 }
 
 /// On which side of a fork `run` ended.
@@ -240,7 +279,9 @@ impl Parent<'_> {
             }
             Action::Notify(notice) => self.notify(notice),
             Action::Exit(code) => {
-                self.files.iter().for_each(SocketFile::unlink);
+                if !self.calls.housekeeping.shares_listeners() {
+                    self.files.iter().for_each(SocketFile::unlink);
+                }
                 return Outcome::End(Side::Parent(code));
             }
         }
@@ -297,6 +338,7 @@ impl Parent<'_> {
                 }
             }
             Notice::WorkerExited { spawn, pid, status, .. } => (self.calls.reaped)(&spawn, pid, status),
+            Notice::Upgrade => self.calls.housekeeping.upgrade(&self.listeners),
             _ => {}
         }
         (self.calls.notice)(notice);
@@ -304,7 +346,9 @@ impl Parent<'_> {
 
     /// Until a signal, a message or the time.
     fn sleep(&mut self) {
-        let wake_at = [self.arbiter.wake_at(), self.watch.wake_at(), self.memory.wake_at()].into_iter().flatten().min();
+        let wake_at =
+            [self.arbiter.wake_at(), self.watch.wake_at(), self.memory.wake_at(), self.calls.housekeeping.wake_at()];
+        let wake_at = wake_at.into_iter().flatten().min();
         let timeout = wake_at.map(|at| timespec(at.saturating_sub(monotonic())));
         let mut fds =
             [PollFd::new(&self.signals, PollFlags::IN), PollFd::from_borrowed_fd(self.link.fd(), PollFlags::IN)];
@@ -315,17 +359,36 @@ impl Parent<'_> {
     }
 
     fn gather(&mut self, events: &mut VecDeque<Event>) {
-        // The pipe is emptied before the children are looked at, or a CHLD that comes in between would be forgotten.
-        let signals = self.signals.drain();
-        // Statuses before messages: what the ended had to say is then in the pipe, and must be heard before their end.
-        let ended = process::reap();
-        events.extend(self.link.drain());
-        for (pid, status) in ended {
-            // Strangers, whom process 1 inherits, are only buried.
-            let found = self.workers.iter().find(|(_, (known, _))| *known == pid);
-            events.extend(found.map(|(&worker, _)| Event::Exited { worker, status }));
+        let (mut signals, mut ended) = (Vec::new(), Vec::new());
+        loop {
+            // The pipe is emptied before the children are looked at, or a CHLD that comes in between would be
+            // forgotten; and again after each end that was found, for the signal that caused it may be there too.
+            signals.extend(self.signals.drain());
+            match process::reap() {
+                more if more.is_empty() => break,
+                more => ended.extend(more),
+            }
         }
-        events.extend(signals.into_iter().filter(|&signal| signal != Signal::Chld).map(Event::Signal));
+        // Statuses before messages: what the ended had to say is then in the pipe, and must be heard before their end.
+        let (ready, said): (Vec<_>, Vec<_>) =
+            self.link.drain().into_iter().partition(|event| matches!(event, Event::Ready(_)));
+        let (stops, signals): (Vec<_>, Vec<_>) = signals
+            .into_iter()
+            .filter(|&signal| signal != Signal::Chld)
+            .partition(|signal| matches!(signal, Signal::Term | Signal::Int | Signal::Quit));
+        events.extend(ready);
+        // Before what the workers have come to: Ctrl-C reaches them as well, and a worker that it ended while it was
+        // loading the application has not failed.
+        events.extend(stops.into_iter().map(Event::Signal));
+        events.extend(said);
+        for (pid, status) in ended {
+            match self.workers.iter().find(|(_, (known, _))| *known == pid) {
+                Some((&worker, _)) => events.push_back(Event::Exited { worker, status }),
+                // The successor; or one whom process 1 inherits, who is only buried.
+                None => self.calls.housekeeping.stranger_ended(pid, status),
+            }
+        }
+        events.extend(signals.into_iter().map(Event::Signal));
         let now = monotonic();
         let beats = self.workers.iter().map(|(&worker, (_, slot))| (worker, slot.read()));
         events.extend(self.watch.look(beats, now).into_iter().map(Event::HeartbeatStale));
@@ -333,6 +396,9 @@ impl Parent<'_> {
         let outgrown = self.memory.look(pids, now).into_iter();
         events
             .extend(outgrown.map(|(worker, rss_bytes)| Event::Retiring { worker, cause: Cause::Memory { rss_bytes } }));
+        if self.calls.housekeeping.wake_at().is_some_and(|at| at <= now) {
+            self.calls.housekeeping.work(now, self.workers.len());
+        }
         if events.is_empty() && self.arbiter.wake_at().is_some_and(|at| at <= now) {
             events.push_back(Event::Tick);
         }

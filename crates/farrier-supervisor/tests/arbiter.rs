@@ -707,3 +707,48 @@ fn there_are_never_more_processes_than_slots() {
     assert_eq!(living, 4);
     assert_eq!(arbiter.wake_at(), None, "it waits for an exit, not for the clock");
 }
+
+#[test]
+fn winch_sends_a_daemons_workers_away_until_hup_brings_new_ones() {
+    let mut bench = Bench::new(ArbiterSettings { daemon: true, ..settings(2) });
+    bench.tell(Event::Started);
+    bench.tell(ready(1));
+    bench.tell(ready(2));
+    bench.check(
+        Event::Signal(Signal::Winch),
+        &["INFO Handling signal: winch", "notice WorkersChanged { old: Some(2), new: 0 }", "term 101", "term 102"],
+    );
+    bench.tell(exited(1, 0));
+    bench.tell(exited(2, 0));
+    bench.check(Event::Signal(Signal::Ttou), &["INFO Handling signal: ttou"]);
+    bench.tell(Event::Signal(Signal::Hup));
+    let told = bench.tell(Event::Reloaded(settings(2)));
+    assert_eq!(told.iter().filter(|word| word.starts_with("spawn")).count(), 2, "{told:?}");
+}
+
+#[test]
+fn winch_is_a_terminals_business_where_there_is_no_daemon() {
+    let mut bench = Bench::serving(1);
+    bench.check(Event::Signal(Signal::Winch), &["INFO Handling signal: winch"]);
+}
+
+#[test]
+fn no_successor_is_started_by_a_server_that_is_stopping() {
+    let mut bench = Bench::serving(1);
+    bench.check(Event::Signal(Signal::Usr2), &["INFO Handling signal: usr2", "notice Upgrade"]);
+    bench.tell(Event::Signal(Signal::Term));
+    bench.check(
+        Event::Signal(Signal::Usr2),
+        &["INFO Handling signal: usr2", "WARNING USR2 signal ignored. The server is stopping."],
+    );
+}
+
+#[test]
+fn a_worker_that_the_stop_signal_reached_too_while_it_booted_is_no_failure() {
+    for stop in [Signal::Int, Signal::Quit, Signal::Term] {
+        let mut bench = Bench::new(settings(1));
+        bench.tell(Event::Started);
+        bench.tell(Event::Signal(stop));
+        bench.check(died(1, stop), &["INFO Shutting down: Master", "notice Stopped", "exit 0"]);
+    }
+}

@@ -3,15 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use farrier_config::{AccessLogFormat, BindAddress, Config, LogLevel, LogTarget, Owner};
+use farrier_config::{AccessLogFormat, Config, LogLevel, LogTarget};
 use farrier_server::log::access::AccessLog;
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::log::writer::Target;
 use farrier_server::metrics::Metrics;
 use farrier_supervisor::heartbeat::Counter;
-use farrier_supervisor::{ArbiterSettings, BindOptions, ListenSpec, Listener, LocalAddress, Slot};
+use farrier_supervisor::{ArbiterSettings, Listener, LocalAddress, Slot};
 use farrier_wsgi::{Diagnostics, Surroundings};
-use pyo3::prelude::*;
 
 use crate::recycling;
 
@@ -25,6 +24,7 @@ pub(crate) fn arbiter_settings(config: &Config) -> ArbiterSettings {
         max_worker_lifetime_jitter: config.max_worker_lifetime_jitter,
         jitter_seed: recycling::chance(),
         max_worker_rss_bytes: Some(config.max_worker_rss.0).filter(|&bytes| bytes > 0),
+        daemon: config.daemon,
         ..ArbiterSettings::default()
     }
 }
@@ -32,42 +32,6 @@ pub(crate) fn arbiter_settings(config: &Config) -> ArbiterSettings {
 /// How many workers serve.
 pub(crate) fn worker_count(config: &Config) -> u32 {
     config.workers.on(farrier_supervisor::process::cpus_allowed())
-}
-
-/// Where to listen.
-///
-/// # Errors
-/// The owner of the unix sockets does not exist.
-pub(crate) fn listen_specs(py: Python<'_>, config: &Config) -> PyResult<Vec<ListenSpec>> {
-    let (uid, gid) = match &config.unix_socket_owner {
-        Some(owner) => owner_ids(py, owner)?,
-        None => (None, None),
-    };
-    let spec = |address: &BindAddress| match address {
-        BindAddress::Tcp { host, port } => ListenSpec::Tcp { host: host.clone(), port: *port },
-        BindAddress::Unix(path) => {
-            ListenSpec::Unix { path: path.clone(), mode: Some(config.unix_socket_mode.0), uid, gid }
-        }
-        BindAddress::Abstract(name) => ListenSpec::Abstract(name.clone()),
-        BindAddress::Fd(number) => ListenSpec::Fd(*number),
-    };
-    Ok(config.bind.iter().map(spec).collect())
-}
-
-/// How to listen.
-pub(crate) fn bind_options(config: &Config) -> BindOptions {
-    BindOptions { backlog: config.backlog, reuse_port: config.reuse_port, ..BindOptions::default() }
-}
-
-fn owner_ids(py: Python<'_>, owner: &Owner) -> PyResult<(Option<u32>, Option<u32>)> {
-    let id_of = |name: &Option<String>, module: &str, look_up: &str, attribute: &str| -> PyResult<Option<u32>> {
-        let Some(name) = name else { return Ok(None) };
-        if let Ok(number) = name.parse() {
-            return Ok(Some(number));
-        }
-        py.import(module)?.call_method1(look_up, (name,))?.getattr(attribute)?.extract().map(Some)
-    };
-    Ok((id_of(&owner.user, "pwd", "getpwnam", "pw_uid")?, id_of(&owner.group, "grp", "getgrnam", "gr_gid")?))
 }
 
 /// The error log of the arbiter: no thread.

@@ -15,6 +15,11 @@ impl<C> Generations<C> {
         Generations { serving: (1, config), coming: BTreeMap::new() }
     }
 
+    /// What the generation runs with that serves.
+    pub(crate) fn serving(&self) -> &C {
+        &self.serving.1
+    }
+
     /// Notes what was read for the generation to come.
     pub(crate) fn add(&mut self, generation: u64, config: C) {
         self.coming.insert(generation, config);

@@ -2,12 +2,17 @@
 
 #![deny(unsafe_code)]
 
+mod accounts;
+mod addresses;
 mod application;
 mod command;
 mod compose;
 mod generations;
 mod hooks;
 mod host;
+mod launch;
+mod listening;
+mod master;
 mod recycling;
 mod server;
 mod worker;
@@ -26,6 +31,7 @@ mod _farrier {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::launch::remember(module.py());
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -6,21 +6,59 @@ use std::io;
 
 use farrier_config::{Config, Outcome};
 use farrier_server::log::error::Level;
+use farrier_supervisor::daemon::{Announcement, Detached, detach};
 use farrier_supervisor::{
-    Forked, HeartbeatPage, Level as SupervisorLevel, Listener, Notice, Plan, Renewal, process, sockets, supervise,
+    BindOptions, Forked, HeartbeatPage, Level as SupervisorLevel, Listener, Notice, Plan, Renewal, process, sockets,
+    supervise,
 };
 use pyo3::prelude::*;
 
 use crate::application::{self, Application};
 use crate::generations::Generations;
 use crate::hooks::{Hooks, ServerHooks};
-use crate::{command, compose, hooks, worker};
+use crate::master::{Master, Tending};
+use crate::{accounts, addresses, command, compose, hooks, listening, worker};
 
 /// Exit code for an address that cannot be bound, a log that cannot be opened and the like.
-const EXIT_CONFIGURATION: i32 = 1;
+pub(crate) const EXIT_CONFIGURATION: i32 = 1;
 
-/// Serves until the end and gives the exit code.
+/// Serves until the end and gives the exit code; as a daemon in a process of its own.
 pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32 {
+    let master = match Master::of_this_process(py) {
+        Ok(master) => master,
+        Err(reason) => {
+            eprintln!("farrier: {reason}");
+            return EXIT_CONFIGURATION;
+        }
+    };
+    let mut daemon = None;
+    // A daemon's successor is one already.
+    if config.daemon && !master.has_predecessor() {
+        match detach(&mut || fork(py)) {
+            Ok(Detached::Launcher(code)) => return code,
+            Ok(Detached::Daemon(announcement)) => daemon = Some(announcement),
+            Err(error) => {
+                eprintln!("farrier: cannot become a daemon: {error}");
+                return EXIT_CONFIGURATION;
+            }
+        }
+    }
+    let master = RefCell::new(master);
+    let code = serve(py, config, arguments, &master, daemon.as_mut());
+    master.borrow_mut().leave();
+    if let Some(announcement) = daemon {
+        announcement.fail(code);
+    }
+    code
+}
+
+fn serve(
+    py: Python<'_>,
+    config: Config,
+    arguments: &[OsString],
+    master: &RefCell<Master>,
+    daemon: Option<&mut Announcement>,
+) -> i32 {
     let log = match compose::direct_log(&config) {
         Ok(log) => log,
         Err(error) => {
@@ -32,6 +70,13 @@ pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32
         log.write(Level::Error, &format!("Cannot prepare the application's surroundings: {raised}"));
         return EXIT_CONFIGURATION;
     }
+    let identity = match accounts::identity(py, &config) {
+        Ok(identity) => identity,
+        Err(reason) => {
+            log.write(Level::Error, &reason);
+            return EXIT_CONFIGURATION;
+        }
+    };
     let python = py.version_info();
     log.write(
         Level::Info,
@@ -65,22 +110,18 @@ pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32
         }
     };
     hooks.nworkers_changed(py, compose::worker_count(&config), None);
+    let shown = master.borrow_mut().show(&config);
+    if let Err(reason) = shown.and_then(|()| accounts::give_logs(&config, identity.as_ref())) {
+        log.write(Level::Error, &reason);
+        return EXIT_CONFIGURATION;
+    }
     if let Err(code) = hooks.on_starting(py) {
         return code;
     }
     let mut say = |level: SupervisorLevel, text: &str| log.write(level_of(level), text);
-    let listeners = match compose::listen_specs(py, &config) {
-        Ok(specs) => match sockets::bind_all(&specs, &compose::bind_options(&config), &mut say) {
-            Ok(listeners) => listeners,
-            Err(error) => {
-                log.write(Level::Error, &error.to_string());
-                return EXIT_CONFIGURATION;
-            }
-        },
-        Err(raised) => {
-            log.write(Level::Error, &format!("unix_socket_owner: {raised}"));
-            return EXIT_CONFIGURATION;
-        }
+    let listeners = match listening::open(py, &config, &mut master.borrow_mut(), identity.as_ref(), &log) {
+        Ok(listeners) => listeners,
+        Err(code) => return code,
     };
     let preloaded = if config.preload_app {
         match preload(py, &config) {
@@ -88,7 +129,9 @@ pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32
             Err((traceback, reason, code)) => {
                 log.put(&traceback);
                 log.write(Level::Error, &reason);
-                listeners.iter().for_each(Listener::unlink);
+                if !master.borrow().has_predecessor() {
+                    listeners.iter().for_each(Listener::unlink);
+                }
                 return code;
             }
         }
@@ -106,8 +149,15 @@ pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32
             return EXIT_CONFIGURATION;
         }
     };
+    if let Some(announcement) = daemon
+        && let Err(error) = announcement.succeed(config.enable_stdio_inheritance)
+    {
+        log.write(Level::Error, &format!("Cannot let go of the terminal: {error}"));
+        return EXIT_CONFIGURATION;
+    }
     let generations = RefCell::new(Generations::new(config));
     hooks.listens(py, &listeners);
+    let mut tending = Tending { master, log: &log, fork: &|| fork(py), pre_exec: &|| hooks.pre_exec(py) };
     let code = supervise(Plan {
         settings,
         listeners,
@@ -128,22 +178,35 @@ pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32
         exit_child: &mut |code| process::exit_now(code),
         log: &mut say,
         read_config: &mut |generation, listeners| {
-            renew(py, arguments, listeners, &generations, generation, &hooks, &log)
+            let (config, renewal) = renew(py, arguments, listeners, generation, &hooks, master, &log)?;
+            generations.borrow_mut().add(generation, config);
+            Ok(renewal)
         },
-        notice: &mut |notice| match notice {
-            Notice::ReopenLogs => log.reopen(),
-            Notice::WorkersChanged { new, old: Some(old) } => hooks.nworkers_changed(py, new, Some(old)),
-            Notice::Listening => hooks.when_ready(py),
-            Notice::Renewed { .. } => hooks.on_reload(py),
-            Notice::Reloaded { generation } => {
-                generations.borrow_mut().settle(generation);
-                hooks.settle(generation);
+        housekeeping: &mut tending,
+        notice: &mut |notice| {
+            match notice {
+                Notice::ReopenLogs => {
+                    // Before the workers reopen them, who may not be able to make them.
+                    let given = accounts::give_logs(generations.borrow().serving(), identity.as_ref());
+                    given.unwrap_or_else(|reason| log.write(Level::Error, &reason));
+                    log.reopen();
+                }
+                Notice::WorkersChanged { new, old: Some(old) } => hooks.nworkers_changed(py, new, Some(old)),
+                Notice::Listening => hooks.when_ready(py),
+                Notice::Renewed { .. } => hooks.on_reload(py),
+                Notice::Reloaded { generation } => {
+                    generations.borrow_mut().settle(generation);
+                    hooks.settle(generation);
+                    let shown = master.borrow_mut().show(generations.borrow().serving());
+                    shown.unwrap_or_else(|reason| log.write(Level::Error, &reason));
+                }
+                Notice::ReloadAbandoned { generation } => {
+                    generations.borrow_mut().abandon(generation);
+                    hooks.abandon(py, generation);
+                }
+                _ => {}
             }
-            Notice::ReloadAbandoned { generation } => {
-                generations.borrow_mut().abandon(generation);
-                hooks.abandon(py, generation);
-            }
-            _ => {}
+            master.borrow_mut().notice(&notice, &log);
         },
     });
     let code = code.unwrap_or_else(|error| {
@@ -175,30 +238,33 @@ fn renew(
     py: Python<'_>,
     arguments: &[OsString],
     listeners: &[Listener],
-    generations: &RefCell<Generations<Config>>,
     generation: u64,
     hooks: &ServerHooks,
+    master: &RefCell<Master>,
     log: &farrier_server::log::error::ErrorLog,
-) -> Result<Renewal, String> {
+) -> Result<(Config, Renewal), String> {
     let config = match command::read_config(arguments) {
         Ok(Outcome::Run(config)) => *config,
         Ok(_) => return Err("the command line asks for something else than to serve".to_owned()),
         Err(error) => return Err(error.to_string()),
     };
     application::prepare(py, &config).map_err(|raised| raised.to_string())?;
-    let specs = compose::listen_specs(py, &config).map_err(|raised| raised.to_string())?;
+    let identity = accounts::identity(py, &config)?;
+    accounts::give_logs(&config, identity.as_ref())?;
+    let specs = addresses::listen_specs(py, &config, master.borrow().activation(), identity.as_ref())?;
     let mut say = |level: SupervisorLevel, text: &str| log.write(level_of(level), text);
-    let listeners = sockets::rebind_all(listeners, &specs, &compose::bind_options(&config), &mut say)
-        .map_err(|error| error.to_string())?;
+    // The old generation must not be left alone while an address is waited for.
+    let options = BindOptions { tries: 1, ..addresses::bind_options(&config) };
+    let listeners = sockets::rebind_all(listeners, &specs, &options, &mut say).map_err(|error| error.to_string())?;
     let settings = compose::arbiter_settings(&config);
     let set = hooks::stand_in(py).and_then(|cfg| Hooks::of(py, cfg)).map_err(|raised| raised.value(py).to_string())?;
     hooks.listens(py, &listeners);
     hooks.renewed(py, generation, set);
-    generations.borrow_mut().add(generation, config);
-    Ok(Renewal { settings, listeners: Some(listeners) })
+    Ok((config, Renewal { settings, listeners: Some(listeners) }))
 }
 
-fn level_of(level: SupervisorLevel) -> Level {
+/// The log's word for the arbiter's.
+pub(crate) fn level_of(level: SupervisorLevel) -> Level {
     match level {
         SupervisorLevel::Debug => Level::Debug,
         SupervisorLevel::Info => Level::Info,

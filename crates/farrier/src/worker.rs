@@ -16,7 +16,7 @@ use crate::application::{self, Application};
 use crate::hooks::ServerHooks;
 use crate::host::Interpreter;
 use crate::worker_hooks::{Farewell, WorkerHooks};
-use crate::{compose, recycling};
+use crate::{accounts, compose, master, recycling};
 
 /// Runs in the forked process and gives its exit code.
 pub(crate) fn run(
@@ -35,6 +35,7 @@ pub(crate) fn run(
             return link.boot_failed(true);
         }
     };
+    master::set_worker_title(config);
     let hooks = hooks.enter(py, &link, &log);
     let code = match boot(py, config, &link, listeners, preloaded, &hooks, &log) {
         Ok(parts) => serve(py, config, &link, parts, &hooks, &log),
@@ -57,7 +58,11 @@ fn boot(
     log: &Arc<ErrorLog>,
 ) -> Result<Parts, i32> {
     hooks.post_fork(py).map_err(|()| link.boot_failed(true))?;
-    // Privileges are dropped here, before anything of the application runs.
+    // Before the application is loaded: what it opens and makes is then its own.
+    accounts::become_user(py, config).map_err(|reason| {
+        log.write(Level::Error, &reason);
+        link.boot_failed(true)
+    })?;
     let callable = match preloaded {
         Some(application) => application.callable.clone_ref(py),
         None => match application::load(py, config.wsgi_app.as_deref()) {

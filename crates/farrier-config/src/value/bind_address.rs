@@ -22,6 +22,8 @@ pub enum BindAddress {
     Abstract(Vec<u8>),
     /// A listening socket that is already open under this number.
     Fd(i32),
+    /// The listening sockets that the service manager passes under this name.
+    NamedFd(String),
 }
 
 const DEFAULT_PORT: u16 = 8000;
@@ -37,12 +39,14 @@ impl fmt::Display for BindAddress {
             BindAddress::Unix(path) => write!(f, "unix:{}", path.display()),
             BindAddress::Abstract(name) => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
             BindAddress::Fd(number) => write!(f, "fd://{number}"),
+            BindAddress::NamedFd(name) => write!(f, "fd://{name}"),
         }
     }
 }
 
 impl Value for BindAddress {
-    const EXPECTED: &'static str = "`HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `unix:PATH`, `unix:@NAME` or `fd://N`";
+    const EXPECTED: &'static str =
+        "`HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `unix:PATH`, `unix:@NAME`, `fd://N` or `fd://NAME`";
     const METAVAR: &'static str = "ADDRESS";
 
     fn parse(text: &str) -> Result<Self, Rejected> {
@@ -51,9 +55,7 @@ impl Value for BindAddress {
             return unix(name.strip_prefix("//").unwrap_or(name), text);
         }
         if let Some(number) = word.strip_prefix("fd://") {
-            let is_digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-            let number = number.parse().ok().filter(|_| is_digits);
-            return number.map(BindAddress::Fd).ok_or_else(|| Rejected::unexpected(text));
+            return descriptor(number).ok_or_else(|| Rejected::unexpected(text));
         }
         let address = word.strip_prefix("tcp://").or_else(|| word.strip_prefix("http://"));
         let address = address.map(|rest| rest.strip_suffix('/').unwrap_or(rest)).unwrap_or(word);
@@ -68,6 +70,16 @@ impl Value for BindAddress {
     fn text(&self) -> String {
         self.to_string()
     }
+}
+
+fn descriptor(text: &str) -> Option<BindAddress> {
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse().ok().map(BindAddress::Fd);
+    }
+    // FileDescriptorName= of systemd.socket(5); the colon separates names, and a number is a number.
+    let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b':' | b'/' | b','));
+    is_name.then(|| BindAddress::NamedFd(text.to_string()))
 }
 
 fn unix(name: &str, text: &str) -> Result<BindAddress, Rejected> {
@@ -157,6 +169,7 @@ mod tests {
             ("unix:\0farrier", abstract_name("farrier")),
             ("unix:\\0farrier", abstract_name("farrier")),
             ("fd://3", BindAddress::Fd(3)),
+            ("fd://web.socket", BindAddress::NamedFd("web.socket".into())),
         ] {
             assert_eq!(BindAddress::parse(text), Ok(address), "{text:?}");
         }
@@ -164,7 +177,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        for text in ["127.0.0.1:8000", ":8000", "[::1]:80", "unix:/run/app.sock", "unix:@farrier", "fd://3"] {
+        for text in ["127.0.0.1:8000", ":8000", "[::1]:80", "unix:/run/app.sock", "unix:@farrier", "fd://3", "fd://web"]
+        {
             assert_eq!(BindAddress::parse(text).map(|address| address.text()), Ok(text.to_string()));
         }
     }
@@ -187,7 +201,9 @@ mod tests {
             "unix:",
             "unix:@",
             "fd://",
-            "fd://x",
+            "fd://a:b",
+            "fd://a b",
+            "fd://3a",
             "fd://-1",
             "fd://99999999999",
         ] {

@@ -169,9 +169,9 @@ fn log_exit(worker: &Worker, status: ExitStatus, out: &mut Vec<Action>) {
         ExitStatus::Code(0) => log(out, Level::Debug, format!("Worker (pid:{pid}) exited with code 0.")),
         ExitStatus::Code(code) => log(out, Level::Error, format!("Worker (pid:{pid}) exited with code {code}.")),
         ExitStatus::Signal(number) => {
-            // One that boots leaves by its first TERM; nobody need know.
-            let level =
-                if worker.is_leaving() && number == Signal::Term.number() { Level::Debug } else { Level::Error };
+            // One that boots leaves by its first TERM, or by the Ctrl-C that reached it too; nobody need know.
+            let is_stop = [Signal::Term, Signal::Int, Signal::Quit].iter().any(|stop| stop.number() == number);
+            let level = if worker.is_leaving() && is_stop { Level::Debug } else { Level::Error };
             // Whoever hears of a SIGKILL should think of memory, unless we know better.
             let hint = if number == Signal::Kill.number() && !worker.killed { " Perhaps out of memory?" } else { "" };
             log(out, level, format!("Worker (pid:{pid}) was sent {}!{hint}", signal_name(number)));

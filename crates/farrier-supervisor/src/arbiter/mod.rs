@@ -141,12 +141,15 @@ impl Arbiter {
             Signal::Int | Signal::Quit => self.stop_quickly(now, out),
             Signal::Hup => self.hang_up(out),
             Signal::Ttin => self.change_wanted(|wanted| wanted.saturating_add(1), out),
-            Signal::Ttou => self.change_wanted(|wanted| wanted.saturating_sub(1), out),
+            Signal::Ttou => self.change_wanted(|wanted| wanted.min(wanted.saturating_sub(1).max(1)), out),
             Signal::Usr1 => {
                 out.push(Action::Notify(Notice::ReopenLogs));
                 self.workers.values().for_each(|worker| worker.signal(Signal::Usr1, out));
             }
-            Signal::Usr2 => out.push(Action::Notify(Notice::Upgrade)),
+            Signal::Usr2 if matches!(self.phase, Phase::Running) => out.push(Action::Notify(Notice::Upgrade)),
+            Signal::Usr2 => log(out, Level::Warning, "USR2 signal ignored. The server is stopping.".to_owned()),
+            // Until HUP or TTIN brings workers back.
+            Signal::Winch if self.settings.daemon => self.change_wanted(|_| 0, out),
             Signal::Winch => log(out, Level::Debug, "SIGWINCH ignored. Not daemonized".to_owned()),
             Signal::Chld | Signal::Abrt | Signal::Kill => {}
         }
@@ -160,14 +163,14 @@ impl Arbiter {
         let old = self.newest_wanted();
         // While a reload replaces the current crew its target falls by itself; it must not be raised again.
         let replacing = matches!(self.reload, Reload::Surging(_));
-        let changed = change(self.current.wanted).clamp(1, max);
+        let changed = change(self.current.wanted).min(max);
         if replacing {
             self.current.wanted = changed;
         } else {
             self.current.want(changed);
         }
         if let Reload::Surging(surge) = &mut self.reload {
-            surge.next.want(change(surge.next.wanted).clamp(1, max));
+            surge.next.want(change(surge.next.wanted).min(max));
         }
         let new = self.newest_wanted();
         if new != old {

@@ -25,6 +25,8 @@ pub struct ArbiterSettings {
     pub jitter_seed: u64,
     /// Resident memory above which a worker is replaced; `None` means any.
     pub max_worker_rss_bytes: Option<u64>,
+    /// Whether this is a daemon: only there `WINCH` means to stop the workers. In a terminal its window has changed.
+    pub daemon: bool,
 }
 
 impl Default for ArbiterSettings {
@@ -40,6 +42,7 @@ impl Default for ArbiterSettings {
             max_worker_lifetime_jitter: Duration::ZERO,
             jitter_seed: 0,
             max_worker_rss_bytes: None,
+            daemon: false,
         }
     }
 }

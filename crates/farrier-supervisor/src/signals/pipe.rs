@@ -9,10 +9,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Signal;
+use crate::clock::monotonic;
 
 /// The write end that the handler uses; -1 when nothing is installed. One per process, as dispositions are.
 static WRITE_FD: AtomicI32 = AtomicI32::new(-1);
@@ -59,6 +62,22 @@ impl SignalPipe {
     /// Readable when a signal has come.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.read.as_fd()
+    }
+
+    /// Waits until a signal has come, at most so long, and says whether one has.
+    pub fn wait(&self, at_most: Duration) -> bool {
+        let until = monotonic() + at_most;
+        loop {
+            let left = until.saturating_sub(monotonic());
+            let timeout = Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            };
+            // An error is the signal itself (EINTR); the next look finds its number.
+            if let Ok(count) = poll(&mut [PollFd::new(&self.read, PollFlags::IN)], Some(&timeout)) {
+                return count > 0;
+            }
+        }
     }
 
     /// The signals that have come since the last call, in order. Does not block.
@@ -247,9 +266,11 @@ mod tests {
         let pipe = SignalPipe::install(&[Signal::Usr1, Signal::Hup, Signal::Chld]).expect("installs");
         assert!(SignalPipe::install(&[]).is_err(), "a process has one pipe");
         assert_eq!(pipe.drain(), []);
+        assert!(!pipe.wait(Duration::from_millis(1)), "none has come");
         for signal in [Signal::Hup, Signal::Usr1, Signal::Chld, Signal::Hup, Signal::Chld] {
             raise(signal);
         }
+        assert!(pipe.wait(Duration::from_secs(60)), "at once");
         assert_eq!(pipe.drain(), [Signal::Hup, Signal::Usr1, Signal::Chld, Signal::Hup]);
         assert_eq!(pipe.drain(), []);
         drop(pipe);

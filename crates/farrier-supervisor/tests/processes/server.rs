@@ -191,6 +191,7 @@ fn arbiter(script: Script, listeners: Vec<Listener>, page: HeartbeatPage, report
         log: &mut |level, message| report.line(&format!("{} {message}", level.name())),
         read_config: &mut |_, listeners| (script.read_config)(listeners),
         notice: &mut |notice| report.line(&format!("notice {notice:?}")),
+        housekeeping: &mut (),
     };
     supervise(plan).expect("supervises")
 }

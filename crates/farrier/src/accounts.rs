@@ -1,0 +1,67 @@
+//! Users and groups by name: whom the workers run as, and whose the files are that the arbiter makes for them.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::{MetadataExt, fchown};
+
+use farrier_config::{Config, LogTarget, Owner};
+use farrier_supervisor::privileges::Identity;
+use pyo3::prelude::*;
+
+/// Whom the workers run as, if that was set.
+///
+/// # Errors
+/// The user or group does not exist, or this process may not become it.
+pub(crate) fn identity(py: Python<'_>, config: &Config) -> Result<Option<Identity>, String> {
+    if config.user.is_none() && config.group.is_none() && !config.initgroups {
+        return Ok(None);
+    }
+    let names = [&config.user, &config.group].map(|account| account.as_ref().map(|account| account.0.as_str()));
+    let (uid, gid, groups) = py
+        .import("farrier._accounts")
+        .and_then(|module| module.call_method1("identity", (names[0], names[1], config.initgroups))?.extract())
+        .map_err(|raised| format!("user and group: {}", raised.value(py)))?;
+    let identity = Identity { uid, gid, groups };
+    identity.check().map_err(|refused| refused.to_string())?;
+    Ok(Some(identity))
+}
+
+/// Makes this process, a worker, that of the user it is to run as.
+///
+/// # Errors
+/// The user or group does not exist any more, or the kernel refuses; the worker must end.
+pub(crate) fn become_user(py: Python<'_>, config: &Config) -> Result<(), String> {
+    let Some(identity) = identity(py, config)? else { return Ok(()) };
+    identity.assume().map_err(|error| format!("Cannot become user {}, group {}: {error}", identity.uid, identity.gid))
+}
+
+/// The numbers of a unix socket's owner.
+///
+/// # Errors
+/// The user or group does not exist.
+pub(crate) fn socket_owner(py: Python<'_>, owner: &Owner) -> Result<(Option<u32>, Option<u32>), String> {
+    let number = |name: &Option<String>, look_up: &str| -> PyResult<Option<u32>> {
+        let Some(name) = name else { return Ok(None) };
+        py.import("farrier._accounts")?.call_method1(look_up, (name,))?.extract().map(Some)
+    };
+    let numbers = number(&owner.user, "user_id").and_then(|user| Ok((user, number(&owner.group, "group_id")?)));
+    numbers.map_err(|raised| format!("unix_socket_owner: {}", raised.value(py)))
+}
+
+/// Makes the log files the workers' own, and makes them where there are none: workers open them themselves, and may do
+/// so after a rotation, when they can make no file in a directory of root's.
+pub(crate) fn give_logs(config: &Config, identity: Option<&Identity>) -> Result<(), String> {
+    let Some(identity) = identity else { return Ok(()) };
+    for target in [Some(&config.errorlog), config.accesslog.as_ref()].into_iter().flatten() {
+        let LogTarget::File(path) = target else { continue };
+        let given = OpenOptions::new().append(true).create(true).open(path).and_then(|file| {
+            let found = file.metadata()?;
+            // A device or a pipe is somebody else's.
+            if !found.is_file() || (found.uid(), found.gid()) == (identity.uid, identity.gid) {
+                return Ok(());
+            }
+            fchown(&file, Some(identity.uid), Some(identity.gid))
+        });
+        given.map_err(|error| format!("Cannot give {} to the workers' user: {error}", path.display()))?;
+    }
+    Ok(())
+}
