@@ -92,7 +92,7 @@ def test_another_file_may_be_named(run, tmp_path):
     "flag, meant",
     [
         ("--wrokers", "--workers"),
-        ("--thread", "--threads"),
+        ("--thraeds", "--threads"),
         ("--keepalive-timeout", "--keep"),
         ("--acces-logfile", "--access-logfile"),
     ],

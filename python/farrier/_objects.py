@@ -309,16 +309,6 @@ _ENVIRON_KEYS = (
 )
 
 
-def stand_in() -> Any:
-    import types
-
-    names: dict[str, Any] = {}
-    if os.path.exists("gunicorn.conf.py"):
-        with open("gunicorn.conf.py") as f:
-            exec(compile(f.read(), "gunicorn.conf.py", "exec"), names)
-    return types.SimpleNamespace(**names)
-
-
 def log_of(cfg: Any) -> Any:
     import logging
 

@@ -14,6 +14,12 @@ pub enum Raw {
     Switch(bool),
     /// A TOML array, or a flag that was repeated; each item knows its own place.
     List(Vec<Answer>),
+    /// A whole number that a Python file computed, so that nobody knows how it was written.
+    Integer(i128),
+    /// Python's `None`: no value where a setting may have none, else no answer.
+    Absent,
+    /// An object that only Python can hold, named for people.
+    Object(String),
     /// Something no setting takes; the text names it, as in "a table".
     Other(&'static str),
 }
@@ -44,6 +50,13 @@ pub enum Source {
         /// The line of the key or of the list's item.
         line: usize,
     },
+    /// A flag in the variable of this name, which holds a command line.
+    Flags {
+        /// The variable.
+        variable: &'static str,
+        /// The flag as it was spelt.
+        flag: String,
+    },
     /// A flag as it was spelt, or `APP` for the positional argument.
     CommandLine(String),
 }
@@ -55,6 +68,7 @@ impl fmt::Display for Source {
             Source::Setting(name) => write!(f, "from {name}"),
             Source::Environment(variable) => write!(f, "environment {variable}"),
             Source::File { path, line } => write!(f, "{path}:{line}"),
+            Source::Flags { variable, flag } => write!(f, "{variable} {flag}"),
             Source::CommandLine(flag) => write!(f, "command line {flag}"),
         }
     }

@@ -14,7 +14,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn at(source: Source, message: impl Into<String>) -> Problem {
+    /// A mistake at this place.
+    pub fn at(source: Source, message: impl Into<String>) -> Problem {
         Problem { source: Some(source), message: message.into() }
     }
 
@@ -32,11 +33,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All mistakes that were found, so that one run names them all. Displays one per line.
+/// All mistakes that were found, so that one run names them all. Displays one per line, after the traceback if there is
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// The mistakes, those of a file by line, then the environment's, then the command line's; never empty.
     pub problems: Vec<Problem>,
+    /// What Python says of a file that failed: the frames of the file itself and of what it called. Empty without one.
+    pub traceback: String,
 }
 
 impl ConfigError {
@@ -46,20 +50,22 @@ impl ConfigError {
             Some(Source::Default | Source::Setting(_)) => (0, 0),
             Some(Source::File { line, .. }) => (1, *line),
             Some(Source::Environment(_)) => (2, 0),
-            Some(Source::CommandLine(_)) | None => (3, 0),
+            Some(Source::Flags { .. }) => (3, 0),
+            Some(Source::CommandLine(_)) | None => (4, 0),
         });
-        ConfigError { problems }
+        ConfigError { problems, traceback: String::new() }
     }
 }
 
 impl From<Problem> for ConfigError {
     fn from(problem: Problem) -> ConfigError {
-        ConfigError { problems: vec![problem] }
+        ConfigError::of(vec![problem])
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.traceback)?;
         for (index, problem) in self.problems.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;

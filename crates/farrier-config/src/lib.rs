@@ -10,9 +10,11 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod beyond;
 mod documents;
 mod error;
 mod gather;
+pub mod gunicorn;
 mod layers;
 mod lookup;
 mod macros;
@@ -26,11 +28,12 @@ pub mod value;
 pub use answer::{Answer, Layer, Raw, Source};
 pub use documents::reference_markdown;
 pub use error::{ConfigError, Problem};
-pub use gather::{Outcome, gather};
+pub use gather::{Files, Outcome, PythonFile, Ran, gather, gather_from, resolve_embedded};
+pub use lookup::{probably_meant, setting_name};
 pub use setting::{Attribute, Setting};
 pub use table::{ACTIONS, Config, SETTINGS};
 pub use value::{
-    AccessLogFormat, Account, BindAddress, Bytes, Cidr, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner,
+    AccessLogFormat, Account, BindAddress, Bytes, Cidr, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner, Plain,
     ProxyHeader, ReloadEngine, SchemeField, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UnixKind,
     UrlPath, WorkerClass, Workers,
 };

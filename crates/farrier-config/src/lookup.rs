@@ -1,13 +1,80 @@
 //! How a name or a flag finds its row, and which one a wrong name may have meant.
 
+use crate::gunicorn::{self, Gunicorn};
 use crate::setting::Setting;
-use crate::suggest::nearest;
+use crate::suggest::{edit_distance, nearest};
 use crate::table::{ACTIONS, SETTINGS};
 use crate::value::Shape;
 
 /// The setting of this name, written with underscores or dashes.
 pub(crate) fn by_name(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| is_same_word(setting.name, name))
+}
+
+/// The name as the tables spell it, if it is a setting of Farrier's or one of Gunicorn's that is no row.
+pub fn setting_name(name: &str) -> Option<&'static str> {
+    let elsewhere = || gunicorn::without_row().find(|setting| is_same_word(setting.name, name));
+    by_name(name).map(|row| row.name).or_else(|| elsewhere().map(|setting| setting.name))
+}
+
+/// The setting that a variable of a Python file was probably meant to be. Such files have variables of their own, so only
+/// a flag's word and a slip of one or two letters count.
+pub fn probably_meant(variable: &str) -> Option<&'static str> {
+    let flag = format!("--{variable}");
+    let by_flag = SETTINGS.iter().find(|row| variable.len() > 6 && row.flags().iter().any(|f| is_same_word(f, &flag)));
+    let slips = if variable.len() < 6 { 1 } else { 2 };
+    let names = || SETTINGS.iter().map(|row| row.name).chain(gunicorn::without_row().map(|setting| setting.name));
+    let is_slip = |name: &&str| variable.len() > 4 && edit_distance(variable, name) <= slips;
+    by_flag.map(|row| row.name).or_else(|| names().find(is_slip))
+}
+
+/// What a flag names.
+pub(crate) enum Flag {
+    /// A row, and for a switch whether it is turned on.
+    Row(&'static Setting, bool),
+    /// A setting of Gunicorn's that is no row.
+    Gunicorn(&'static Gunicorn),
+    /// The beginning of several.
+    Ambiguous(Vec<String>),
+    /// Nothing.
+    Unknown,
+}
+
+/// What a flag names: by its whole spelling, else as the beginning of one. Gunicorn's flags come first there, so that what
+/// is short enough for it is so here.
+pub(crate) fn flag(spelling: &str) -> Flag {
+    if let Some((row, on)) = by_flag(spelling) {
+        return Flag::Row(row, on);
+    }
+    let gunicorns =
+        || gunicorn::all().flat_map(|setting| setting.flags.split_whitespace().map(move |flag| (flag, setting)));
+    if let Some((_, setting)) = gunicorns().find(|(known, _)| is_same_word(known, spelling)) {
+        return Flag::Gunicorn(setting);
+    }
+    if spelling.len() < 4 || !spelling.starts_with("--") {
+        return Flag::Unknown;
+    }
+    let begins = |known: &str| known.get(..spelling.len()).is_some_and(|beginning| is_same_word(beginning, spelling));
+    let mut settings: Vec<(&'static str, &'static Gunicorn)> = Vec::new();
+    for (known, setting) in gunicorns().filter(|(known, _)| begins(known)) {
+        if settings.iter().all(|(_, found)| found.name != setting.name) {
+            settings.push((known, setting));
+        }
+    }
+    match settings.as_slice() {
+        [] => {}
+        [(known, setting)] => {
+            return by_flag(known).map_or(Flag::Gunicorn(setting), |(row, on)| Flag::Row(row, on));
+        }
+        several => return Flag::Ambiguous(several.iter().map(|(known, _)| (*known).to_string()).collect()),
+    }
+    let rows = || SETTINGS.iter().chain(ACTIONS);
+    let positive: Vec<_> = rows().filter(|row| row.flags().iter().any(|flag| begins(flag))).collect();
+    match positive.as_slice() {
+        [row] => Flag::Row(row, true),
+        [] => Flag::Unknown,
+        several => Flag::Ambiguous(several.iter().map(|row| row.long_flag()).collect()),
+    }
 }
 
 /// The row that a flag such as `-w`, `--workers` or `--no-sendfile` names, and for a switch whether it turns it on.

@@ -27,6 +27,8 @@ macro_rules! settings {
                 pub $name: $type,
             )+)+
             sources: std::collections::BTreeMap<&'static str, crate::answer::Source>,
+            /// What was said beside the table's settings.
+            pub(crate) beyond: crate::beyond::Beyond,
         }
 
         impl Config {
@@ -42,6 +44,7 @@ macro_rules! settings {
                 let mut config = Config {
                     $($( $name: resolver.take::<$type>(row()), )+)+
                     sources: std::collections::BTreeMap::new(),
+                    beyond: crate::beyond::Beyond::default(),
                 };
                 config.sources = resolver.sources;
                 match resolver.problems {
@@ -49,7 +52,7 @@ macro_rules! settings {
                         crate::settle::settle(&mut config);
                         Ok(config)
                     }
-                    problems => Err(crate::error::ConfigError { problems }),
+                    problems => Err(crate::error::ConfigError::of(problems)),
                 }
             }
 
@@ -61,6 +64,12 @@ macro_rules! settings {
             /// Where the value of the setting `name` came from; `None` if there is no such setting.
             pub fn source_of(&self, name: &str) -> Option<&crate::answer::Source> {
                 self.sources.get(name)
+            }
+
+            /// Every setting in the table's order, with its value in a type that every language has.
+            pub fn plain_values(&self) -> Vec<(&'static crate::setting::Setting, crate::value::Plain)> {
+                let values = [ $($( crate::value::Value::plain(&self.$name), )+)+ ];
+                SETTINGS.iter().zip(values).collect()
             }
 
             /// Every setting in the table's order, with its value as TOML.

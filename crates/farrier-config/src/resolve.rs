@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::answer::{Answer, Layer, Source};
+use crate::answer::{Answer, Layer, Raw, Source};
 use crate::error::Problem;
 use crate::setting::Setting;
 use crate::value::{Reason, Rejected, Value};
@@ -35,7 +35,7 @@ impl<'a> Resolver<'a> {
     pub(crate) fn take<T: Value>(&mut self, setting: &'static Setting) -> T {
         let mut winner = None;
         for layer in &self.layers.own {
-            if let Some(answer) = layer.answer(setting.name) {
+            if let Some(answer) = layer.answer(setting.name).filter(|answer| is_answer(setting, answer)) {
                 winner = Some((self.checked(setting, answer), answer.source.clone()));
             }
         }
@@ -50,7 +50,11 @@ impl<'a> Resolver<'a> {
     }
 
     fn checked<T: Value>(&mut self, setting: &'static Setting, answer: &Answer) -> Option<T> {
-        let read = match T::read(&answer.raw) {
+        let read = match &answer.raw {
+            Raw::Absent => T::parse(setting.default),
+            raw => T::read(raw),
+        };
+        let read = match read {
             Ok(value) if !is_within_bounds(setting, &value) => Err(Rejected::unexpected_raw(&answer.raw)),
             read => read,
         };
@@ -71,6 +75,11 @@ impl<'a> Resolver<'a> {
     }
 }
 
+/// Python's `None` says nothing about a setting that always has a value.
+fn is_answer(setting: &Setting, answer: &Answer) -> bool {
+    answer.raw != Raw::Absent || setting.default == "none"
+}
+
 fn is_within_bounds<T: Value>(setting: &Setting, value: &T) -> bool {
     let bound = |text: Option<&str>| text.and_then(|text| T::parse(text).ok());
     let is_too_small = bound(setting.at_least()).is_some_and(|least| value.order(&least).is_some_and(Ordering::is_lt));
@@ -82,7 +91,7 @@ fn is_within_bounds<T: Value>(setting: &Setting, value: &T) -> bool {
 /// and a platform's variable do not.
 fn names_setting(source: &Source, setting: &Setting) -> bool {
     match source {
-        Source::CommandLine(_) => true,
+        Source::CommandLine(_) | Source::Flags { .. } => true,
         Source::Environment(variable) => *variable == setting.variable(),
         Source::File { .. } | Source::Setting(_) | Source::Default => false,
     }

@@ -69,9 +69,8 @@ pub(crate) fn prepare(py: Python<'_>, config: &farrier_config::Config) -> PyResu
     let environment = py.import("os")?.getattr("environ")?;
     let software = format!("farrier/{}", env!("CARGO_PKG_VERSION"));
     environment.set_item("SERVER_SOFTWARE", software)?;
-    for variable in &config.raw_env {
-        environment.set_item(&variable.name, &variable.value)?;
-    }
+    let variables: Vec<(&str, &str)> = config.raw_env.iter().map(|each| (&*each.name, &*each.value)).collect();
+    py.import("farrier._configuration")?.call_method1("set_environment", (variables,))?;
     Ok(())
 }
 

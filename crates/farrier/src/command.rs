@@ -3,38 +3,50 @@
 
 use std::ffi::OsString;
 
-use farrier_config::{Config, ConfigError, Outcome, Source, gather};
+use farrier_config::{Config, ConfigError, Problem, Source};
 use pyo3::prelude::*;
 
+use crate::configured::{self, Asked, Configured};
+use crate::hooks::Hooks;
 use crate::{application, server};
 
 /// Reads the layers of the configuration as they are now.
-pub(crate) fn read_config(arguments: &[OsString]) -> Result<Outcome, ConfigError> {
-    gather(arguments.iter().cloned(), std::env::vars_os(), |path| std::fs::read_to_string(path))
+///
+/// # Errors
+/// Whatever is wrong with the settings.
+pub(crate) fn read_config(py: Python<'_>, arguments: &[OsString]) -> Result<Asked, ConfigError> {
+    configured::read(py, arguments)
 }
 
 /// Runs the command and gives its exit code.
 pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
-    match read_config(arguments) {
-        Ok(Outcome::Run(config)) => server::run(py, *config, arguments),
-        Ok(Outcome::Help(text) | Outcome::Completions(text)) => print(&text),
-        Ok(Outcome::Version) => print(&format!("farrier (version {})\n", env!("CARGO_PKG_VERSION"))),
-        Ok(Outcome::PrintConfig { config, text }) => {
+    match read_config(py, arguments) {
+        Ok(Asked::Run(configured)) => server::run(py, configured, arguments),
+        Ok(Asked::Print(text)) => print(&text),
+        Ok(Asked::PrintConfig(configured, text)) => {
             print(&text);
-            check(py, &config)
+            check(py, &configured)
         }
-        Ok(Outcome::CheckConfig(config)) => check(py, &config),
+        Ok(Asked::CheckConfig(configured)) => check(py, &configured),
         Err(error) => {
-            eprintln!("farrier: {}", error.to_string().replace('\n', "\nfarrier: "));
-            let usage =
-                error.problems.iter().any(|problem| matches!(problem.source, None | Some(Source::CommandLine { .. })));
-            if usage {
+            eprint!("{}", error.traceback);
+            tell(&error.problems);
+            let is_usage = |problem: &Problem| {
+                matches!(problem.source, None | Some(Source::CommandLine(_) | Source::Flags { .. }))
+            };
+            if error.problems.iter().any(is_usage) {
                 eprintln!("Try 'farrier --help'.");
                 2
             } else {
                 1
             }
         }
+    }
+}
+
+fn tell(problems: &[Problem]) {
+    for problem in problems {
+        eprintln!("farrier: {problem}");
     }
 }
 
@@ -46,9 +58,15 @@ fn print(text: &str) -> i32 {
 }
 
 /// Loads the application as a start would, and says what is wrong.
-fn check(py: Python<'_>, config: &Config) -> i32 {
+fn check(py: Python<'_>, configured: &Configured) -> i32 {
+    let config: &Config = &configured.config;
+    tell(config.warnings());
     if let Err(raised) = application::prepare(py, config) {
         eprintln!("farrier: {raised}");
+        return 1;
+    }
+    if let Err(raised) = Hooks::of(py, configured.cfg.clone_ref(py)) {
+        eprintln!("farrier: {}", raised.value(py));
         return 1;
     }
     match application::load(py, config.wsgi_app.as_deref()) {

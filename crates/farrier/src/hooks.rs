@@ -278,8 +278,3 @@ impl ServerHooks {
         }
     }
 }
-
-/// Until the configuration has a Python object of its own.
-pub(crate) fn stand_in(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    Ok(py.import("farrier._objects")?.getattr("stand_in")?.call0()?.unbind())
-}

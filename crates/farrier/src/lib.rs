@@ -7,6 +7,7 @@ mod addresses;
 mod application;
 mod command;
 mod compose;
+mod configured;
 mod generations;
 mod hooks;
 mod host;
@@ -22,11 +23,18 @@ mod worker_hooks;
 #[pyo3::pymodule(gil_used = false)]
 mod _farrier {
     use pyo3::prelude::*;
+    use pyo3::types::PyDict;
 
     /// Runs the command line with these arguments (without the program's name) and returns the exit code.
     #[pyfunction]
     fn main(py: Python<'_>, arguments: Vec<std::ffi::OsString>) -> i32 {
         crate::command::run(py, &arguments)
+    }
+
+    /// Every setting and its default, typed as `farrier._configuration.Cfg` holds them.
+    #[pyfunction]
+    fn default_settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+        crate::configured::default_settings(py)
     }
 
     #[pymodule_init]

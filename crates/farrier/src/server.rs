@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io;
 
-use farrier_config::{Config, Outcome};
+use farrier_config::Config;
 use farrier_server::log::error::Level;
 use farrier_supervisor::daemon::{Announcement, Detached, detach};
 use farrier_supervisor::{
@@ -14,16 +14,17 @@ use farrier_supervisor::{
 use pyo3::prelude::*;
 
 use crate::application::{self, Application};
+use crate::configured::{Asked, Configured};
 use crate::generations::Generations;
 use crate::hooks::{Hooks, ServerHooks};
 use crate::master::{Master, Tending};
-use crate::{accounts, addresses, command, compose, hooks, listening, worker};
+use crate::{accounts, addresses, command, compose, listening, worker};
 
 /// Exit code for an address that cannot be bound, a log that cannot be opened and the like.
 pub(crate) const EXIT_CONFIGURATION: i32 = 1;
 
 /// Serves until the end and gives the exit code; as a daemon in a process of its own.
-pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32 {
+pub(crate) fn run(py: Python<'_>, configured: Configured, arguments: &[OsString]) -> i32 {
     let master = match Master::of_this_process(py) {
         Ok(master) => master,
         Err(reason) => {
@@ -33,7 +34,7 @@ pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32
     };
     let mut daemon = None;
     // A daemon's successor is one already.
-    if config.daemon && !master.has_predecessor() {
+    if configured.config.daemon && !master.has_predecessor() {
         match detach(&mut || fork(py)) {
             Ok(Detached::Launcher(code)) => return code,
             Ok(Detached::Daemon(announcement)) => daemon = Some(announcement),
@@ -44,7 +45,7 @@ pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32
         }
     }
     let master = RefCell::new(master);
-    let code = serve(py, config, arguments, &master, daemon.as_mut());
+    let code = serve(py, configured, arguments, &master, daemon.as_mut());
     master.borrow_mut().leave();
     if let Some(announcement) = daemon {
         announcement.fail(code);
@@ -54,23 +55,24 @@ pub(crate) fn run(py: Python<'_>, config: Config, arguments: &[OsString]) -> i32
 
 fn serve(
     py: Python<'_>,
-    config: Config,
+    configured: Configured,
     arguments: &[OsString],
     master: &RefCell<Master>,
     daemon: Option<&mut Announcement>,
 ) -> i32 {
-    let log = match compose::direct_log(&config) {
+    let config = &configured.config;
+    let log = match compose::direct_log(config) {
         Ok(log) => log,
         Err(error) => {
             eprintln!("farrier: {error}");
             return EXIT_CONFIGURATION;
         }
     };
-    if let Err(raised) = application::prepare(py, &config) {
+    if let Err(raised) = application::prepare(py, config) {
         log.write(Level::Error, &format!("Cannot prepare the application's surroundings: {raised}"));
         return EXIT_CONFIGURATION;
     }
-    let identity = match accounts::identity(py, &config) {
+    let identity = match accounts::identity(py, config) {
         Ok(identity) => identity,
         Err(reason) => {
             log.write(Level::Error, &reason);
@@ -88,6 +90,7 @@ fn serve(
             python.patch
         ),
     );
+    warn(&log, config);
     if config.wsgi_app.is_none() {
         let chosen = py
             .import("farrier._application")
@@ -102,16 +105,16 @@ fn serve(
             }
         }
     }
-    let hooks = match hooks::stand_in(py).and_then(|cfg| Hooks::of(py, cfg)) {
+    let hooks = match Hooks::of(py, configured.cfg.clone_ref(py)) {
         Ok(hooks) => ServerHooks::new(hooks, &log),
         Err(raised) => {
             log.write(Level::Error, &raised.value(py).to_string());
             return EXIT_CONFIGURATION;
         }
     };
-    hooks.nworkers_changed(py, compose::worker_count(&config), None);
-    let shown = master.borrow_mut().show(&config);
-    if let Err(reason) = shown.and_then(|()| accounts::give_logs(&config, identity.as_ref())) {
+    hooks.nworkers_changed(py, compose::worker_count(config), None);
+    let shown = master.borrow_mut().show(config);
+    if let Err(reason) = shown.and_then(|()| accounts::give_logs(config, identity.as_ref())) {
         log.write(Level::Error, &reason);
         return EXIT_CONFIGURATION;
     }
@@ -119,12 +122,12 @@ fn serve(
         return code;
     }
     let mut say = |level: SupervisorLevel, text: &str| log.write(level_of(level), text);
-    let listeners = match listening::open(py, &config, &mut master.borrow_mut(), identity.as_ref(), &log) {
+    let listeners = match listening::open(py, config, &mut master.borrow_mut(), identity.as_ref(), &log) {
         Ok(listeners) => listeners,
         Err(code) => return code,
     };
     let preloaded = if config.preload_app {
-        match preload(py, &config) {
+        match preload(py, config) {
             Ok(application) => Some(application),
             Err((traceback, reason, code)) => {
                 log.put(&traceback);
@@ -139,9 +142,9 @@ fn serve(
         None
     };
     let threads = config.threads;
-    let workers = compose::worker_count(&config);
+    let workers = compose::worker_count(config);
     log.write(Level::Info, &format!("Using {workers} worker(s), up to {threads} threads each"));
-    let settings = compose::arbiter_settings(&config);
+    let settings = compose::arbiter_settings(config);
     let page = match HeartbeatPage::new(HeartbeatPage::slots_for(settings.workers)) {
         Ok(page) => page,
         Err(error) => {
@@ -155,7 +158,7 @@ fn serve(
         log.write(Level::Error, &format!("Cannot let go of the terminal: {error}"));
         return EXIT_CONFIGURATION;
     }
-    let generations = RefCell::new(Generations::new(config));
+    let generations = RefCell::new(Generations::new(configured));
     hooks.listens(py, &listeners);
     let mut tending = Tending { master, log: &log, fork: &|| fork(py), pre_exec: &|| hooks.pre_exec(py) };
     let code = supervise(Plan {
@@ -172,7 +175,14 @@ fn serve(
         wait: &mut |block| py.detach(block),
         before_fork: &mut |spawn| hooks.pre_fork(py, spawn),
         worker: &mut |link, listeners| {
-            worker::run(py, generations.borrow().of(link.generation()), link, listeners, preloaded.as_ref(), &hooks)
+            worker::run(
+                py,
+                &generations.borrow().of(link.generation()).config,
+                link,
+                listeners,
+                preloaded.as_ref(),
+                &hooks,
+            )
         },
         reaped: &mut |spawn, pid, _status| hooks.child_exit(py, spawn, pid),
         exit_child: &mut |code| process::exit_now(code),
@@ -187,7 +197,7 @@ fn serve(
             match notice {
                 Notice::ReopenLogs => {
                     // Before the workers reopen them, who may not be able to make them.
-                    let given = accounts::give_logs(generations.borrow().serving(), identity.as_ref());
+                    let given = accounts::give_logs(&generations.borrow().serving().config, identity.as_ref());
                     given.unwrap_or_else(|reason| log.write(Level::Error, &reason));
                     log.reopen();
                 }
@@ -197,7 +207,7 @@ fn serve(
                 Notice::Reloaded { generation } => {
                     generations.borrow_mut().settle(generation);
                     hooks.settle(generation);
-                    let shown = master.borrow_mut().show(generations.borrow().serving());
+                    let shown = master.borrow_mut().show(&generations.borrow().serving().config);
                     shown.unwrap_or_else(|reason| log.write(Level::Error, &reason));
                 }
                 Notice::ReloadAbandoned { generation } => {
@@ -242,25 +252,34 @@ fn renew(
     hooks: &ServerHooks,
     master: &RefCell<Master>,
     log: &farrier_server::log::error::ErrorLog,
-) -> Result<(Config, Renewal), String> {
-    let config = match command::read_config(arguments) {
-        Ok(Outcome::Run(config)) => *config,
+) -> Result<(Configured, Renewal), String> {
+    let configured = match command::read_config(py, arguments) {
+        Ok(Asked::Run(configured)) => configured,
         Ok(_) => return Err("the command line asks for something else than to serve".to_owned()),
         Err(error) => return Err(error.to_string()),
     };
-    application::prepare(py, &config).map_err(|raised| raised.to_string())?;
-    let identity = accounts::identity(py, &config)?;
-    accounts::give_logs(&config, identity.as_ref())?;
-    let specs = addresses::listen_specs(py, &config, master.borrow().activation(), identity.as_ref())?;
+    let config = &configured.config;
+    warn(log, config);
+    application::prepare(py, config).map_err(|raised| raised.to_string())?;
+    let identity = accounts::identity(py, config)?;
+    accounts::give_logs(config, identity.as_ref())?;
+    let specs = addresses::listen_specs(py, config, master.borrow().activation(), identity.as_ref())?;
     let mut say = |level: SupervisorLevel, text: &str| log.write(level_of(level), text);
     // The old generation must not be left alone while an address is waited for.
-    let options = BindOptions { tries: 1, ..addresses::bind_options(&config) };
+    let options = BindOptions { tries: 1, ..addresses::bind_options(config) };
     let listeners = sockets::rebind_all(listeners, &specs, &options, &mut say).map_err(|error| error.to_string())?;
-    let settings = compose::arbiter_settings(&config);
-    let set = hooks::stand_in(py).and_then(|cfg| Hooks::of(py, cfg)).map_err(|raised| raised.value(py).to_string())?;
+    let settings = compose::arbiter_settings(config);
+    let set = Hooks::of(py, configured.cfg.clone_ref(py)).map_err(|raised| raised.value(py).to_string())?;
     hooks.listens(py, &listeners);
     hooks.renewed(py, generation, set);
-    Ok((config, Renewal { settings, listeners: Some(listeners) }))
+    Ok((configured, Renewal { settings, listeners: Some(listeners) }))
+}
+
+/// Says what looks like a mistake in the settings and does no harm.
+fn warn(log: &farrier_server::log::error::ErrorLog, config: &Config) {
+    for warning in config.warnings() {
+        log.write(Level::Warning, &warning.to_string());
+    }
 }
 
 /// The log's word for the arbiter's.

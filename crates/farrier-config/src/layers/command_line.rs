@@ -7,7 +7,8 @@ use lexopt::Arg;
 use crate::answer::{Answer, Layer, Raw, Source};
 use crate::documents::{SHELLS, completions, help};
 use crate::error::{ConfigError, Problem};
-use crate::lookup::{by_flag, by_name, meant_by_flag, meant_by_name};
+use crate::gunicorn::Gunicorn;
+use crate::lookup::{Flag, by_flag, by_name, flag as find_flag, meant_by_flag, meant_by_name};
 use crate::setting::Setting;
 use crate::table::SETTINGS;
 use crate::value::Shape;
@@ -19,6 +20,8 @@ pub(crate) struct CommandLine {
     pub(crate) request: Request,
     pub(crate) config_file: Option<(String, Source)>,
     pub(crate) problems: Vec<Problem>,
+    /// The variable that holds this command line, if one does.
+    variable: Option<&'static str>,
 }
 
 /// What is to be done with the config.
@@ -35,32 +38,84 @@ pub(crate) enum Request {
 
 /// Reads the arguments that follow the program's name. Stops at the first argument that cannot be understood, because
 /// what follows it may be its value.
-pub(crate) fn read(arguments: Vec<OsString>) -> Result<CommandLine, ConfigError> {
-    let mut line = CommandLine::default();
-    let mut parser = lexopt::Parser::from_args(arguments);
-    while let Some(argument) = parser.next().map_err(|error| Problem::of_usage(error.to_string()))? {
-        let flag = match argument {
-            Arg::Value(word) => {
-                line.positional(text(word, "the application")?)?;
-                continue;
-            }
-            Arg::Short(letter) => format!("-{letter}"),
-            Arg::Long(word) => format!("--{word}"),
-        };
-        let Some((setting, positive)) = by_flag(&flag) else { return Err(unknown(&flag).into()) };
-        if setting.is_action() {
-            line.action(setting, flag, &mut parser)?;
-            if let Request::Help(_) | Request::Version | Request::Completions(_) = line.request {
-                break;
-            }
-        } else {
-            line.setting(setting, positive, flag, &mut parser)?;
+pub(crate) fn read(arguments: Vec<OsString>, variable: Option<&'static str>) -> Result<CommandLine, ConfigError> {
+    let mut line = CommandLine { variable, ..CommandLine::default() };
+    let read = line.take(arguments);
+    // A mistake that has no place of its own is at least in the variable.
+    let placed = |mut error: ConfigError| {
+        for problem in &mut error.problems {
+            problem.source = problem.source.take().or(variable.map(|name| Source::Environment(name.to_string())));
         }
-    }
-    Ok(line)
+        error
+    };
+    read.map(|()| line).map_err(placed)
 }
 
 impl CommandLine {
+    fn take(&mut self, arguments: Vec<OsString>) -> Result<(), ConfigError> {
+        let mut parser = lexopt::Parser::from_args(arguments);
+        while let Some(argument) = parser.next().map_err(|error| Problem::of_usage(error.to_string()))? {
+            let flag = match argument {
+                // Gunicorn leaves an application in its variable aside.
+                Arg::Value(_) if self.variable.is_some() => continue,
+                Arg::Value(word) => {
+                    self.positional(text(word, "the application")?)?;
+                    continue;
+                }
+                Arg::Short(letter) => format!("-{letter}"),
+                Arg::Long(word) => format!("--{word}"),
+            };
+            match find_flag(&flag) {
+                Flag::Row(setting, _) if setting.is_action() => {
+                    self.action(setting, flag, &mut parser)?;
+                    if let Request::Help(_) | Request::Version | Request::Completions(_) = self.request {
+                        break;
+                    }
+                }
+                Flag::Row(setting, positive) => self.setting(setting, positive, flag, &mut parser)?,
+                Flag::Gunicorn(setting) => self.gunicorns(setting, flag, &mut parser)?,
+                Flag::Ambiguous(flags) => return Err(ambiguous(&flag, &flags).into()),
+                Flag::Unknown => return Err(unknown(&flag).into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a flag of this command line stands.
+    fn place(&self, flag: String) -> Source {
+        match self.variable {
+            Some(variable) => Source::Flags { variable, flag },
+            None => Source::CommandLine(flag),
+        }
+    }
+
+    /// A flag of Gunicorn's that is no row here: it is read as there, so that what follows it is not misunderstood.
+    fn gunicorns(
+        &mut self,
+        setting: &'static Gunicorn,
+        flag: String,
+        parser: &mut lexopt::Parser,
+    ) -> Result<(), Problem> {
+        let raw = match parser.optional_value() {
+            Some(value) => Raw::Text(text(value, &flag)?),
+            None if setting.is_switch() => Raw::Switch(true),
+            // The one flag of Gunicorn's whose value may be left away.
+            None if setting.name == "proxy_protocol" && !next_is_word_of_proxy_protocol(parser) => {
+                Raw::Text("auto".to_string())
+            }
+            None => {
+                let missing = |_| Problem::of_usage(format!("`{flag}` needs a value"));
+                Raw::Text(text(parser.value().map_err(missing)?, &flag)?)
+            }
+        };
+        let answer = Answer { raw, source: self.place(flag) };
+        match setting.is_list() {
+            true => self.layer.append(setting.name, answer),
+            false => drop(self.layer.insert(setting.name, answer)),
+        }
+        Ok(())
+    }
+
     fn positional(&mut self, word: String) -> Result<(), Problem> {
         let Some((setting, shown)) = SETTINGS.iter().find_map(|s| s.positional().map(|shown| (s, shown))) else {
             return Err(Problem::of_usage(format!("unexpected argument `{word}`")));
@@ -89,7 +144,7 @@ impl CommandLine {
             (_, Some(value)) => Raw::Text(text(value, &flag)?),
             (_, None) => Raw::Text(value_of(&flag, setting, parser)?),
         };
-        let answer = Answer { raw, source: Source::CommandLine(flag) };
+        let answer = Answer { raw, source: self.place(flag) };
         if setting.shape == Shape::List {
             self.layer.append(setting.name, answer);
         } else {
@@ -103,14 +158,14 @@ impl CommandLine {
         self.request = match action.name {
             "config" => {
                 let path = value_of(&flag, action, parser)?;
-                self.config_file = Some((path, Source::CommandLine(flag)));
+                self.config_file = Some((path, self.place(flag)));
                 return Ok(());
             }
             "completions" => {
                 let shell = value_of(&flag, action, parser)?;
                 let script = completions(&shell).ok_or_else(|| {
                     let message = format!("there are completions for {}, not for `{shell}`", SHELLS.join(", "));
-                    Problem::at(Source::CommandLine(flag), message)
+                    Problem::at(self.place(flag), message)
                 })?;
                 Request::Completions(script)
             }
@@ -151,6 +206,16 @@ fn about_setting(word: &str) -> Result<&'static Setting, Problem> {
     }
     let hint = meant_by_name(word).map_or(String::new(), |setting| format!("; did you mean `{}`?", setting.name));
     Err(Problem::of_usage(format!("unknown setting `{word}`{hint}")))
+}
+
+fn next_is_word_of_proxy_protocol(parser: &mut lexopt::Parser) -> bool {
+    let next = parser.try_raw_args().and_then(|rest| rest.peek().map(|word| word.to_string_lossy().to_lowercase()));
+    next.is_some_and(|word| ["off", "v1", "v2", "auto", "true", "false"].contains(&word.as_str()))
+}
+
+fn ambiguous(flag: &str, flags: &[String]) -> Problem {
+    let flags: Vec<String> = flags.iter().map(|flag| format!("`{flag}`")).collect();
+    Problem::of_usage(format!("`{flag}` may mean {}", flags.join(", ")))
 }
 
 fn unknown(flag: &str) -> Problem {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use crate::answer::{Answer, Layer, Raw, Source};
 use crate::error::Problem;
-use crate::lookup::{by_name, meant_by_name};
+use crate::lookup::{meant_by_name, setting_name};
 use crate::setting::{Setting, VARIABLE_PREFIX};
 use crate::suggest::nearest;
 use crate::table::SETTINGS;
@@ -17,12 +17,17 @@ pub(crate) struct Environment {
     pub(crate) platform: Layer,
     /// Answers of `FARRIER_*`.
     pub(crate) own: Layer,
+    /// The command line in `GUNICORN_CMD_ARGS`.
+    pub(crate) flags: Option<OsString>,
     /// The file that `FARRIER_CONFIG` names.
     pub(crate) config_file: Option<(String, Source)>,
 }
 
 /// The variable that names the file; it begins like a setting's and is none.
 const CONFIG_FILE: &str = "FARRIER_CONFIG";
+
+/// The variable that holds a command line, in Gunicorn and here.
+pub(crate) const FLAGS: &str = "GUNICORN_CMD_ARGS";
 
 /// Reads the variables. An unknown `FARRIER_*` name is a problem, since a misspelt one would be silently without effect.
 pub(crate) fn read(
@@ -34,7 +39,7 @@ pub(crate) fn read(
         .into_iter()
         .filter_map(|(name, value)| Some((name.into().into_string().ok()?, value.into())))
         .collect();
-    let mut environment = Environment::default();
+    let mut environment = Environment { flags: variables.get(FLAGS).cloned(), ..Environment::default() };
 
     for (name, value) in &variables {
         let Some(word) = name.strip_prefix(VARIABLE_PREFIX) else { continue };
@@ -45,9 +50,8 @@ pub(crate) fn read(
         };
         if name == CONFIG_FILE {
             environment.config_file = Some((text, source)).filter(|(text, _)| !text.is_empty());
-        } else if let Some(setting) = by_name(&word.to_ascii_lowercase()).filter(|setting| setting.variable() == *name)
-        {
-            environment.own.insert(setting.name, Answer { raw: Raw::Text(text), source });
+        } else if let Some(setting) = setting_name(&word.to_ascii_lowercase()).filter(|name| is_written(name, word)) {
+            environment.own.insert(setting, Answer { raw: Raw::Text(text), source });
         } else if !names_a_service(word, &text) {
             problems.push(unknown(word, source));
         }
@@ -65,6 +69,11 @@ pub(crate) fn read(
         }
     }
     environment
+}
+
+/// Whether the variable's word is the setting's name in capitals, letter for letter.
+fn is_written(setting: &str, word: &str) -> bool {
+    setting.to_ascii_uppercase() == *word
 }
 
 fn unknown(word: &str, source: Source) -> Problem {

@@ -1,4 +1,5 @@
-//! The layer of `farrier.toml`: top-level keys are settings, and every answer knows its line.
+//! The layer of the file: which one is read, and what TOML says: top-level keys are settings, and every answer knows its
+//! line.
 
 use std::io;
 use std::path::Path;
@@ -6,35 +7,72 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use crate::answer::{Answer, Layer, Raw, Source};
-use crate::error::Problem;
-use crate::lookup::{by_name, meant_by_name};
+use crate::error::{ConfigError, Problem};
+use crate::gather::{Files, PythonFile, Ran};
+use crate::lookup::{meant_by_name, setting_name};
 use crate::table::ACTIONS;
 
-/// The file that is read without being named, if it exists.
-pub(crate) const DEFAULT_PATH: &str = "farrier.toml";
+/// The files that are read without being named, if they exist: Farrier's own, then Gunicorn's.
+const TOML: &str = "farrier.toml";
+const PYTHON: &str = "farrier.conf.py";
+const GUNICORNS: &str = "gunicorn.conf.py";
 
-/// Reads the file that was `named` (and where), or else the default one if it is there.
+/// Reads the file that was `named` (and where), or else the default one if there is one. Runs it if it is Python.
+///
+/// # Errors
+/// What Python says of a file that fails.
 pub(crate) fn read(
     named: Option<(String, Source)>,
-    read_file: impl FnOnce(&Path) -> io::Result<String>,
+    files: &mut impl Files,
     problems: &mut Vec<Problem>,
-) -> Layer {
-    let path = named.as_ref().map_or(DEFAULT_PATH, |(path, _)| path);
-    if path.ends_with(".py") || path.starts_with("python:") {
-        let source = named.as_ref().map(|(_, source)| source.clone());
-        let message = format!("`{path}` is Python, and only TOML files are read");
-        problems.push(Problem { source, message });
-        return Layer::default();
+) -> Result<Ran, ConfigError> {
+    let Some((name, source)) = named else { return default(files, problems) };
+    if let Some(module) = name.strip_prefix("python:") {
+        return files.run(&PythonFile::Module(module.to_string()));
     }
-    match read_file(Path::new(path)) {
-        Ok(text) => parse(path, &text, problems),
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Layer::default(),
+    let path = name.strip_prefix("file:").unwrap_or(&name);
+    match files.read(Path::new(path)) {
+        Ok(text) if path.ends_with(".toml") => Ok(toml(path, &text, problems)),
+        Ok(_) => files.run(&PythonFile::Path(path.to_string())),
         Err(error) => {
-            let source = named.as_ref().map(|(_, source)| source.clone());
-            problems.push(Problem { source, message: format!("cannot read `{path}`: {error}") });
-            Layer::default()
+            problems.push(Problem::at(source, format!("cannot read `{path}`: {error}")));
+            Ok(Ran::default())
         }
     }
+}
+
+/// A file of Farrier's wins over Gunicorn's, so that the latter may stay for the way back; two of Farrier's own are one too
+/// many.
+fn default(files: &mut impl Files, problems: &mut Vec<Problem>) -> Result<Ran, ConfigError> {
+    let text = files.read(Path::new(TOML));
+    let has_toml = !matches!(&text, Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let has_python = files.is_file(Path::new(PYTHON));
+    let has_gunicorns = files.is_file(Path::new(GUNICORNS));
+    let mut ran = match (text, has_python) {
+        (_, true) if has_toml => {
+            let message = format!("there are both `{TOML}` and `{PYTHON}`: keep one, or name one with `--config`");
+            problems.push(Problem { source: None, message });
+            return Ok(Ran::default());
+        }
+        (_, true) => files.run(&PythonFile::Path(PYTHON.to_string()))?,
+        (Ok(text), _) => toml(TOML, &text, problems),
+        (Err(error), _) if has_toml => {
+            problems.push(Problem { source: None, message: format!("cannot read `{TOML}`: {error}") });
+            return Ok(Ran::default());
+        }
+        _ if has_gunicorns => return files.run(&PythonFile::Path(GUNICORNS.to_string())),
+        _ => return Ok(Ran::default()),
+    };
+    if has_gunicorns {
+        let read = if has_python { PYTHON } else { TOML };
+        let message = format!("`{GUNICORNS}` is not read, because `{read}` is here");
+        ran.warnings.insert(0, Problem { source: None, message });
+    }
+    Ok(ran)
+}
+
+fn toml(path: &str, text: &str, problems: &mut Vec<Problem>) -> Ran {
+    Ran { layer: parse(path, text, problems), warnings: Vec::new() }
 }
 
 fn parse(path: &str, text: &str, problems: &mut Vec<Problem>) -> Layer {
@@ -53,13 +91,13 @@ fn parse(path: &str, text: &str, problems: &mut Vec<Problem>) -> Layer {
     let mut layer = Layer::default();
     for (key, value) in keys {
         let source = place(key.span().start);
-        let Some(setting) = by_name(key.get_ref()) else {
+        let Some(setting) = setting_name(key.get_ref()) else {
             problems.push(Problem::at(source, unknown(key.get_ref(), value.get_ref())));
             continue;
         };
         let raw = raw(value.get_ref(), &place);
-        if layer.insert(setting.name, Answer { raw, source: source.clone() }).is_some() {
-            problems.push(Problem::at(source, format!("{}: set twice, with `-` and with `_`", setting.name)));
+        if layer.insert(setting, Answer { raw, source: source.clone() }).is_some() {
+            problems.push(Problem::at(source, format!("{setting}: set twice, with `-` and with `_`")));
         }
     }
     layer

@@ -3,3 +3,4 @@
 pub(crate) mod command_line;
 pub(crate) mod environment;
 pub(crate) mod file;
+pub(crate) mod words;

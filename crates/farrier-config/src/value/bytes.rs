@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use super::duration::scaled;
-use super::{Rejected, Value, quoted};
+use super::{Plain, Rejected, Value, quoted};
 
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +73,10 @@ impl Value for Bytes {
     fn toml(&self) -> String {
         let text = self.to_string();
         if text.ends_with('B') { quoted(&text) } else { text }
+    }
+
+    fn plain(&self) -> Plain {
+        Plain::Whole(self.0)
     }
 
     fn order(&self, bound: &Self) -> Option<Ordering> {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use super::{Rejected, Value, quoted};
+use super::{Plain, Rejected, Value, quoted};
 
 /// Units and their nanoseconds. The first of each size is the one that is written.
 const UNITS: &[(&str, u64)] = &[
@@ -50,6 +50,10 @@ impl Value for Duration {
 
     fn toml(&self) -> String {
         quoted(&self.text())
+    }
+
+    fn plain(&self) -> Plain {
+        if self.subsec_nanos() == 0 { Plain::Whole(self.as_secs()) } else { Plain::Fraction(self.as_secs_f64()) }
     }
 
     fn order(&self, bound: &Self) -> Option<Ordering> {

@@ -1,6 +1,6 @@
 //! Lists: a flag repeated, a TOML array, or text with commas.
 
-use super::{Completes, Rejected, Shape, Value};
+use super::{Completes, Plain, Rejected, Shape, Value};
 use crate::answer::Raw;
 
 impl<T: Value> Value for Vec<T> {
@@ -39,6 +39,10 @@ impl<T: Value> Value for Vec<T> {
             values.extend(read.map_err(|rejected| rejected.or_at(&item.source))?);
         }
         Ok(values)
+    }
+
+    fn plain(&self) -> Plain {
+        Plain::List(self.iter().map(T::plain).collect())
     }
 
     fn toml(&self) -> String {

@@ -73,6 +73,7 @@ pub trait Value: Sized + PartialEq {
         match raw {
             Raw::Text(text) => Self::parse(text),
             Raw::Number(text) if Self::IS_NUMBER => Self::parse(text),
+            Raw::Integer(number) if Self::IS_NUMBER => Self::parse(&number.to_string()),
             other => Err(Rejected::unexpected_raw(other)),
         }
     }
@@ -82,10 +83,32 @@ pub trait Value: Sized + PartialEq {
         quoted(&self.text())
     }
 
+    /// The value in a type that every language has.
+    fn plain(&self) -> Plain {
+        Plain::Text(self.text())
+    }
+
     /// Compares with a bound; `None` for types that have no order.
     fn order(&self, _bound: &Self) -> Option<Ordering> {
         None
     }
+}
+
+/// A value in a type that every language has, for readers outside of Rust.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Plain {
+    /// No value.
+    Nothing,
+    /// On or off.
+    Switch(bool),
+    /// A whole number: a count, bytes, seconds, permissions.
+    Whole(u64),
+    /// Seconds that are not whole.
+    Fraction(f64),
+    /// Text.
+    Text(String),
+    /// Several values.
+    List(Vec<Plain>),
 }
 
 /// How the command line gives a value.
@@ -146,7 +169,10 @@ impl Rejected {
         let got = match raw {
             Raw::Text(text) | Raw::Number(text) => format!("`{text}`"),
             Raw::Switch(on) => format!("`{on}`"),
+            Raw::Integer(number) => format!("`{number}`"),
             Raw::List(_) => "a list".to_string(),
+            Raw::Absent => "`None`".to_string(),
+            Raw::Object(name) => name.clone(),
             Raw::Other(kind) => (*kind).to_string(),
         };
         Rejected { reason: Reason::Unexpected { got }, source: None }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Rejected, Value, quoted};
+use super::{Plain, Rejected, Value, quoted};
+use crate::answer::Raw;
 
 /// Permission bits of a file, at most `0o777`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,12 +30,28 @@ impl Value for Mode {
         }
     }
 
+    fn read(raw: &Raw) -> Result<Self, Rejected> {
+        match raw {
+            Raw::Text(text) | Raw::Number(text) => Self::parse(text),
+            // Python has read its `0o22` already.
+            Raw::Integer(number) => match u32::try_from(*number) {
+                Ok(mode) if mode <= 0o777 => Ok(Mode(mode)),
+                _ => Err(Rejected::unexpected_raw(raw)),
+            },
+            other => Err(Rejected::unexpected_raw(other)),
+        }
+    }
+
     fn text(&self) -> String {
         self.to_string()
     }
 
     fn toml(&self) -> String {
         quoted(&self.to_string())
+    }
+
+    fn plain(&self) -> Plain {
+        Plain::Whole(u64::from(self.0))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Rejected, Value};
+use super::{Plain, Rejected, Value};
 
 /// The digits and radix of a number as text or TOML spells it: `1000`, `1_000`, `0x3e8`.
 pub(super) fn whole(text: &str) -> Option<u64> {
@@ -39,6 +39,10 @@ macro_rules! whole_number {
 
             fn toml(&self) -> String {
                 self.to_string()
+            }
+
+            fn plain(&self) -> Plain {
+                Plain::Whole(u64::from(*self))
             }
 
             fn order(&self, bound: &Self) -> Option<Ordering> {

@@ -1,6 +1,6 @@
 //! Switches: on or off.
 
-use super::{Completes, Rejected, Shape, Value};
+use super::{Completes, Plain, Rejected, Shape, Value};
 use crate::answer::Raw;
 
 impl Value for bool {
@@ -27,6 +27,10 @@ impl Value for bool {
             Raw::Text(text) => Self::parse(text),
             other => Err(Rejected::unexpected_raw(other)),
         }
+    }
+
+    fn plain(&self) -> Plain {
+        Plain::Switch(*self)
     }
 
     fn toml(&self) -> String {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::path::PathBuf;
 
-use super::{Completes, Rejected, Shape, Value};
+use super::{Completes, Plain, Rejected, Shape, Value};
 use crate::answer::Raw;
 
 impl Value for String {
@@ -81,6 +81,10 @@ impl<T: Value> Value for Option<T> {
 
     fn toml(&self) -> String {
         self.as_ref().map_or(super::quoted(NONE), T::toml)
+    }
+
+    fn plain(&self) -> Plain {
+        self.as_ref().map_or(Plain::Nothing, T::plain)
     }
 
     fn order(&self, bound: &Self) -> Option<Ordering> {

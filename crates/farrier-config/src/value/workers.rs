@@ -1,6 +1,6 @@
 //! The number of worker processes.
 
-use super::{Completes, Rejected, Value, number};
+use super::{Completes, Plain, Rejected, Value, number};
 
 /// How many workers to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +39,13 @@ impl Value for Workers {
         match self {
             Workers::Auto => "auto".to_string(),
             Workers::Count(count) => count.to_string(),
+        }
+    }
+
+    fn plain(&self) -> Plain {
+        match self {
+            Workers::Auto => Plain::Text("auto".to_string()),
+            Workers::Count(count) => Plain::Whole(u64::from(*count)),
         }
     }
 

@@ -1,0 +1,300 @@
+//! The settings as both halves see them: `Config` for Rust, `cfg` for hooks, loggers and applications.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use farrier_config::gunicorn::{self, Became};
+use farrier_config::value::Plain;
+use farrier_config::{
+    Answer, Config, ConfigError, Files, Layer, Outcome, Problem, PythonFile, Ran, Raw, Source, gather_from,
+    probably_meant, resolve_embedded, setting_name,
+};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
+
+/// The settings of one reading.
+pub(crate) struct Configured {
+    /// What Rust reads.
+    pub(crate) config: Config,
+    /// What Python reads: an instance of `farrier._configuration.Cfg`.
+    pub(crate) cfg: Py<PyAny>,
+}
+
+/// What the command line asks for.
+pub(crate) enum Asked {
+    /// Serve.
+    Run(Configured),
+    /// Print this text and leave.
+    Print(String),
+    /// Print this text, load the application as a start would, and leave.
+    PrintConfig(Configured, String),
+    /// Load the application as a start would, and leave.
+    CheckConfig(Configured),
+}
+
+/// Reads the layers of the configuration as they are now, from the folder and with the variables of the start.
+///
+/// # Errors
+/// Whatever is wrong with the settings; the environment and the folder are then what they were before.
+pub(crate) fn read(py: Python<'_>, arguments: &[OsString]) -> Result<Asked, ConfigError> {
+    let surroundings = Surroundings::of_the_start(py).map_err(|raised| from_python(py, &raised))?;
+    let mut files = PythonFiles { py, objects: PyDict::new(py) };
+    let outcome = gather_from(arguments.iter().cloned(), std::env::vars_os(), &mut files);
+    let objects = files.objects;
+    let configured = |config: Config| -> Result<Configured, ConfigError> {
+        let cfg = cfg(py, &config, &objects).map_err(|raised| from_python(py, &raised))?;
+        Ok(Configured { config, cfg })
+    };
+    let version = || format!("farrier (version {})\n", env!("CARGO_PKG_VERSION"));
+    let asked = outcome.and_then(|outcome| {
+        Ok(match outcome {
+            Outcome::Run(config) => Asked::Run(configured(*config)?),
+            Outcome::CheckConfig(config) => Asked::CheckConfig(configured(*config)?),
+            Outcome::PrintConfig { config, text } => Asked::PrintConfig(configured(*config)?, text),
+            Outcome::Help(text) | Outcome::Completions(text) => Asked::Print(text),
+            Outcome::Version => Asked::Print(version()),
+        })
+    });
+    if asked.is_err() {
+        surroundings.back(py);
+    }
+    asked
+}
+
+/// The settings of a program that embeds the server: what it gave to `cfg.set`, and nothing else.
+///
+/// # Errors
+/// Whatever is wrong with what it gave.
+#[allow(dead_code, reason = "BaseApplication calls it")]
+pub(crate) fn embedded(py: Python<'_>, given: &Bound<'_, PyDict>) -> Result<Configured, ConfigError> {
+    let read = || -> PyResult<(Layer, Bound<'_, PyDict>)> {
+        let module = py.import("farrier._configuration")?;
+        let (mut layer, objects) = (Layer::default(), PyDict::new(py));
+        for (name, value) in given {
+            let name: String = name.extract()?;
+            let Some(setting) = setting_name(&name) else { continue };
+            let plain = module.call_method1("_plain", (&name, &value))?;
+            let source = Source::CommandLine(format!("cfg.set({name:?})"));
+            let raw = raw(setting, &plain, &source, &[]);
+            layer.insert(setting, Answer { raw, source });
+            objects.set_item(setting, value)?;
+        }
+        Ok((layer, objects))
+    };
+    let (layer, objects) = read().map_err(|raised| from_python(py, &raised))?;
+    let config = resolve_embedded(layer)?;
+    let cfg = cfg(py, &config, &objects).map_err(|raised| from_python(py, &raised))?;
+    Ok(Configured { config, cfg })
+}
+
+/// Every setting and its default, as `cfg` holds them.
+pub(crate) fn default_settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    values(py, &Config::default(), &PyDict::new(py))
+}
+
+/// Makes `cfg` of the config, and of what only Python can hold.
+fn cfg(py: Python<'_>, config: &Config, objects: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
+    let values = values(py, config, objects)?;
+    Ok(py.import("farrier._configuration")?.getattr("Cfg")?.call1((values,))?.unbind())
+}
+
+fn values<'py>(py: Python<'py>, config: &Config, objects: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    let values = PyDict::new(py);
+    for (row, value) in config.plain_values() {
+        values.set_item(row.name, object(py, &value)?)?;
+    }
+    values.set_item("workers", config.workers.on(farrier_supervisor::process::cpus_allowed()))?;
+    let scheme_headers = PyDict::new(py);
+    for field in &config.secure_scheme_headers {
+        scheme_headers.set_item(&field.name, &field.value)?;
+    }
+    values.set_item("secure_scheme_headers", scheme_headers)?;
+    let literal = py.import("ast")?.getattr("literal_eval")?;
+    for setting in gunicorn::all().filter(|setting| setting.became != Became::Row) {
+        values.set_item(setting.name, literal.call1((setting.default,))?)?;
+    }
+    for (name, answer) in config.answers_beyond() {
+        if let Raw::Text(text) | Raw::Number(text) = &answer.raw {
+            values.set_item(name, text)?;
+        }
+    }
+    for (name, value) in objects {
+        let name: String = name.extract()?;
+        let is_row = gunicorn::all().any(|setting| setting.name == name && setting.became == Became::Row);
+        // A class cannot be told by its name alone: it may be made in the config file.
+        if !value.is_none() && (!is_row || name == "logger_class") && values.contains(&name)? {
+            values.set_item(name, value)?;
+        }
+    }
+    Ok(values)
+}
+
+fn object<'py>(py: Python<'py>, value: &Plain) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Plain::Nothing => py.None().into_bound(py),
+        Plain::Switch(on) => PyBool::new(py, *on).to_owned().into_any(),
+        Plain::Whole(number) => number.into_pyobject(py)?.into_any(),
+        Plain::Fraction(number) => number.into_pyobject(py)?.into_any(),
+        Plain::Text(text) => text.into_pyobject(py)?.into_any(),
+        Plain::List(items) => {
+            let list = PyList::empty(py);
+            for item in items {
+                list.append(object(py, item)?)?;
+            }
+            list.into_any()
+        }
+    })
+}
+
+/// Reads text with Rust, and runs Python with Python.
+struct PythonFiles<'py> {
+    py: Python<'py>,
+    /// The objects of the file that was run, by the settings' names.
+    objects: Bound<'py, PyDict>,
+}
+
+impl Files for PythonFiles<'_> {
+    fn read(&mut self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+
+    fn is_file(&mut self, path: &Path) -> bool {
+        path.is_file()
+    }
+
+    fn run(&mut self, file: &PythonFile) -> Result<Ran, ConfigError> {
+        let (path, module) = match file {
+            PythonFile::Path(path) => (Some(path.as_str()), None),
+            PythonFile::Module(module) => (None, Some(module.as_str())),
+        };
+        let evaluated = self.py.import("farrier._configuration").and_then(|configuration| {
+            let assignments = configuration.call_method1("evaluate", (path, module))?;
+            assignments.try_iter()?.map(|each| each?.extract()).collect::<PyResult<Vec<Assignment<'_>>>>()
+        });
+        let assignments = evaluated.map_err(|raised| explained(self.py, &raised, file))?;
+        let mut ran = Ran::default();
+        for (name, value, plain, path, line, item_lines, is_read) in assignments {
+            let place = |line: usize| Source::File { path: path.clone(), line };
+            let Some(setting) = setting_name(&name).filter(|setting| *setting == name) else {
+                if let Some(meant) = probably_meant(&name).filter(|_| !is_read) {
+                    let message = format!("`{name}` is no setting and has no effect; did you mean `{meant}`?");
+                    ran.warnings.push(Problem::at(place(line), message));
+                }
+                continue;
+            };
+            let places: Vec<Source> = item_lines.iter().map(|line| place(*line)).collect();
+            let raw = raw(setting, &plain, &place(line), &places);
+            ran.layer.insert(setting, Answer { raw, source: place(line) });
+            self.objects.set_item(setting, value).map_err(|raised| from_python(self.py, &raised))?;
+        }
+        Ok(ran)
+    }
+}
+
+/// A variable of a config file: name, value, plain value, file, line, lines of the items, whether the file reads it.
+type Assignment<'py> = (String, Bound<'py, PyAny>, Bound<'py, PyAny>, String, usize, Vec<usize>, bool);
+
+/// The value as an answer. A setting that only Python can hold is an object, whatever it is.
+fn raw(setting: &str, value: &Bound<'_, PyAny>, source: &Source, item_sources: &[Source]) -> Raw {
+    let is_held_by_python = gunicorn::all().any(|row| row.name == setting && row.became == Became::InPython);
+    if value.is_none() {
+        Raw::Absent
+    } else if is_held_by_python {
+        Raw::Object(named(value))
+    } else if let Ok(text) = value.cast::<PyString>() {
+        text.to_str().map_or_else(|_| Raw::Other("text that is not UTF-8"), |text| Raw::Text(text.to_owned()))
+    } else if let Ok(on) = value.cast::<PyBool>() {
+        Raw::Switch(on.is_true())
+    } else if value.cast::<PyInt>().is_ok() {
+        value.extract().map_or_else(|_| Raw::Number(value.to_string()), Raw::Integer)
+    } else if value.cast::<PyFloat>().is_ok() {
+        // A whole float is how Python divides.
+        Raw::Number(value.to_string())
+    } else if let Ok(items) = value.cast::<PyList>() {
+        let source_of = |index: usize| item_sources.get(index).unwrap_or(source).clone();
+        let answer = |(index, item): (usize, Bound<'_, PyAny>)| {
+            let source = source_of(index);
+            Answer { raw: raw("", &item, &source, &[]), source }
+        };
+        Raw::List(items.iter().enumerate().map(answer).collect())
+    } else {
+        Raw::Object(named(value))
+    }
+}
+
+/// What a person would call the object: its name, else its kind.
+fn named(value: &Bound<'_, PyAny>) -> String {
+    let kind = value.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+    match value.getattr("__qualname__").or_else(|_| value.getattr("__name__")) {
+        Ok(name) => format!("the {kind} {name}"),
+        Err(_) => format!("a {kind}"),
+    }
+}
+
+/// What Python says of a file that failed.
+fn explained(py: Python<'_>, raised: &PyErr, file: &PythonFile) -> ConfigError {
+    let path = match file {
+        PythonFile::Path(path) => Some(path.as_str()),
+        PythonFile::Module(_) => None,
+    };
+    let explained = py.import("farrier._configuration").and_then(|configuration| {
+        configuration.call_method1("explain", (raised.value(py), raised.traceback(py), path))?.extract::<(
+            String,
+            String,
+            usize,
+            String,
+        )>()
+    });
+    let Ok((traceback, path, line, sentence)) = explained else { return from_python(py, raised) };
+    let source = match file {
+        _ if !path.is_empty() && line > 0 => Source::File { path, line },
+        PythonFile::Path(name) | PythonFile::Module(name) => Source::File { path: name.clone(), line: 1 },
+    };
+    ConfigError { problems: vec![Problem::at(source, sentence)], traceback }
+}
+
+fn from_python(py: Python<'_>, raised: &PyErr) -> ConfigError {
+    ConfigError {
+        problems: vec![Problem { source: None, message: raised.value(py).to_string() }],
+        traceback: String::new(),
+    }
+}
+
+/// Where the process was when the settings were read again.
+struct Surroundings {
+    directory: Option<PathBuf>,
+}
+
+/// The folder of the start: files without a folder are looked for here, also after `chdir`.
+static START: OnceLock<PathBuf> = OnceLock::new();
+
+impl Surroundings {
+    /// Goes back to the folder and the variables of the start.
+    fn of_the_start(py: Python<'_>) -> PyResult<Surroundings> {
+        let directory = std::env::current_dir().ok();
+        if let Some(directory) = &directory {
+            let start = START.get_or_init(|| directory.clone());
+            if start != directory {
+                py.import("os")?.call_method1("chdir", (start,))?;
+            }
+        }
+        py.import("farrier._configuration")?.call_method0("suspend_environment")?;
+        Ok(Surroundings { directory })
+    }
+
+    /// Goes back to where the process was: the generation that serves stays as it is.
+    fn back(self, py: Python<'_>) {
+        let back = || -> PyResult<()> {
+            if let Some(directory) = &self.directory {
+                py.import("os")?.call_method1("chdir", (directory,))?;
+            }
+            py.import("farrier._configuration")?.call_method0("resume_environment")?;
+            Ok(())
+        };
+        if let Err(raised) = back() {
+            raised.write_unraisable(py, None);
+        }
+    }
+}
