@@ -11,6 +11,8 @@ use crate::response::ResponseHead;
 pub enum Occupies {
     /// Nothing: it answers at once and never waits (static file, cached response, redirect, status).
     Nothing,
+    /// Nothing either, and the request is neither counted nor logged: it asks for the server's own health.
+    NothingUnseen,
     /// A seat, for as long as the call takes (a WSGI application).
     Seat,
 }

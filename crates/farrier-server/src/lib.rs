@@ -10,6 +10,7 @@ pub mod control;
 mod dropped_fields;
 pub mod engine;
 mod front;
+pub mod health;
 pub mod log;
 pub mod metrics;
 pub mod rescue;

@@ -4,8 +4,12 @@
 pub trait Metrics: Send + Sync {
     /// A connection was accepted.
     fn accepted(&self) {}
-    /// A response was given; `error`: with a status of 500 or above.
-    fn responded(&self, error: bool) {
+    /// The application was called and its response given; `error`: with a status of 500 or above.
+    fn called(&self, error: bool) {
+        let _ = error;
+    }
+    /// The server itself gave a response: a refusal, or what needs no application.
+    fn answered(&self, error: bool) {
         let _ = error;
     }
     /// The worker begins (or ends) to have calls running: while it has, it beats once a tick.

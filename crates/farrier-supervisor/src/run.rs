@@ -323,6 +323,7 @@ impl Parent<'_> {
 
     fn notify(&mut self, notice: Notice) {
         match notice {
+            Notice::Leaving | Notice::Stopping => self.page.set_leaving(),
             Notice::Reloaded { .. } => {
                 if let Some(next) = self.next_listeners.take() {
                     let old = std::mem::replace(&mut self.listeners, next);

@@ -752,3 +752,50 @@ fn a_worker_that_the_stop_signal_reached_too_while_it_booted_is_no_failure() {
         bench.check(died(1, stop), &["INFO Shutting down: Master", "notice Stopped", "exit 0"]);
     }
 }
+
+#[test]
+fn a_graceful_stop_may_begin_later_and_everything_goes_on_until_then() {
+    let mut bench = Bench::new(ArbiterSettings { drain_delay: Duration::from_secs(5), ..settings(1) });
+    bench.tell(Event::Started);
+    bench.tell(ready(1));
+    bench.check(
+        Event::Signal(Signal::Term),
+        &["INFO Handling signal: term", "INFO Serving for 5 s more before the drain begins", "notice Leaving"],
+    );
+    bench.check(
+        Event::Signal(Signal::Hup),
+        &["INFO Handling signal: hup", "INFO Hang up ignored: the server is about to stop"],
+    );
+    // A worker that dies meanwhile is replaced.
+    bench.pass(1);
+    bench.tell(died(1, Signal::Kill));
+    bench.tell(ready(2));
+    bench.check_tick(4000, &["notice Stopping", "close listeners", "term 102"]);
+    let told = bench.tell(exited(2, 0));
+    assert_eq!(told.last().map(String::as_str), Some("exit 0"));
+}
+
+#[test]
+fn a_second_signal_ends_the_delay() {
+    for (signal, word) in [(Signal::Term, "term 101"), (Signal::Int, "quit 101")] {
+        let mut bench = Bench::new(ArbiterSettings { drain_delay: Duration::from_secs(5), ..settings(1) });
+        bench.tell(Event::Started);
+        bench.tell(ready(1));
+        bench.tell(Event::Signal(Signal::Term));
+        let told = bench.tell(Event::Signal(signal));
+        assert_eq!(told.last().map(String::as_str), Some(word));
+    }
+}
+
+#[test]
+fn a_delayed_stop_without_a_worker_ends_at_once() {
+    let mut bench = Bench::new(ArbiterSettings { drain_delay: Duration::from_secs(5), ..settings(1) });
+    bench.tell(Event::Started);
+    bench.tell(ready(1));
+    bench.tell(died(1, Signal::Kill));
+    bench.tell(died(2, Signal::Kill));
+    bench.tell(Event::Signal(Signal::Term));
+    bench.pass(5);
+    let told = bench.tell(Event::Tick);
+    assert!(told.contains(&"notice Stopping".to_owned()), "{told:?}");
+}

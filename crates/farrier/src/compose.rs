@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use farrier_config::{AccessLogFormat, Config, LogLevel, LogTarget};
+use farrier_config::{AccessLogFormat, Config, LogLevel, LogTarget, UrlPath};
+use farrier_http::Handler;
+use farrier_server::health::{self, HealthPaths};
 use farrier_server::log::access::AccessLog;
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::log::writer::Target;
@@ -19,6 +21,7 @@ pub(crate) fn arbiter_settings(config: &Config) -> ArbiterSettings {
     ArbiterSettings {
         workers: worker_count(config),
         graceful_timeout: config.graceful_timeout,
+        drain_delay: config.drain_delay,
         timeout: (!config.timeout.is_zero()).then_some(config.timeout),
         max_worker_lifetime: (!config.max_worker_lifetime.is_zero()).then_some(config.max_worker_lifetime),
         max_worker_lifetime_jitter: config.max_worker_lifetime_jitter,
@@ -84,6 +87,17 @@ fn level(config: &Config) -> Level {
     }
 }
 
+/// What answers: the paths of health, and the application behind them.
+pub(crate) fn handler(config: &Config, application: Arc<dyn Handler>, slot: Slot) -> Arc<dyn Handler> {
+    let path = |path: &Option<UrlPath>| path.as_ref().map(|UrlPath(path)| path.clone());
+    let paths = HealthPaths {
+        live: path(&config.livez_path),
+        ready: path(&config.readyz_path),
+        is_logged: config.health_access_log,
+    };
+    health::around(application, paths, move || slot.is_leaving())
+}
+
 /// What every environ says.
 pub(crate) fn surroundings(config: &Config, listeners: &[Listener], log: &Arc<ErrorLog>) -> Surroundings {
     Surroundings {
@@ -141,8 +155,12 @@ impl Metrics for SharedCounters {
         self.0.count(Counter::Accepted, 1);
     }
 
-    fn responded(&self, _: bool) {
+    fn called(&self, _: bool) {
         self.0.count(Counter::Requests, 1);
+    }
+
+    fn answered(&self, _: bool) {
+        self.0.count(Counter::Answers, 1);
     }
 
     fn set_active(&self, active: bool) {

@@ -92,7 +92,7 @@ fn boot(
     let (leaving, parting) = (Arc::clone(log), hooks.clone());
     Ok(Parts {
         listeners: sockets,
-        handler: Arc::new(handler),
+        handler: compose::handler(config, Arc::new(handler), link.slot()),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),
         access_log,

@@ -286,9 +286,10 @@ impl Seat {
             self.refuse(&mut connection, error, request, lead.now_ms);
             return Whereabouts::Here(lead, connection, Settled::Open);
         }
-        if self.shared.handler.occupies(&request) == Occupies::Nothing {
+        let occupies = self.shared.handler.occupies(&request);
+        if occupies != Occupies::Seat {
             let started_ns = self.shared.clock.now_ns();
-            let (settled, _) = self.serve(&mut connection, request, end, started_ns);
+            let (settled, _) = self.serve(&mut connection, request, end, started_ns, occupies);
             return Whereabouts::Here(lead, connection, settled);
         }
         let route = Route::of(&request);
@@ -356,7 +357,7 @@ impl Seat {
             started_ns = shared.clock.now_ns();
         }
         let stretch_ns = self.last_ended_ns.take().map(|ended_ns| started_ns.saturating_sub(ended_ns));
-        let (settled, ended_ns) = self.serve(&mut connection, request, end, started_ns);
+        let (settled, ended_ns) = self.serve(&mut connection, request, end, started_ns, Occupies::Seat);
         self.last_ended_ns = Some(ended_ns);
         let elapsed_ns = ended_ns.saturating_sub(started_ns);
         let before = self.mark;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use farrier_http::wire::h1::RequestFacts;
-use farrier_http::{Error, Kind, Request, Side};
+use farrier_http::{Error, Kind, Occupies, Request, Side};
 
 use super::desk::{Call, Desk, Job, JobKind, Order, Permit, Returned, SPARES, SeatId};
 use super::routes::ComputeShare;
@@ -247,7 +247,7 @@ impl Seat {
             self.bench.give_back(request);
             (Settled::Closed, started_ns)
         } else {
-            self.serve(&mut connection, request, end, started_ns)
+            self.serve(&mut connection, request, end, started_ns, Occupies::Seat)
         };
         let elapsed_ns = ended_ns.saturating_sub(started_ns);
         let call_ns = self.own_time_ns(elapsed_ns, ended_ns);
@@ -360,15 +360,13 @@ impl Seat {
         mut request: Box<Request>,
         end: usize,
         started_ns: u64,
+        occupies: Occupies,
     ) -> (Settled, u64) {
         let shared = &*self.shared;
         connection.requests += 1;
         let rules = &shared.rules;
         let within_limit = rules.keepalive_requests == 0 || connection.requests < rules.keepalive_requests;
-        let keep_alive = request.head.keep_alive
-            && within_limit
-            && rules.keepalive_ms > 0
-            && !shared.draining.load(Ordering::Relaxed);
+        let keep_alive = request.head.keep_alive && within_limit && rules.keepalive_ms > 0;
         let facts = RequestFacts { is_head: request.method() == b"HEAD", version: request.head.version, keep_alive };
         let channel = Channel {
             rules,
@@ -376,6 +374,7 @@ impl Seat {
             poller: &shared.poller,
             link: &connection.link,
             token: connection.token,
+            draining: &shared.draining,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
         let mut respond = H1Respond::new(channel, &mut self.bench, facts, keep_lines);
@@ -387,7 +386,10 @@ impl Seat {
         }
         let (outcome, lines) = respond.outcome(false);
         let ended_ns = shared.clock.now_ns();
-        self.record(&request, &outcome, lines.as_deref(), ended_ns.saturating_sub(started_ns));
+        if occupies != Occupies::NothingUnseen {
+            let by_application = occupies == Occupies::Seat;
+            self.record(&request, &outcome, lines.as_deref(), ended_ns.saturating_sub(started_ns), by_application);
+        }
         let now_ms = ended_ns / 1_000_000;
         (self.settle(connection, &outcome, request, end, now_ms), ended_ns)
     }
@@ -403,12 +405,13 @@ impl Seat {
             poller: &shared.poller,
             link: &connection.link,
             token: connection.token,
+            draining: &shared.draining,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
         let mut respond = H1Respond::new(channel, &mut self.bench, facts, keep_lines);
         respond.fail(error);
         let (outcome, lines) = respond.outcome(true);
-        self.record(&request, &outcome, lines.as_deref(), 0);
+        self.record(&request, &outcome, lines.as_deref(), 0, false);
         self.bench.give_back(request);
         connection.phase = match outcome.after {
             AfterResponse::Close => Phase::Flushing { then: AfterResponse::Close, next: None },
@@ -455,8 +458,12 @@ impl Seat {
         Settled::Closed
     }
 
-    fn record(&self, request: &Request, outcome: &Outcome, lines: Option<&[u8]>, call_ns: u64) {
-        self.shared.metrics.responded(outcome.status.0 >= 500);
+    fn record(&self, request: &Request, outcome: &Outcome, lines: Option<&[u8]>, call_ns: u64, by_application: bool) {
+        if by_application {
+            self.shared.metrics.called(outcome.status.0 >= 500);
+        } else {
+            self.shared.metrics.answered(outcome.status.0 >= 500);
+        }
         if let Some(fault) = outcome.fault.as_ref().filter(|fault| !fault.cause.is_empty()) {
             self.log_fault(request, fault);
         }

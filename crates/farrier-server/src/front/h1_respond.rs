@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use farrier_http::wire::h1::encode::{CHUNK_END, LAST_CHUNK, encode_chunk_size, encode_head};
 use farrier_http::wire::h1::framing::response_framing;
@@ -43,6 +44,8 @@ pub(crate) struct Channel<'a> {
     pub(crate) poller: &'a Poller,
     pub(crate) link: &'a Arc<Link>,
     pub(crate) token: Token,
+    /// No further request is wanted: responses say `Connection: close`.
+    pub(crate) draining: &'a AtomicBool,
 }
 
 /// Answers one HTTP/1.1 request.
@@ -240,6 +243,8 @@ impl Respond for H1Respond<'_> {
             return;
         }
         self.bench.out.clear();
+        // Looked at when the head is made: the drain may have begun during the call.
+        self.facts.keep_alive &= !self.channel.draining.load(Ordering::Relaxed);
         self.framing = response_framing(self.facts, head, length);
         self.remaining = match self.framing {
             ResponseFraming::Length(length) => length,

@@ -137,6 +137,9 @@ pub enum Notice {
         /// The generation that serves.
         generation: u64,
     },
+    /// A graceful stop was asked for. Everything goes on for [`ArbiterSettings::drain_delay`]; then [`Notice::Stopping`]
+    /// follows. Only where there is such a delay.
+    Leaving,
     /// The server is stopping: the listeners are closed and the workers told to leave next.
     Stopping,
     /// All workers have left and the arbiter ends; nothing follows.

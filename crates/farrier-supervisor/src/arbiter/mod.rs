@@ -36,6 +36,8 @@ pub struct Arbiter {
     reload: Reload,
     /// A `HUP` came during a reload: one more follows it.
     reload_queued: bool,
+    /// When the stop that was asked for begins.
+    leave_at: Option<Duration>,
     /// A worker was ready at least once, so the application can be loaded.
     ever_ready: bool,
     last_generation: u64,
@@ -66,6 +68,7 @@ impl Arbiter {
             current: Crew::new(Side::Current, 1, wanted),
             reload: Reload::None,
             reload_queued: false,
+            leave_at: None,
             ever_ready: false,
             last_generation: 1,
             last_worker: 0,
@@ -108,7 +111,7 @@ impl Arbiter {
                 let room = self.has_room();
                 let vacancies = self.crews().flat_map(|crew| &crew.vacancies).filter(|_| room);
                 let aged = self.workers.values().filter_map(|worker| self.retires_at(worker));
-                deadlines.chain(vacancies.map(|vacancy| vacancy.not_before)).chain(aged).min()
+                deadlines.chain(vacancies.map(|vacancy| vacancy.not_before)).chain(aged).chain(self.leave_at).min()
             }
         }
     }

@@ -33,6 +33,10 @@ impl Arbiter {
         if !matches!(self.phase, Phase::Running) {
             return;
         }
+        if self.leave_at.is_some() {
+            log(out, Level::Info, "Hang up ignored: the server is about to stop".to_owned());
+            return;
+        }
         log(out, Level::Info, "Hang up: Master".to_owned());
         match self.reload {
             Reload::None => self.read_config(out),

@@ -9,6 +9,8 @@ pub struct ArbiterSettings {
     pub workers: u32,
     /// How long a worker may finish its requests after `TERM` before it is killed.
     pub graceful_timeout: Duration,
+    /// How long the server goes on serving after it was told to stop gracefully, so that others can learn of it.
+    pub drain_delay: Duration,
     /// How long an active worker may be silent; `None` means for ever.
     pub timeout: Option<Duration>,
     /// How long a worker may load the application; `None` means for ever.
@@ -34,6 +36,7 @@ impl Default for ArbiterSettings {
         ArbiterSettings {
             workers: 1,
             graceful_timeout: Duration::from_secs(25),
+            drain_delay: Duration::ZERO,
             timeout: Some(Duration::from_secs(30)),
             boot_timeout: Some(Duration::from_secs(300)),
             healthy_after: Duration::from_secs(5),

@@ -28,9 +28,23 @@ enum Manner {
 
 impl Arbiter {
     pub(super) fn stop_gracefully(&mut self, now: Duration, out: &mut Vec<Action>) {
+        let delay = self.settings.drain_delay;
+        if matches!(self.phase, Phase::Running) && self.leave_at.is_none() && !delay.is_zero() {
+            self.leave_at = Some(now + delay);
+            log(out, Level::Info, format!("Serving for {} s more before the drain begins", delay.as_secs_f64()));
+            out.push(Action::Notify(Notice::Leaving));
+            return;
+        }
         if matches!(self.phase, Phase::New | Phase::Running) {
             let deadline = now + self.settings.graceful_timeout;
             self.begin_stop(Manner::Graceful, deadline, 0, None, out);
+        }
+    }
+
+    /// Begins the stop when its delay is over.
+    pub(super) fn leave_when_due(&mut self, now: Duration, out: &mut Vec<Action>) {
+        if self.leave_at.is_some_and(|at| at <= now) {
+            self.stop_gracefully(now, out);
         }
     }
 

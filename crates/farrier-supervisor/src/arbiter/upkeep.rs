@@ -19,6 +19,10 @@ impl Arbiter {
                 self.advance_stop(now, out);
             }
             Phase::Running => {
+                self.leave_when_due(now, out);
+                if !matches!(self.phase, Phase::Running) {
+                    return self.reconcile(now, out);
+                }
                 self.enforce_deadlines(now, out);
                 // A boot that took too long may have been the end.
                 if !matches!(self.phase, Phase::Running) {

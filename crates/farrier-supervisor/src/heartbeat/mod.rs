@@ -20,6 +20,7 @@ pub use watch::{Beat, Watch};
 #[derive(Clone, Copy)]
 pub struct HeartbeatPage {
     slots: &'static [Cells],
+    server: &'static Cells,
 }
 
 impl HeartbeatPage {
@@ -31,15 +32,17 @@ impl HeartbeatPage {
     ///
     /// The kernel's: no memory.
     pub fn new(slots: u32) -> io::Result<HeartbeatPage> {
-        let count = slots.max(1) as usize;
+        // One more for what concerns the whole server.
+        let count = slots.max(1) as usize + 1;
         let bytes = count * size_of::<Cells>();
         // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory in use.
         let start =
             unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)? };
         // SAFETY: the mapping is page-aligned, hence aligned for `Cells`, holds `count` of them, is zeroed by the
         // kernel, which is a valid value of every atomic, is never unmapped, and is only reached through atomics.
-        let slots = unsafe { std::slice::from_raw_parts(start.cast::<Cells>(), count) };
-        Ok(HeartbeatPage { slots })
+        let cells: &'static [Cells] = unsafe { std::slice::from_raw_parts(start.cast::<Cells>(), count) };
+        let (server, slots) = cells.split_first().ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(HeartbeatPage { slots, server })
     }
 
     /// As many slots as `workers` need when a reload doubles them, with room for `TTIN` to add more.
@@ -54,7 +57,12 @@ impl HeartbeatPage {
 
     /// The slot with this number, counted from zero.
     pub fn slot(&self, number: u32) -> Option<Slot> {
-        self.slots.get(number as usize).map(|cells| Slot { number, cells })
+        self.slots.get(number as usize).map(|cells| Slot { number, cells, server: self.server })
+    }
+
+    /// Says to all workers that the server is about to stop. It stays so.
+    pub fn set_leaving(&self) {
+        self.server.active.store(1, Ordering::Release);
     }
 
     /// A counter's sum over all slots: over all workers that ever were.
@@ -74,6 +82,7 @@ impl fmt::Debug for HeartbeatPage {
 pub struct Slot {
     number: u32,
     cells: &'static Cells,
+    server: &'static Cells,
 }
 
 impl Slot {
@@ -105,6 +114,11 @@ impl Slot {
         Beat::Active { last_ms: self.cells.beat_ms.load(Ordering::Acquire) }
     }
 
+    /// Whether the whole server is about to stop.
+    pub fn is_leaving(&self) -> bool {
+        self.server.active.load(Ordering::Acquire) != 0
+    }
+
     /// Adds to a counter.
     pub fn count(&self, counter: Counter, more: u64) {
         self.cells.counters[counter as usize].fetch_add(more, Ordering::Relaxed);
@@ -134,8 +148,10 @@ impl fmt::Debug for Slot {
 pub enum Counter {
     /// Connections accepted.
     Accepted,
-    /// Requests answered.
+    /// Requests for which the application was called: what `max_requests` counts.
     Requests,
+    /// Requests that the server answered itself: refusals above all.
+    Answers,
 }
 
 /// How many counters a slot has room for.
@@ -173,6 +189,16 @@ mod tests {
         .expect("ends");
         assert_eq!(page.slot(1).expect("there").read(), Beat::Active { last_ms: 77 });
         assert_eq!(page.slot(0).expect("there").read(), Beat::Idle);
+    }
+
+    #[test]
+    fn every_slot_sees_that_the_server_leaves() {
+        let page = HeartbeatPage::new(2).expect("mapped");
+        let slot = page.slot(1).expect("there");
+        assert!(!slot.is_leaving());
+        page.set_leaving();
+        assert!(slot.is_leaving() && page.slot(0).expect("there").is_leaving());
+        assert_eq!(slot.read(), Beat::Idle);
     }
 
     #[test]

@@ -1,0 +1,78 @@
+//! Answers questions about the server's health before the application is asked, without a seat and without the runtime.
+
+use std::sync::Arc;
+
+use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, Status};
+
+/// Which paths ask, and what is done with them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HealthPaths {
+    /// Whether the server lives: 200 whenever it can be asked.
+    pub live: Option<String>,
+    /// Whether the server wants requests: 200, or 503 once it is about to stop.
+    pub ready: Option<String>,
+    /// Such requests stand in the access log.
+    pub is_logged: bool,
+}
+
+/// A handler around another one.
+struct Health<L> {
+    paths: HealthPaths,
+    is_leaving: L,
+    inner: Arc<dyn Handler>,
+}
+
+/// Answers the paths, if there are any, and leaves all other requests to `inner`. GET and HEAD ask for health; any other
+/// method is `inner`'s.
+///
+/// # Arguments
+///
+/// `is_leaving` says whether the server is about to stop.
+pub fn around(
+    inner: Arc<dyn Handler>,
+    paths: HealthPaths,
+    is_leaving: impl Fn() -> bool + Send + Sync + 'static,
+) -> Arc<dyn Handler> {
+    if paths.live.is_none() && paths.ready.is_none() {
+        return inner;
+    }
+    Arc::new(Health { paths, is_leaving, inner })
+}
+
+impl<L: Fn() -> bool + Send + Sync> Health<L> {
+    /// The status for a request that asks for health.
+    fn status(&self, request: &Request) -> Option<Status> {
+        let asks = |path: &Option<String>| path.as_ref().is_some_and(|path| path.as_bytes() == request.path());
+        let is_ready = match (asks(&self.paths.live), asks(&self.paths.ready)) {
+            _ if !matches!(request.method(), b"GET" | b"HEAD") => return None,
+            (true, _) => true,
+            (false, true) => !(self.is_leaving)(),
+            (false, false) => return None,
+        };
+        Some(Status(if is_ready { 200 } else { 503 }))
+    }
+}
+
+impl<L: Fn() -> bool + Send + Sync> Handler for Health<L> {
+    fn occupies(&self, request: &Request) -> Occupies {
+        match self.status(request) {
+            None => self.inner.occupies(request),
+            Some(_) if self.paths.is_logged => Occupies::Nothing,
+            Some(_) => Occupies::NothingUnseen,
+        }
+    }
+
+    fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
+        let Some(status) = self.status(request) else { return self.inner.handle(request, respond) };
+        let mut head = ResponseHead::new(status);
+        head.add(b"Content-Type", b"text/plain; charset=utf-8")?;
+        // An answer about this moment.
+        head.add(b"Cache-Control", b"no-store")?;
+        let content: &[u8] = if status.0 == 200 { b"ok\n" } else { b"stopping\n" };
+        respond.head(&head, Some(content.len() as u64));
+        // A client that has left need not know.
+        let _ = respond.send(content, Flush::Later);
+        respond.finish();
+        Ok(())
+    }
+}
