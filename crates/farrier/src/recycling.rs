@@ -1,4 +1,4 @@
-//! Counts a worker's requests where there is a limit, and asks for the worker's replacement when it is reached.
+//! Counts a worker's requests for the application where there is a limit, and asks for the worker's replacement when it is reached.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -20,7 +20,7 @@ pub(crate) fn metrics(config: &Config, link: &Arc<WorkerLink>, log: &Arc<ErrorLo
         least => {
             let limit = least.saturating_add(chance() % config.max_requests_jitter.saturating_add(1));
             let (link, log) = (Arc::clone(link), Arc::clone(log));
-            Arc::new(LimitedRequests { counters, answered: AtomicU64::new(0), limit, link, log })
+            Arc::new(LimitedRequests { counters, calls: AtomicU64::new(0), limit, link, log })
         }
     }
 }
@@ -33,7 +33,7 @@ pub(crate) fn chance() -> u64 {
 /// Counts up to a limit. The worker goes on serving until its successor does.
 struct LimitedRequests {
     counters: SharedCounters,
-    answered: AtomicU64,
+    calls: AtomicU64,
     limit: u64,
     link: Arc<WorkerLink>,
     log: Arc<ErrorLog>,
@@ -44,12 +44,16 @@ impl Metrics for LimitedRequests {
         self.counters.accepted();
     }
 
-    fn responded(&self, error: bool) {
-        self.counters.responded(error);
-        if self.answered.fetch_add(1, Ordering::Relaxed) + 1 == self.limit {
+    fn called(&self, error: bool) {
+        self.counters.called(error);
+        if self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.limit {
             self.log.write(Level::Info, "Autorestarting worker after current request.");
             self.link.wants_recycling(Cause::Requests);
         }
+    }
+
+    fn answered(&self, error: bool) {
+        self.counters.answered(error);
     }
 
     fn set_active(&self, active: bool) {
