@@ -22,6 +22,7 @@ ROOMS = (
     "crates/farrier-wsgi",
     "crates/farrier",
     "python/farrier",
+    "wheel-data",
     "fuzz",
     "tests",
     "bench",

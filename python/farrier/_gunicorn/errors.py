@@ -1,0 +1,5 @@
+"""Stands in for ``gunicorn.errors``."""
+
+from farrier._embedding import AppImportError, ConfigError, HaltServer
+
+__all__ = ["AppImportError", "ConfigError", "HaltServer"]

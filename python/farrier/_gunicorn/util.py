@@ -1,0 +1,5 @@
+"""Stands in for ``gunicorn.util``: the few functions that programs take from it."""
+
+from farrier._embedding import http_date, import_app, is_ipv6, parse_address
+
+__all__ = ["http_date", "import_app", "is_ipv6", "parse_address"]

@@ -1,0 +1,47 @@
+"""What a program that was written for Gunicorn finds under that name, and what it changes there.
+
+The modules are in ``_gunicorn``; ``_farrier_gunicorn``, beside this package, finds them where the real one is not.
+"""
+
+from __future__ import annotations
+
+import sys
+
+#: The version whose behaviour the stand-ins follow.
+VERSION_INFO = (27, 0, 1)
+VERSION = ".".join(map(str, VERSION_INFO))
+
+#: What ``gunicorn.SERVER`` and ``gunicorn.SERVER_SOFTWARE`` are until somebody changes them.
+SERVER = "gunicorn"
+SERVER_SOFTWARE = f"{SERVER}/{VERSION}"
+
+
+def install() -> None:
+    """Let ``import gunicorn`` find the stand-ins if there is no real package."""
+    try:
+        import _farrier_gunicorn
+    except ImportError:
+        # Installed without the wheel's data: only embedding programs and configuration files could miss it.
+        return
+    _farrier_gunicorn.install()
+
+
+def server_header() -> str | None:
+    """What a configuration file has made of the ``Server`` field by changing ``gunicorn.SERVER`` or ``SERVER_SOFTWARE``.
+
+    :return: the new value; ``None`` if nothing was changed.
+    """
+    module = sys.modules.get("gunicorn")
+    if module is None:
+        return None
+    version = getattr(module, "__version__", VERSION)
+    untouched = {"SERVER": (SERVER,), "SERVER_SOFTWARE": (f"{SERVER}/{version}", f"{SERVER}/{VERSION}")}
+    # Where Gunicorn reads it, a file may have changed it too.
+    for owner in (module, sys.modules.get("gunicorn.http.wsgi")):
+        for name, values in untouched.items():
+            value = getattr(owner, name, None)
+            if isinstance(value, (str, bytes)):
+                text = value if isinstance(value, str) else value.decode("latin-1")
+                if text not in values:
+                    return text
+    return None
