@@ -22,7 +22,8 @@ def serve(*arguments: str) -> int:
     The calling process becomes the arbiter: it forks workers and handles signals, so it must be the main thread of a
     process without other threads.
     """
-    from farrier import _farrier
+    from farrier import _farrier, _shims
 
+    _shims.install()
     given: Sequence[str] = list(arguments)
     return _farrier.main(given)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from farrier import _farrier
+from farrier import _farrier, _shims
 
 
 def main() -> int:
     """Run the command line and return its exit code."""
+    _shims.install()
     return _farrier.main(sys.argv[1:])
 
 

@@ -3,25 +3,19 @@
 
 use std::ffi::OsString;
 
-use farrier_config::{Config, ConfigError, Problem, Source};
+use farrier_config::{Config, Problem, Source};
 use pyo3::prelude::*;
 
-use crate::configured::{self, Asked, Configured};
+use crate::configured::{Asked, Configured};
+use crate::embedding::Given;
 use crate::hooks::Hooks;
 use crate::{application, server};
 
-/// Reads the layers of the configuration as they are now.
-///
-/// # Errors
-/// Whatever is wrong with the settings.
-pub(crate) fn read_config(py: Python<'_>, arguments: &[OsString]) -> Result<Asked, ConfigError> {
-    configured::read(py, arguments)
-}
-
 /// Runs the command and gives its exit code.
 pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
-    match read_config(py, arguments) {
-        Ok(Asked::Run(configured)) => server::run(py, configured, arguments),
+    let given = Given::Arguments(arguments);
+    match given.read(py) {
+        Ok(Asked::Run(configured)) => server::run(py, configured, &given),
         Ok(Asked::Print(text)) => print(&text),
         Ok(Asked::PrintConfig(configured, text)) => {
             print(&text);

@@ -67,7 +67,6 @@ pub(crate) fn read(py: Python<'_>, arguments: &[OsString]) -> Result<Asked, Conf
 ///
 /// # Errors
 /// Whatever is wrong with what it gave.
-#[allow(dead_code, reason = "BaseApplication calls it")]
 pub(crate) fn embedded(py: Python<'_>, given: &Bound<'_, PyDict>) -> Result<Configured, ConfigError> {
     let read = || -> PyResult<(Layer, Bound<'_, PyDict>)> {
         let module = py.import("farrier._configuration")?;

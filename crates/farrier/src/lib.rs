@@ -8,6 +8,7 @@ mod application;
 mod command;
 mod compose;
 mod configured;
+mod embedding;
 mod generations;
 mod hooks;
 mod host;
@@ -29,6 +30,12 @@ mod _farrier {
     #[pyfunction]
     fn main(py: Python<'_>, arguments: Vec<std::ffi::OsString>) -> i32 {
         crate::command::run(py, &arguments)
+    }
+
+    /// Serves as a program asks that embeds the server: `read` gives its settings, now and again at each `HUP`.
+    #[pyfunction]
+    fn embed(py: Python<'_>, read: Bound<'_, PyAny>) -> i32 {
+        crate::embedding::embed(py, &read)
     }
 
     /// Every setting and its default, typed as `farrier._configuration.Cfg` holds them.

@@ -1,7 +1,6 @@
 //! The arbiter's process: banner, listeners, preload, then supervision until the end.
 
 use std::cell::RefCell;
-use std::ffi::OsString;
 use std::io;
 
 use farrier_config::Config;
@@ -15,16 +14,17 @@ use pyo3::prelude::*;
 
 use crate::application::{self, Application};
 use crate::configured::{Asked, Configured};
+use crate::embedding::Given;
 use crate::generations::Generations;
 use crate::hooks::{Hooks, ServerHooks};
 use crate::master::{Master, Tending};
-use crate::{accounts, addresses, command, compose, listening, worker};
+use crate::{accounts, addresses, compose, listening, worker};
 
 /// Exit code for an address that cannot be bound, a log that cannot be opened and the like.
 pub(crate) const EXIT_CONFIGURATION: i32 = 1;
 
 /// Serves until the end and gives the exit code; as a daemon in a process of its own.
-pub(crate) fn run(py: Python<'_>, configured: Configured, arguments: &[OsString]) -> i32 {
+pub(crate) fn run(py: Python<'_>, configured: Configured, given: &Given<'_, '_>) -> i32 {
     let master = match Master::of_this_process(py) {
         Ok(master) => master,
         Err(reason) => {
@@ -45,7 +45,7 @@ pub(crate) fn run(py: Python<'_>, configured: Configured, arguments: &[OsString]
         }
     }
     let master = RefCell::new(master);
-    let code = serve(py, configured, arguments, &master, daemon.as_mut());
+    let code = serve(py, configured, given, &master, daemon.as_mut());
     master.borrow_mut().leave();
     if let Some(announcement) = daemon {
         announcement.fail(code);
@@ -56,7 +56,7 @@ pub(crate) fn run(py: Python<'_>, configured: Configured, arguments: &[OsString]
 fn serve(
     py: Python<'_>,
     configured: Configured,
-    arguments: &[OsString],
+    given: &Given<'_, '_>,
     master: &RefCell<Master>,
     daemon: Option<&mut Announcement>,
 ) -> i32 {
@@ -188,7 +188,7 @@ fn serve(
         exit_child: &mut |code| process::exit_now(code),
         log: &mut say,
         read_config: &mut |generation, listeners| {
-            let (config, renewal) = renew(py, arguments, listeners, generation, &hooks, master, &log)?;
+            let (config, renewal) = renew(py, given, listeners, generation, &hooks, master, &log)?;
             generations.borrow_mut().add(generation, config);
             Ok(renewal)
         },
@@ -197,8 +197,8 @@ fn serve(
             match notice {
                 Notice::ReopenLogs => {
                     // Before the workers reopen them, who may not be able to make them.
-                    let given = accounts::give_logs(&generations.borrow().serving().config, identity.as_ref());
-                    given.unwrap_or_else(|reason| log.write(Level::Error, &reason));
+                    let logs = accounts::give_logs(&generations.borrow().serving().config, identity.as_ref());
+                    logs.unwrap_or_else(|reason| log.write(Level::Error, &reason));
                     log.reopen();
                 }
                 Notice::WorkersChanged { new, old: Some(old) } => hooks.nworkers_changed(py, new, Some(old)),
@@ -246,14 +246,14 @@ fn fork(py: Python<'_>) -> io::Result<Forked> {
 /// Reads the configuration again for the next generation.
 fn renew(
     py: Python<'_>,
-    arguments: &[OsString],
+    given: &Given<'_, '_>,
     listeners: &[Listener],
     generation: u64,
     hooks: &ServerHooks,
     master: &RefCell<Master>,
     log: &farrier_server::log::error::ErrorLog,
 ) -> Result<(Configured, Renewal), String> {
-    let configured = match command::read_config(py, arguments) {
+    let configured = match given.read(py) {
         Ok(Asked::Run(configured)) => configured,
         Ok(_) => return Err("the command line asks for something else than to serve".to_owned()),
         Err(error) => return Err(error.to_string()),
