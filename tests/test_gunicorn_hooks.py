@@ -47,7 +47,7 @@ def post_worker_init(worker):
 
 def pre_request(worker, req):
     req.began = "here"
-    note("pre_request", nr=worker.nr, method=req.method, path=req.path, query=req.query, uri=req.uri,
+    note("pre_request", nr=worker.nr, booted=worker.booted, method=req.method, path=req.path, query=req.query, uri=req.uri,
          headers=req.headers, version=req.version, remote=req.remote_addr, peer=req.peer_addr, scheme=req.scheme,
          trailers=req.trailers)
 
@@ -133,7 +133,7 @@ def test_hooks_are_called_in_order_and_in_their_processes(site, serve):
     assert (fork["worker"], fork["ppid"], fork["age"], fork["booted"]) == (worker, arbiter, 1, False)
     assert fork["mark"] == "mark 1"
     init = calls["post_worker_init"]
-    assert (init["app"], init["alive"], init["booted"]) == ("application", True, True)
+    assert (init["app"], init["alive"], init["booted"]) == ("application", True, False)
     assert (calls["worker_exit"]["worker"], calls["worker_exit"]["server"]) == (worker, arbiter)
     assert (calls["child_exit"]["worker"], calls["child_exit"]["mark"]) == (worker, "mark 1")
     assert calls["child_exit"]["left"] == []
@@ -152,7 +152,7 @@ def test_request_hooks_see_the_request_and_its_response(site, serve):
     assert (after["path"], after["began"]) == ("/a b", "here")
     assert (after["status"], after["code"], after["sent"], after["length"]) == ("200 OK", 200, 5, 5)
     assert ["X-Own", "1"] in after["headers"]
-    assert (before["nr"], after["nr"]) == (0, 1)
+    assert (before["nr"], after["nr"], before["booted"]) == (0, 1, True)
 
 
 def test_a_reload_calls_on_reload_before_the_new_workers_and_takes_the_new_hooks(site, serve):

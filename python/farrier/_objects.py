@@ -215,9 +215,9 @@ class Worker:
 
     def _loaded(self, application: Any) -> None:
         self.app.callable = application
-        self.booted = True
 
     def _serving(self) -> None:
+        self.booted = True
         # The arbiter does not recycle what has not served yet.
         if self._retired and self._handle is not None:
             self._handle.retire()
