@@ -67,6 +67,9 @@ def worker_exit(server, worker):
 def child_exit(server, worker):
     note("child_exit", worker=worker.pid, mark=worker.mark, left=list(server.WORKERS))
 
+def pre_exec(server):
+    note("pre_exec", server=server.pid)
+
 def on_exit(server):
     note("on_exit")
 """
@@ -166,6 +169,32 @@ def test_a_reload_calls_on_reload_before_the_new_workers_and_takes_the_new_hooks
     assert site.wait("on_reload")["pid"] == server.pid
     names = site.names()
     assert names.index("on_reload") < [i for i, name in enumerate(names) if name == "pre_fork"][1]
+
+
+def test_a_reload_with_a_hook_that_does_not_fit_leaves_the_old_ones(site, serve):
+    site = site()
+    server = serve(HELLO, "--workers", 1, directory=site.directory)
+    site.wait("post_worker_init")
+    site.configure("def post_fork(server):\n    pass\n")
+    server.kill(signal.SIGHUP)
+    server.log.wait(r"post_fork\(server, worker\)")
+    assert server.get().status == 200
+    assert site.wait("post_request")["pid"] == site.notes("post_fork")[-1]["pid"]
+    assert "on_reload" not in site.names()
+
+
+def test_pre_exec_is_called_in_the_process_that_becomes_the_successor(site, serve):
+    site = site()
+    server = serve(HELLO, "--workers", 1, directory=site.directory)
+    site.wait("post_worker_init")
+    server.kill(signal.SIGUSR2)
+    before = site.wait("pre_exec")
+    assert before["server"] == server.pid != before["pid"]
+    assert site.wait("on_starting", 2)["pid"] == before["pid"]
+    site.wait("post_worker_init", 2)
+    server.kill(signal.SIGTERM, before["pid"])
+    assert site.wait("on_exit")["pid"] == before["pid"]
+    assert server.get().status == 200
 
 
 def test_more_and_fewer_workers_are_told(site, serve):

@@ -197,7 +197,6 @@ impl ServerHooks {
     }
 
     /// In the forked child that becomes the successor, before it is executed.
-    #[allow(dead_code, reason = "called by the binary upgrade")]
     pub(crate) fn pre_exec(&self, py: Python<'_>) {
         self.run(py, "pre_exec", |_| Ok(Vec::new()));
     }
