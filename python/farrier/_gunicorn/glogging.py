@@ -1,5 +1,0 @@
-"""Stands in for ``gunicorn.glogging``: programs subclass its ``Logger``."""
-
-from farrier.glogging import CONFIG_DEFAULTS, SYSLOG_FACILITIES, Logger, SafeAtoms, loggers, parse_syslog_address
-
-__all__ = ["CONFIG_DEFAULTS", "SYSLOG_FACILITIES", "Logger", "SafeAtoms", "loggers", "parse_syslog_address"]
