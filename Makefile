@@ -72,15 +72,14 @@ docs: ## Write the generated documents anew
 	$(PYTHON) bench/report.py --readme
 
 .PHONY: fuzz
-fuzz: ## Fuzz each codec for a minute
+fuzz: ## Fuzz each codec for a minute, two at a time
 	@requirements/system fuzz
 	@$(CARGO) fuzz --version 2>/dev/null | grep -qx 'cargo-fuzz $(CARGO_FUZZ_VERSION)' \
 		|| $(CARGO) install --locked --force cargo-fuzz@$(CARGO_FUZZ_VERSION)
-	@for target in $(FUZZ_TARGETS); do \
-		mkdir -p build/fuzz/$$target; \
-		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target build/fuzz/$$target fuzz/corpus/$$target \
-			-- -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 || exit 1; \
-	done
+	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz build
+	@mkdir -p $(addprefix build/fuzz/,$(FUZZ_TARGETS))
+	@printf '%s\n' $(FUZZ_TARGETS) | RUSTC_BOOTSTRAP=1 xargs -P 2 -I TARGET $(CARGO) fuzz run TARGET \
+		build/fuzz/TARGET fuzz/corpus/TARGET -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1
 
 .PHONY: bench
 bench: bench/.work/peers.stamp bench/.work/farrier.stamp ## Measure Farrier beside its peers, about an hour

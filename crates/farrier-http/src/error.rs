@@ -28,6 +28,10 @@ pub enum Kind {
     ExpectationFailed,
     /// A transfer coding that is not implemented (RFC 9112 §6.1).
     UnknownCoding,
+    /// A gateway protocol's packet of a kind that is not served.
+    UnknownPacket,
+    /// The peer may not speak this protocol here.
+    Forbidden,
     /// A version other than 1.x (RFC 9110 §15.6.6).
     UnsupportedVersion,
     /// The client was too slow with its head or content.

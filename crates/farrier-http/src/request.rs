@@ -3,6 +3,7 @@
 use crate::body::Body;
 use crate::field::{Field, KnownField, Seen, Span};
 use crate::forwarded::Forwarded;
+use crate::gateway::Gateway;
 use crate::origin::{ListenerId, Origin, Peer, Scheme};
 
 /// A growable buffer that a socket reads into and spans point into.
@@ -23,6 +24,11 @@ impl Arena {
     /// What has been received.
     pub fn filled(&self) -> &[u8] {
         &self.bytes[..self.filled]
+    }
+
+    /// The same, to be changed in place.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.filled]
     }
 
     /// Where the next read may put its bytes. Empty when the arena is full: call [`Arena::grow`].
@@ -178,14 +184,18 @@ pub struct RequestHead {
     pub expect_continue: bool,
     /// Bytes of the head in the arena, final CRLF included; content begins here.
     pub bytes: usize,
+    /// What a web server said, if the request came through one by a gateway protocol.
+    pub gateway: Gateway,
 }
 
 impl RequestHead {
     /// Makes the head empty and keeps its memory.
     pub fn clear(&mut self) {
         let mut fields = std::mem::take(&mut self.fields);
+        let mut gateway = std::mem::take(&mut self.gateway);
         fields.clear();
-        *self = RequestHead { fields, ..RequestHead::default() };
+        gateway.clear();
+        *self = RequestHead { fields, gateway, ..RequestHead::default() };
     }
 }
 
@@ -226,7 +236,7 @@ impl Request {
         self.arena.slice(self.head.target)
     }
 
-    /// The path, percent-encoded as received.
+    /// The path, percent-encoded as received; decoded where [`Gateway::path_is_decoded`].
     pub fn path(&self) -> &[u8] {
         self.arena.slice(self.head.path)
     }

@@ -1,3 +1,8 @@
 //! The codecs, one room per protocol. Each is sans-I/O: bytes in, values out.
 
+pub mod fastcgi;
 pub mod h1;
+pub mod proxy;
+pub mod uwsgi;
+
+mod variables;

@@ -10,9 +10,9 @@ mod field_line;
 pub(crate) mod host;
 mod line;
 mod list;
-mod request_line;
+pub(crate) mod request_line;
 mod semantics;
-mod target;
+pub(crate) mod target;
 mod trailer;
 
 pub use content::{ContentDecoder, Decoded};

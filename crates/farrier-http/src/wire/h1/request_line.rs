@@ -28,9 +28,7 @@ pub(super) fn parse(line: &[u8], limits: &Limits) -> Result<RequestLine, Error> 
     if method.is_empty() || line.get(method_bytes) != Some(&b' ') {
         return Err(Error::bad_request("the request line does not begin with a method and a space"));
     }
-    if !limits.permit_unconventional_method && !is_conventional(method) {
-        return Err(Error::bad_request("the method is not 1 to 20 upper-case letters"));
-    }
+    check_method(method, limits)?;
     let start = method_bytes + 1;
     let (target_bytes, question) = target::prefix(&line[start..]);
     let end = start + target_bytes;
@@ -40,6 +38,15 @@ pub(super) fn parse(line: &[u8], limits: &Limits) -> Result<RequestLine, Error> 
     let version = parse_version(&line[end + 1..])?;
     let parts = target::parse(method, &line[start..end], question)?;
     Ok(RequestLine { method_bytes, target: start..end, parts, version })
+}
+
+/// Judges a method, which is a token.
+#[inline]
+pub(crate) fn check_method(method: &[u8], limits: &Limits) -> Result<(), Error> {
+    if !limits.permit_unconventional_method && !is_conventional(method) {
+        return Err(Error::bad_request("the method is not 1 to 20 upper-case letters"));
+    }
+    Ok(())
 }
 
 /// Whether a token is what a method usually looks like.

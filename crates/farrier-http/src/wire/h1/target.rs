@@ -9,10 +9,10 @@ use crate::request::TargetForm;
 
 /// A target's parts, as ranges of the target.
 #[derive(Debug)]
-pub(super) struct Target {
-    pub(super) form: TargetForm,
-    pub(super) path: Range<usize>,
-    pub(super) query: Range<usize>,
+pub(crate) struct Target {
+    pub(crate) form: TargetForm,
+    pub(crate) path: Range<usize>,
+    pub(crate) query: Range<usize>,
 }
 
 /// How many bytes at the front may stand in a target, and where the first `?` among them is.
@@ -20,7 +20,7 @@ pub(super) struct Target {
 /// Those are all that can be seen but `#`: a fragment is not part of any form. Clients send many bytes unescaped that
 /// RFC 3986 would have escaped (`|`, `{`, `"`); they mean nothing to framing and are let through.
 #[inline]
-pub(super) fn prefix(bytes: &[u8]) -> (usize, Option<usize>) {
+pub(crate) fn prefix(bytes: &[u8]) -> (usize, Option<usize>) {
     let until = |start: usize, stop: u8| {
         let rest = &bytes[start..];
         start + rest.iter().position(|&b| b == stop || !TARGET[b as usize]).unwrap_or(rest.len())
@@ -31,7 +31,7 @@ pub(super) fn prefix(bytes: &[u8]) -> (usize, Option<usize>) {
 
 /// Parses a target, whose first `?` is at `question`. The method decides which forms are right.
 #[inline]
-pub(super) fn parse(method: &[u8], target: &[u8], question: Option<usize>) -> Result<Target, Error> {
+pub(crate) fn parse(method: &[u8], target: &[u8], question: Option<usize>) -> Result<Target, Error> {
     let end = target.len();
     let mark = question.unwrap_or(end);
     let query = (mark + 1).min(end)..end;
@@ -57,7 +57,7 @@ pub(super) fn parse(method: &[u8], target: &[u8], question: Option<usize>) -> Re
 }
 
 /// Scheme and authority of an absolute-form target; `None` when it is none, or not of a scheme that is served.
-pub(super) fn authority(target: &[u8]) -> Option<(Scheme, Range<usize>)> {
+pub(crate) fn authority(target: &[u8]) -> Option<(Scheme, Range<usize>)> {
     let (scheme, start) = if target.get(..7)?.eq_ignore_ascii_case(b"http://") {
         (Scheme::Http, 7)
     } else if target.get(..8)?.eq_ignore_ascii_case(b"https://") {

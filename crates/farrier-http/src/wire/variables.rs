@@ -1,0 +1,306 @@
+//! Makes a request's head out of the variables that a web server sends (RFC 3875 §4.1), whichever gateway protocol they came
+//! by: HTTP_* become fields again, what belongs to method, target and framing goes there, the rest is kept for environ.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::h1::{host, request_line, target};
+use crate::error::{Error, Kind};
+use crate::field::{Field, KnownField, Seen, Span, is_token, is_value};
+use crate::gateway::{Variable, Via};
+use crate::limits::Limits;
+use crate::origin::Scheme;
+use crate::request::{BodyFraming, RequestHead, TargetForm, Version};
+use crate::response::parse_length;
+
+/// Variables beside HTTP_* that one request may have; web servers send about twenty, and configurations add some.
+const VARIABLES_MAX: usize = 256;
+
+/// What is done about SCRIPT_NAME and PATH_INFO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mounting {
+    /// PATH_INFO is what stands behind SCRIPT_NAME, as RFC 3875 §4.1.5 has it.
+    AsTold,
+    /// PATH_INFO still begins with SCRIPT_NAME, which is to be taken off (uwsgi's modifier 30).
+    StripScriptName,
+}
+
+/// Names that the server itself gives a meaning in environ: a web server's configuration may not speak for it.
+const SERVERS_OWN: [&[u8]; 4] = [b"wsgi.", b"farrier.", b"gunicorn.", b"uwsgi."];
+
+/// Takes variables one by one, then makes them a head.
+///
+/// `bytes` is what the spans point into; names of fields are rewritten in it as HTTP writes them.
+pub(super) struct Variables<'a> {
+    bytes: &'a mut [u8],
+    head: &'a mut RequestHead,
+    limits: &'a Limits,
+    hosts: usize,
+    request_uri: Option<Span>,
+    path_info: Option<Span>,
+    query_string: Option<Span>,
+    remote_addr: Span,
+    remote_port: Span,
+    content_length: Option<u64>,
+}
+
+impl<'a> Variables<'a> {
+    /// Begins a head.
+    pub(super) fn new(bytes: &'a mut [u8], head: &'a mut RequestHead, limits: &'a Limits, via: Via) -> Self {
+        head.clear();
+        head.gateway.via = via;
+        Variables {
+            bytes,
+            head,
+            limits,
+            hosts: 0,
+            request_uri: None,
+            path_info: None,
+            query_string: None,
+            remote_addr: Span::default(),
+            remote_port: Span::default(),
+            content_length: None,
+        }
+    }
+
+    /// The bytes that the spans point into.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
+    /// Takes one variable. Of two with the same name the last counts, but for fields, which HTTP may repeat, and for the
+    /// length, of which there can be only one.
+    ///
+    /// # Errors
+    /// A bound is exceeded, or a variable that decides framing or routing makes no sense.
+    #[inline]
+    pub(super) fn take(&mut self, name: Span, value: Span) -> Result<(), Error> {
+        let key = &self.bytes[name.range()];
+        let text = &self.bytes[value.range()];
+        if key.starts_with(b"HTTP_") {
+            return self.http_variable(Span::new(name.start as usize + 5, name.range().end), value);
+        }
+        match key {
+            b"" => return Err(Error::bad_request("a variable has no name")),
+            b"REQUEST_METHOD" => self.head.method = value,
+            b"REQUEST_URI" => self.request_uri = Some(value),
+            b"PATH_INFO" => self.path_info = Some(value),
+            b"QUERY_STRING" => self.query_string = Some(value),
+            b"SCRIPT_NAME" => self.head.gateway.script_name = value,
+            b"REMOTE_ADDR" => self.remote_addr = value,
+            b"REMOTE_PORT" => self.remote_port = value,
+            // Web servers send these also where the request has none (RFC 3875 §4.1.2, §4.1.3).
+            b"CONTENT_LENGTH" | b"CONTENT_TYPE" | b"HTTPS" if text.is_empty() => {}
+            b"CONTENT_LENGTH" => return self.content_length(name, value),
+            b"CONTENT_TYPE" => {
+                self.with_hyphens(name);
+                return self.field(KnownField::ContentType, name, value);
+            }
+            b"HTTPS" => self.scheme(is_on(text)),
+            b"REQUEST_SCHEME" => {
+                self.scheme(text.eq_ignore_ascii_case(b"https"));
+                return self.keep(name, value);
+            }
+            b"SERVER_PROTOCOL" => {
+                self.head.version = version(text)?;
+                return self.keep(name, value);
+            }
+            // PEP 3333: they may not be empty. The listener's name stands in for them.
+            b"SERVER_NAME" | b"SERVER_PORT" if text.is_empty() => {}
+            b"SERVER_NAME" => {
+                self.head.gateway.has_server_name = true;
+                return self.keep(name, value);
+            }
+            // They would load files, change the application or speak for the server itself.
+            key if key.starts_with(b"UWSGI_") => self.head.gateway.had_uwsgi_variables = true,
+            key if SERVERS_OWN.iter().any(|prefix| key.starts_with(prefix)) => {}
+            _ => return self.keep(name, value),
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, name: Span, value: Span) -> Result<(), Error> {
+        if self.head.gateway.variables.len() >= VARIABLES_MAX {
+            return Err(Error::client(Kind::HeadTooLarge, "the request has too many variables"));
+        }
+        self.head.gateway.variables.push(Variable { name, value });
+        Ok(())
+    }
+
+    /// Once https, always https: HTTPS and REQUEST_SCHEME may both be there.
+    fn scheme(&mut self, is_https: bool) {
+        let scheme = &mut self.head.gateway.scheme;
+        if is_https {
+            *scheme = Some(Scheme::Https);
+        } else {
+            scheme.get_or_insert(Scheme::Http);
+        }
+    }
+
+    /// A variable that was a field of the client's, `name` without its HTTP_.
+    fn http_variable(&mut self, name: Span, value: Span) -> Result<(), Error> {
+        let bytes = self.with_hyphens(name);
+        if !is_token(bytes) {
+            return Err(Error::bad_request("a field's name is not a token"));
+        }
+        let known = KnownField::of(bytes);
+        match known {
+            // The web server has decided about framing, and these two have variables of their own (RFC 3875 §4.1.18).
+            KnownField::TransferEncoding | KnownField::ContentLength | KnownField::ContentType => return Ok(()),
+            // It would become the variable by which programs find their own proxy (CVE-2016-5385 and others).
+            KnownField::Other if bytes.eq_ignore_ascii_case(b"PROXY") => return Ok(()),
+            KnownField::Host => {
+                self.hosts += 1;
+                self.head.host = value;
+            }
+            _ => {}
+        }
+        self.field(known, name, value)
+    }
+
+    /// The name as HTTP writes it.
+    fn with_hyphens(&mut self, name: Span) -> &[u8] {
+        let bytes = &mut self.bytes[name.range()];
+        for byte in bytes.iter_mut().filter(|byte| **byte == b'_') {
+            *byte = b'-';
+        }
+        bytes
+    }
+
+    fn field(&mut self, known: KnownField, name: Span, value: Span) -> Result<(), Error> {
+        if self.head.fields.len() >= self.limits.fields_max {
+            return Err(Error::client(Kind::HeadTooLarge, "the head has too many fields"));
+        }
+        // As long as the line was.
+        if name.len as usize + value.len as usize + 2 > self.limits.field_bytes_max {
+            return Err(Error::client(Kind::HeadTooLarge, "a field is above its bound"));
+        }
+        if !is_value(&self.bytes[value.range()]) {
+            return Err(Error::bad_request("a field's value contains a control character"));
+        }
+        self.head.seen = self.head.seen.with(Seen::of(known));
+        self.head.fields.push(Field { known, name, value });
+        Ok(())
+    }
+
+    fn content_length(&mut self, name: Span, value: Span) -> Result<(), Error> {
+        let length = parse_length(&self.bytes[value.range()])
+            .ok_or(Error::bad_request("CONTENT_LENGTH is not digits only, or too large"))?;
+        match self.content_length.replace(length) {
+            None => {
+                self.with_hyphens(name);
+                self.field(KnownField::ContentLength, name, value)
+            }
+            Some(before) if before == length => Ok(()),
+            Some(_) => Err(Error::bad_request("CONTENT_LENGTH is given twice, and differently")),
+        }
+    }
+
+    /// Completes the head, whose content begins at `bytes`. What is wrong is looked for in this order: method, host, target,
+    /// length of the request line.
+    ///
+    /// # Errors
+    /// Something is missing, malformed or above its bound.
+    pub(super) fn finish(mut self, mounting: Mounting, bytes: usize) -> Result<(), Error> {
+        let method = &self.bytes[self.head.method.range()];
+        if !is_token(method) {
+            return Err(Error::bad_request("REQUEST_METHOD is missing or not a token"));
+        }
+        request_line::check_method(method, self.limits)?;
+        if self.hosts > 1 {
+            return Err(Error::bad_request("the Host field is given twice"));
+        }
+        if self.hosts == 1 && !host::is_host(&self.bytes[self.head.host.range()]) {
+            return Err(Error::bad_request("the Host field is not a valid host"));
+        }
+        self.target(mounting)?;
+        let head = self.head;
+        // As long as the line was, with two spaces and a version.
+        if head.method.len as usize + head.target.len as usize + 10 > self.limits.request_line_bytes_max {
+            return Err(Error::client(Kind::TargetTooLong, "the request line is above its bound"));
+        }
+        head.framing = self.content_length.map_or(BodyFraming::None, BodyFraming::Length);
+        head.gateway.client = client(&self.bytes[self.remote_addr.range()], &self.bytes[self.remote_port.range()]);
+        head.bytes = bytes;
+        Ok(())
+    }
+
+    /// Target, path and query, from what was told of them.
+    fn target(&mut self, mounting: Mounting) -> Result<(), Error> {
+        let Variables { bytes, head, .. } = self;
+        let Some(target) = self.request_uri.filter(|uri| !uri.is_empty()).or(self.path_info) else {
+            return Err(Error::bad_request("neither REQUEST_URI nor PATH_INFO is given"));
+        };
+        let text = &bytes[target.range()];
+        if !is_value(text) && Some(target) != self.path_info {
+            return Err(Error::bad_request("REQUEST_URI contains a control character"));
+        }
+        head.target = target;
+        head.form = match text {
+            b"*" => TargetForm::Asterisk,
+            _ => TargetForm::Origin,
+        };
+        let script_name = without_slashes(bytes, head.gateway.script_name);
+        head.gateway.script_name = script_name;
+        let prefix = &bytes[script_name.range()];
+        let start = target.start as usize;
+        let question = text.iter().position(|&byte| byte == b'?').unwrap_or(text.len());
+        match self.path_info {
+            Some(path) => {
+                let strip = mounting == Mounting::StripScriptName && is_below(&bytes[path.range()], prefix);
+                let start = path.start as usize + if strip { prefix.len() } else { 0 };
+                head.path = Span::new(start, path.range().end);
+                head.gateway.path_is_decoded = true;
+            }
+            // Some say SCRIPT_NAME alone, and mean the whole path (nginx's fastcgi_params): nothing is mounted then.
+            None => {
+                let parts =
+                    target::parse(&bytes[head.method.range()], text, Some(question).filter(|&at| at < text.len()))?;
+                head.form = parts.form;
+                let path = &text[parts.path.clone()];
+                let is_mounted = is_below(path, prefix) && path.len() > prefix.len();
+                let skipped = if is_mounted { prefix.len() } else { 0 };
+                if !is_mounted {
+                    head.gateway.script_name = Span::default();
+                }
+                head.path = Span::new(start + parts.path.start + skipped, start + parts.path.end);
+            }
+        }
+        head.query = match self.query_string {
+            Some(query) => query,
+            None => Span::new(start + (question + 1).min(text.len()), start + text.len()),
+        };
+        if !is_value(&bytes[head.query.range()]) {
+            return Err(Error::bad_request("QUERY_STRING contains a control character"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the path is the prefix or lies below it.
+fn is_below(path: &[u8], prefix: &[u8]) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+}
+
+fn without_slashes(bytes: &[u8], span: Span) -> Span {
+    let length = bytes[span.range()].iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
+    Span { start: span.start, len: length as u32 }
+}
+
+fn is_on(value: &[u8]) -> bool {
+    [&b"on"[..], b"1", b"true", b"yes", b"https"].iter().any(|on| value.eq_ignore_ascii_case(on))
+}
+
+fn version(protocol: &[u8]) -> Result<Version, Error> {
+    match protocol {
+        b"HTTP/1.1" | b"" => Ok(Version::Http11),
+        b"HTTP/1.0" | b"HTTP/0.9" => Ok(Version::Http10),
+        [b'H', b'T', b'T', b'P', b'/', b'2' | b'3', ..] => Ok(Version::Http2),
+        _ => Err(Error::bad_request("SERVER_PROTOCOL is no version of HTTP")),
+    }
+}
+
+fn client(address: &[u8], port: &[u8]) -> Option<SocketAddr> {
+    let ip: IpAddr = str::from_utf8(address).ok()?.parse().ok()?;
+    let port = str::from_utf8(port).ok().and_then(|port| port.parse().ok()).unwrap_or(0);
+    Some(SocketAddr::new(ip.to_canonical(), port))
+}
