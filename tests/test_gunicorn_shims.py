@@ -131,7 +131,7 @@ def test_a_program_embeds_the_server(serve_program):
         + """
 if __name__ == "__main__":
     def post_fork(server, worker):
-        print("forked", worker.age, flush=True)
+        print("forked", worker.age, type(server.app).__name__, server.app.options["workers"], flush=True)
     Standalone(handler, {"bind": "127.0.0.1:0", "workers": 2, "post_fork": post_fork, "unknown": 1}).run()
 """
     )
@@ -139,7 +139,7 @@ if __name__ == "__main__":
     assert answer.body.startswith(b"embedded ")
     assert int(answer.body.split()[1]) != server.pid
     server.wait_booted(2)
-    server.output.wait("forked 2")
+    server.output.wait("forked 2 Standalone 2")
 
 
 def test_a_program_that_embeds_the_server_reads_its_settings_again_at_hup(serve_program):

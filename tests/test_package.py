@@ -73,6 +73,11 @@ def test_all_that_the_package_promises_is_there():
         assert hasattr(farrier, name)
 
 
+@pytest.mark.parametrize("name", ["_farrier_gunicorn.py", "farrier-gunicorn.pth"])
+def test_what_makes_gunicorns_names_known_is_shipped_beside_the_package(name):
+    assert [str(file) for file in importlib.metadata.files("farrier") if file.name == name] == [name]
+
+
 @pytest.mark.parametrize("name", ["py.typed", "_farrier.pyi", "__init__.py", "__main__.py"])
 def test_the_file_is_shipped(name):
     assert importlib.resources.files(farrier).joinpath(name).is_file()

@@ -85,7 +85,7 @@ class BaseApplication:
 
 
 class Application(BaseApplication):
-    """The same for programs that also take the server's flags: the command line is read, what the program sets wins."""
+    """The same for programs that return their settings from ``init``."""
 
     def load_config(self) -> None:
         """Ask ``init`` for settings."""
@@ -131,6 +131,11 @@ def application() -> Any:
     if _Running.program is None:
         raise RuntimeError("no program embeds the server in this process")
     return _Running.program.wsgi()
+
+
+def running() -> BaseApplication | None:
+    """The program that embeds the server in this process."""
+    return _Running.program
 
 
 class _Running:

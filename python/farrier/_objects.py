@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import time
 from typing import Any, Protocol
 
@@ -74,6 +75,13 @@ class App:
         return self.callable
 
 
+def app_of(cfg: Any) -> Any:
+    """The program that embeds the server, or what stands where Gunicorn has one."""
+    embedding = sys.modules.get("farrier._embedding")
+    program = embedding.running() if embedding is not None else None
+    return App(cfg) if program is None else program
+
+
 class Server:
     """The arbiter."""
 
@@ -83,7 +91,7 @@ class Server:
     def __init__(self, cfg: Any) -> None:
         self.cfg = cfg
         self.pid = os.getpid()
-        self.app = App(cfg)
+        self.app = app_of(cfg)
         self.num_workers = 0
         self.worker_age = 0
         self.reexec_pid = 0
@@ -140,7 +148,9 @@ class Server:
         self.LISTENERS = [Listener(descriptor, display) for descriptor, display in listeners]
 
     def _renewed(self, cfg: Any) -> None:
-        self.cfg = self.app.cfg = cfg
+        self.cfg = cfg
+        if isinstance(self.app, App):
+            self.app.cfg = cfg
 
     def _prepared(self, cfg: Any) -> Worker:
         self.worker_age += 1
@@ -162,7 +172,7 @@ class Worker:
         self.ppid = ppid
         self.pid: int | str = BOOTING
         self.cfg = cfg
-        self.app = App(cfg)
+        self.app = app_of(cfg)
         self.sockets = sockets
         self.booted = False
         self.aborted = False
