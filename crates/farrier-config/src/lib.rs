@@ -26,7 +26,7 @@ pub mod table;
 pub mod value;
 
 pub use answer::{Answer, Layer, Raw, Source};
-pub use documents::reference_markdown;
+pub use documents::{GUNICORN_TABLE_MARKS, gunicorn_table_markdown, reference_markdown};
 pub use error::{ConfigError, Problem};
 pub use gather::{Files, Outcome, PythonFile, Ran, gather, gather_from, resolve_embedded};
 pub use lookup::{probably_meant, setting_name};

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use farrier_config::{Config, Outcome, gather, reference_markdown};
+use farrier_config::{Config, GUNICORN_TABLE_MARKS, Outcome, gather, gunicorn_table_markdown, reference_markdown};
 
 fn printed(arguments: &[&str], file: &str) -> (Config, String) {
     let outcome = gather(arguments.iter().chain(&["--print-config"]), [("PORT", "5000")], |_| Ok(file.to_string()));
@@ -74,6 +74,25 @@ fn the_reference_page_is_up_to_date() -> io::Result<()> {
     assert!(
         committed == reference_markdown(),
         "docs/reference/settings.md is not what the table says; run `FARRIER_BLESS=1 cargo test -p farrier-config`"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_table_of_gunicorns_settings_is_up_to_date() -> io::Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/coming-from-gunicorn.md");
+    let page = std::fs::read_to_string(&path)?;
+    let (before, rest) = page.split_once(GUNICORN_TABLE_MARKS.0).unwrap_or_else(|| panic!("the mark is gone"));
+    let (committed, after) =
+        rest.split_once(GUNICORN_TABLE_MARKS.1).unwrap_or_else(|| panic!("the end's mark is gone"));
+    let table = gunicorn_table_markdown();
+    if std::env::var_os("FARRIER_BLESS").is_some() {
+        let (begin, end) = GUNICORN_TABLE_MARKS;
+        return std::fs::write(&path, format!("{before}{begin}{table}{end}{after}"));
+    }
+    assert!(
+        committed == table,
+        "docs/coming-from-gunicorn.md is not what the table says; run `FARRIER_BLESS=1 cargo test -p farrier-config`"
     );
     Ok(())
 }

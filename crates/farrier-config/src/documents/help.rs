@@ -22,7 +22,8 @@ Usage: farrier [FLAGS] APP
 /// What every setting has in common, and where to read more.
 const MORE: &str = concat!(
     "
-A setting is also a key of farrier.toml (keepalive = \"75s\") and a variable (FARRIER_KEEPALIVE=75s).
+A setting is also a key of farrier.toml (keepalive = \"75s\"), a name in farrier.conf.py or
+gunicorn.conf.py (keepalive = 75) and a variable (FARRIER_KEEPALIVE=75s).
 A flag wins over a variable, and a variable over the file.
 
 farrier --help NAME tells more about one setting, this page about all:

@@ -1,5 +1,6 @@
 //! The text of `--print-config`: TOML that gives the same config again, with the source of each value beside it.
 
+use crate::answer::Raw;
 use crate::table::Config;
 
 /// Comments stand in this column, or after the value where it is longer.
@@ -19,6 +20,29 @@ pub(crate) fn print_config(config: &Config) -> String {
         // A path may contain anything, a comment ends with its line.
         let source = source.replace(char::is_control, "?");
         let entry = format!("{} = {value}", setting.name);
+        text.push_str(&format!("{entry:<COMMENT_COLUMN$}  # {source}\n"));
+    }
+    text.push_str(&beyond(config));
+    text
+}
+
+/// What is no row of the table, as comments: a file of TOML could not hold it.
+fn beyond(config: &Config) -> String {
+    let mut text = String::new();
+    for (name, answer) in config.answers_beyond() {
+        if text.is_empty() {
+            text.push_str("\n# Beside these\n");
+        }
+        let value = match &answer.raw {
+            Raw::Text(text) | Raw::Number(text) | Raw::Object(text) => text.clone(),
+            Raw::Integer(number) => number.to_string(),
+            Raw::Switch(on) => on.to_string(),
+            Raw::List(items) => format!("{} items", items.len()),
+            Raw::Absent => "None".to_string(),
+            Raw::Other(kind) => (*kind).to_string(),
+        };
+        let entry = format!("# {name}: {value}").replace(char::is_control, "?");
+        let source = answer.source.to_string().replace(char::is_control, "?");
         text.push_str(&format!("{entry:<COMMENT_COLUMN$}  # {source}\n"));
     }
     text

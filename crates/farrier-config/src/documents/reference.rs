@@ -10,15 +10,22 @@ const INTRODUCTION: &str = "\
 
 # Settings
 
-A setting can be given in four places. The later wins:
+A setting can be given in five places. The later wins:
 
 1. a variable that hosting platforms set for any server, such as `PORT` and `WEB_CONCURRENCY`;
-2. `farrier.toml` in the folder where Farrier starts, or the file that `--config` or `FARRIER_CONFIG` names;
+2. one file: the one that `--config` or `FARRIER_CONFIG` names, else the first of `farrier.toml`, `farrier.conf.py` and
+   `gunicorn.conf.py` that is in the folder where Farrier starts;
 3. the variable `FARRIER_` and the name in capitals;
-4. a flag.
+4. the variable `GUNICORN_CMD_ARGS`, which holds flags;
+5. a flag.
 
-`farrier --print-config` shows every value and where it came from. A name that is not on this page is an error wherever it
-stands, and so is a value that a setting does not accept.
+`farrier --print-config` shows every value and where it came from. A name that is not on this page is an error in a TOML
+file, a variable or a flag, and so is a value that a setting does not accept, wherever it stands.
+
+A Python file is run, and its variables are settings, as in `gunicorn.conf.py`; other variables are its own, so a name that
+is not on this page is passed over, with a warning where it looks misspelt. Only a Python file can give the
+[hooks](../coming-from-gunicorn.md). `farrier.toml` and `farrier.conf.py` side by side are refused. A file is read anew at
+each reload; one that fails leaves the server as it was.
 
 ```toml
 # farrier.toml
@@ -29,6 +36,19 @@ keepalive = \"75s\"
 limit_request_body = \"20MiB\"
 ```
 
+```python
+# farrier.conf.py
+import multiprocessing
+
+bind = [\"127.0.0.1:8000\", \"unix:/run/mysite.sock\"]
+workers = multiprocessing.cpu_count()
+keepalive = 75
+
+
+def post_fork(server, worker):
+    server.log.info(\"worker %s\", worker.pid)
+```
+
 How values are written:
 
 - A **duration** is a number of seconds (`30`, `0.5`) or a number with a unit: `300us`, `500ms`, `30s`, `5m`, `1h`, `1d`.
@@ -36,7 +56,7 @@ How values are written:
   `10m`, `1g`; `64kB`, `10MB`, `1GB` count by 1000.
 - A **switch** is `true` or `false` in the file, `true`, `yes`, `on` or `1` and their contraries in a variable; on the
   command line its flag turns it on and the flag with `--no-` turns it off.
-- A **list** is an array in the file, separated by commas in a variable, and a repeated flag on the command line. A list
+- A **list** is an array or a list in the file, separated by commas in a variable, and a repeated flag on the command line. A list
   replaces the list of a lower place.
 - A setting that may be absent is taken away with `none`.
 ";
