@@ -26,9 +26,7 @@ ARROWS = {
 AWAITED = set(
     """
     request_timeout max_requests max_requests_jitter max_worker_lifetime max_worker_lifetime_jitter max_worker_rss
-    reload reload_engine reload_extra_files worker_class
-    capture_output logger_class logconfig logconfig_json syslog syslog_addr syslog_prefix syslog_facility
-    disable_redirect_access_to_syslog statsd_host statsd_prefix dogstatsd_tags enable_backlog_metric
+    reload reload_engine reload_extra_files worker_class enable_backlog_metric
     """.split()
 )
 

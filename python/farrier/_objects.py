@@ -12,6 +12,8 @@ import sys
 import time
 from typing import Any, Protocol
 
+from farrier._logging import log_of
+
 #: What ``worker.pid`` says until the worker is forked.
 BOOTING = "[booting]"
 
@@ -317,13 +319,3 @@ _ENVIRON_KEYS = (
     ("query", "QUERY_STRING"),
     ("scheme", "wsgi.url_scheme"),
 )
-
-
-def log_of(cfg: Any) -> Any:
-    import logging
-
-    log = logging.getLogger("gunicorn.error")
-    if not log.handlers:
-        log.addHandler(logging.StreamHandler())
-        log.setLevel("INFO")
-    return log

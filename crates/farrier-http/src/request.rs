@@ -212,6 +212,8 @@ pub struct Request {
     pub origin: Origin,
     /// What a trusted proxy says of the address that the client used.
     pub forwarded: Forwarded,
+    /// What the handler tells the access log beside its answer: names in lower case, and values.
+    pub notes: Vec<(String, String)>,
 }
 
 impl Request {
@@ -223,6 +225,7 @@ impl Request {
             body: Body::Empty,
             origin: Origin { peer: Peer::Unix, listener: ListenerId(0), scheme: Scheme::Http },
             forwarded: Forwarded::default(),
+            notes: Vec::new(),
         }
     }
 

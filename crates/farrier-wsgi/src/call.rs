@@ -12,7 +12,7 @@ use crate::error_stream::Diagnostics;
 use crate::file_wrapper::FileWrapper;
 use crate::request_hooks::RequestHooks;
 use crate::start_response::{StartResponse, not_bytes};
-use crate::traceback;
+use crate::{notes, traceback};
 
 /// Answers requests by calling a WSGI application.
 pub struct WsgiHandler {
@@ -51,7 +51,16 @@ impl WsgiHandler {
             return hooks.around(py, self, request, respond);
         }
         let (environ, head) = self.prepare(py, request)?;
-        self.run(py, &environ, head, respond)
+        let result = self.run(py, &environ, head, respond);
+        self.note(&environ, request);
+        result
+    }
+
+    /// Notes what the access log shows of an environ.
+    pub(crate) fn note(&self, environ: &Bound<'_, PyDict>, request: &mut Request) {
+        if !self.surroundings.noted.is_empty() {
+            notes::note(environ, &self.surroundings.noted, request);
+        }
     }
 
     /// A request's environ, and a head to be filled.

@@ -26,6 +26,8 @@ pub struct Surroundings {
     pub script_name: String,
     /// Where `wsgi.errors` goes.
     pub diagnostics: Arc<dyn Diagnostics>,
+    /// Entries of environ that the access log shows, names in lower case.
+    pub noted: Vec<String>,
 }
 
 /// A listener as an environ names it.

@@ -9,6 +9,7 @@ mod error_stream;
 mod file_wrapper;
 mod input;
 mod names;
+mod notes;
 mod request_hooks;
 pub mod seam;
 mod start_response;

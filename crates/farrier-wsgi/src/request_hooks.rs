@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use farrier_http::{Field, Flush, Peer, Request, RequestHead, Respond, ResponseHead, Scheme, SendError, Span, Version};
 use pyo3::prelude::*;
@@ -18,6 +19,8 @@ pub struct RequestHooks {
     pub pre_request: Option<Py<PyAny>>,
     /// `post_request(worker, req, environ, resp)`.
     pub post_request: Option<Py<PyAny>>,
+    /// `access(resp, req, environ, request_time)` of a logger that writes its own access lines.
+    pub access: Option<Py<PyAny>>,
     /// How many of these four arguments `post_request` takes.
     pub post_request_arguments: usize,
     /// The worker as hooks see it.
@@ -44,12 +47,21 @@ impl RequestHooks {
         let body = environ.get_item("wsgi.input")?.map(Bound::unbind);
         let req = self.request_class.bind(py).call1((RequestFacts::of(request, body),))?;
         let admitted = self.admit(py, &req, &environ);
+        let started = Instant::now();
         let mut watched = Watched { inner: respond, seen: None, sent: 0, is_head };
         let (result, environ, resp) = match admitted {
             Ok(()) => {
                 self.requests.fetch_add(1, Ordering::Relaxed);
                 let result = handler.run(py, &environ, head, &mut watched);
+                handler.note(&environ, request);
                 let resp = ResponseFacts::of(watched, matches!(result, Err(Failure::Raised(_))));
+                let resp = Bound::new(py, resp)?.into_any();
+                if let Some(access) = &self.access
+                    && let Err(raised) = access.call1(py, (&resp, &req, &environ, started.elapsed()))
+                {
+                    let text = format!("Exception in the logger's access()\n{}", traceback::text(py, &raised));
+                    handler.diagnostics().application_failed(&text);
+                }
                 (result, environ, Some(resp))
             }
             Err(raised) => (Err(Failure::Raised(raised)), PyDict::new(py), None),
@@ -76,7 +88,7 @@ impl RequestHooks {
         hook: &Py<PyAny>,
         req: Bound<'py, PyAny>,
         environ: Bound<'py, PyDict>,
-        resp: Option<ResponseFacts>,
+        resp: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let resp = resp.into_pyobject(py)?.into_any();
         let arguments = [self.worker.bind(py).clone(), req, environ.into_any(), resp];

@@ -1,20 +1,17 @@
-//! Makes parts from settings: listeners, logs, environ's surroundings. Configuration is read here and nowhere later.
+//! Makes parts from settings: listeners, environ's surroundings. Configuration is read here and nowhere later.
 
-use std::io;
 use std::sync::Arc;
 
-use farrier_config::{AccessLogFormat, Config, LogLevel, LogTarget, UrlPath};
-use farrier_http::Handler;
+use farrier_config::{Config, UrlPath};
+use farrier_http::{Handler, Status};
 use farrier_server::health::{self, HealthPaths};
-use farrier_server::log::access::AccessLog;
 use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::log::writer::Target;
 use farrier_server::metrics::Metrics;
 use farrier_supervisor::heartbeat::Counter;
 use farrier_supervisor::{ArbiterSettings, Listener, LocalAddress, Slot};
 use farrier_wsgi::{Diagnostics, Surroundings};
 
-use crate::recycling;
+use crate::{logging, recycling};
 
 /// The arbiter's settings.
 pub(crate) fn arbiter_settings(config: &Config) -> ArbiterSettings {
@@ -37,56 +34,6 @@ pub(crate) fn worker_count(config: &Config) -> u32 {
     config.workers.on(farrier_supervisor::process::cpus_allowed())
 }
 
-/// The error log of the arbiter: no thread.
-///
-/// # Errors
-/// The file cannot be opened.
-pub(crate) fn direct_log(config: &Config) -> io::Result<Arc<ErrorLog>> {
-    Ok(Arc::new(ErrorLog::direct(error_target(config), level(config))?))
-}
-
-/// The error log of a worker: never waits.
-///
-/// # Errors
-/// The file cannot be opened, or no thread can be made.
-pub(crate) fn buffered_log(config: &Config) -> io::Result<Arc<ErrorLog>> {
-    Ok(Arc::new(ErrorLog::buffered(error_target(config), level(config), config.log_buffer_bytes.as_usize())?))
-}
-
-/// The access log, if there is to be one.
-///
-/// # Errors
-/// The file cannot be opened, or no thread can be made.
-pub(crate) fn access_log(config: &Config) -> io::Result<Option<Arc<AccessLog>>> {
-    let target = match &config.accesslog {
-        None => return Ok(None),
-        Some(LogTarget::Standard) => Target::Stdout,
-        Some(LogTarget::File(path)) => Target::File(path.clone()),
-    };
-    let format = match &config.access_log_format {
-        AccessLogFormat::Json => "json",
-        AccessLogFormat::Pattern(pattern) => pattern,
-    };
-    Ok(Some(Arc::new(AccessLog::start(target, format, config.log_buffer_bytes.as_usize())?)))
-}
-
-fn error_target(config: &Config) -> Target {
-    match &config.errorlog {
-        LogTarget::Standard => Target::Stderr,
-        LogTarget::File(path) => Target::File(path.clone()),
-    }
-}
-
-fn level(config: &Config) -> Level {
-    match config.loglevel {
-        LogLevel::Debug => Level::Debug,
-        LogLevel::Info => Level::Info,
-        LogLevel::Warning => Level::Warning,
-        LogLevel::Error => Level::Error,
-        LogLevel::Critical => Level::Critical,
-    }
-}
-
 /// What answers: the paths of health, and the application behind them.
 pub(crate) fn handler(config: &Config, application: Arc<dyn Handler>, slot: Slot) -> Arc<dyn Handler> {
     let path = |path: &Option<UrlPath>| path.as_ref().map(|UrlPath(path)| path.clone());
@@ -107,6 +54,7 @@ pub(crate) fn surroundings(config: &Config, listeners: &[Listener], log: &Arc<Er
         server_software: format!("farrier/{}", env!("CARGO_PKG_VERSION")),
         script_name: std::env::var("SCRIPT_NAME").unwrap_or_default().trim_end_matches('/').to_owned(),
         diagnostics: Arc::new(LoggedDiagnostics(Arc::clone(log))),
+        noted: logging::noted_environ(config),
     }
 }
 
@@ -135,7 +83,7 @@ struct LoggedDiagnostics(Arc<ErrorLog>);
 
 impl Diagnostics for LoggedDiagnostics {
     fn application_failed(&self, text: &str) {
-        self.0.write(Level::Error, text);
+        self.0.exception(text);
     }
 
     fn application_warned(&self, text: &str) {
@@ -155,11 +103,11 @@ impl Metrics for SharedCounters {
         self.0.count(Counter::Accepted, 1);
     }
 
-    fn called(&self, _: bool) {
+    fn called(&self, _: Status, _: u64) {
         self.0.count(Counter::Requests, 1);
     }
 
-    fn answered(&self, _: bool) {
+    fn answered(&self, _: Status) {
         self.0.count(Counter::Answers, 1);
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use farrier_config::Config;
+use farrier_http::Status;
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::metrics::Metrics;
 use farrier_supervisor::{Cause, WorkerLink, process};
@@ -44,16 +45,16 @@ impl Metrics for LimitedRequests {
         self.counters.accepted();
     }
 
-    fn called(&self, error: bool) {
-        self.counters.called(error);
+    fn called(&self, status: Status, duration_ns: u64) {
+        self.counters.called(status, duration_ns);
         if self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.limit {
             self.log.write(Level::Info, "Autorestarting worker after current request.");
             self.link.wants_recycling(Cause::Requests);
         }
     }
 
-    fn answered(&self, error: bool) {
-        self.counters.answered(error);
+    fn answered(&self, status: Status) {
+        self.counters.answered(status);
     }
 
     fn set_active(&self, active: bool) {

@@ -17,6 +17,7 @@ use crate::configured::{Asked, Configured};
 use crate::embedding::Given;
 use crate::generations::Generations;
 use crate::hooks::{Hooks, ServerHooks};
+use crate::logging::ArbiterLogs;
 use crate::master::{Master, Tending};
 use crate::{accounts, addresses, compose, listening, worker};
 
@@ -61,17 +62,18 @@ fn serve(
     daemon: Option<&mut Announcement>,
 ) -> i32 {
     let config = &configured.config;
-    let log = match compose::direct_log(config) {
-        Ok(log) => log,
+    if let Err(raised) = application::prepare(py, config) {
+        eprintln!("farrier: Cannot prepare the application's surroundings: {raised}");
+        return EXIT_CONFIGURATION;
+    }
+    let logs = match ArbiterLogs::open(py, config, configured.cfg.bind(py)) {
+        Ok(logs) => logs,
         Err(error) => {
             eprintln!("farrier: {error}");
             return EXIT_CONFIGURATION;
         }
     };
-    if let Err(raised) = application::prepare(py, config) {
-        log.write(Level::Error, &format!("Cannot prepare the application's surroundings: {raised}"));
-        return EXIT_CONFIGURATION;
-    }
+    let log = &*logs.error;
     let identity = match accounts::identity(py, config) {
         Ok(identity) => identity,
         Err(reason) => {
@@ -90,7 +92,7 @@ fn serve(
             python.patch
         ),
     );
-    warn(&log, config);
+    warn(log, config);
     if config.wsgi_app.is_none() {
         let chosen = py
             .import("farrier._application")
@@ -106,7 +108,7 @@ fn serve(
         }
     }
     let hooks = match Hooks::of(py, configured.cfg.clone_ref(py)) {
-        Ok(hooks) => ServerHooks::new(hooks, &log),
+        Ok(hooks) => ServerHooks::new(hooks, &logs.error),
         Err(raised) => {
             log.write(Level::Error, &raised.value(py).to_string());
             return EXIT_CONFIGURATION;
@@ -122,13 +124,16 @@ fn serve(
         return code;
     }
     let mut say = |level: SupervisorLevel, text: &str| log.write(level_of(level), text);
-    let listeners = match listening::open(py, config, &mut master.borrow_mut(), identity.as_ref(), &log) {
+    let listeners = match listening::open(py, config, &mut master.borrow_mut(), identity.as_ref(), log) {
         Ok(listeners) => listeners,
         Err(code) => return code,
     };
     let preloaded = if config.preload_app {
         match preload(py, config) {
-            Ok(application) => Some(application),
+            Ok(application) => {
+                logs.application_loaded(py);
+                Some(application)
+            }
             Err((traceback, reason, code)) => {
                 log.put(&traceback);
                 log.write(Level::Error, &reason);
@@ -160,7 +165,7 @@ fn serve(
     }
     let generations = RefCell::new(Generations::new(configured));
     hooks.listens(py, &listeners);
-    let mut tending = Tending { master, log: &log, fork: &|| fork(py), pre_exec: &|| hooks.pre_exec(py) };
+    let mut tending = Tending { master, log, fork: &|| fork(py), pre_exec: &|| hooks.pre_exec(py) };
     let code = supervise(Plan {
         settings,
         listeners,
@@ -175,20 +180,13 @@ fn serve(
         wait: &mut |block| py.detach(block),
         before_fork: &mut |spawn| hooks.pre_fork(py, spawn),
         worker: &mut |link, listeners| {
-            worker::run(
-                py,
-                &generations.borrow().of(link.generation()).config,
-                link,
-                listeners,
-                preloaded.as_ref(),
-                &hooks,
-            )
+            worker::run(py, generations.borrow().of(link.generation()), link, listeners, preloaded.as_ref(), &hooks)
         },
         reaped: &mut |spawn, pid, _status| hooks.child_exit(py, spawn, pid),
         exit_child: &mut |code| process::exit_now(code),
         log: &mut say,
         read_config: &mut |generation, listeners| {
-            let (config, renewal) = renew(py, given, listeners, generation, &hooks, master, &log)?;
+            let (config, renewal) = renew(py, given, listeners, generation, &hooks, master, &logs)?;
             generations.borrow_mut().add(generation, config);
             Ok(renewal)
         },
@@ -216,7 +214,7 @@ fn serve(
                 }
                 _ => {}
             }
-            master.borrow_mut().notice(&notice, &log);
+            master.borrow_mut().notice(&notice, log);
         },
     });
     let code = code.unwrap_or_else(|error| {
@@ -251,8 +249,9 @@ fn renew(
     generation: u64,
     hooks: &ServerHooks,
     master: &RefCell<Master>,
-    log: &farrier_server::log::error::ErrorLog,
+    logs: &ArbiterLogs,
 ) -> Result<(Configured, Renewal), String> {
+    let log = &*logs.error;
     let configured = match given.read(py) {
         Ok(Asked::Run(configured)) => configured,
         Ok(_) => return Err("the command line asks for something else than to serve".to_owned()),
@@ -268,6 +267,7 @@ fn renew(
     // The old generation must not be left alone while an address is waited for.
     let options = BindOptions { tries: 1, ..addresses::bind_options(config) };
     let listeners = sockets::rebind_all(listeners, &specs, &options, &mut say).map_err(|error| error.to_string())?;
+    logs.renew(py, config, configured.cfg.bind(py))?;
     let settings = compose::arbiter_settings(config);
     let set = Hooks::of(py, configured.cfg.clone_ref(py)).map_err(|raised| raised.value(py).to_string())?;
     hooks.listens(py, &listeners);

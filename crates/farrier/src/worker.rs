@@ -6,44 +6,48 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use farrier_config::Config;
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_server::log::error::Level;
 use farrier_server::{Command, Control, Parts, engine};
 use farrier_supervisor::{Listener, Signal, SignalPipe, WorkerLink, process};
 use farrier_wsgi::{WsgiHandler, seam};
 use pyo3::prelude::*;
 
 use crate::application::{self, Application};
+use crate::configured::Configured;
 use crate::hooks::ServerHooks;
 use crate::host::Interpreter;
+use crate::logging::WorkerLogs;
+use crate::measured::measured;
 use crate::worker_hooks::{Farewell, WorkerHooks};
 use crate::{accounts, compose, master, recycling};
 
 /// Runs in the forked process and gives its exit code.
 pub(crate) fn run(
     py: Python<'_>,
-    config: &Config,
+    configured: &Configured,
     link: WorkerLink,
     listeners: &[Listener],
     preloaded: Option<&Application>,
     hooks: &ServerHooks,
 ) -> i32 {
+    let config = &configured.config;
     let link = Arc::new(link);
-    let log = match compose::buffered_log(config) {
-        Ok(log) => log,
+    let logs = match WorkerLogs::open(py, config, configured.cfg.bind(py)) {
+        Ok(logs) => Arc::new(logs),
         Err(error) => {
             eprintln!("farrier: {error}");
             return link.boot_failed(true);
         }
     };
     master::set_worker_title(config);
-    let hooks = hooks.enter(py, &link, &log);
-    let code = match boot(py, config, &link, listeners, preloaded, &hooks, &log) {
-        Ok(parts) => serve(py, config, &link, parts, &hooks, &log),
+    let hooks = hooks.enter(py, &link, &logs.error);
+    let code = match boot(py, config, &link, listeners, preloaded, &hooks, &logs) {
+        Ok(parts) => serve(py, config, &link, parts, &hooks, &logs),
         Err(code) => code,
     };
     hooks.worker_exit(py);
     application::finish(py);
-    log.flush();
+    logs.flush(py);
     code
 }
 
@@ -55,8 +59,9 @@ fn boot(
     listeners: &[Listener],
     preloaded: Option<&Application>,
     hooks: &WorkerHooks,
-    log: &Arc<ErrorLog>,
+    logs: &Arc<WorkerLogs>,
 ) -> Result<Parts, i32> {
+    let log = &logs.error;
     hooks.post_fork(py).map_err(|()| link.boot_failed(true))?;
     // Before the application is loaded: what it opens and makes is then its own.
     accounts::become_user(py, config).map_err(|reason| {
@@ -75,13 +80,14 @@ fn boot(
         },
     };
     hooks.post_worker_init(py, &callable).map_err(|()| link.boot_failed(true))?;
+    logs.application_loaded(py);
     let failed = |what: &str, error: std::io::Error| {
         log.write(Level::Error, &format!("{what}: {error}"));
         link.boot_failed(true)
     };
-    let around = hooks.around_requests(py).map_err(|raised| failed("Cannot call hooks", raised.into()))?;
+    let around = hooks.around_requests(py).and_then(|around| logs.around_requests(py, around));
+    let around = around.map_err(|raised| failed("Cannot call hooks", raised.into()))?;
     let handler = WsgiHandler::new(callable, compose::surroundings(config, listeners, log)).with_hooks(around);
-    let access_log = compose::access_log(config).map_err(|error| failed("Cannot open the access log", error))?;
     let signals = link.catch_signals().map_err(|error| failed("Cannot catch signals", error))?;
     let alive = link.alive_fd().try_clone_to_owned().map_err(|error| failed("Out of descriptors", error))?;
     let sockets: Vec<OwnedFd> = listeners
@@ -89,18 +95,18 @@ fn boot(
         .map(|listener| listener.as_fd().try_clone_to_owned())
         .collect::<Result<_, _>>()
         .map_err(|error| failed("Out of descriptors", error))?;
-    let (leaving, parting) = (Arc::clone(log), hooks.clone());
+    let (leaving, parting) = (Arc::clone(logs), hooks.clone());
     Ok(Parts {
         listeners: sockets,
         handler: compose::handler(config, Arc::new(handler), link.slot()),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),
-        access_log,
+        access_log: logs.access.clone(),
         error_log: Arc::clone(log),
-        metrics: recycling::metrics(config, link, log),
+        metrics: measured(recycling::metrics(config, link, log), logs.statsd.as_ref()),
         abandon: Box::new(move || {
             parting.part(Farewell::Exit, 0);
-            leaving.flush();
+            leaving.flush_on_seat();
             process::exit_now(0);
         }),
     })
@@ -112,19 +118,16 @@ fn serve(
     link: &WorkerLink,
     parts: Parts,
     hooks: &WorkerHooks,
-    log: &Arc<ErrorLog>,
+    logs: &WorkerLogs,
 ) -> i32 {
-    let access_log = parts.access_log.clone();
     link.ready();
     hooks.serving(py);
     let ended = seam::inhabit(py, || engine::run(config, parts));
-    if let Some(access_log) = access_log {
-        access_log.flush();
-    }
+    logs.flush(py);
     match ended {
         Ok(()) => 0,
         Err(error) => {
-            log.write(Level::Error, &format!("The worker cannot serve: {error}"));
+            logs.error.write(Level::Error, &format!("The worker cannot serve: {error}"));
             1
         }
     }

@@ -144,6 +144,7 @@ impl WorkerHooks {
         Ok(Some(RequestHooks {
             pre_request: copy(&set.pre_request),
             post_request: copy(&set.post_request),
+            access: None,
             post_request_arguments: set.post_request_arguments,
             worker: set.worker.clone_ref(py),
             request_class: py.import("farrier._objects")?.getattr("Request")?.unbind(),

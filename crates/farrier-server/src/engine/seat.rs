@@ -364,6 +364,7 @@ impl Seat {
     ) -> (Settled, u64) {
         let shared = &*self.shared;
         connection.requests += 1;
+        request.notes.clear();
         let rules = &shared.rules;
         let within_limit = rules.keepalive_requests == 0 || connection.requests < rules.keepalive_requests;
         let keep_alive = request.head.keep_alive && within_limit && rules.keepalive_ms > 0;
@@ -460,9 +461,9 @@ impl Seat {
 
     fn record(&self, request: &Request, outcome: &Outcome, lines: Option<&[u8]>, call_ns: u64, by_application: bool) {
         if by_application {
-            self.shared.metrics.called(outcome.status.0 >= 500);
+            self.shared.metrics.called(outcome.status, call_ns);
         } else {
-            self.shared.metrics.answered(outcome.status.0 >= 500);
+            self.shared.metrics.answered(outcome.status);
         }
         if let Some(fault) = outcome.fault.as_ref().filter(|fault| !fault.cause.is_empty()) {
             self.log_fault(request, fault);

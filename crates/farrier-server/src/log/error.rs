@@ -1,14 +1,18 @@
 //! The error log, in the form that tools know from Gunicorn: `[date] [pid] [LEVEL] text`.
 
-use std::io::Write;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use super::moment::Moment;
-use super::writer::{Target, Writer};
+use super::outbox::Outbox;
+use super::recorder::Recorder;
+use super::statsd::Statsd;
+use super::syslog::Syslog;
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum Level {
     /// For those who look for a fault.
     Debug,
@@ -33,81 +37,153 @@ impl Level {
             Level::Critical => "CRITICAL",
         }
     }
+
+    /// The level that Python's logging knows by this number, or the one above it.
+    pub fn of_python(number: i32) -> Level {
+        match number {
+            ..=10 => Level::Debug,
+            11..=20 => Level::Info,
+            21..=30 => Level::Warning,
+            31..=40 => Level::Error,
+            _ => Level::Critical,
+        }
+    }
+
+    /// The number by which Python's logging knows it.
+    pub fn python(self) -> i32 {
+        match self {
+            Level::Debug => 10,
+            Level::Info => 20,
+            Level::Warning => 30,
+            Level::Error => 40,
+            Level::Critical => 50,
+        }
+    }
 }
 
 /// The error log of one process.
 pub struct ErrorLog {
-    least: Level,
-    out: Out,
+    least: AtomicU8,
+    targets: RwLock<Targets>,
 }
 
-enum Out {
-    /// Written at once: the arbiter owns no thread.
-    Direct(Mutex<Box<dyn Write + Send>>, Target),
-    /// Written by a thread: a worker never waits for it.
-    Buffered(Writer),
+/// Where the lines of an error log go.
+struct Targets {
+    out: Outbox,
+    syslog: Option<Syslog>,
+    statsd: Option<Arc<Statsd>>,
+    /// Takes the lines in place of `out` and `syslog`, if it is there.
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl ErrorLog {
-    /// A log that writes each line at once.
-    ///
-    /// # Errors
-    /// The target cannot be opened.
-    pub fn direct(target: Target, least: Level) -> std::io::Result<ErrorLog> {
-        Ok(ErrorLog { least, out: Out::Direct(Mutex::new(target.open()?), target) })
+    /// A log whose lines go to `out`, to syslog too if that is given, and are counted if statsd is given.
+    pub fn new(least: Level, out: Outbox, syslog: Option<Syslog>, statsd: Option<Arc<Statsd>>) -> ErrorLog {
+        let targets = RwLock::new(Targets { out, syslog, statsd, recorder: None });
+        ErrorLog { least: AtomicU8::new(least as u8), targets }
     }
 
-    /// A log with a thread that writes.
-    ///
-    /// # Errors
-    /// The target cannot be opened, or no thread can be made.
-    pub fn buffered(target: Target, least: Level, buffer_bytes_max: usize) -> std::io::Result<ErrorLog> {
-        Ok(ErrorLog { least, out: Out::Buffered(Writer::start(target, buffer_bytes_max, Duration::ZERO)?) })
+    /// From now on a logging framework takes the lines, from this level on.
+    pub fn divert(&self, recorder: Arc<dyn Recorder>, least: Level) {
+        self.targets.write().unwrap_or_else(PoisonError::into_inner).recorder = Some(recorder);
+        self.least.store(least as u8, Ordering::Relaxed);
+    }
+
+    /// Takes over level and targets of another log: the configuration was read again.
+    pub fn adopt(&self, other: ErrorLog) {
+        let targets = other.targets.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.targets.write().unwrap_or_else(PoisonError::into_inner) = targets;
+        self.least.store(other.least.into_inner(), Ordering::Relaxed);
     }
 
     /// Whether lines of this level are written.
     pub fn is_on(&self, level: Level) -> bool {
-        level >= self.least
+        level as u8 >= self.least.load(Ordering::Relaxed)
     }
 
     /// Writes a line. Further lines of the text (a traceback) follow as they are.
     pub fn write(&self, level: Level, text: &str) {
+        let counter = match level {
+            Level::Warning => Some("gunicorn.log.warning"),
+            Level::Error => Some("gunicorn.log.error"),
+            Level::Critical => Some("gunicorn.log.critical"),
+            Level::Debug | Level::Info => None,
+        };
+        self.pass(level, text, counter);
+    }
+
+    /// Writes the line of an exception, with its traceback behind the first line.
+    pub fn exception(&self, text: &str) {
+        self.pass(Level::Error, text, Some("gunicorn.log.exception"));
+    }
+
+    fn pass(&self, level: Level, text: &str, counter: Option<&str>) {
+        let targets = self.targets();
+        if let (Some(statsd), Some(counter)) = (&targets.statsd, counter) {
+            statsd.count(counter);
+        }
         if !self.is_on(level) {
             return;
         }
+        let text = text.trim_end();
+        if let Some(recorder) = targets.recorder.clone() {
+            // It may come back to this log.
+            drop(targets);
+            recorder.line(level, text);
+            return;
+        }
         let when = Moment::now().for_error_log();
-        self.put(&format!("[{when}] [{}] [{}] {}\n", std::process::id(), level.as_str(), text.trim_end()));
+        targets.out.put(format!("[{when}] [{}] [{}] {text}\n", std::process::id(), level.as_str()).as_bytes());
+        if let Some(syslog) = &targets.syslog {
+            syslog.send(level, text);
+        }
     }
 
-    /// Writes text as it is: what an application puts into `wsgi.errors`.
+    /// Writes text as it is to the log's stream or file: what an application puts into `wsgi.errors`.
     pub fn put(&self, text: &str) {
-        match &self.out {
-            Out::Direct(sink, _) => {
-                if let Ok(mut sink) = sink.lock() {
-                    // Nobody can be told that the log itself fails.
-                    let _ = sink.write_all(text.as_bytes()).and_then(|()| sink.flush());
-                }
-            }
-            Out::Buffered(writer) => writer.write(text.as_bytes()),
+        self.targets().out.put(text.as_bytes());
+    }
+
+    /// Sends text to syslog alone, where lines go there.
+    pub fn put_syslog(&self, level: Level, text: &str) {
+        if let Some(syslog) = &self.targets().syslog {
+            syslog.send(level, text);
         }
+    }
+
+    /// The way to statsd, if lines are counted.
+    pub fn statsd(&self) -> Option<Arc<Statsd>> {
+        self.targets().statsd.clone()
     }
 
     /// Opens the file anew.
     pub fn reopen(&self) {
-        match &self.out {
-            Out::Direct(sink, target) => {
-                if let (Ok(mut sink), Ok(anew)) = (sink.lock(), target.open()) {
-                    *sink = anew;
-                }
-            }
-            Out::Buffered(writer) => writer.reopen(),
+        let targets = self.targets();
+        targets.out.reopen();
+        let recorder = targets.recorder.clone();
+        drop(targets);
+        if let Some(recorder) = recorder {
+            recorder.reopen();
         }
     }
 
-    /// Waits until all is written, at most a second.
+    /// Waits until all is written, at most a second for each target.
     pub fn flush(&self) {
-        if let Out::Buffered(writer) = &self.out {
-            writer.flush(Duration::from_secs(1));
+        let recorder = self.targets().recorder.clone();
+        if let Some(recorder) = recorder {
+            recorder.flush();
         }
+        let targets = self.targets();
+        targets.out.flush(Duration::from_secs(1));
+        if let Some(syslog) = &targets.syslog {
+            syslog.flush();
+        }
+        if let Some(statsd) = &targets.statsd {
+            statsd.flush();
+        }
+    }
+
+    fn targets(&self) -> RwLockReadGuard<'_, Targets> {
+        self.targets.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

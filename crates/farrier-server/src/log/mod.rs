@@ -1,6 +1,11 @@
-//! Logs: lines are formatted by the seat that has something to say and written by a thread of the log's own.
+//! Logs and metrics: formatted by the seat that has something to say and written by a thread of the log's own.
 
 pub mod access;
+pub mod collector;
 pub mod error;
 pub mod moment;
+pub mod outbox;
+pub mod recorder;
+pub mod statsd;
+pub mod syslog;
 pub mod writer;

@@ -1,8 +1,11 @@
-//! Points in time as logs show them. All are in UTC: a log that jumps twice a year helps nobody.
+//! Points in time as logs show them: in the process's time zone with its offset, as Gunicorn writes them, and in UTC where
+//! the form has no room for an offset.
+
+use std::sync::OnceLock;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A point in time, broken down (proleptic Gregorian calendar, UTC).
+/// A point in time, broken down (proleptic Gregorian calendar, local time).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     /// Year of the common era.
@@ -19,19 +22,38 @@ pub struct Moment {
     pub second: u32,
     /// 0 to 999.
     pub millisecond: u32,
+    /// How much the local time is ahead of UTC, in seconds.
+    pub offset_s: i32,
+}
+
+/// The offsets of the process's time zone: since when (seconds of 1970), and how many seconds ahead of UTC.
+static OFFSETS: OnceLock<Vec<(i64, i32)>> = OnceLock::new();
+
+/// Tells the time zone of the process: its offsets in the order of their beginnings. Without this, and before the first,
+/// it is UTC. The first call counts.
+pub fn set_offsets(offsets: Vec<(i64, i32)>) {
+    // A second call would come from a second start in one process: the zone is the same.
+    let _ = OFFSETS.set(offsets);
+}
+
+fn offset_at(unix_s: i64) -> i32 {
+    let Some(offsets) = OFFSETS.get() else { return 0 };
+    let later = offsets.partition_point(|&(since, _)| since <= unix_s);
+    later.checked_sub(1).map_or(0, |index| offsets[index].1)
 }
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 impl Moment {
-    /// The present.
+    /// The present, in local time.
     pub fn now() -> Moment {
         let time = clock_gettime(ClockId::Realtime);
-        Moment::at(time.tv_sec, (time.tv_nsec / 1_000_000) as u32)
+        Moment::at(time.tv_sec, (time.tv_nsec / 1_000_000) as u32, offset_at(time.tv_sec))
     }
 
-    /// So many seconds and milliseconds after the beginning of 1970.
-    pub fn at(unix_s: i64, millisecond: u32) -> Moment {
+    /// So many seconds and milliseconds after the beginning of 1970, in a zone that is so many seconds ahead of UTC.
+    pub fn at(unix_s: i64, millisecond: u32, offset_s: i32) -> Moment {
+        let unix_s = unix_s + i64::from(offset_s);
         let days = unix_s.div_euclid(86_400);
         let second_of_day = unix_s.rem_euclid(86_400) as u32;
         // Counts years from March, so that the leap day is the last of its year, in eras of 400 years.
@@ -51,26 +73,42 @@ impl Moment {
             minute: second_of_day / 60 % 60,
             second: second_of_day % 60,
             millisecond,
+            offset_s,
         }
+    }
+
+    /// `+0000`
+    fn offset(&self) -> String {
+        let sign = if self.offset_s < 0 { '-' } else { '+' };
+        let minutes = self.offset_s.unsigned_abs() / 60;
+        format!("{sign}{:02}{:02}", minutes / 60, minutes % 60)
     }
 
     /// `2026-11-22 05:14:49 +0000`, as error-log lines begin.
     pub fn for_error_log(&self) -> String {
         let Moment { year, month, day, hour, minute, second, .. } = self;
-        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0000")
+        let offset = self.offset();
+        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} {offset}")
     }
 
     /// `[22/Nov/2026:05:28:20 +0000]`, as in the common log format.
     pub fn for_access_log(&self) -> String {
         let Moment { year, month, day, hour, minute, second, .. } = self;
         let month = MONTHS[(*month as usize).clamp(1, 12) - 1];
-        format!("[{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000]")
+        let offset = self.offset();
+        format!("[{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} {offset}]")
     }
 
-    /// `2026-11-22T05:28:20.123Z` (RFC 3339).
+    /// `2026-11-22T05:28:20.123Z`, or with an offset such as `+01:00` in place of the Z (RFC 3339).
     pub fn rfc3339(&self) -> String {
-        let Moment { year, month, day, hour, minute, second, millisecond } = self;
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
+        let Moment { year, month, day, hour, minute, second, millisecond, offset_s } = self;
+        let mut zone = self.offset();
+        if *offset_s == 0 {
+            "Z".clone_into(&mut zone);
+        } else {
+            zone.insert(3, ':');
+        }
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}{zone}")
     }
 }
 
@@ -88,13 +126,21 @@ mod tests {
             (4_107_542_400, "2100-03-01 00:00:00 +0000"),
         ];
         for (unix_s, expected) in cases {
-            assert_eq!(Moment::at(unix_s, 0).for_error_log(), expected);
+            assert_eq!(Moment::at(unix_s, 0, 0).for_error_log(), expected);
         }
     }
 
     #[test]
     fn the_access_log_has_its_own_form() {
-        assert_eq!(Moment::at(951_782_400, 0).for_access_log(), "[29/Feb/2000:00:00:00 +0000]");
-        assert_eq!(Moment::at(951_782_400, 7).rfc3339(), "2000-02-29T00:00:00.007Z");
+        assert_eq!(Moment::at(951_782_400, 0, 0).for_access_log(), "[29/Feb/2000:00:00:00 +0000]");
+        assert_eq!(Moment::at(951_782_400, 7, 0).rfc3339(), "2000-02-29T00:00:00.007Z");
+    }
+
+    #[test]
+    fn a_zone_shows_its_own_clock_and_its_offset() {
+        let india = Moment::at(951_782_400, 7, 19_800);
+        assert_eq!(india.for_error_log(), "2000-02-29 05:30:00 +0530");
+        assert_eq!(india.rfc3339(), "2000-02-29T05:30:00.007+05:30");
+        assert_eq!(Moment::at(951_782_400, 0, -18_000).for_access_log(), "[28/Feb/2000:19:00:00 -0500]");
     }
 }

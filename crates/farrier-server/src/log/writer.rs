@@ -1,22 +1,28 @@
-//! Writes log lines from a thread of its own, so that a slow disk or a full pipe never blocks a request.
+//! Log lines into a file or a standard stream.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::stdio::{dup2_stderr, dup2_stdout};
+
+use super::outbox::{Outbox, Sink};
 
 /// Where lines go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Target {
     /// The standard error stream.
     Stderr,
     /// The standard output stream.
     Stdout,
+    /// A stream that was kept open when the process's own was redirected.
+    Kept(Arc<File>),
     /// A file, appended to.
     File(PathBuf),
+    /// A file that takes the place of the process's standard output and standard error too, whenever it is opened.
+    Capturing(PathBuf),
 }
 
 impl Target {
@@ -28,8 +34,31 @@ impl Target {
         Ok(match self {
             Target::Stderr => Box::new(io::stderr()),
             Target::Stdout => Box::new(io::stdout()),
+            Target::Kept(file) => Box::new(Arc::clone(file)),
             Target::File(path) => Box::new(open_append(path)?),
+            Target::Capturing(path) => {
+                let file = open_append(path)?;
+                dup2_stdout(&file)?;
+                dup2_stderr(&file)?;
+                Box::new(file)
+            }
         })
+    }
+
+    /// An outbox whose lines are written at once.
+    ///
+    /// # Errors
+    /// The target cannot be opened.
+    pub fn direct(self) -> io::Result<Outbox> {
+        Ok(Outbox::direct(Box::new(Writer::open(self)?)))
+    }
+
+    /// An outbox whose lines a thread writes, up to `bytes_max` of them waiting.
+    ///
+    /// # Errors
+    /// The target cannot be opened, or no thread can be made.
+    pub fn buffered(self, bytes_max: usize, gather: Duration) -> io::Result<Outbox> {
+        Outbox::buffered(Box::new(Writer::open(self)?), "farrier-log", bytes_max, gather)
     }
 }
 
@@ -41,137 +70,36 @@ fn open_append(path: &PathBuf) -> io::Result<File> {
         .map_err(|error| io::Error::new(error.kind(), format!("cannot open the log file {}: {error}", path.display())))
 }
 
-/// A buffered writer with a thread behind it.
-pub struct Writer {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    state: Mutex<State>,
-    written: Condvar,
-    asleep: AtomicBool,
-    thread: OnceLock<Thread>,
-    buffer_bytes_max: usize,
-    /// How long lines are gathered before they are written.
-    gather: Duration,
+/// An open target.
+struct Writer {
     target: Target,
-}
-
-#[derive(Default)]
-struct State {
-    lines: Vec<u8>,
-    dropped: u64,
-    reopen: bool,
-    writing: bool,
+    open: Box<dyn Write + Send>,
 }
 
 impl Writer {
-    /// Opens the target and starts the thread. Lines beyond `buffer_bytes_max` unwritten bytes are dropped and counted.
-    ///
-    /// # Errors
-    /// The target cannot be opened, or no thread can be made.
-    pub fn start(target: Target, buffer_bytes_max: usize, gather: Duration) -> io::Result<Writer> {
-        let sink = target.open()?;
-        let inner = Arc::new(Inner {
-            state: Mutex::default(),
-            written: Condvar::new(),
-            asleep: AtomicBool::new(false),
-            thread: OnceLock::new(),
-            buffer_bytes_max,
-            gather,
-            target,
-        });
-        let theirs = Arc::clone(&inner);
-        let thread =
-            std::thread::Builder::new().name("farrier-log".into()).spawn(move || write_lines(&theirs, sink))?;
-        // The first and only time it is set.
-        let _ = inner.thread.set(thread.thread().clone());
-        Ok(Writer { inner })
+    fn open(target: Target) -> io::Result<Writer> {
+        Ok(Writer { open: target.open()?, target })
     }
 
-    /// Takes a line (with its line end). Never waits for the target.
-    pub fn write(&self, line: &[u8]) {
-        let mut state = self.inner.lock();
-        if state.lines.len() + line.len() > self.inner.buffer_bytes_max {
-            state.dropped += 1;
-            return;
-        }
-        state.lines.extend_from_slice(line);
-        drop(state);
-        self.inner.wake();
-    }
-
-    /// Opens the target anew before the next line (after log rotation).
-    pub fn reopen(&self) {
-        self.inner.lock().reopen = true;
-        self.inner.wake();
-    }
-
-    /// Waits until everything is written, at most `patience`.
-    pub fn flush(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
-        let mut state = self.inner.lock();
-        while !state.lines.is_empty() || state.writing {
-            self.inner.wake();
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            state = match self.inner.written.wait_timeout(state, left) {
-                Ok((state, _)) => state,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
-        }
+    fn write(&mut self, bytes: &[u8]) {
+        // A target that fails loses its lines.
+        let _ = self.open.write_all(bytes).and_then(|()| self.open.flush());
     }
 }
 
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Sink for Writer {
+    fn take(&mut self, bytes: &[u8], _: &[usize]) {
+        self.write(bytes);
     }
 
-    fn wake(&self) {
-        if self.asleep.load(Ordering::SeqCst)
-            && self.asleep.swap(false, Ordering::SeqCst)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
+    fn reopen(&mut self) {
+        // The old file is better than none.
+        if let Ok(anew) = self.target.open() {
+            self.open = anew;
         }
     }
-}
 
-fn write_lines(inner: &Inner, mut sink: Box<dyn Write + Send>) {
-    let mut lines = Vec::new();
-    loop {
-        {
-            let mut state = inner.lock();
-            state.writing = false;
-            inner.written.notify_all();
-            if state.lines.is_empty() && !state.reopen {
-                inner.asleep.store(true, Ordering::SeqCst);
-                drop(state);
-                while inner.asleep.load(Ordering::SeqCst) {
-                    std::thread::park();
-                }
-                if !inner.gather.is_zero() {
-                    std::thread::park_timeout(inner.gather);
-                }
-                continue;
-            }
-            if std::mem::take(&mut state.reopen)
-                && let Ok(anew) = inner.target.open()
-            {
-                sink = anew;
-            }
-            std::mem::swap(&mut state.lines, &mut lines);
-            let dropped = std::mem::take(&mut state.dropped);
-            if dropped > 0 {
-                lines.extend_from_slice(format!("({dropped} log lines dropped: the target is too slow)\n").as_bytes());
-            }
-            state.writing = true;
-        }
-        // A target that fails loses its lines: there is nobody to tell.
-        let _ = sink.write_all(&lines).and_then(|()| sink.flush());
-        lines.clear();
+    fn dropped(&mut self, count: u64) {
+        self.write(format!("({count} log lines dropped: the target is too slow)\n").as_bytes());
     }
 }

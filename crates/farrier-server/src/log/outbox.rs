@@ -1,0 +1,241 @@
+//! Carries messages out of the process from a thread of its own, so that a slow disk, a full pipe or a dead collector
+//! never blocks a request. A process without threads (the arbiter) carries each message at once instead.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+/// Where messages end up: a file, a stream or a socket. An error is its own affair: there is nobody to tell.
+pub trait Sink: Send {
+    /// Takes messages: the bytes of all, and where each ends.
+    fn take(&mut self, bytes: &[u8], ends: &[usize]);
+
+    /// Begins anew: a file that was renamed is opened again.
+    fn reopen(&mut self) {}
+
+    /// So many messages were dropped because this sink is too slow. Called before the next `take`.
+    fn dropped(&mut self, count: u64) {
+        let _ = count;
+    }
+}
+
+/// Messages on their way to a [`Sink`].
+pub struct Outbox(Way);
+
+enum Way {
+    /// Carried at once.
+    Direct(Mutex<Box<dyn Sink>>),
+    /// Carried by a thread.
+    Buffered(Arc<Inner>),
+}
+
+struct Inner {
+    state: Mutex<State>,
+    carried: Condvar,
+    asleep: AtomicBool,
+    thread: OnceLock<Thread>,
+    bytes_max: usize,
+    /// How long messages are gathered before they are carried.
+    gather: Duration,
+}
+
+#[derive(Default)]
+struct State {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    dropped: u64,
+    reopen: bool,
+    carrying: bool,
+}
+
+impl Outbox {
+    /// Carries each message at once, on the caller's thread.
+    pub fn direct(sink: Box<dyn Sink>) -> Outbox {
+        Outbox(Way::Direct(Mutex::new(sink)))
+    }
+
+    /// Starts a thread that carries. Messages beyond `bytes_max` waiting bytes are dropped and counted; they are gathered
+    /// for `gather` before they leave.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn buffered(sink: Box<dyn Sink>, name: &str, bytes_max: usize, gather: Duration) -> io::Result<Outbox> {
+        let inner = Arc::new(Inner {
+            state: Mutex::default(),
+            carried: Condvar::new(),
+            asleep: AtomicBool::new(false),
+            thread: OnceLock::new(),
+            bytes_max,
+            gather,
+        });
+        let theirs = Arc::clone(&inner);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || carry(&theirs, sink))?;
+        // The first and only time it is set.
+        let _ = inner.thread.set(thread.thread().clone());
+        Ok(Outbox(Way::Buffered(inner)))
+    }
+
+    /// Takes one message. Never waits for the sink, unless the outbox is a direct one.
+    pub fn put(&self, message: &[u8]) {
+        self.put_all(message, &[message.len()]);
+    }
+
+    /// Takes several messages, which stand in `bytes` one behind the other and end at `ends`; all of them or none.
+    pub fn put_all(&self, bytes: &[u8], ends: &[usize]) {
+        match &self.0 {
+            Way::Direct(sink) => lock(sink).take(bytes, ends),
+            Way::Buffered(inner) => {
+                let mut state = lock(&inner.state);
+                let start = state.bytes.len();
+                if start + bytes.len() > inner.bytes_max {
+                    state.dropped += ends.len() as u64;
+                    return;
+                }
+                state.bytes.extend_from_slice(bytes);
+                state.ends.extend(ends.iter().map(|end| start + end));
+                drop(state);
+                inner.wake();
+            }
+        }
+    }
+
+    /// Lets the sink begin anew before the next message.
+    pub fn reopen(&self) {
+        match &self.0 {
+            Way::Direct(sink) => lock(sink).reopen(),
+            Way::Buffered(inner) => {
+                lock(&inner.state).reopen = true;
+                inner.wake();
+            }
+        }
+    }
+
+    /// Waits until everything is carried, at most `patience`.
+    pub fn flush(&self, patience: Duration) {
+        let Way::Buffered(inner) = &self.0 else { return };
+        let deadline = Instant::now() + patience;
+        let mut state = lock(&inner.state);
+        while !state.bytes.is_empty() || state.carrying {
+            inner.wake();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = match inner.carried.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+}
+
+impl Inner {
+    fn wake(&self) {
+        if self.asleep.load(Ordering::SeqCst)
+            && self.asleep.swap(false, Ordering::SeqCst)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn carry(inner: &Inner, mut sink: Box<dyn Sink>) {
+    let mut bytes = Vec::new();
+    let mut ends = Vec::new();
+    loop {
+        let (reopen, dropped);
+        {
+            let mut state = lock(&inner.state);
+            state.carrying = false;
+            inner.carried.notify_all();
+            if state.bytes.is_empty() && !state.reopen {
+                inner.asleep.store(true, Ordering::SeqCst);
+                drop(state);
+                while inner.asleep.load(Ordering::SeqCst) {
+                    std::thread::park();
+                }
+                if !inner.gather.is_zero() {
+                    std::thread::park_timeout(inner.gather);
+                }
+                continue;
+            }
+            std::mem::swap(&mut state.bytes, &mut bytes);
+            std::mem::swap(&mut state.ends, &mut ends);
+            reopen = std::mem::take(&mut state.reopen);
+            dropped = std::mem::take(&mut state.dropped);
+            state.carrying = true;
+        }
+        if reopen {
+            sink.reopen();
+        }
+        if !ends.is_empty() {
+            sink.take(&bytes, &ends);
+        }
+        // After what was kept: that is where the gap is.
+        if dropped > 0 {
+            sink.dropped(dropped);
+        }
+        bytes.clear();
+        ends.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// Hands on what it gets, and takes nothing more before it is told to.
+    struct Slow {
+        taken: mpsc::Sender<String>,
+        go: mpsc::Receiver<()>,
+    }
+
+    impl Sink for Slow {
+        fn take(&mut self, bytes: &[u8], ends: &[usize]) {
+            let _ = self.go.recv();
+            let mut start = 0;
+            for &end in ends {
+                let _ = self.taken.send(String::from_utf8_lossy(&bytes[start..end]).into_owned());
+                start = end;
+            }
+        }
+
+        fn dropped(&mut self, count: u64) {
+            let _ = self.taken.send(format!("({count} dropped)"));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_and_counted() {
+        let (taken, seen) = mpsc::channel();
+        let (go, gone) = mpsc::channel();
+        let outbox = Outbox::buffered(Box::new(Slow { taken, go: gone }), "test", 8, Duration::ZERO).expect("a thread");
+        outbox.put(b"1234");
+        // The thread has the first, once its bytes no longer count.
+        while !lock(match &outbox.0 {
+            Way::Buffered(inner) => &inner.state,
+            Way::Direct(_) => unreachable!("it was made buffered"),
+        })
+        .bytes
+        .is_empty()
+        {
+            std::thread::yield_now();
+        }
+        outbox.put_all(b"abcd", &[2, 4]);
+        outbox.put_all(b"too much", &[3, 8]);
+        outbox.put(b"ef");
+        for _ in 0..3 {
+            go.send(()).expect("the thread listens");
+        }
+        outbox.flush(Duration::from_secs(10));
+        assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["1234", "ab", "cd", "ef", "(2 dropped)"]);
+    }
+}

@@ -1,0 +1,389 @@
+"""Connect Python's loggers ``gunicorn.error`` and ``gunicorn.access`` with the logs that the extension module writes.
+
+There are two ways, chosen when a configuration is read. *Plain*: the extension module formats and writes every line, and
+the two loggers lead to the same files, for what an application says through them. *Diverted*: the lines of the server go
+through the loggers, because the configuration asks for that (``logger_class``, ``logconfig`` and its siblings) or because
+the application has changed a logger: its handlers, its level, its filters.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+from farrier import glogging
+
+#: Names under which the default class is known.
+DEFAULT_CLASSES = ("gunicorn.glogging.Logger", "farrier.glogging.Logger", "simple", "gunicorn.glogging:Logger")
+
+#: The same loggers under the server's own name.
+ALIASES = {"farrier.error": "gunicorn.error", "farrier.access": "gunicorn.access"}
+
+LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
+
+
+class Outlet(Protocol):
+    """The logs of this process, as the extension module has them."""
+
+    def put(self, is_access: bool, text: str) -> None:
+        """Write text as it is."""
+
+    def syslog(self, is_access: bool, level: int, text: str) -> None:
+        """Send text to syslog."""
+
+    def metric(self, name: str, value: str, kind: str) -> None:
+        """Send a metric."""
+
+    def divert(self, error: bool, access: bool, level: int) -> None:
+        """Let the lines of these logs go through the loggers from now on."""
+
+
+class Started(NamedTuple):
+    """How the logs of a process are written."""
+
+    #: The lines of the server go through Python's loggers.
+    diverted: bool
+    #: The level of the error log.
+    level: int
+    #: Access lines are wanted.
+    wants_access: bool
+    #: ``log.access``, if the class has one of its own that must be called where the request was answered.
+    access: Any
+
+
+class _Process:
+    """What this process logs with."""
+
+    outlet: Outlet | None = None
+    log: Any | None = None
+    plain = True
+    #: What the two loggers were like when nobody had changed them.
+    states: tuple[Any, Any] | None = None
+    #: Changes are looked for.
+    watching = False
+
+
+_process = _Process()
+
+
+def start(cfg: Any, outlet: Outlet) -> Started:
+    """Set the loggers up as a configuration asks for. When that fails, they are as before.
+
+    :raises RuntimeError: the logging configuration makes no sense.
+    """
+    before = (_process.outlet, _process.log, _process.plain, _process.states, _process.watching)
+    snapshot = _snapshot()
+    _process.watching = False
+    try:
+        logger_class = class_of(cfg)
+        _process.outlet = outlet
+        _process.plain = logger_class.__module__.partition(".")[0] == "farrier" and not (
+            cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json
+        )
+        for name in ("gunicorn.error", "gunicorn.access"):
+            _fresh(name)
+        _process.log = logger_class(cfg)
+    except BaseException as error:
+        _process.outlet, _process.log, _process.plain, _process.states, _process.watching = before
+        _restore(snapshot)
+        if isinstance(error, (RuntimeError, KeyboardInterrupt, SystemExit)):
+            raise
+        raise RuntimeError(f"logger_class = {cfg.logger_class!r} cannot be used: {error!r}") from error
+    for alias, name in ALIASES.items():
+        logging.getLogger(alias).parent = logging.getLogger(name)
+    _process.states = _states()
+    return _started()
+
+
+def enter_worker(cfg: Any, outlet: Outlet) -> Started:
+    """The same in a process that was forked from one that has started."""
+    current = _process.log
+    if current is None or getattr(current, "cfg", None) is not cfg:
+        return start(cfg, outlet)
+    _process.outlet = outlet
+    return _started()
+
+
+def application_loaded() -> None:
+    """Look whether the application has changed the loggers, now and from now on."""
+    error, access = logging.getLogger("gunicorn.error"), logging.getLogger("gunicorn.access")
+    if error.disabled and access.disabled:
+        # dictConfig does this to every logger that it is not told of; the server's own lines are not to vanish by it.
+        error.disabled = access.disabled = False
+    for alias in ALIASES:
+        logging.getLogger(alias).disabled = False
+    if not _process.plain:
+        return
+    for log in (error, access, *map(logging.getLogger, ALIASES)):
+        _watch(log)
+    _process.watching = True
+    _look()
+
+
+def deliver(items: Iterable[Any]) -> None:
+    """Pass lines ``(level, text)`` and access entries (dicts of atoms) to the loggers."""
+    log = _process.log
+    if log is None:
+        return
+    for item in items:
+        if isinstance(item, dict):
+            _deliver_entry(log, item)
+        elif item is not None:
+            _deliver_line(log, *item)
+
+
+def reopen() -> None:
+    """Open the files of all handlers anew."""
+    if _process.log is not None:
+        _process.log.reopen_files()
+
+
+def log_of(cfg: Any) -> Any:
+    """What hooks find as ``server.log`` and ``worker.log``."""
+    if _process.log is None:
+        _process.log = class_of(cfg)(cfg)
+    return _process.log
+
+
+def class_of(cfg: Any) -> Any:
+    """The class that ``logger_class`` names."""
+    named = getattr(cfg, "logger_class", None)
+    if named is None or named in DEFAULT_CLASSES or named is glogging.Logger:
+        if getattr(cfg, "statsd_host", None):
+            from farrier.statsd import Statsd
+
+            return Statsd
+        return glogging.Logger
+    if not isinstance(named, str):
+        return named
+    module, _, attribute = named.replace(":", ".").rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RuntimeError(f"logger_class = {named!r} cannot be imported: {error}") from error
+
+
+def offsets() -> list[tuple[int, int]]:
+    """The offsets of the local time zone: since when, and how many seconds ahead of UTC; twenty years ahead."""
+    day = 86_400
+    at = int(time.time()) - 2 * day
+    last = time.localtime(at).tm_gmtoff
+    found = [(at, last)]
+    for _ in range(20 * 52):
+        following = at + 7 * day
+        offset = time.localtime(following).tm_gmtoff
+        if offset != last:
+            low, high = at, following
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if time.localtime(middle).tm_gmtoff == last else (low, middle)
+            found.append((high, offset))
+            last = offset
+        at = following
+    return found
+
+
+# What farrier.glogging asks for.
+
+
+def stream_of(logger: Any, log: logging.Logger) -> Any:
+    """The stream that leads to the extension module's log; ``None`` where a handler is to open its own."""
+    if _process.plain and log.name in ("gunicorn.error", "gunicorn.access"):
+        return _Stream(log.name == "gunicorn.access")
+    return None
+
+
+def syslog_of(logger: Any, log: logging.Logger) -> logging.Handler | None:
+    """The same for syslog."""
+    if _process.plain and log.name in ("gunicorn.error", "gunicorn.access"):
+        return _SyslogHandler(log.name == "gunicorn.access")
+    return None
+
+
+def metric(name: str, value: Any, kind: str) -> None:
+    """Send a metric."""
+    if _process.outlet is not None:
+        _process.outlet.metric(name, str(value), kind)
+
+
+class _Stream:
+    """A text stream into one of the logs."""
+
+    encoding = "utf-8"
+
+    def __init__(self, is_access: bool) -> None:
+        self._is_access = is_access
+
+    def write(self, text: str) -> int:
+        if _process.outlet is not None:
+            _process.outlet.put(self._is_access, text.encode("utf-8", "backslashreplace").decode("utf-8"))
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def isatty(self) -> bool:
+        return False
+
+
+class _SyslogHandler(logging.Handler):
+    """What is said through a logger goes to syslog beside what the server says itself."""
+
+    def __init__(self, is_access: bool) -> None:
+        super().__init__()
+        self._is_access = is_access
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record).encode("utf-8", "backslashreplace").decode("utf-8")
+            if _process.outlet is not None:
+                _process.outlet.syslog(self._is_access, record.levelno, text)
+        except Exception:
+            self.handleError(record)
+
+
+class _Relay(logging.Handler):
+    """Passes what a logger gets to the handlers that were attached to its other name."""
+
+    def __init__(self, alias: logging.Logger) -> None:
+        super().__init__()
+        self.alias = alias
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # What came through the other name was with these handlers already.
+        if record.name != self.alias.name:
+            for handler in self.alias.handlers:
+                if record.levelno >= handler.level:
+                    handler.handle(record)
+
+
+def _started() -> Started:
+    log = _process.log
+    base = glogging.Logger
+    access, wants_access = None, False
+    if log is not None:
+        wants_access = glogging.access_log_enabled(log.cfg)
+        own = [name for name in ("access", "atoms", "now", "_get_user") if _overrides(type(log), base, name)]
+        if "access" in own or (own and wants_access):
+            access = log.access
+    level = logging.getLogger("gunicorn.error").getEffectiveLevel()
+    return Started(not _process.plain, level, wants_access, access)
+
+
+def _overrides(cls: type, base: type, name: str) -> bool:
+    return getattr(cls, name, None) is not getattr(base, name)
+
+
+def _deliver_line(log: Any, level: int, text: str) -> None:
+    # What the server says is counted by the extension module.
+    speaker = getattr(log, "uncounted", log)
+    getattr(speaker, LEVELS[level])(text)
+
+
+def _deliver_entry(log: Any, atoms: dict[str, Any]) -> None:
+    line = atoms.pop("", None)
+    if line is not None:
+        log.access_log.info("%s", line)
+        return
+    pattern = log.cfg.access_log_format
+    log.access_log.info(glogging.PATTERNS.get(pattern, pattern), log.atoms_wrapper_class(atoms))
+
+
+def _fresh(name: str) -> None:
+    log = logging.getLogger(name)
+    log.disabled = False
+    for handler in [handler for handler in log.handlers if getattr(handler, "_gunicorn", False)]:
+        log.removeHandler(handler)
+
+
+def _snapshot() -> list[tuple[logging.Logger, dict[str, Any]]]:
+    kept = ("level", "propagate", "disabled")
+    return [
+        (
+            log,
+            {
+                **{name: getattr(log, name) for name in kept},
+                "handlers": list(log.handlers),
+                "filters": list(log.filters),
+            },
+        )
+        for log in glogging.loggers()
+    ]
+
+
+def _restore(snapshot: list[tuple[logging.Logger, dict[str, Any]]]) -> None:
+    for log, attributes in snapshot:
+        for name, value in attributes.items():
+            setattr(log, name, value)
+        # Through the method, because it forgets what was remembered of levels.
+        log.setLevel(attributes["level"])
+
+
+def _states() -> tuple[Any, Any]:
+    return _state("gunicorn.error", "farrier.error"), _state("gunicorn.access", "farrier.access")
+
+
+def _state(name: str, alias: str) -> Any:
+    log = logging.getLogger(name)
+    handlers = tuple((id(each), id(each.formatter), each.level, tuple(map(id, each.filters))) for each in log.handlers)
+    others = tuple(map(id, logging.getLogger(alias).handlers))
+    return (log.level, handlers, tuple(map(id, log.filters)), log.propagate, log.disabled, others)
+
+
+def _look() -> None:
+    if not _process.watching or _process.states is None or _process.outlet is None:
+        return
+    with _unwatched():
+        error, access = (now != then for now, then in zip(_states(), _process.states))
+        if not (error or access):
+            return
+        for alias, name in ALIASES.items():
+            other, log = logging.getLogger(alias), logging.getLogger(name)
+            if other.handlers and not any(isinstance(handler, _Relay) for handler in log.handlers):
+                log.addHandler(_Relay(other))
+        _process.states = _states()
+        _process.outlet.divert(error, access, logging.getLogger("gunicorn.error").getEffectiveLevel())
+
+
+@contextmanager
+def _unwatched() -> Iterator[None]:
+    _process.watching = False
+    try:
+        yield
+    finally:
+        _process.watching = True
+
+
+def _watch(log: logging.Logger) -> None:
+    """Let a logger say when it is changed."""
+    plain: Any = type(log)
+    if plain.__name__ == "_Watched":
+        return
+
+    class _Watched(plain):  # type: ignore[misc]
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name in ("level", "handlers", "filters", "propagate", "disabled"):
+                _look()
+
+        def addHandler(self, hdlr: logging.Handler) -> None:
+            super().addHandler(hdlr)
+            _look()
+
+        def removeHandler(self, hdlr: logging.Handler) -> None:
+            super().removeHandler(hdlr)
+            _look()
+
+        def addFilter(self, filter: Any) -> None:
+            super().addFilter(filter)
+            _look()
+
+    try:
+        log.__class__ = _Watched
+    except TypeError:
+        # A class of the application's own that cannot be exchanged: it was looked at once, after loading.
+        pass
