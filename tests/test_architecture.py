@@ -210,8 +210,10 @@ def test_every_setting_is_used():
     users = " ".join(text for crate in ("farrier", "farrier-server") for _, text in rust(crate))
     # Where one setting decides about another.
     users += dict(rust("farrier-config"))["farrier-config/src/settle.rs"]
+    # What configures Python's loggers is read where they are.
+    users += " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "python/farrier").glob("*logging.py"))
     assert settings >= AWAITED
-    unused = {name for name in settings if not re.search(r"\bconfig\s*\.%s\b" % name, users)}
+    unused = {name for name in settings if not re.search(r"\b(?:config|cfg)\s*\.%s\b" % name, users)}
     assert unused <= AWAITED
 
 
