@@ -152,7 +152,9 @@ def log_of(cfg: Any) -> Any:
 def class_of(cfg: Any) -> Any:
     """The class that ``logger_class`` names."""
     named = getattr(cfg, "logger_class", None)
-    if named is None or named in DEFAULT_CLASSES or named is glogging.Logger:
+    if isinstance(named, type) and f"{named.__module__}.{named.__qualname__}" in DEFAULT_CLASSES:
+        named = None
+    if named is None or named in DEFAULT_CLASSES:
         if getattr(cfg, "statsd_host", None):
             from farrier.statsd import Statsd
 
