@@ -185,8 +185,14 @@ class Server:
         return found
 
     def workers(self):
-        """Pids of the arbiter's living children."""
-        return [pid for pid, parent, state in self.processes() if parent == self.pid and state != "Z"]
+        """Pids of the arbiter's living children, without its templates."""
+        children = [pid for pid, parent, state in self.processes() if parent == self.pid and state != "Z"]
+        templates = self.templates()
+        return [pid for pid in children if pid not in templates]
+
+    def templates(self):
+        """Pids of all templates so far, living or not."""
+        return [int(match.group(1)) for match in self.log.find(r"Preloading the application \(pid: (\d+)\)")]
 
     def wait_booted(self, count):
         """Waits until the log has named so many different workers."""

@@ -25,8 +25,7 @@ ARROWS = {
 #: Rows of the table whose use is still being built; a name leaves this list with the line that uses it.
 AWAITED = set(
     """
-    request_timeout max_requests max_requests_jitter max_worker_lifetime max_worker_lifetime_jitter max_worker_rss
-    reload reload_engine reload_extra_files worker_class enable_backlog_metric
+    request_timeout reload reload_engine reload_extra_files worker_class enable_backlog_metric
     """.split()
 )
 

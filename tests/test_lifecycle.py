@@ -374,24 +374,6 @@ def test_an_application_that_cannot_be_loaded_ends_the_server_with_one_clear_lin
     )
 
 
-def test_preload_imports_once_in_the_arbiter_and_freezes(serve):
-    server = serve(
-        """
-        import gc, os
-        os.write(2, b"imported in %d\\n" % os.getpid())
-        def application(environ, start_response):
-            start_response("200 OK", [])
-            return [b"%d" % gc.get_freeze_count()]
-    """,
-        "--preload",
-        "--workers",
-        3,
-    )
-    assert int(server.get().text) > 0
-    server.wait_booted(3)
-    assert [m.group(1) for m in server.log.find(r"imported in (\d+)")] == [str(server.pid)]
-
-
 def test_without_preload_each_worker_imports_for_itself(serve):
     server = serve(HELLO, "--workers", 3)
     server.log.wait("imported in", count=3)

@@ -12,6 +12,8 @@ pub mod daemon;
 pub mod heartbeat;
 pub mod link;
 mod memory;
+mod nursery;
+mod offspring;
 pub mod pid_file;
 pub mod privileges;
 pub mod process;
@@ -22,10 +24,12 @@ pub mod sockets;
 pub mod title;
 pub mod upgrade;
 
-pub use arbiter::{Action, Arbiter, ArbiterSettings, Cause, Event, Level, Notice, Spawn, WorkerId};
+pub use arbiter::{
+    Action, Arbiter, ArbiterSettings, Cause, Event, Level, Notice, Spawn, TemplateId, TemplateSpawn, WorkerId,
+};
 pub use heartbeat::{HeartbeatPage, Slot};
 pub use link::WorkerLink;
 pub use process::{ExitStatus, Fork, Forked, Pid};
-pub use run::{Housekeeping, Plan, Renewal, supervise};
+pub use run::{Housekeeping, Plan, Preload, Renewal, supervise};
 pub use signals::{Signal, SignalPipe};
 pub use sockets::{BindOptions, ListenSpec, Listener, LocalAddress};

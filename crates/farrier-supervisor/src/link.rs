@@ -10,8 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::arbiter::{Cause, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Spawn, WorkerId};
+use crate::arbiter::{Cause, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Spawn, TemplateId, WorkerId};
 use crate::heartbeat::Slot;
+use crate::process::Pid;
 use crate::signals::{Signal, SignalPipe};
 
 /// A worker's side: who it is, and how it talks to its arbiter.
@@ -99,10 +100,55 @@ impl WorkerLink {
     }
 
     fn send(&self, kind: u32, code: i32) {
-        let record = encode(self.spawn.worker, kind, code);
-        // With no arbiter to read it (EPIPE) there is nobody to tell; `alive_fd` says so.
-        while let Err(Errno::INTR) = rustix::io::write(&self.messages, &record) {}
+        let WorkerId(worker) = self.spawn.worker;
+        write(&self.messages, encode(worker, kind, code));
     }
+}
+
+/// A template's side.
+#[derive(Debug)]
+pub(crate) struct TemplateLink {
+    template: TemplateId,
+    messages: OwnedFd,
+    alive: OwnedFd,
+}
+
+impl TemplateLink {
+    /// Says that the application is loaded.
+    pub(crate) fn ready(&self) {
+        self.send(TEMPLATE_READY, 0);
+    }
+
+    /// Says that it could not be loaded.
+    pub(crate) fn failed(&self, code: i32) {
+        self.send(TEMPLATE_FAILED, code);
+    }
+
+    /// Says which process a worker is.
+    pub(crate) fn forked(&self, WorkerId(worker): WorkerId, pid: Pid) {
+        write(&self.messages, encode(worker, SPAWNED, pid));
+    }
+
+    /// Says that a worker could not be forked.
+    pub(crate) fn fork_failed(&self, WorkerId(worker): WorkerId, error: &io::Error) {
+        write(&self.messages, encode(worker, FORK_FAILED, error.raw_os_error().unwrap_or(0)));
+    }
+
+    /// In a worker that the template has forked.
+    pub(crate) fn into_worker(self, spawn: Spawn, slot: Slot) -> WorkerLink {
+        let TemplateLink { messages, alive, .. } = self;
+        WorkerLink { spawn, slot, messages, alive }
+    }
+
+    fn send(&self, kind: u32, code: i32) {
+        let TemplateId(template) = self.template;
+        write(&self.messages, encode(template, kind, code));
+    }
+}
+
+/// With no arbiter to read it (EPIPE) there is nobody to tell; `alive_fd` says so.
+fn write(messages: &OwnedFd, record: [u8; RECORD_BYTES]) {
+    while let Err(Errno::INTR) = rustix::io::write(messages, &record) {}
 }
 
 /// The arbiter's side of all workers' pipes.
@@ -134,6 +180,13 @@ impl Link {
         WorkerLink { spawn, slot, messages: messages_write, alive: alive_read }
     }
 
+    /// In a child that is to be a template: the same.
+    pub(crate) fn into_template(self, template: TemplateId) -> TemplateLink {
+        let Link { messages_read, messages_write, alive_read, alive_write } = self;
+        drop((messages_read, alive_write));
+        TemplateLink { template, messages: messages_write, alive: alive_read }
+    }
+
     /// What the workers have said since the last call. Does not block.
     pub(crate) fn drain(&self) -> Vec<Event> {
         let mut events = Vec::new();
@@ -155,14 +208,19 @@ const RECORD_BYTES: usize = 16;
 const READY: u32 = 1;
 const BOOT_FAILED: u32 = 2;
 const RETIRING: u32 = 3;
+const SPAWNED: u32 = 4;
+const FORK_FAILED: u32 = 5;
+const TEMPLATE_READY: u32 = 6;
+const TEMPLATE_FAILED: u32 = 7;
 
 const CAUSE_REQUESTS: i32 = 1;
 const CAUSE_STUCK: i32 = 2;
 const CAUSE_ASKED: i32 = 3;
 
-fn encode(WorkerId(worker): WorkerId, kind: u32, code: i32) -> [u8; RECORD_BYTES] {
+/// `id` is a worker's, or with the kinds of a template the template's.
+fn encode(id: u64, kind: u32, code: i32) -> [u8; RECORD_BYTES] {
     let mut record = [0; RECORD_BYTES];
-    record[..8].copy_from_slice(&worker.to_ne_bytes());
+    record[..8].copy_from_slice(&id.to_ne_bytes());
     record[8..12].copy_from_slice(&kind.to_ne_bytes());
     record[12..].copy_from_slice(&code.to_ne_bytes());
     record
@@ -170,11 +228,16 @@ fn encode(WorkerId(worker): WorkerId, kind: u32, code: i32) -> [u8; RECORD_BYTES
 
 fn decode(record: &[u8; RECORD_BYTES]) -> Option<Event> {
     let [w0, w1, w2, w3, w4, w5, w6, w7, k0, k1, k2, k3, c0, c1, c2, c3] = *record;
-    let worker = WorkerId(u64::from_ne_bytes([w0, w1, w2, w3, w4, w5, w6, w7]));
+    let id = u64::from_ne_bytes([w0, w1, w2, w3, w4, w5, w6, w7]);
+    let (worker, template) = (WorkerId(id), TemplateId(id));
     let code = i32::from_ne_bytes([c0, c1, c2, c3]);
     match u32::from_ne_bytes([k0, k1, k2, k3]) {
         READY => Some(Event::Ready(worker)),
         BOOT_FAILED => Some(Event::BootFailed { worker, code }),
+        SPAWNED => Some(Event::Spawned { worker, pid: code }),
+        FORK_FAILED => Some(Event::ForkFailed { worker, reason: io::Error::from_raw_os_error(code).to_string() }),
+        TEMPLATE_READY => Some(Event::TemplateReady(template)),
+        TEMPLATE_FAILED => Some(Event::TemplateFailed { template, code }),
         RETIRING => {
             let cause = match code {
                 CAUSE_REQUESTS => Cause::Requests,
@@ -203,7 +266,7 @@ mod tests {
             alive_write: link.alive_write.try_clone().expect("cloned"),
         };
         let slot = HeartbeatPage::new(1).expect("mapped").slot(0).expect("there");
-        let spawn = Spawn { worker: WorkerId(id), number: 2, slot: 0, generation: 3, restarts: 4 };
+        let spawn = Spawn { worker: WorkerId(id), number: 2, slot: 0, generation: 3, restarts: 4, template: None };
         (link, worker.into_worker(spawn, slot))
     }
 
@@ -244,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_record_of_an_unknown_kind_is_passed_over() {
-        assert_eq!(decode(&encode(WorkerId(1), 99, 0)), None);
+        assert_eq!(decode(&encode(1, 99, 0)), None);
     }
 
     #[test]

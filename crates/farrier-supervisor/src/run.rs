@@ -2,20 +2,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::arbiter::{
-    Action, Arbiter, ArbiterSettings, Cause, EXIT_BOOT_FAILED, Event, Level, Notice, Spawn, WorkerId,
+    Action, Arbiter, ArbiterSettings, Cause, Event, Level, Notice, Spawn, TemplateId, TemplateSpawn, WorkerId,
 };
 use crate::clock::monotonic;
 use crate::heartbeat::{HeartbeatPage, Slot, Watch};
 use crate::link::{Link, WorkerLink};
 use crate::memory::MemoryWatch;
+use crate::nursery::{Errand, Errands, Nursery};
+use crate::offspring::{self, ARBITER_SIGNALS, Inheritance};
 use crate::process::{self, ExitStatus, Fork, Forked, Pid};
-use crate::signals::{Signal, SignalMask, SignalPipe, block_all, ignore_pipe_signal, restore_defaults, tolerate};
+use crate::signals::{Signal, SignalMask, SignalPipe, block_all, ignore_pipe_signal};
 use crate::sockets::{Listener, SocketFile, unlink_dropped};
 
 /// All that supervision needs from its caller.
@@ -34,6 +35,10 @@ pub struct Plan<'p> {
     pub before_fork: &'p mut dyn FnMut(&Spawn),
     /// What a worker does, from the loading of the application to its end; runs in the child and returns the exit code.
     pub worker: &'p mut dyn FnMut(WorkerLink, &[Listener]) -> i32,
+    /// Hears, in the arbiter, which process a worker is.
+    pub forked: &'p mut dyn FnMut(&Spawn, Pid),
+    /// What a template does, where [`ArbiterSettings::preload`] asks for one.
+    pub preload: Preload<'p>,
     /// Hears, in the arbiter, of each worker whose process has ended and was reaped, after the log has been told.
     pub reaped: &'p mut dyn FnMut(&Spawn, Pid, ExitStatus),
     /// How a child ends with a code; must not return to the parent's frames. If it returns, `_exit` follows.
@@ -83,6 +88,17 @@ pub trait Housekeeping {
 
 impl Housekeeping for () {}
 
+/// A template's part: a process that loads the application once and forks the workers of a generation. `worker` then runs
+/// in a fork of it.
+pub struct Preload<'p> {
+    /// Loads the application of this generation. The error is the code to exit with, and has been logged.
+    pub load: &'p mut dyn FnMut(u64) -> Result<(), i32>,
+    /// Opens the logs again, after a rotation.
+    pub reopen_logs: &'p mut dyn FnMut(),
+    /// The last that a template does.
+    pub unload: &'p mut dyn FnMut(),
+}
+
 /// Reads the configuration again for the generation of this number, given the listeners of the one that serves.
 pub type ReadConfig<'p> = dyn FnMut(u64, &[Listener]) -> Result<Renewal, String> + 'p;
 
@@ -109,7 +125,7 @@ pub struct Renewal {
 /// use farrier_supervisor::process::{exit_now, fork_plain};
 /// use farrier_supervisor::sockets::bind_all;
 /// use farrier_supervisor::{
-///     ArbiterSettings, BindOptions, HeartbeatPage, Level, ListenSpec, Plan, Renewal, supervise,
+///     ArbiterSettings, BindOptions, HeartbeatPage, Level, ListenSpec, Plan, Preload, Renewal, supervise,
 /// };
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -133,6 +149,8 @@ pub struct Renewal {
 ///         drop(signals);
 ///         0
 ///     },
+///     forked: &mut |_spawn, _pid| {},
+///     preload: Preload { load: &mut |_generation| Ok(()), reopen_logs: &mut || {}, unload: &mut || {} },
 ///     reaped: &mut |_spawn, _pid, _status| {},
 ///     exit_child: &mut |code| exit_now(code),
 ///     log: &mut log,
@@ -150,21 +168,50 @@ pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
     let arbiter = Arbiter::new(plan.settings.clone(), plan.page.slots());
     let watch = Watch::new(plan.settings.timeout);
     let memory = MemoryWatch::new(plan.settings.max_worker_rss_bytes);
-    let Plan { listeners, page, fork, wait, before_fork, worker, reaped, exit_child, log, read_config, notice, .. } =
-        plan;
-    let housekeeping = plan.housekeeping;
-    let calls = Calls { fork, wait, before_fork, worker, reaped, exit_child, log, read_config, notice, housekeeping };
+    let Plan {
+        listeners,
+        page,
+        fork,
+        wait,
+        before_fork,
+        worker,
+        forked,
+        preload,
+        reaped,
+        exit_child,
+        log,
+        read_config,
+        notice,
+        housekeeping,
+        ..
+    } = plan;
+    let calls = Calls {
+        fork,
+        wait,
+        before_fork,
+        worker,
+        forked,
+        preload,
+        reaped,
+        exit_child,
+        log,
+        read_config,
+        notice,
+        housekeeping,
+    };
     let mut parent = Parent {
         arbiter,
         watch,
         memory,
         workers: BTreeMap::new(),
+        templates: BTreeMap::new(),
         signals,
         link,
         page,
         listeners,
         next_listeners: None,
         files: Vec::new(),
+        own_pid: process::own_pid(),
         calls,
     };
     match parent.run() {
@@ -174,37 +221,19 @@ pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
             std::mem::forget(signals);
             Ok(code)
         }
-        // The child takes the parent apart.
-        Side::Child(spawn, mask) => become_worker(parent, spawn, mask),
+        Side::Worker(spawn, mask) => offspring::become_worker(parent.bequeath(spawn.generation), spawn, mask),
+        Side::Template(spawn, requests, mask) => {
+            offspring::become_template(parent.bequeath(spawn.generation), spawn, requests, mask)
+        }
     }
 }
 
-pub(crate) const ARBITER_SIGNALS: &[Signal] = &[
-    Signal::Term,
-    Signal::Int,
-    Signal::Quit,
-    Signal::Hup,
-    Signal::Ttin,
-    Signal::Ttou,
-    Signal::Usr1,
-    Signal::Usr2,
-    Signal::Winch,
-    Signal::Chld,
-];
-
-/// What a worker lives through without harm until it catches signals of its own: they are meant for the arbiter, but
-/// `pkill` finds both.
-const WORKER_TOLERATES: &[Signal] =
-    &[Signal::Hup, Signal::Ttin, Signal::Ttou, Signal::Usr1, Signal::Usr2, Signal::Winch];
-
-/// A panic in a worker: an uncaught exception of the server's own.
-const EXIT_PANIC: i32 = 255;
-
-struct Parent<'p> {
+pub(crate) struct Parent<'p> {
     arbiter: Arbiter,
     watch: Watch,
     memory: MemoryWatch,
-    workers: BTreeMap<WorkerId, (Pid, Slot)>,
+    workers: BTreeMap<WorkerId, Known>,
+    templates: BTreeMap<TemplateId, Nursery>,
     signals: SignalPipe,
     link: Link,
     page: HeartbeatPage,
@@ -213,17 +242,29 @@ struct Parent<'p> {
     next_listeners: Option<Vec<Listener>>,
     /// Of listeners that are closed already.
     files: Vec<SocketFile>,
+    own_pid: Pid,
     calls: Calls<'p>,
 }
 
-struct Calls<'p> {
-    fork: &'p mut dyn Fork,
-    wait: &'p mut dyn FnMut(&mut (dyn FnMut() + Send)),
+/// A worker that was asked for.
+struct Known {
+    spawn: Spawn,
+    /// `None` while its template has not said so.
+    pid: Option<Pid>,
+    slot: Slot,
+}
+
+/// What the caller has given, as far as children need it as well.
+pub(crate) struct Calls<'p> {
+    pub(crate) fork: &'p mut dyn Fork,
+    pub(crate) wait: &'p mut dyn FnMut(&mut (dyn FnMut() + Send)),
     before_fork: &'p mut dyn FnMut(&Spawn),
-    worker: &'p mut dyn FnMut(WorkerLink, &[Listener]) -> i32,
+    pub(crate) worker: &'p mut dyn FnMut(WorkerLink, &[Listener]) -> i32,
+    forked: &'p mut dyn FnMut(&Spawn, Pid),
+    pub(crate) preload: Preload<'p>,
     reaped: &'p mut dyn FnMut(&Spawn, Pid, ExitStatus),
-    exit_child: &'p mut dyn FnMut(i32),
-    log: &'p mut dyn FnMut(Level, &str),
+    pub(crate) exit_child: &'p mut dyn FnMut(i32),
+    pub(crate) log: &'p mut dyn FnMut(Level, &str),
     read_config: &'p mut ReadConfig<'p>,
     notice: &'p mut dyn FnMut(Notice),
     housekeeping: &'p mut dyn Housekeeping,
@@ -232,7 +273,8 @@ struct Calls<'p> {
 /// On which side of a fork `run` ended.
 enum Side {
     Parent(i32),
-    Child(Spawn, SignalMask),
+    Worker(Spawn, SignalMask),
+    Template(TemplateSpawn, Errands, SignalMask),
 }
 
 impl Parent<'_> {
@@ -247,7 +289,9 @@ impl Parent<'_> {
                 let now = monotonic();
                 match &event {
                     Event::Ready(_) => self.watch.notice(now),
-                    Event::Exited { worker, .. } => drop(self.workers.remove(worker)),
+                    Event::Exited { worker, .. } | Event::ForkFailed { worker, .. } => {
+                        self.workers.remove(worker);
+                    }
                     _ => {}
                 }
                 for action in self.arbiter.on(event, now) {
@@ -269,6 +313,13 @@ impl Parent<'_> {
             Action::Spawn(spawn) => return self.spawn(spawn),
             Action::Signal { pid, signal, .. } => {
                 // It may have ended this instant (ESRCH); its status is on the way.
+                let _ = process::kill(pid, signal);
+            }
+            Action::StartTemplate(spawn) => return self.start_template(spawn),
+            Action::SignalTemplate { template, pid, signal } => {
+                if let Some(nursery) = self.templates.get_mut(&template) {
+                    nursery.close();
+                }
                 let _ = process::kill(pid, signal);
             }
             Action::Log { level, message } => (self.calls.log)(level, &message),
@@ -296,17 +347,55 @@ impl Parent<'_> {
         };
         slot.reset();
         (self.calls.before_fork)(&spawn);
+        if let Some(template) = spawn.template {
+            let asked = self.templates.get(&template).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+            return match asked.and_then(|nursery| nursery.ask(Errand::Fork(spawn))) {
+                Ok(()) => {
+                    self.workers.insert(worker, Known { spawn, pid: None, slot });
+                    Outcome::Done
+                }
+                Err(error) => Outcome::Answer(Event::ForkFailed { worker, reason: error.to_string() }),
+            };
+        }
         let mask = block_all();
         match self.calls.fork.fork() {
-            Ok(Forked::Child) => Outcome::End(Side::Child(spawn, mask)),
+            Ok(Forked::Child) => Outcome::End(Side::Worker(spawn, mask)),
             Ok(Forked::Parent(pid)) => {
                 mask.restore();
-                self.workers.insert(worker, (pid, slot));
+                self.workers.insert(worker, Known { spawn, pid: Some(pid), slot });
+                (self.calls.forked)(&spawn, pid);
                 Outcome::Answer(Event::Spawned { worker, pid })
             }
             Err(error) => {
                 mask.restore();
                 Outcome::Answer(Event::ForkFailed { worker, reason: error.to_string() })
+            }
+        }
+    }
+
+    fn start_template(&mut self, spawn: TemplateSpawn) -> Outcome {
+        let template = spawn.template;
+        let failed =
+            |error: io::Error| Outcome::Answer(Event::TemplateNotForked { template, reason: error.to_string() });
+        // The workers are to be this process's children, not the template's.
+        let (requests, write) = match process::adopt_orphans().and_then(|()| Errands::pipe()) {
+            Ok(pipe) => pipe,
+            Err(error) => return failed(error),
+        };
+        let mask = block_all();
+        match self.calls.fork.fork() {
+            Ok(Forked::Child) => {
+                drop(write);
+                Outcome::End(Side::Template(spawn, requests, mask))
+            }
+            Ok(Forked::Parent(pid)) => {
+                mask.restore();
+                self.templates.insert(template, Nursery::new(pid, write));
+                Outcome::Answer(Event::TemplateStarted { template, pid })
+            }
+            Err(error) => {
+                mask.restore();
+                failed(error)
             }
         }
     }
@@ -338,11 +427,57 @@ impl Parent<'_> {
                     unlink_dropped(&next, &self.listeners);
                 }
             }
+            Notice::ReopenLogs => {
+                for nursery in self.templates.values() {
+                    // One that has gone has no log.
+                    let _ = nursery.ask(Errand::ReopenLogs);
+                }
+            }
             Notice::WorkerExited { spawn, pid, status, .. } => (self.calls.reaped)(&spawn, pid, status),
             Notice::Upgrade => self.calls.housekeeping.upgrade(&self.listeners),
             _ => {}
         }
         (self.calls.notice)(notice);
+    }
+
+    /// Whether a message is the arbiter's to hear; what a template says of a worker is noted.
+    fn is_heard(&mut self, message: &Event, ended: &[(Pid, ExitStatus)]) -> bool {
+        match *message {
+            Event::Spawned { worker, pid } => {
+                if let Some(known) = self.workers.get_mut(&worker) {
+                    known.pid = Some(pid);
+                    (self.calls.forked)(&known.spawn, pid);
+                    return true;
+                }
+                // Its template was lost and it was given up; its status is a stranger's.
+                if ended.iter().all(|(other, _)| *other != pid) {
+                    let _ = process::kill(pid, Signal::Kill);
+                }
+                false
+            }
+            Event::ForkFailed { worker, .. } => self.workers.get(&worker).is_some_and(|known| known.pid.is_none()),
+            _ => true,
+        }
+    }
+
+    /// Says whose end it was.
+    fn bury(&mut self, pid: Pid, status: ExitStatus, events: &mut VecDeque<Event>) {
+        if let Some((&worker, _)) = self.workers.iter().find(|(_, known)| known.pid == Some(pid)) {
+            events.push_back(Event::Exited { worker, status });
+            return;
+        }
+        let template = self.templates.iter().find(|(_, nursery)| nursery.pid == pid).map(|(&template, _)| template);
+        let Some(template) = template else {
+            // The successor; or one whom process 1 inherits, who is only buried.
+            self.calls.housekeeping.stranger_ended(pid, status);
+            return;
+        };
+        self.templates.remove(&template);
+        events.push_back(Event::TemplateExited { template, status });
+        let unborn =
+            self.workers.iter().filter(|(_, known)| known.pid.is_none() && known.spawn.template == Some(template));
+        let reason = "its template has gone";
+        events.extend(unborn.map(|(&worker, _)| Event::ForkFailed { worker, reason: reason.to_owned() }));
     }
 
     /// Until a signal, a message or the time.
@@ -371,29 +506,27 @@ impl Parent<'_> {
             }
         }
         // Statuses before messages: what the ended had to say is then in the pipe, and must be heard before their end.
-        let (ready, said): (Vec<_>, Vec<_>) =
-            self.link.drain().into_iter().partition(|event| matches!(event, Event::Ready(_)));
+        let mut messages = self.link.drain();
+        messages.retain(|message| self.is_heard(message, &ended));
+        let good = |event: &Event| matches!(event, Event::Spawned { .. } | Event::Ready(_) | Event::TemplateReady(_));
+        let (good, said): (Vec<_>, Vec<_>) = messages.into_iter().partition(good);
         let (stops, signals): (Vec<_>, Vec<_>) = signals
             .into_iter()
             .filter(|&signal| signal != Signal::Chld)
             .partition(|signal| matches!(signal, Signal::Term | Signal::Int | Signal::Quit));
-        events.extend(ready);
+        events.extend(good);
         // Before what the workers have come to: Ctrl-C reaches them as well, and a worker that it ended while it was
         // loading the application has not failed.
         events.extend(stops.into_iter().map(Event::Signal));
         events.extend(said);
         for (pid, status) in ended {
-            match self.workers.iter().find(|(_, (known, _))| *known == pid) {
-                Some((&worker, _)) => events.push_back(Event::Exited { worker, status }),
-                // The successor; or one whom process 1 inherits, who is only buried.
-                None => self.calls.housekeeping.stranger_ended(pid, status),
-            }
+            self.bury(pid, status, events);
         }
         events.extend(signals.into_iter().map(Event::Signal));
         let now = monotonic();
-        let beats = self.workers.iter().map(|(&worker, (_, slot))| (worker, slot.read()));
+        let beats = self.workers.iter().map(|(&worker, known)| (worker, known.slot.read()));
         events.extend(self.watch.look(beats, now).into_iter().map(Event::HeartbeatStale));
-        let pids = self.workers.iter().map(|(&worker, (pid, _))| (worker, *pid));
+        let pids = self.workers.iter().filter_map(|(&worker, known)| Some((worker, known.pid?)));
         let outgrown = self.memory.look(pids, now).into_iter();
         events
             .extend(outgrown.map(|(worker, rss_bytes)| Event::Retiring { worker, cause: Cause::Memory { rss_bytes } }));
@@ -406,47 +539,22 @@ impl Parent<'_> {
     }
 }
 
+impl<'p> Parent<'p> {
+    /// In a child: all that it may have. Dropping the rest closes what is the arbiter's alone.
+    fn bequeath(self, generation: u64) -> Inheritance<'p> {
+        let Parent { arbiter, link, page, listeners, next_listeners, calls, own_pid, .. } = self;
+        let listeners = match next_listeners {
+            Some(next) if generation != arbiter.generation() => next,
+            _ => listeners,
+        };
+        Inheritance { arbiter: own_pid, link, page, listeners, calls }
+    }
+}
+
 enum Outcome {
     Done,
     Answer(Event),
     End(Side),
-}
-
-/// The child's life: nothing of the parent's is run here any more, and it ends here.
-fn become_worker(parent: Parent<'_>, spawn: Spawn, mask: SignalMask) -> ! {
-    let Parent { arbiter, signals, link, page, listeners, next_listeners, calls, .. } = parent;
-    let Calls { worker, exit_child, log, .. } = calls;
-    // Signals are still blocked: one that comes before this is done is handled as a worker handles it.
-    drop(signals);
-    // Neither can fail for signals that were caught a moment ago.
-    let _ = restore_defaults(ARBITER_SIGNALS).and_then(|()| tolerate(WORKER_TOLERATES));
-    mask.restore();
-    // A copy of the other generation's listeners would keep an address open that nobody accepts at.
-    let listeners = match next_listeners {
-        Some(next) if spawn.generation != arbiter.generation() => {
-            drop(listeners);
-            next
-        }
-        next => {
-            drop(next);
-            listeners
-        }
-    };
-    let pid = process::own_pid();
-    let code = match page.slot(spawn.slot) {
-        Some(slot) => {
-            let link = link.into_worker(spawn, slot);
-            log(Level::Info, &format!("Booting worker with pid: {pid}"));
-            // Unwinding further would run what only the parent may run.
-            catch_unwind(AssertUnwindSafe(|| worker(link, &listeners))).unwrap_or(EXIT_PANIC)
-        }
-        None => EXIT_BOOT_FAILED,
-    };
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        log(Level::Info, &format!("Worker exiting (pid: {pid})"));
-        exit_child(code);
-    }));
-    process::exit_now(code)
 }
 
 fn timespec(duration: Duration) -> Timespec {

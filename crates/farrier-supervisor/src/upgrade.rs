@@ -120,7 +120,7 @@ impl Upgrade {
         let (master, forked) = (own_pid(), fork.fork());
         if let Ok(Forked::Child) = forked {
             // Cannot fail for signals that can be caught.
-            let _ = restore_defaults(crate::run::ARBITER_SIGNALS);
+            let _ = restore_defaults(crate::offspring::ARBITER_SIGNALS);
             mask.restore();
             before_exec();
             let error = match passed.on() {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use farrier_supervisor::{Action, Arbiter, ArbiterSettings, Cause, Event, ExitStatus, Notice, Signal, WorkerId};
+use farrier_supervisor::{
+    Action, Arbiter, ArbiterSettings, Cause, Event, ExitStatus, Notice, Signal, TemplateId, WorkerId,
+};
 
 /// An arbiter at a time, whose workers get the pid 100 + their number of birth.
 struct Bench {
@@ -37,6 +39,11 @@ impl Bench {
             if let Action::Spawn(spawn) = action {
                 let pid = pid(spawn.worker);
                 words.extend(self.tell(Event::Spawned { worker: spawn.worker, pid }));
+            }
+            if let Action::StartTemplate(spawn) = action {
+                let TemplateId(template) = spawn.template;
+                let pid = 900 + i32::try_from(template).expect("small");
+                words.extend(self.tell(Event::TemplateStarted { template: spawn.template, pid }));
             }
         }
         words.retain(|word| !word.starts_with("DEBUG"));
@@ -94,11 +101,17 @@ fn in_words(action: &Action) -> String {
     match action {
         Action::Spawn(spawn) => {
             let WorkerId(worker) = spawn.worker;
+            let from = spawn.template.map_or_else(String::new, |TemplateId(template)| format!(" from {template}"));
             format!(
-                "spawn {worker} number {} generation {} restarts {}",
+                "spawn {worker} number {} generation {} restarts {}{from}",
                 spawn.number, spawn.generation, spawn.restarts
             )
         }
+        Action::StartTemplate(spawn) => {
+            let TemplateId(template) = spawn.template;
+            format!("template {template} generation {}", spawn.generation)
+        }
+        Action::SignalTemplate { pid, signal, .. } => format!("{} {pid}", signal.name()),
         Action::Signal { pid, signal, .. } => format!("{} {pid}", signal.name()),
         Action::Log { level, message } => format!("{} {message}", level.name()),
         Action::ReadConfig { .. } => "read config".to_owned(),
@@ -798,4 +811,198 @@ fn a_delayed_stop_without_a_worker_ends_at_once() {
     bench.pass(5);
     let told = bench.tell(Event::Tick);
     assert!(told.contains(&"notice Stopping".to_owned()), "{told:?}");
+}
+
+const fn template(id: u64) -> TemplateId {
+    TemplateId(id)
+}
+
+fn template_died(id: u64) -> Event {
+    Event::TemplateExited { template: template(id), status: ExitStatus::Signal(9) }
+}
+
+fn preloading(workers: u32) -> ArbiterSettings {
+    ArbiterSettings { preload: true, boot_timeout: None, ..settings(workers) }
+}
+
+/// Preloaded: template 1 with the worker 1.
+fn preloaded() -> Bench {
+    let mut bench = Bench::new(preloading(1));
+    bench.tell(Event::Started);
+    bench.tell(Event::TemplateReady(template(1)));
+    bench.tell(ready(1));
+    bench.pass(60);
+    bench
+}
+
+const LOST: &str = "ERROR Template (pid:901) was sent SIGKILL!";
+const GO_ON: &str = "WARNING Workers that serve go on; another template imports the application";
+
+#[test]
+fn with_preload_a_template_loads_the_application_and_then_forks_the_workers() {
+    let mut bench = Bench::new(preloading(2));
+    bench.check(
+        Event::Started,
+        &["notice WorkersChanged { old: None, new: 2 }", "notice Listening", "template 1 generation 1"],
+    );
+    assert_eq!(bench.arbiter.wake_at(), None);
+    bench.check(
+        Event::TemplateReady(template(1)),
+        &[
+            "INFO Preloaded the application in 0 ms (pid:901)",
+            "spawn 1 number 1 generation 1 restarts 0 from 1",
+            "spawn 2 number 2 generation 1 restarts 0 from 1",
+        ],
+    );
+    bench.tell(ready(1));
+    bench.tell(ready(2));
+    bench.pass(60);
+    bench.check(
+        exited(2, 1),
+        &["ERROR Worker (pid:102) exited with code 1.", "spawn 3 number 2 generation 1 restarts 1 from 1"],
+    );
+    bench.check(
+        Event::Signal(Signal::Term),
+        &["INFO Handling signal: term", "notice Stopping", "close listeners", "term 101", "term 103", "term 901"],
+    );
+    bench.check(exited(1, 0), &[]);
+    bench.check(exited(3, 0), &[]);
+    let ended = Event::TemplateExited { template: template(1), status: ExitStatus::Code(0) };
+    bench.check(ended, &["INFO Shutting down: Master", "notice Stopped", "exit 0"]);
+}
+
+#[test]
+fn an_application_that_cannot_be_preloaded_ends_the_server_that_starts() {
+    for (code, reason) in [(3, "Worker failed to boot."), (4, "App failed to load.")] {
+        let mut bench = Bench::new(preloading(2));
+        bench.tell(Event::Started);
+        let failed = Event::TemplateFailed { template: template(1), code };
+        bench.check(failed, &["notice Stopping", "close listeners"]);
+        let ended = Event::TemplateExited { template: template(1), status: ExitStatus::Code(code) };
+        let (reason, exit) = (format!("ERROR Reason: {reason}"), format!("exit {code}"));
+        bench.check(ended, &["ERROR Shutting down: Master", &reason, "notice Stopped", &exit]);
+    }
+}
+
+#[test]
+fn hup_imports_in_a_new_template_and_the_old_one_leaves_with_its_generation() {
+    let mut bench = preloaded();
+    bench.check(Event::Signal(Signal::Hup), READS);
+    bench.check(Event::Reloaded(preloading(1)), &["notice Renewed { generation: 2 }", "template 2 generation 2"]);
+    // The old generation is still whole: one of its workers would be replaced from its own template.
+    bench.check(
+        exited(1, 1),
+        &["ERROR Worker (pid:101) exited with code 1.", "spawn 2 number 1 generation 1 restarts 1 from 1"],
+    );
+    bench.tell(ready(2));
+    bench.check(
+        Event::TemplateReady(template(2)),
+        &["INFO Preloaded the application in 0 ms (pid:902)", "spawn 3 number 1 generation 2 restarts 0 from 2"],
+    );
+    bench.check(ready(3), &["term 102"]);
+    bench.check(exited(2, 0), &["INFO Reloaded: generation 2 serves", "notice Reloaded { generation: 2 }", "term 901"]);
+    bench.check(Event::TemplateExited { template: template(1), status: ExitStatus::Code(0) }, &[]);
+    assert_eq!(bench.arbiter.wake_at(), None);
+}
+
+#[test]
+fn a_new_template_that_cannot_import_ends_the_reload_and_nothing_else() {
+    let mut bench = preloaded();
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(preloading(1)));
+    bench.check(
+        Event::TemplateFailed { template: template(2), code: 3 },
+        &[
+            "ERROR Reload abandoned: the new generation could not be preloaded; generation 1 goes on serving",
+            "notice ReloadAbandoned { generation: 1 }",
+        ],
+    );
+    bench.check(Event::TemplateExited { template: template(2), status: ExitStatus::Code(3) }, &[]);
+    assert_eq!(bench.arbiter.wake_at(), None);
+}
+
+#[test]
+fn a_template_that_is_killed_is_replaced_and_its_workers_live_on() {
+    let mut bench = preloaded();
+    bench.check(template_died(1), &[LOST, GO_ON, "template 2 generation 1"]);
+    // A new worker waits for it.
+    bench.check(exited(1, 1), &["ERROR Worker (pid:101) exited with code 1."]);
+    bench.check(Event::TemplateFailed { template: template(2), code: 3 }, &[GO_ON]);
+    bench.check(Event::TemplateExited { template: template(2), status: ExitStatus::Code(3) }, &[]);
+    bench.check_tick(100, &["template 3 generation 1"]);
+    bench.check(
+        Event::TemplateReady(template(3)),
+        &["INFO Preloaded the application in 0 ms (pid:903)", "spawn 2 number 1 generation 1 restarts 1 from 3"],
+    );
+}
+
+#[test]
+fn what_a_lost_template_had_yet_to_fork_is_forked_by_the_next() {
+    let mut bench = preloaded();
+    let actions = bench.arbiter.on(Event::Signal(Signal::Ttin), bench.now);
+    let Some(Action::Spawn(spawn)) = actions.last() else { panic!("{actions:?}") };
+    bench.check(template_died(1), &[LOST, GO_ON, "template 2 generation 1"]);
+    let reason = "its template has gone".to_owned();
+    let failed = Event::ForkFailed { worker: spawn.worker, reason };
+    bench.check(failed, &["ERROR A worker could not be forked: its template has gone"]);
+    bench.pass(1);
+    bench.check(
+        Event::TemplateReady(template(2)),
+        &["INFO Preloaded the application in 1000 ms (pid:902)", "spawn 3 number 2 generation 1 restarts 0 from 2"],
+    );
+}
+
+#[test]
+fn a_reload_whose_templates_keep_dying_is_given_up() {
+    let mut bench = preloaded();
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.tell(Event::Reloaded(preloading(1)));
+    for id in 2..6 {
+        bench.tell(Event::TemplateReady(template(id)));
+        let words = bench.tell(template_died(id));
+        assert!(words.contains(&GO_ON.to_owned()), "{words:?}");
+        let unborn = bench.tell(Event::ForkFailed { worker: WorkerId(id), reason: "it has gone".to_owned() });
+        assert!(unborn.len() <= 1, "{unborn:?}");
+        bench.pass(60);
+        bench.tell(Event::Tick);
+    }
+    bench.tell(Event::TemplateReady(template(6)));
+    let words = bench.tell(template_died(6));
+    assert_eq!(words.last().map(String::as_str), Some("notice ReloadAbandoned { generation: 1 }"), "{words:?}");
+}
+
+#[test]
+fn a_template_that_takes_too_long_or_does_not_fork_is_killed() {
+    let mut bench = Bench::new(ArbiterSettings { preload: true, ..settings(1) });
+    bench.tell(Event::Started);
+    bench.check_tick(
+        300_000,
+        &[
+            "CRITICAL Template (pid:901) took too long to load the application",
+            "kill 901",
+            "notice Stopping",
+            "close listeners",
+        ],
+    );
+    let mut bench = Bench::new(ArbiterSettings { preload: true, ..settings(1) });
+    bench.tell(Event::Started);
+    let actions = bench.arbiter.on(Event::TemplateReady(template(1)), bench.now);
+    assert!(matches!(actions.last(), Some(Action::Spawn(_))), "{actions:?}");
+    bench.check_tick(300_000, &["CRITICAL The template does not fork and is killed", "kill 901"]);
+}
+
+#[test]
+fn preload_can_be_turned_on_and_off_by_a_reload() {
+    let mut bench = preloaded();
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.check(
+        Event::Reloaded(settings(1)),
+        &["notice Renewed { generation: 2 }", "spawn 2 number 1 generation 2 restarts 0"],
+    );
+    bench.tell(ready(2));
+    let words = bench.tell(exited(1, 0));
+    assert_eq!(words.last().map(String::as_str), Some("term 901"));
+    bench.tell(Event::TemplateExited { template: template(1), status: ExitStatus::Code(0) });
+    bench.tell(Event::Signal(Signal::Hup));
+    bench.check(Event::Reloaded(preloading(1)), &["notice Renewed { generation: 3 }", "template 2 generation 3"]);
 }

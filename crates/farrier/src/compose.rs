@@ -17,6 +17,7 @@ use crate::{logging, recycling};
 pub(crate) fn arbiter_settings(config: &Config) -> ArbiterSettings {
     ArbiterSettings {
         workers: worker_count(config),
+        preload: config.preload_app,
         graceful_timeout: config.graceful_timeout,
         drain_delay: config.drain_delay,
         timeout: (!config.timeout.is_zero()).then_some(config.timeout),

@@ -56,8 +56,8 @@ pub(crate) struct ServerHooks {
     server: RefCell<Option<Py<PyAny>>>,
     /// Workers as hooks see them, where one was made.
     workers: RefCell<BTreeMap<WorkerId, Py<PyAny>>>,
-    /// The worker that is being forked.
-    forking: Cell<Option<WorkerId>>,
+    /// The process that `server` stands for.
+    arbiter: i32,
     workers_wanted: Cell<u32>,
     listeners: RefCell<Vec<(i32, String)>>,
     log: Arc<ErrorLog>,
@@ -71,7 +71,7 @@ impl ServerHooks {
             newest: RefCell::new(first),
             server: RefCell::new(None),
             workers: RefCell::new(BTreeMap::new()),
-            forking: Cell::new(None),
+            arbiter: farrier_supervisor::process::own_pid(),
             workers_wanted: Cell::new(0),
             listeners: RefCell::new(Vec::new()),
             log: Arc::clone(log),
@@ -159,7 +159,6 @@ impl ServerHooks {
         match made {
             Ok(worker) => {
                 self.workers.borrow_mut().insert(spawn.worker, worker.clone().unbind());
-                self.forking.set(Some(spawn.worker));
                 self.run_of(&hooks, py, "pre_fork", |_| Ok(vec![worker]));
             }
             Err(raised) => self.report(py, Err(raised)),
@@ -167,9 +166,8 @@ impl ServerHooks {
     }
 
     /// The worker was forked; this is the arbiter.
-    pub(crate) fn forked(&self, py: Python<'_>, pid: i32) {
-        let Some(id) = self.forking.take() else { return };
-        if let (Some(server), Some(worker)) = (&*self.server.borrow(), self.workers.borrow().get(&id)) {
+    pub(crate) fn forked(&self, py: Python<'_>, spawn: &Spawn, pid: i32) {
+        if let (Some(server), Some(worker)) = (&*self.server.borrow(), self.workers.borrow().get(&spawn.worker)) {
             self.report(py, server.bind(py).call_method1("_forked", (worker, pid)).map(drop));
         }
     }
@@ -177,9 +175,21 @@ impl ServerHooks {
     /// In the worker: its hooks from here on.
     pub(crate) fn enter(&self, py: Python<'_>, link: &Arc<WorkerLink>, log: &Arc<ErrorLog>) -> WorkerHooks {
         let hooks = Rc::clone(self.generations.borrow().of(link.generation()));
-        let worker = self.workers.borrow().get(&link.worker()).map(|worker| worker.clone_ref(py));
-        let (Some(worker), true) = (worker, hooks.table.is_some()) else { return WorkerHooks::none() };
-        let made = self.server(py).and_then(|server| WorkerHooks::new(py, &hooks, server.unbind(), worker, link, log));
+        if hooks.table.is_none() {
+            return WorkerHooks::none();
+        }
+        let prepared = self.workers.borrow().get(&link.worker()).map(|worker| worker.clone_ref(py));
+        let made = self.server(py).and_then(|server| {
+            let worker = match prepared {
+                Some(worker) => worker,
+                // A template has forked this process, and knows of no worker that came after it.
+                None => {
+                    server.setattr("worker_age", link.worker().0 - 1)?;
+                    server.call_method1("_prepared", (&hooks.cfg,))?.unbind()
+                }
+            };
+            WorkerHooks::new(py, &hooks, server.unbind(), worker, link, log)
+        });
         made.unwrap_or_else(|raised| {
             self.report(py, Err(raised));
             WorkerHooks::none()
@@ -212,6 +222,7 @@ impl ServerHooks {
             return Ok(server.bind(py).clone());
         }
         let server = py.import("farrier._objects")?.getattr("Server")?.call1((&self.newest.borrow().cfg,))?;
+        server.setattr("pid", self.arbiter)?;
         server.setattr("num_workers", self.workers_wanted.get())?;
         server.call_method1("_listens", (self.listeners.borrow().clone(),))?;
         self.server.replace(Some(server.clone().unbind()));

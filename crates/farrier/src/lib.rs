@@ -21,6 +21,7 @@ mod outlet;
 mod recorder;
 mod recycling;
 mod server;
+mod template;
 mod worker;
 mod worker_hooks;
 

@@ -55,7 +55,7 @@ impl ArbiterLogs {
         Ok(())
     }
 
-    /// The preloaded application may have changed the loggers.
+    /// In a template: the application may have changed the loggers.
     pub(crate) fn application_loaded(&self, py: Python<'_>) {
         application_loaded(py, &self.error);
     }

@@ -261,6 +261,11 @@ pub(crate) fn set_worker_title(config: &Config) {
     title::set(&format!("farrier: worker [{}]", name(config)));
 }
 
+/// The title of a template.
+pub(crate) fn set_template_title(config: &Config) {
+    title::set(&format!("farrier: template [{}]", name(config)));
+}
+
 /// What the processes are called by.
 fn name(config: &Config) -> &str {
     config.proc_name.as_deref().or(config.wsgi_app.as_deref()).unwrap_or("application")

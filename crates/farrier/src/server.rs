@@ -7,8 +7,8 @@ use farrier_config::Config;
 use farrier_server::log::error::Level;
 use farrier_supervisor::daemon::{Announcement, Detached, detach};
 use farrier_supervisor::{
-    BindOptions, Forked, HeartbeatPage, Level as SupervisorLevel, Listener, Notice, Plan, Renewal, process, sockets,
-    supervise,
+    BindOptions, Forked, HeartbeatPage, Level as SupervisorLevel, Listener, Notice, Plan, Preload, Renewal, process,
+    sockets, supervise,
 };
 use pyo3::prelude::*;
 
@@ -19,7 +19,7 @@ use crate::generations::Generations;
 use crate::hooks::{Hooks, ServerHooks};
 use crate::logging::ArbiterLogs;
 use crate::master::{Master, Tending};
-use crate::{accounts, addresses, compose, listening, worker};
+use crate::{accounts, addresses, compose, listening, template, worker};
 
 /// Exit code for an address that cannot be bound, a log that cannot be opened and the like.
 pub(crate) const EXIT_CONFIGURATION: i32 = 1;
@@ -128,24 +128,6 @@ fn serve(
         Ok(listeners) => listeners,
         Err(code) => return code,
     };
-    let preloaded = if config.preload_app {
-        match preload(py, config) {
-            Ok(application) => {
-                logs.application_loaded(py);
-                Some(application)
-            }
-            Err((traceback, reason, code)) => {
-                log.put(&traceback);
-                log.write(Level::Error, &reason);
-                if !master.borrow().has_predecessor() {
-                    listeners.iter().for_each(Listener::unlink);
-                }
-                return code;
-            }
-        }
-    } else {
-        None
-    };
     let threads = config.threads;
     let workers = compose::worker_count(config);
     log.write(Level::Info, &format!("Using {workers} worker(s), up to {threads} threads each"));
@@ -164,23 +146,30 @@ fn serve(
         return EXIT_CONFIGURATION;
     }
     let generations = RefCell::new(Generations::new(configured));
+    // Only ever filled in a template, and found there by the workers that it forks.
+    let preloaded: RefCell<Option<Application>> = RefCell::new(None);
     hooks.listens(py, &listeners);
     let mut tending = Tending { master, log, fork: &|| fork(py), pre_exec: &|| hooks.pre_exec(py) };
     let code = supervise(Plan {
         settings,
         listeners,
         page,
-        fork: &mut || {
-            let forked = fork(py)?;
-            if let Forked::Parent(pid) = forked {
-                hooks.forked(py, pid);
-            }
-            Ok(forked)
-        },
+        fork: &mut || fork(py),
         wait: &mut |block| py.detach(block),
         before_fork: &mut |spawn| hooks.pre_fork(py, spawn),
         worker: &mut |link, listeners| {
-            worker::run(py, generations.borrow().of(link.generation()), link, listeners, preloaded.as_ref(), &hooks)
+            let (generations, preloaded) = (generations.borrow(), preloaded.borrow());
+            worker::run(py, generations.of(link.generation()), link, listeners, preloaded.as_ref(), &hooks)
+        },
+        forked: &mut |spawn, pid| hooks.forked(py, spawn, pid),
+        preload: Preload {
+            load: &mut |generation| {
+                let application = template::load(py, &generations.borrow().of(generation).config, &logs)?;
+                *preloaded.borrow_mut() = Some(application);
+                Ok(())
+            },
+            reopen_logs: &mut || log.reopen(),
+            unload: &mut || application::finish(py),
         },
         reaped: &mut |spawn, pid, _status| hooks.child_exit(py, spawn, pid),
         exit_child: &mut |code| process::exit_now(code),
@@ -223,13 +212,6 @@ fn serve(
     });
     hooks.on_exit(py);
     code
-}
-
-fn preload(py: Python<'_>, config: &Config) -> Result<Application, (String, String, i32)> {
-    let application = application::load(py, config.wsgi_app.as_deref())
-        .map_err(|failure| (failure.traceback, failure.reason, if failure.not_found { 4 } else { 3 }))?;
-    application::freeze(py).map_err(|raised| (String::new(), raised.to_string(), EXIT_CONFIGURATION))?;
-    Ok(application)
 }
 
 /// `os.fork()`, so that the hooks of `os.register_at_fork` run.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::event::WorkerId;
 use super::settings::{FIRST_DELAY, respawn_delay};
+use super::template::Nursery;
 use super::worker::{Side, Worker};
 
 /// All living workers; an older one has a smaller id.
@@ -20,6 +21,8 @@ pub(super) struct Crew {
     /// How many of them are still this side's to provide: fewer than wanted while a reload replaces them.
     pub(super) target: u32,
     pub(super) vacancies: Vec<Vacancy>,
+    /// Where its workers are forked.
+    pub(super) nursery: Nursery,
 }
 
 /// A worker that is missing.
@@ -32,8 +35,8 @@ pub(super) struct Vacancy {
 }
 
 impl Crew {
-    pub(super) fn new(side: Side, generation: u64, wanted: u32) -> Crew {
-        Crew { side, generation, wanted, target: wanted, vacancies: Vec::new() }
+    pub(super) fn new(side: Side, generation: u64, wanted: u32, nursery: Nursery) -> Crew {
+        Crew { side, generation, wanted, target: wanted, vacancies: Vec::new(), nursery }
     }
 
     pub(super) fn want(&mut self, wanted: u32) {

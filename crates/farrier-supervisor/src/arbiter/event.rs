@@ -10,6 +10,10 @@ use crate::signals::Signal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerId(pub u64);
 
+/// A template of this arbiter's life: counted from one, never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TemplateId(pub u64);
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -30,6 +34,36 @@ pub enum Event {
         worker: WorkerId,
         /// The kernel's reason.
         reason: String,
+    },
+    /// A [`Action::StartTemplate`] was performed.
+    TemplateStarted {
+        /// The template that was asked for.
+        template: TemplateId,
+        /// Its process.
+        pid: Pid,
+    },
+    /// A [`Action::StartTemplate`] could not be performed.
+    TemplateNotForked {
+        /// The template that was asked for.
+        template: TemplateId,
+        /// The kernel's reason.
+        reason: String,
+    },
+    /// The template has loaded the application and can fork workers.
+    TemplateReady(TemplateId),
+    /// The template could not load the application; it has logged why and is about to exit.
+    TemplateFailed {
+        /// Which.
+        template: TemplateId,
+        /// The code it will exit with, as with [`Event::BootFailed`].
+        code: i32,
+    },
+    /// The template's process has ended and was reaped. [`Event::ForkFailed`] follows for what it had yet to fork.
+    TemplateExited {
+        /// Which.
+        template: TemplateId,
+        /// How.
+        status: ExitStatus,
     },
     /// The worker has loaded the application and serves.
     Ready(WorkerId),
@@ -67,8 +101,20 @@ pub enum Event {
 /// Something to do, in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Fork a worker; answer with [`Event::Spawned`] or [`Event::ForkFailed`].
+    /// Fork a worker, or let its template do so; answer with [`Event::Spawned`] or [`Event::ForkFailed`], at once or
+    /// later.
     Spawn(Spawn),
+    /// Fork a template; answer at once with [`Event::TemplateStarted`] or [`Event::TemplateNotForked`].
+    StartTemplate(TemplateSpawn),
+    /// Send a signal to a template; with `TERM` nothing more is asked of it.
+    SignalTemplate {
+        /// To whom.
+        template: TemplateId,
+        /// Its process, which has not been reaped.
+        pid: Pid,
+        /// Which signal.
+        signal: Signal,
+    },
     /// Send a signal to a worker.
     Signal {
         /// To whom.
@@ -111,6 +157,17 @@ pub struct Spawn {
     pub generation: u64,
     /// How many workers had this number before it in this generation.
     pub restarts: u32,
+    /// The template that forks it; without one it is forked by the arbiter.
+    pub template: Option<TemplateId>,
+}
+
+/// A template to be forked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TemplateSpawn {
+    /// Its name in all later events and actions.
+    pub template: TemplateId,
+    /// Which reading of the configuration it belongs to, from one.
+    pub generation: u64,
 }
 
 /// What others may like to know.

@@ -53,6 +53,8 @@ impl Arbiter {
         }
         worker.state = State::Ready;
         let side = worker.side;
+        let took_ms = now.saturating_sub(worker.spawned_at).as_millis();
+        log(out, Level::Debug, format!("Worker (pid:{}): {took_ms} ms from fork to ready", worker.pid_text()));
         if let (Side::Next, Reload::Surging(surge)) = (side, &mut self.reload) {
             surge.proven = true;
         }
@@ -82,7 +84,14 @@ impl Arbiter {
     }
 
     pub(super) fn boot_overdue(&mut self, id: WorkerId, now: Duration, out: &mut Vec<Action>) {
-        let Some(worker) = self.workers.get(&id) else { return };
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if let (None, Some(template)) = (worker.pid, worker.spawn.template) {
+            // The fork itself hangs. What is left of it fails with its template.
+            worker.state = State::Booting { until: None };
+            log(out, Level::Critical, "The template does not fork and is killed".to_owned());
+            self.kill_template(template, out);
+            return;
+        }
         let line = format!("Worker (pid:{}) took too long to load the application", worker.pid_text());
         log(out, Level::Critical, line);
         worker.signal(Signal::Abrt, out);
@@ -151,12 +160,12 @@ impl Arbiter {
         }
     }
 
-    fn next_is_proven(&self) -> bool {
+    pub(super) fn next_is_proven(&self) -> bool {
         matches!(&self.reload, Reload::Surging(surge) if surge.proven)
     }
 }
 
-fn boot_exit_code(status: ExitStatus) -> i32 {
+pub(super) fn boot_exit_code(status: ExitStatus) -> i32 {
     match status {
         ExitStatus::Code(EXIT_APPLICATION_NOT_FOUND) => EXIT_APPLICATION_NOT_FOUND,
         _ => EXIT_BOOT_FAILED,

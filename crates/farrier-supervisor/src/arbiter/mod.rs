@@ -10,19 +10,25 @@ mod recycle;
 mod reload;
 mod settings;
 mod stop;
+mod template;
 mod upkeep;
 mod worker;
 
 use std::time::Duration;
 
-pub use event::{Action, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Level, Notice, Spawn, WorkerId};
+pub use event::{
+    Action, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Level, Notice, Spawn, TemplateId, TemplateSpawn,
+    WorkerId,
+};
 pub use recycle::Cause;
 pub use settings::{ABORT_TIMEOUT, ArbiterSettings, KILL_TIMEOUT, QUICK_TIMEOUT};
 
 use crate::signals::Signal;
 use crew::{Crew, Workers};
 use reload::Reload;
+use std::collections::BTreeMap;
 use stop::Stop;
+use template::{Nursery, Template};
 use worker::{Side, Worker};
 
 /// Decides how many workers live and which, from the first fork to the last exit.
@@ -32,6 +38,7 @@ pub struct Arbiter {
     slots: u32,
     phase: Phase,
     workers: Workers,
+    templates: BTreeMap<TemplateId, Template>,
     current: Crew,
     reload: Reload,
     /// A `HUP` came during a reload: one more follows it.
@@ -42,6 +49,7 @@ pub struct Arbiter {
     ever_ready: bool,
     last_generation: u64,
     last_worker: u64,
+    last_template: u64,
 }
 
 #[derive(Debug)]
@@ -60,18 +68,21 @@ impl Arbiter {
     /// `slots` is how many workers can live at the same time: the slots of the heartbeat page.
     pub fn new(settings: ArbiterSettings, slots: u32) -> Arbiter {
         let wanted = settings.workers.clamp(1, workers_max(slots));
+        let nursery = Nursery::new(settings.preload);
         Arbiter {
             settings,
             slots,
             phase: Phase::New,
             workers: Workers::new(),
-            current: Crew::new(Side::Current, 1, wanted),
+            templates: BTreeMap::new(),
+            current: Crew::new(Side::Current, 1, wanted, nursery),
             reload: Reload::None,
             reload_queued: false,
             leave_at: None,
             ever_ready: false,
             last_generation: 1,
             last_worker: 0,
+            last_template: 0,
         }
     }
 
@@ -87,6 +98,11 @@ impl Arbiter {
             Event::Signal(signal) => self.signalled(signal, now, &mut out),
             Event::Spawned { worker, pid } => self.spawned(worker, pid, &mut out),
             Event::ForkFailed { worker, reason } => self.fork_failed(worker, &reason, now, &mut out),
+            Event::TemplateStarted { template, pid } => self.template_started(template, pid),
+            Event::TemplateNotForked { template, reason } => self.template_not_forked(template, &reason, now, &mut out),
+            Event::TemplateReady(template) => self.template_ready(template, now, &mut out),
+            Event::TemplateFailed { template, code } => self.template_failed(template, code, now, &mut out),
+            Event::TemplateExited { template, status } => self.template_exited(template, status, now, &mut out),
             Event::Ready(worker) => self.ready(worker, now, &mut out),
             Event::BootFailed { worker, code } => self.boot_failed(worker, code, now, &mut out),
             Event::Retiring { worker, cause } => self.retiring(worker, cause, now, &mut out),
@@ -102,16 +118,20 @@ impl Arbiter {
 
     /// When the arbiter wants a [`Event::Tick`]; `None` means that it can sleep until something happens.
     pub fn wake_at(&self) -> Option<Duration> {
-        let deadlines = self.workers.values().filter_map(Worker::deadline);
+        let templates = self.templates.values().filter_map(Template::deadline);
+        let deadlines = self.workers.values().filter_map(Worker::deadline).chain(templates);
         match &self.phase {
             Phase::New | Phase::Ended => None,
             Phase::Stopping(stop) => deadlines.chain([stop.deadline]).min(),
             Phase::Running => {
                 // A vacancy that has no room waits for an exit, not for the clock.
                 let room = self.has_room();
-                let vacancies = self.crews().flat_map(|crew| &crew.vacancies).filter(|_| room);
+                let able = self.crews().filter(|crew| room && self.nursery_of(crew).is_some());
+                let vacancies = able.flat_map(|crew| &crew.vacancies);
+                let templates = self.crews().filter_map(Self::template_due);
                 let aged = self.workers.values().filter_map(|worker| self.retires_at(worker));
-                deadlines.chain(vacancies.map(|vacancy| vacancy.not_before)).chain(aged).chain(self.leave_at).min()
+                let due = vacancies.map(|vacancy| vacancy.not_before).chain(templates);
+                deadlines.chain(due).chain(aged).chain(self.leave_at).min()
             }
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::crew::{Crew, count};
 use super::event::{Action, Level, Notice};
 use super::settings::ArbiterSettings;
+use super::template::Nursery;
 use super::worker::{Retirement, Side, State};
 use super::{Arbiter, Phase, log, workers_max};
 
@@ -71,7 +72,8 @@ impl Arbiter {
         for worker in self.workers.values_mut().filter(|worker| worker.retirement == Retirement::Granted) {
             worker.retirement = Retirement::Wanted;
         }
-        let next = Crew::new(Side::Next, self.last_generation, new);
+        let nursery = Nursery::new(settings.preload);
+        let next = Crew::new(Side::Next, self.last_generation, new, nursery);
         self.reload = Reload::Surging(Box::new(Surge { next, settings, proven: false }));
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct ArbiterSettings {
     /// How many workers serve; zero counts as one.
     pub workers: u32,
+    /// Whether a template imports the application and forks the workers.
+    pub preload: bool,
     /// How long a worker may finish its requests after `TERM` before it is killed.
     pub graceful_timeout: Duration,
     /// How long the server goes on serving after it was told to stop gracefully, so that others can learn of it.
@@ -35,6 +37,7 @@ impl Default for ArbiterSettings {
     fn default() -> ArbiterSettings {
         ArbiterSettings {
             workers: 1,
+            preload: false,
             graceful_timeout: Duration::from_secs(25),
             drain_delay: Duration::ZERO,
             timeout: Some(Duration::from_secs(30)),

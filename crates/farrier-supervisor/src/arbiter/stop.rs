@@ -106,10 +106,11 @@ impl Arbiter {
     pub(super) fn advance_stop(&mut self, now: Duration, out: &mut Vec<Action>) {
         let Phase::Stopping(stop) = &mut self.phase else { return };
         let overdue = stop.deadline <= now;
-        if !self.workers.is_empty() && !overdue {
+        let nobody = self.workers.is_empty() && self.templates.is_empty();
+        if !nobody && !overdue {
             return;
         }
-        if !self.workers.is_empty() && !stop.killed {
+        if !nobody && !stop.killed {
             stop.killed = true;
             stop.deadline = now + KILL_TIMEOUT;
             for worker in self.workers.values_mut().filter(|worker| !worker.killed) {
@@ -117,10 +118,13 @@ impl Arbiter {
                 worker.killed = true;
                 worker.state = State::Leaving { kill_at: None };
             }
+            self.kill_all_templates(out);
             return;
         }
-        for worker in self.workers.values() {
-            log(out, Level::Error, format!("Worker (pid:{}) survived SIGKILL and is left behind", worker.pid_text()));
+        let workers = self.workers.values().map(|worker| format!("Worker (pid:{})", worker.pid_text()));
+        let templates = self.templates.values().map(|template| format!("Template (pid:{})", template.pid_text()));
+        for left in workers.chain(templates) {
+            log(out, Level::Error, format!("{left} survived SIGKILL and is left behind"));
         }
         let level = if stop.exit_code == 0 { Level::Info } else { Level::Error };
         log(out, level, "Shutting down: Master".to_owned());

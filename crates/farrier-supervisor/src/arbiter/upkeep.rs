@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::crew::{Vacancy, count};
-use super::event::{Action, Spawn, WorkerId};
+use super::event::{Action, Spawn, TemplateId, WorkerId};
 use super::reload::Reload;
 use super::worker::{Retirement, Side, State, Worker};
 use super::{Arbiter, Phase};
@@ -16,6 +16,8 @@ impl Arbiter {
             Phase::New | Phase::Ended => {}
             Phase::Stopping(_) => {
                 self.enforce_deadlines(now, out);
+                self.enforce_template_deadlines(now, out);
+                self.stop_strange_templates(now, out);
                 self.advance_stop(now, out);
             }
             Phase::Running => {
@@ -24,8 +26,10 @@ impl Arbiter {
                     return self.reconcile(now, out);
                 }
                 self.enforce_deadlines(now, out);
+                self.enforce_template_deadlines(now, out);
                 // A boot that took too long may have been the end.
                 if !matches!(self.phase, Phase::Running) {
+                    self.stop_strange_templates(now, out);
                     return;
                 }
                 self.replace_by_ready();
@@ -33,6 +37,8 @@ impl Arbiter {
                 self.finish_reload(out);
                 self.retire_aged(now, out);
                 self.retire_next(now, out);
+                self.stop_strange_templates(now, out);
+                self.start_templates(now, out);
                 self.fill_vacancies(now, out);
             }
         }
@@ -79,17 +85,34 @@ impl Arbiter {
     fn fill_vacancies(&mut self, now: Duration, out: &mut Vec<Action>) {
         while self.has_room() {
             // The crew that serves comes first.
-            let vacancy = self.current.take_due(&self.workers, now).map(|vacancy| (Side::Current, vacancy));
-            let vacancy = vacancy.or_else(|| match &mut self.reload {
-                Reload::Surging(surge) => surge.next.take_due(&self.workers, now).map(|vacancy| (Side::Next, vacancy)),
-                _ => None,
-            });
-            let Some((side, vacancy)) = vacancy else { return };
-            self.spawn(side, vacancy, now, out);
+            let Some((side, template, vacancy)) =
+                [Side::Current, Side::Next].into_iter().find_map(|side| self.take_due(side, now))
+            else {
+                return;
+            };
+            self.spawn(side, template, vacancy, now, out);
         }
     }
 
-    fn spawn(&mut self, side: Side, vacancy: Vacancy, now: Duration, out: &mut Vec<Action>) {
+    /// The first vacancy of a side that can be filled now, and the template that will do it.
+    fn take_due(&mut self, side: Side, now: Duration) -> Option<(Side, Option<TemplateId>, Vacancy)> {
+        let crew = self.crews().find(|crew| crew.side == side)?;
+        let template = self.nursery_of(crew)?;
+        let crew = match (side, &mut self.reload) {
+            (Side::Next, Reload::Surging(surge)) => &mut surge.next,
+            _ => &mut self.current,
+        };
+        Some((side, template, crew.take_due(&self.workers, now)?))
+    }
+
+    fn spawn(
+        &mut self,
+        side: Side,
+        template: Option<TemplateId>,
+        vacancy: Vacancy,
+        now: Duration,
+        out: &mut Vec<Action>,
+    ) {
         let taken: Vec<u32> = self.workers.values().map(|worker| worker.spawn.slot).collect();
         let slot = (0..self.slots).find(|slot| !taken.contains(slot)).unwrap_or(0);
         let (generation, boot_timeout) = match (&self.reload, side) {
@@ -99,7 +122,7 @@ impl Arbiter {
         self.last_worker += 1;
         let worker = WorkerId(self.last_worker);
         let Vacancy { number, restarts, early_deaths, .. } = vacancy;
-        let spawn = Spawn { worker, number, slot, generation, restarts };
+        let spawn = Spawn { worker, number, slot, generation, restarts, template };
         let until = boot_timeout.map(|timeout| now + timeout);
         self.workers.insert(
             worker,

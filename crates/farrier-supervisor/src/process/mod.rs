@@ -84,19 +84,54 @@ pub unsafe fn fork_plain() -> io::Result<Forked> {
     }
 }
 
+/// The plain fork of the C library where it is safe: `None` in a process of several threads.
+pub(crate) fn fork_single() -> Option<io::Result<Forked>> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(usize::MAX, Iterator::count);
+    // SAFETY: the process has the calling thread only, so nobody can start another meanwhile.
+    (threads == 1).then(|| unsafe { fork_plain() })
+}
+
+/// Waits for one child to end.
+///
+/// # Errors
+///
+/// It is no child of this process.
+pub(crate) fn wait_for(pid: Pid) -> io::Result<ExitStatus> {
+    loop {
+        match rustix::process::waitpid(rustix::process::Pid::from_raw(pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => {
+                if let Some(status) = ended(status) {
+                    return Ok(status);
+                }
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// `None` if it was stopped or continued, which was not asked for.
+fn ended(status: rustix::process::WaitStatus) -> Option<ExitStatus> {
+    let code = status.exit_status().map(ExitStatus::Code);
+    code.or_else(|| status.terminating_signal().map(ExitStatus::Signal))
+}
+
+/// Makes this process the parent of all its descendants that lose theirs.
+///
+/// # Errors
+///
+/// A sandbox forbids it.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
 /// Takes the status of every child that has ended, strangers included: process 1 inherits all orphans. Does not block.
 pub fn reap() -> Vec<(Pid, ExitStatus)> {
     let mut ended = Vec::new();
     loop {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) => {
-                let status = match (status.exit_status(), status.terminating_signal()) {
-                    (Some(code), _) => ExitStatus::Code(code),
-                    (None, Some(number)) => ExitStatus::Signal(number),
-                    // Stopped or continued, which was not asked for.
-                    (None, None) => continue,
-                };
-                ended.push((pid.as_raw_nonzero().get(), status));
+                ended.extend(self::ended(status).map(|status| (pid.as_raw_nonzero().get(), status)));
             }
             Err(rustix::io::Errno::INTR) => {}
             // None has ended, or there is no child at all (ECHILD).

@@ -33,6 +33,10 @@ const SCENARIOS: &[(&str, fn())] = &[
     ("the file of a Unix socket goes with the server", a_unix_socket_goes),
     ("a reload moves to other listeners", a_reload_moves),
     ("a fork that fails is tried again", a_fork_that_fails),
+    ("a template forks the workers and leaves with the server", a_template_forks),
+    ("a template that is killed takes no worker with it", a_template_is_killed),
+    ("a template that cannot load ends a new server with its code", a_template_cannot_load),
+    ("a template leaves when the arbiter is killed", a_template_leaves_a_killed_arbiter),
 ];
 
 fn main() {
@@ -350,4 +354,60 @@ fn a_fork_that_fails() {
     server.expect("ERROR A worker could not be forked: ");
     server.expect_ready(1);
     stop(server, Signal::Term);
+}
+
+fn preloading() -> Script {
+    Script { settings: ArbiterSettings { preload: true, ..settings(2) }, ..Script::default() }
+}
+
+fn a_template_forks() {
+    let mut server = Server::start(preloading());
+    let template: Pid = server.expect("template 1 ").parse().expect("a pid");
+    let pids = server.expect_ready(2);
+    assert!(!pids.contains(&template));
+    for pid in &pids {
+        server.expect(&format!("INFO Booting worker with pid: {pid}"));
+    }
+    server.signal(Signal::Usr1);
+    server.expect(&format!("template reopens {template}"));
+    let lines = stop(server, Signal::Term);
+    assert!(lines.contains(&format!("template leaves {template}")), "{lines:#?}");
+}
+
+fn a_template_is_killed() {
+    let mut server = Server::start(preloading());
+    let template: Pid = server.expect("template 1 ").parse().expect("a pid");
+    let pids = server.expect_ready(2);
+    farrier_supervisor::process::kill(template, Signal::Kill).expect("lives");
+    server.expect(&format!("ERROR Template (pid:{template}) was sent SIGKILL!"));
+    let next: Pid = server.expect("template 1 ").parse().expect("a pid");
+    assert_ne!(template, next);
+    expect_gone(template);
+    farrier_supervisor::process::kill(pids[0], Signal::Kill).expect("the workers live on");
+    // Even what it was asked for a moment before its end is forked, by the next.
+    farrier_supervisor::process::kill(next, Signal::Kill).expect("lives");
+    server.expect_ready(1);
+    let lines = stop(server, Signal::Term);
+    assert!(lines.contains(&format!("term {}", pids[1])), "{lines:#?}");
+}
+
+fn a_template_cannot_load() {
+    let load = |_: u64, _: &Report| Err(4);
+    let server = Server::start(Script { load, ..preloading() });
+    let (status, lines) = server.end();
+    assert_eq!(status, ExitStatus::Code(4), "{lines:#?}");
+    assert!(lines.contains(&"ERROR Reason: App failed to load.".to_owned()), "{lines:#?}");
+}
+
+fn a_template_leaves_a_killed_arbiter() {
+    let mut server = Server::start(preloading());
+    let template: Pid = server.expect("template 1 ").parse().expect("a pid");
+    let pids = server.expect_ready(2);
+    server.signal(Signal::Kill);
+    for pid in pids {
+        server.expect(&format!("orphan {pid}"));
+    }
+    server.expect(&format!("template leaves {template}"));
+    let (status, _) = server.end();
+    assert_eq!(status, ExitStatus::Signal(Signal::Kill.number()));
 }

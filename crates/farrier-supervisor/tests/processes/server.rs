@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use farrier_supervisor::process::{ExitStatus, exit_now, fork_plain, kill, own_pid};
 use farrier_supervisor::sockets::{BindOptions, bind_all};
 use farrier_supervisor::{
-    ArbiterSettings, Forked, HeartbeatPage, ListenSpec, Listener, LocalAddress, Pid, Plan, Renewal, Signal, WorkerLink,
-    supervise,
+    ArbiterSettings, Forked, HeartbeatPage, ListenSpec, Listener, LocalAddress, Pid, Plan, Preload, Renewal, Signal,
+    WorkerLink, supervise,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -21,6 +21,7 @@ pub(crate) struct Script {
     pub(crate) settings: ArbiterSettings,
     pub(crate) listen: Vec<ListenSpec>,
     pub(crate) worker: fn(WorkerLink, &[Listener], &Report) -> i32,
+    pub(crate) load: fn(u64, &Report) -> Result<(), i32>,
     pub(crate) read_config: fn(&[Listener]) -> Result<Renewal, String>,
     /// So many forks fail first.
     pub(crate) forks_failing: u32,
@@ -34,6 +35,10 @@ impl Default for Script {
             settings: settings(2),
             listen: Vec::new(),
             worker: serve,
+            load: |generation, report| {
+                report.line(&format!("template {generation} {}", own_pid()));
+                Ok(())
+            },
             read_config: |_| Ok(Renewal { settings: settings(2), listeners: None }),
             forks_failing: 0,
             prepare: || {},
@@ -186,6 +191,12 @@ fn arbiter(script: Script, listeners: Vec<Listener>, page: HeartbeatPage, report
         wait: &mut |block| block(),
         before_fork: &mut |spawn| report.line(&format!("forks {:?}", spawn.worker)),
         worker: &mut |link, listeners| (script.worker)(link, listeners, &report),
+        forked: &mut |spawn, pid| report.line(&format!("forked {:?} {pid}", spawn.worker)),
+        preload: Preload {
+            load: &mut |generation| (script.load)(generation, &report),
+            reopen_logs: &mut || report.line(&format!("template reopens {}", own_pid())),
+            unload: &mut || report.line(&format!("template leaves {}", own_pid())),
+        },
         reaped: &mut |spawn, pid, status| report.line(&format!("reaped {:?} {pid} {status}", spawn.worker)),
         exit_child: &mut |code| exit_now(code),
         log: &mut |level, message| report.line(&format!("{} {message}", level.name())),

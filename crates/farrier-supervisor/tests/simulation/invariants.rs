@@ -1,9 +1,10 @@
 //! What must be true after every step, said from outside: the world's own bookkeeping, never the arbiter's.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use farrier_supervisor::arbiter::{KILL_TIMEOUT, QUICK_TIMEOUT};
-use farrier_supervisor::{Action, Event, Notice, Signal};
+use farrier_supervisor::{Action, ArbiterSettings, Event, Notice, Signal};
 
 use crate::world::{GRACEFUL_TIMEOUT, Process, SLOTS, World};
 
@@ -28,14 +29,17 @@ pub(crate) struct Expectation {
     next_proven: bool,
     /// An unproven generation has failed, and the reload must be given up in the same answer.
     must_abandon: bool,
+    /// Which generations have a template, by their number; and the number that is being read.
+    preloads: BTreeMap<u64, bool>,
+    reading: u64,
 }
 
 const WANTED_MAX: u32 = SLOTS / 2 - 1;
 
 impl Expectation {
-    pub(crate) fn new(wanted: u32) -> Expectation {
+    pub(crate) fn new(settings: &ArbiterSettings) -> Expectation {
         Expectation {
-            wanted,
+            wanted: settings.workers,
             wanted_next: None,
             announced: None,
             ever_ready: false,
@@ -47,6 +51,8 @@ impl Expectation {
             generation: 1,
             next_proven: false,
             must_abandon: false,
+            preloads: BTreeMap::from([(1, settings.preload)]),
+            reading: 1,
         }
     }
 
@@ -82,7 +88,10 @@ impl World {
                 expectation.stop_until = Some(self.now + GRACEFUL_TIMEOUT + KILL_TIMEOUT);
             }
             Event::Signal(Signal::Hup) => expectation.reload_owed = true,
-            Event::Reloaded(settings) => expectation.wanted_next = Some(settings.workers),
+            Event::Reloaded(settings) => {
+                expectation.wanted_next = Some(settings.workers);
+                expectation.preloads.insert(expectation.reading, settings.preload);
+            }
             _ => {}
         }
         // A second signal makes a graceful stop quick, and never a quick one slow.
@@ -106,14 +115,23 @@ impl World {
                 let living = u32::try_from(self.processes.len()).expect("few");
                 let nobody = self.processes.values().all(|process| process.leaving);
                 assert!(living < 2 * wanted + 2 || nobody, "{living} processes for {wanted} workers");
+                let preloads = self.expectation.preloads[&spawn.generation];
+                assert_eq!(spawn.template.is_some(), preloads, "{spawn:?}");
+                if let Some(template) = spawn.template.and_then(|id| self.templates.get(&id)) {
+                    assert!(template.ready && !template.leaving, "asked of {template:?}");
+                    assert_eq!(template.spawn.generation, spawn.generation);
+                }
                 let peers = self
                     .processes
                     .values()
-                    .filter(|other| other.spawn.generation == spawn.generation && !other.leaving);
+                    .filter(|other| other.spawn.generation == spawn.generation && !other.leaving && !other.unborn);
                 let peers = u32::try_from(peers.count()).expect("few");
                 assert!(peers <= wanted, "{peers} serve or boot already: recycling is one at a time");
                 let twin = self.processes.values().find(|other| {
-                    other.spawn.generation == spawn.generation && other.spawn.number == spawn.number && !other.leaving
+                    other.spawn.generation == spawn.generation
+                        && other.spawn.number == spawn.number
+                        && !other.leaving
+                        && !other.unborn
                 });
                 assert!(twin.is_none_or(|twin| twin.ready), "two of the same number only when one relieves the other");
             }
@@ -132,6 +150,23 @@ impl World {
                     self.expectation.boot_failed(process.spawn.generation);
                 }
             }
+            Action::StartTemplate(spawn) => {
+                assert!(!self.is_stopping(), "no template is born into a server that stops");
+                let twin =
+                    self.templates.values().find(|other| other.spawn.generation == spawn.generation && !other.leaving);
+                assert!(twin.is_none(), "a generation has one template: {twin:?}");
+                assert!(self.expectation.preloads[&spawn.generation]);
+            }
+            Action::SignalTemplate { template, pid, signal } => {
+                let Some(process) = self.templates.get(template) else {
+                    panic!("{signal:?} to {template:?}, which was reaped: the pid may be another's by now");
+                };
+                assert_eq!(process.pid, *pid);
+                assert!(!process.killed, "{signal:?} to one that was killed");
+                if *signal == Signal::Kill && !process.ready && !process.leaving {
+                    self.expectation.boot_failed(process.spawn.generation);
+                }
+            }
             Action::CloseListeners => {
                 assert!(!self.expectation.listeners_closed);
                 self.expectation.listeners_closed = true;
@@ -147,6 +182,7 @@ impl World {
                 assert!(*generation > self.expectation.generation, "each reading makes a generation of its own");
                 assert!(self.expectation.reload_owed, "nobody asked for this reload");
                 self.expectation.reload_owed = false;
+                self.expectation.reading = *generation;
             }
             Action::Notify(Notice::Reloaded { generation }) => {
                 self.expectation.generation = *generation;
@@ -157,8 +193,10 @@ impl World {
             Action::Notify(Notice::ReloadAbandoned { generation }) => {
                 assert_eq!(*generation, self.expectation.generation);
                 assert!(!self.expectation.next_proven, "a generation that can be loaded is not given up");
-                let stays =
-                    self.processes.values().find(|process| process.spawn.generation > *generation && !process.leaving);
+                let stays = self
+                    .processes
+                    .values()
+                    .find(|process| process.spawn.generation > *generation && !process.leaving && !process.unborn);
                 assert!(stays.is_none(), "{stays:?} is of the generation that was given up");
                 self.expectation.wanted_next = None;
                 self.expectation.must_abandon = false;
@@ -215,6 +253,10 @@ impl World {
         assert_eq!(serving, self.expectation.wanted as usize, "those wanted serve");
         assert_eq!(self.expectation.wanted_next, None, "no reload is left hanging");
         assert!(!self.expectation.reload_owed, "no HUP was forgotten");
+        let templates: Vec<_> = self.templates.values().map(|found| (found.spawn.generation, found.ready)).collect();
+        let preloads = self.expectation.preloads[&self.expectation.generation];
+        let one = [(self.expectation.generation, true)];
+        assert_eq!(templates, if preloads { &one[..] } else { &[] }, "the generation that serves has its template");
         // Where workers age there is no rest.
         if self.arbiter.settings().max_worker_lifetime.is_none() {
             let others = self.processes.values().filter(|process| process.leaving && !process.killed).count();
@@ -231,6 +273,7 @@ impl World {
             assert_eq!(code, 0, "a stop that was asked for is a success");
         }
         assert!(self.processes.values().all(|process| process.killed), "nobody is left behind without a KILL");
+        assert!(self.templates.values().all(|process| process.killed), "no template either");
         assert_eq!(self.arbiter.wake_at(), None);
     }
 }

@@ -4,6 +4,7 @@
 
 mod dice;
 mod invariants;
+mod templates;
 mod world;
 
 use std::panic::catch_unwind;
@@ -71,6 +72,8 @@ pub(crate) struct Tally {
     pub(crate) reloads_abandoned: u64,
     pub(crate) retirements: u64,
     pub(crate) aged: u64,
+    pub(crate) templates: u64,
+    pub(crate) templates_lost: u64,
     pub(crate) ended_well: u64,
     pub(crate) ended_at_boot: u64,
     pub(crate) became_calm: u64,
@@ -89,6 +92,8 @@ impl Tally {
             reloads_abandoned: self.reloads_abandoned + other.reloads_abandoned,
             retirements: self.retirements + other.retirements,
             aged: self.aged + other.aged,
+            templates: self.templates + other.templates,
+            templates_lost: self.templates_lost + other.templates_lost,
             ended_well: self.ended_well + other.ended_well,
             ended_at_boot: self.ended_at_boot + other.ended_at_boot,
             became_calm: self.became_calm + other.became_calm,
@@ -106,6 +111,8 @@ impl Tally {
             ("reloads abandoned", self.reloads_abandoned),
             ("retirements", self.retirements),
             ("aged", self.aged),
+            ("templates", self.templates),
+            ("templates lost", self.templates_lost),
             ("ended well", self.ended_well),
             ("ended at boot", self.ended_at_boot),
             ("became calm", self.became_calm),

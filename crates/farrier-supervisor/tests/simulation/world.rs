@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use farrier_supervisor::{
-    Action, Arbiter, ArbiterSettings, Cause, Event, ExitStatus, Notice, Pid, Signal, Spawn, WorkerId,
+    Action, Arbiter, ArbiterSettings, Cause, Event, ExitStatus, Notice, Pid, Signal, Spawn, TemplateId, WorkerId,
 };
 
 use crate::Tally;
 use crate::dice::Dice;
 use crate::invariants::Expectation;
+use crate::templates::TemplateProcess;
 
 /// How bad this history is.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +24,8 @@ pub(crate) struct Fortune {
     pub(crate) retires_permille: u64,
     pub(crate) deaf_permille: u64,
     pub(crate) unkillable_permille: u64,
+    /// Of templates that have loaded the application.
+    pub(crate) templates_fall_permille: u64,
 }
 
 impl Fortune {
@@ -38,6 +41,7 @@ impl Fortune {
             retires_permille: 200,
             deaf_permille: bad / 2,
             unkillable_permille: if seed.is_multiple_of(5) { 100 } else { 0 },
+            templates_fall_permille: 300,
         }
     }
 
@@ -49,6 +53,7 @@ impl Fortune {
         retires_permille: 0,
         deaf_permille: 0,
         unkillable_permille: 0,
+        templates_fall_permille: 0,
     };
 }
 
@@ -63,6 +68,8 @@ pub(crate) struct Process {
     pub(crate) leaving: bool,
     pub(crate) term_at: Option<Duration>,
     pub(crate) killed: bool,
+    /// Its template was asked for it and has not forked it yet.
+    pub(crate) unborn: bool,
     deaf: bool,
     unkillable: bool,
     /// It has ended; the arbiter will hear of it.
@@ -71,8 +78,13 @@ pub(crate) struct Process {
 
 /// Something that will happen unless its process ends before.
 #[derive(Debug, Clone, Copy)]
-enum Happening {
+pub(crate) enum Happening {
     Ready(WorkerId),
+    Born(WorkerId),
+    TemplateReady(TemplateId),
+    TemplateFails(TemplateId, i32),
+    TemplateEnds(TemplateId, ExitStatus),
+    TemplateReaped(TemplateId, ExitStatus),
     BootFails(WorkerId, i32),
     Ends(WorkerId, ExitStatus),
     Reaped(WorkerId, ExitStatus),
@@ -85,20 +97,23 @@ pub(crate) struct World {
     pub(crate) now: Duration,
     pub(crate) arbiter: Arbiter,
     pub(crate) processes: BTreeMap<WorkerId, Process>,
+    pub(crate) templates: BTreeMap<TemplateId, TemplateProcess>,
     pub(crate) expectation: Expectation,
     pub(crate) tally: Tally,
     /// In this history workers that serve crash or hang by themselves.
     pub(crate) some_fall: bool,
-    fortune: Fortune,
-    dice: Dice,
+    pub(crate) fortune: Fortune,
+    pub(crate) dice: Dice,
     agenda: BTreeMap<(Duration, u64), Happening>,
     happenings: u64,
-    pids: Pid,
+    pub(crate) pids: Pid,
     told: bool,
 }
 
 pub(crate) const GRACEFUL_TIMEOUT: Duration = Duration::from_secs(8);
 pub(crate) const SLOTS: u32 = 24;
+/// The longest time between a request to fork and its answer.
+pub(crate) const BIRTH: Duration = Duration::from_millis(20);
 const BOOT_TIMEOUT: Duration = Duration::from_secs(15);
 const STEPS_OF_TROUBLE: u64 = 150;
 
@@ -108,9 +123,10 @@ impl World {
         let settings = settings(&mut dice);
         World {
             now: Duration::from_secs(1000),
-            expectation: Expectation::new(settings.workers),
+            expectation: Expectation::new(&settings),
             arbiter: Arbiter::new(settings, SLOTS),
             processes: BTreeMap::new(),
+            templates: BTreeMap::new(),
             tally: Tally::default(),
             some_fall: fortune.falls_permille > 0,
             fortune,
@@ -221,6 +237,13 @@ impl World {
         let living = |world: &World, worker: &WorkerId| world.processes.get(worker).is_some_and(|found| !found.zombie);
         match happening {
             Happening::Operator(signal) => self.tell(Event::Signal(signal)),
+            Happening::Born(worker) if self.processes.get(&worker).is_some_and(|found| found.unborn) => {
+                self.is_born(worker)
+            }
+            Happening::TemplateReady(..)
+            | Happening::TemplateFails(..)
+            | Happening::TemplateEnds(..)
+            | Happening::TemplateReaped(..) => self.happen_to_template(happening),
             Happening::Ready(worker) if living(self, &worker) => self.becomes_ready(worker),
             Happening::BootFails(worker, code) if living(self, &worker) => {
                 self.tally.boot_failures += 1;
@@ -288,7 +311,7 @@ impl World {
     }
 
     /// Tells the arbiter, does what it wants, and tells it what came of that, until it wants nothing more.
-    fn tell(&mut self, event: Event) {
+    pub(crate) fn tell(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             self.tally.steps += 1;
@@ -310,7 +333,15 @@ impl World {
     fn perform(&mut self, action: &Action) -> Option<Event> {
         self.check_action(action);
         match action {
-            Action::Spawn(spawn) => Some(self.fork(*spawn)),
+            Action::Spawn(spawn) => match spawn.template {
+                None => Some(self.fork(*spawn)),
+                Some(template) => self.ask_template(template, *spawn),
+            },
+            Action::StartTemplate(spawn) => Some(self.start_template(*spawn)),
+            Action::SignalTemplate { template, signal, .. } => {
+                self.deliver_to_template(*template, *signal);
+                None
+            }
             Action::Signal { worker, signal, .. } => {
                 self.deliver(*worker, *signal);
                 None
@@ -340,7 +371,7 @@ impl World {
         }
     }
 
-    fn fork(&mut self, spawn: Spawn) -> Event {
+    pub(crate) fn fork(&mut self, spawn: Spawn) -> Event {
         let worker = spawn.worker;
         if self.dice.permille(self.fortune.fork_fails_permille) {
             return Event::ForkFailed { worker, reason: "no memory".to_owned() };
@@ -354,12 +385,15 @@ impl World {
             leaving: false,
             term_at: None,
             killed: false,
+            unborn: false,
             deaf: self.dice.permille(self.fortune.deaf_permille),
             unkillable: self.dice.permille(self.fortune.unkillable_permille),
             zombie: false,
         };
         self.processes.insert(worker, process);
-        let after = self.dice.within(Duration::from_secs(3));
+        // Nothing comes of it before it is born.
+        let born = if spawn.template.is_some() { BIRTH } else { Duration::ZERO };
+        let after = born + self.dice.within(Duration::from_secs(3));
         if self.dice.permille(self.fortune.boot_fails_permille) {
             match self.dice.between(0, 5) {
                 // It hangs, and the boot time-out finds it.
@@ -420,7 +454,7 @@ impl World {
         self.later(after, Happening::Operator(signal));
     }
 
-    fn later(&mut self, after: Duration, happening: Happening) {
+    pub(crate) fn later(&mut self, after: Duration, happening: Happening) {
         self.happenings += 1;
         self.agenda.insert((self.now + after, self.happenings), happening);
     }
@@ -429,6 +463,7 @@ impl World {
 fn settings(dice: &mut Dice) -> ArbiterSettings {
     ArbiterSettings {
         workers: u32::try_from(dice.choose(&[1_u64, 1, 2, 3, 4, 5])).expect("small"),
+        preload: dice.permille(400),
         graceful_timeout: GRACEFUL_TIMEOUT,
         boot_timeout: Some(BOOT_TIMEOUT),
         max_worker_lifetime: dice.permille(250).then(|| Duration::from_secs(10)),

@@ -1,0 +1,54 @@
+//! What a template does: it imports the application, says which threads would not survive a fork, and freezes what there is.
+
+use farrier_config::Config;
+use farrier_server::log::error::Level;
+use pyo3::prelude::*;
+
+use crate::application::{self, Application};
+use crate::logging::ArbiterLogs;
+use crate::master;
+
+/// Loads the application for all workers of a generation.
+///
+/// # Errors
+/// The exit code, when the application cannot be loaded; the log has been told why.
+pub(crate) fn load(py: Python<'_>, config: &Config, logs: &ArbiterLogs) -> Result<Application, i32> {
+    let log = &logs.error;
+    master::set_template_title(config);
+    let application = application::load(py, config.wsgi_app.as_deref()).map_err(|failure| {
+        log.put(&failure.traceback);
+        log.write(Level::Error, &failure.reason);
+        if failure.not_found { 4 } else { 3 }
+    })?;
+    logs.application_loaded(py);
+    match other_threads(py) {
+        Ok(names) if !names.is_empty() => log.write(
+            Level::Warning,
+            &format!(
+                "The application has started threads while it was preloaded ({}): they do not run in the workers. Start \
+                 them in post_fork or at the first request",
+                names.join(", ")
+            ),
+        ),
+        _ => {}
+    }
+    application::freeze(py).map_err(|raised| {
+        log.write(Level::Error, &format!("The preloaded application could not be frozen: {raised}"));
+        3
+    })?;
+    Ok(application)
+}
+
+/// The names of Python's threads beside the main one.
+fn other_threads(py: Python<'_>) -> PyResult<Vec<String>> {
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?;
+    let mut names = Vec::new();
+    for thread in threading.call_method0("enumerate")?.try_iter()? {
+        let thread = thread?;
+        if !thread.is(&main) {
+            names.push(thread.getattr("name")?.extract()?);
+        }
+    }
+    Ok(names)
+}
