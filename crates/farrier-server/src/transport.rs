@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::engine::{Poller, Token};
@@ -33,6 +33,15 @@ pub(crate) enum Received {
     Broken,
 }
 
+/// The poller does not know the socket yet: many a connection is answered and closed before it has to wait for anything.
+const UNWATCHED: u8 = 0;
+
+/// The poller tells of input.
+const WATCHED: u8 = 1;
+
+/// The poller tells of input and of room to write.
+const WATCHED_WRITABLE: u8 = 2;
+
 /// Bytes of a file given to a socket in one go before others get their turn.
 const FILE_TURN_BYTES: u64 = 1 << 20;
 
@@ -47,8 +56,8 @@ pub(crate) struct Link {
     ended: AtomicBool,
     /// An event came while a seat owned the connection.
     pending: AtomicBool,
-    /// The poller tells of room to write.
-    watched_writable: AtomicBool,
+    /// What the poller tells of: [`UNWATCHED`], [`WATCHED`] or [`WATCHED_WRITABLE`]. Changed by whoever owns the connection.
+    watched: AtomicU8,
     outbox: Mutex<Outbox>,
 }
 
@@ -83,7 +92,7 @@ impl Link {
             gone: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             pending: AtomicBool::new(false),
-            watched_writable: AtomicBool::new(false),
+            watched: AtomicU8::new(UNWATCHED),
             outbox: Mutex::new(Outbox::default()),
         }
     }
@@ -159,11 +168,24 @@ impl Link {
         self.lock().rest.as_deref().is_some_and(|rest| rest.turn_over)
     }
 
-    /// Lets the poller tell of room to write, from now on.
+    /// Lets the poller tell of input, from now on. What came before is told at once.
+    ///
+    /// # Errors
+    /// Out of memory, or the user's limit of watches is reached.
+    pub(crate) fn watch(&self, poller: &Poller, token: Token) -> io::Result<()> {
+        if self.watched.load(Ordering::Relaxed) == UNWATCHED {
+            poller.watch_connection(self.as_fd(), token)?;
+            self.watched.store(WATCHED, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Lets the poller tell of room to write as well, from now on.
     pub(crate) fn watch_writable(&self, poller: &Poller, token: Token) {
-        if !self.watched_writable.swap(true, Ordering::Relaxed) {
-            // If it fails, the write time-out ends the connection.
+        // If it fails, the write time-out ends the connection.
+        if self.watched.load(Ordering::Relaxed) != WATCHED_WRITABLE && self.watch(poller, token).is_ok() {
             let _ = poller.watch_writable(self.as_fd(), token);
+            self.watched.store(WATCHED_WRITABLE, Ordering::Relaxed);
         }
     }
 

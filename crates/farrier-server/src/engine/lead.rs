@@ -19,6 +19,9 @@ use crate::transport::Link;
 /// Connections taken from one listener before others get their turn.
 const ACCEPTS_A_TURN: usize = 64;
 
+/// Turns that take one connection, after a turn in which nobody came behind the first.
+const SINGLE_ACCEPTS: u32 = 8;
+
 /// Connections beyond the cap that are let in to be told 503.
 const OVER_CAP_MAX: usize = 64;
 
@@ -36,6 +39,8 @@ pub(crate) struct Lead {
     pub(crate) control: Option<Box<dyn Control>>,
     pub(crate) now_ms: u64,
     pub(crate) draining_since_ms: Option<u64>,
+    /// Turns that will take one connection only.
+    pub(crate) single_accepts: u32,
 }
 
 /// Whether the worker takes connections.
@@ -54,9 +59,9 @@ pub(crate) enum Accepting {
 /// What came of looking at a listener.
 pub(crate) enum Accepted {
     /// A connection within the cap.
-    Connection,
+    Connection(Box<Connection>),
     /// A connection above the cap: it gets 503.
-    OverCap(Token),
+    OverCap(Box<Connection>),
     /// Nobody waits.
     Nobody,
     /// The process or the system is out of descriptors or memory.
@@ -64,8 +69,8 @@ pub(crate) enum Accepted {
 }
 
 impl Lead {
-    /// Takes one connection from a listener and parks it.
-    pub(crate) fn accept(&mut self, index: usize, poller: &Poller, rules: &Rules) -> Accepted {
+    /// Takes one connection from a listener. Its slot is busy, and the poller does not know it yet.
+    pub(crate) fn accept(&mut self, index: usize, rules: &Rules) -> Accepted {
         let over_cap = self.slots.open() >= rules.connections_max;
         if self.slots.open() >= rules.connections_max + OVER_CAP_MAX {
             return Accepted::Nobody;
@@ -90,12 +95,8 @@ impl Lead {
         let peer = address.and_then(peer_of).unwrap_or(Peer::Unix);
         let link = Arc::new(Link::new(socket));
         let token = self.slots.reserve(Arc::clone(&link));
-        if let Err(error) = poller.watch_connection(link.as_fd(), token) {
-            self.slots.release(token);
-            return Accepted::OutOfDescriptors(error);
-        }
         let origin = Origin { peer, listener: ListenerId(index as u16), scheme: Scheme::Http };
-        self.park(Box::new(Connection {
+        let connection = Box::new(Connection {
             token,
             link,
             origin,
@@ -103,15 +104,24 @@ impl Lead {
             deadline_ms: self.now_ms + rules.keepalive_ms.max(rules.header_timeout_ms),
             looked_at_ms: u64::MAX,
             requests: 0,
-            readable: false,
+            // Most clients speak first and at once.
+            readable: true,
             ended: false,
-        }));
-        if over_cap { Accepted::OverCap(token) } else { Accepted::Connection }
+        });
+        if over_cap { Accepted::OverCap(connection) } else { Accepted::Connection(connection) }
     }
 
-    /// Connections that one turn may take.
+    /// Connections that one turn may take: where lately one came at a time, a second look would find nobody.
     pub(crate) fn accepts_a_turn(&self) -> usize {
-        ACCEPTS_A_TURN
+        if self.single_accepts > 0 { 1 } else { ACCEPTS_A_TURN }
+    }
+
+    /// Remembers how many connections a turn brought that looked for more than one.
+    pub(crate) fn accepted(&mut self, count: usize) {
+        self.single_accepts = match self.single_accepts {
+            0 if count <= 1 => SINGLE_ACCEPTS,
+            turns => turns.saturating_sub(1),
+        };
     }
 
     /// Stops or starts watching the listeners.
@@ -135,12 +145,20 @@ impl Lead {
     }
 
     /// Lets the connection wait, with a look at it no later than its deadline.
-    pub(crate) fn park(&mut self, mut connection: Box<Connection>) {
+    ///
+    /// # Errors
+    /// The poller cannot watch it; it is closed.
+    pub(crate) fn park(&mut self, mut connection: Box<Connection>, poller: &Poller) -> io::Result<()> {
+        if let Err(error) = connection.link.watch(poller, connection.token) {
+            self.slots.release(connection.token);
+            return Err(error);
+        }
         if connection.deadline_ms < connection.looked_at_ms {
             connection.looked_at_ms = connection.deadline_ms;
             self.timers.look_at(connection.token, connection.deadline_ms);
         }
         self.slots.park(connection);
+        Ok(())
     }
 }
 

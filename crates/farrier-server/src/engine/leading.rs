@@ -169,8 +169,7 @@ impl Seat {
             return Some(lead);
         }
         if let Some(listener) = token.as_listener() {
-            self.accept(&mut lead, listener);
-            return Some(lead);
+            return self.accept(lead, listener);
         }
         match lead.slots.take(token) {
             Found::Nothing => Some(lead),
@@ -219,14 +218,14 @@ impl Seat {
                         return Some(lead);
                     }
                     if matches!(connection.phase, Phase::Flushing { .. }) {
-                        lead.park(connection);
+                        self.park(&mut lead, connection);
                         return Some(lead);
                     }
                     continue;
                 }
                 Phase::Lingering => {
                     if self.discard(&mut lead, &mut connection) {
-                        lead.park(connection);
+                        self.park(&mut lead, connection);
                     } else {
                         self.close(&mut lead, connection);
                     }
@@ -240,7 +239,7 @@ impl Seat {
             let step = catch_unwind(AssertUnwindSafe(|| h1::advance(&mut connection, bench, rules, now_ms)));
             match step {
                 Ok(Step::Wait) => {
-                    lead.park(connection);
+                    self.park(&mut lead, connection);
                     return Some(lead);
                 }
                 Ok(Step::Closed) => {
@@ -253,7 +252,7 @@ impl Seat {
                         lead = still;
                         connection = here;
                         if matches!(connection.phase, Phase::Idle) && !connection.readable {
-                            lead.park(connection);
+                            self.park(&mut lead, connection);
                             return Some(lead);
                         }
                     }
@@ -424,6 +423,8 @@ impl Seat {
     /// Lets a request wait for a seat, and sees to it that one comes.
     fn enqueue(&mut self, mut lead: Box<Lead>, job: Job) -> Whereabouts {
         let shared = Arc::clone(&self.shared);
+        // From here on only the poller sees the client leave. Without it that is seen when the answer is written.
+        let _ = job.connection.link.watch(&shared.poller, job.connection.token);
         let mut desk = shared.desk();
         if desk.queues.len() >= shared.seating.queue_max {
             drop(desk);
@@ -486,7 +487,7 @@ impl Seat {
                     if lead.draining_since_ms.is_some() {
                         connection.deadline_ms = connection.deadline_ms.min(lead.now_ms + DRAIN_IDLE_MS);
                     }
-                    lead.park(connection);
+                    self.park(lead, connection);
                     if !waits {
                         lead.ready.push_back((token, readiness));
                     }
@@ -566,36 +567,70 @@ impl Seat {
         }
     }
 
-    fn accept(&mut self, lead: &mut Lead, listener: usize) {
-        let shared = Arc::clone(&self.shared);
-        for _ in 0..lead.accepts_a_turn() {
-            match lead.accept(listener, &shared.poller, &shared.rules) {
-                Accepted::Connection => shared.metrics.accepted(),
-                Accepted::OverCap(token) => {
-                    if let Found::Connection(mut connection) = lead.slots.take(token) {
-                        let error = Error::server(
-                            Kind::Overloaded,
-                            "the worker has as many connections as it may (see worker_connections)",
-                        );
-                        let request = self.bench.take_request();
-                        self.refuse(&mut connection, error, request, lead.now_ms);
-                        let now = Readiness::WRITABLE;
-                        lead.ready.push_back((token, now));
-                        lead.park(connection);
-                    }
-                }
-                Accepted::Nobody => break,
-                Accepted::OutOfDescriptors(error) => {
-                    shared.error_log.write(
-                        Level::Error,
-                        &format!(
-                            "cannot accept a connection: {error}; raise the limit of open files (ulimit -n) or lower worker_connections"
-                        ),
-                    );
-                    lead.pause_accepting(&shared.poller);
-                    break;
-                }
+    /// Takes connections that wait at a listener and serves at once what they bring along. `None`: the lead is elsewhere.
+    fn accept(&mut self, mut lead: Box<Lead>, listener: usize) -> Option<Box<Lead>> {
+        let turn = lead.accepts_a_turn();
+        let mut count = 0;
+        while count < turn {
+            let Some(connection) = self.take_connection(&mut lead, listener) else { break };
+            count += 1;
+            lead = self.advance(lead, connection)?;
+        }
+        lead.accepted(count);
+        Some(lead)
+    }
+
+    /// Takes all connections that wait at a listener and parks them.
+    fn accept_all(&mut self, lead: &mut Lead, listener: usize) {
+        while let Some(connection) = self.take_connection(lead, listener) {
+            if matches!(connection.phase, Phase::Flushing { .. }) {
+                let now = Readiness::WRITABLE;
+                lead.ready.push_back((connection.token, now));
             }
+            self.park(lead, connection);
+        }
+    }
+
+    /// Takes one connection; one that is above the cap is refused at once.
+    fn take_connection(&mut self, lead: &mut Lead, listener: usize) -> Option<Box<Connection>> {
+        let shared = Arc::clone(&self.shared);
+        match lead.accept(listener, &shared.rules) {
+            Accepted::Connection(connection) => {
+                shared.metrics.accepted();
+                Some(connection)
+            }
+            Accepted::OverCap(mut connection) => {
+                let error = Error::server(
+                    Kind::Overloaded,
+                    "the worker has as many connections as it may (see worker_connections)",
+                );
+                let request = self.bench.take_request();
+                self.refuse(&mut connection, error, request, lead.now_ms);
+                Some(connection)
+            }
+            Accepted::Nobody => None,
+            Accepted::OutOfDescriptors(error) => {
+                shared.error_log.write(
+                    Level::Error,
+                    &format!(
+                        "cannot accept a connection: {error}; raise the limit of open files (ulimit -n) or lower worker_connections"
+                    ),
+                );
+                lead.pause_accepting(&shared.poller);
+                None
+            }
+        }
+    }
+
+    /// Lets a connection wait.
+    fn park(&self, lead: &mut Lead, connection: Box<Connection>) {
+        if let Err(error) = lead.park(connection, &self.shared.poller) {
+            self.shared.error_log.write(
+                Level::Error,
+                &format!(
+                    "cannot watch a connection, so it is closed: {error}; see /proc/sys/fs/epoll/max_user_watches"
+                ),
+            );
         }
     }
 
@@ -608,13 +643,13 @@ impl Seat {
                 Found::Connection(mut connection) => {
                     connection.looked_at_ms = u64::MAX;
                     match h1::expire(&mut connection, &self.shared.rules, lead.now_ms) {
-                        Expired::NotYet => lead.park(connection),
+                        Expired::NotYet => self.park(lead, connection),
                         Expired::Close => self.close(lead, connection),
                         Expired::Refuse(error, request) => {
                             self.refuse(&mut connection, error, request, lead.now_ms);
                             let now = Readiness::WRITABLE;
                             lead.ready.push_back((token, now));
-                            lead.park(connection);
+                            self.park(lead, connection);
                         }
                     }
                 }
@@ -634,7 +669,7 @@ impl Seat {
             self.refuse(&mut connection, error, request, lead.now_ms);
             let now = Readiness::WRITABLE;
             lead.ready.push_back((connection.token, now));
-            lead.park(connection);
+            self.park(lead, connection);
         }
     }
 
@@ -671,20 +706,14 @@ impl Seat {
                 if matches!(connection.phase, Phase::Idle) {
                     connection.deadline_ms = connection.deadline_ms.min(lead.now_ms + DRAIN_IDLE_MS);
                 }
-                lead.park(connection);
+                self.park(lead, connection);
             }
         }
     }
 
     fn sweep_listeners(&mut self, lead: &mut Lead) {
         for listener in 0..lead.listeners.len() {
-            loop {
-                let before = lead.slots.open();
-                self.accept(lead, listener);
-                if lead.slots.open() == before || lead.accepting != Accepting::Yes {
-                    break;
-                }
-            }
+            self.accept_all(lead, listener);
         }
     }
 
@@ -700,9 +729,7 @@ impl Seat {
             return false;
         }
         // The last connection is gone; a client may have connected meanwhile.
-        for listener in 0..lead.listeners.len() {
-            self.accept(lead, listener);
-        }
+        self.sweep_listeners(lead);
         lead.slots.open() == 0
     }
 

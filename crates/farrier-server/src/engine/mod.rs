@@ -80,6 +80,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         control: parts.control,
         now_ms: 0,
         draining_since_ms: None,
+        single_accepts: 0,
     });
     if let Some(control) = &lead.control {
         for descriptor in control.descriptors() {

@@ -333,6 +333,9 @@ impl Seat {
             }
         };
         let token = connection.token;
+        // A leader that was deposed in its call may hold a connection that the poller does not know yet. If it cannot be
+        // watched the leader finds out.
+        let unwatched = settled == Settled::Open && connection.link.watch(&self.shared.poller, token).is_err();
         let mut desk = self.shared.desk();
         let pending = connection.link.take_pending();
         match settled {
@@ -348,7 +351,7 @@ impl Seat {
             }
         }
         drop(desk);
-        if urgent || pending {
+        if urgent || pending || unwatched {
             self.shared.wake_leader();
         }
     }
