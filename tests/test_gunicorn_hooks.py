@@ -281,7 +281,7 @@ def child_exit(server, worker):
     assert asked["alive"] is False
     assert site.wait("child_exit")["worker"] == asked["pid"]
     assert server.get().status == 200
-    assert site.notes("post_request")[-1]["pid"] != asked["pid"]
+    until(lambda: site.notes("post_request")[-1]["pid"] != asked["pid"])
     assert site.notes("post_request")[-1]["nr"] == 1
 
 

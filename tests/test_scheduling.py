@@ -26,6 +26,8 @@ VIEWS = """
             RELEASE.clear()
         elif path == "/fast":
             pass
+        elif path == "/nap":
+            time.sleep(0.05)
         elif path == "/hold":
             os.write(2, b"holding the interpreter\\n")
             ctypes.PyDLL(None).sleep(4)
@@ -238,6 +240,14 @@ def test_a_server_whose_calls_all_wait_uses_next_to_no_cpu(serve):
     # A tick of the monitor each millisecond is allowed to cost 10 %.
     assert cpu_ticks(server) - before <= 10
     assert [wire.read_response().body for wire in wires] == [b"done"] * 10
+
+
+def test_a_connection_whose_first_call_lost_the_lead_is_heard_again(serve):
+    """The leader answers it before the poller knows it; whoever takes the lead must be told."""
+    server = serve(VIEWS)
+    with server.connect() as wire:
+        assert wire.request(message(target="/nap")).status == 200
+        assert wire.request(message(target="/fast")).body == b"fast"
 
 
 CONTENDED = """

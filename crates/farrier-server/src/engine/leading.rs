@@ -133,8 +133,11 @@ impl Seat {
         let timeout_ms = if has_work { Some(0) } else { wake_ms.map(|at| at.saturating_sub(lead.now_ms)) };
         let mut events = std::mem::take(&mut self.events);
         let ready = &mut lead.ready;
-        let waited =
-            shared.poller.wait(&mut events, timeout_ms, |token, readiness| ready.push_back((token, readiness)));
+        let waited = shared.poller.wait(&mut events, timeout_ms, |token, readiness| match token {
+            // Commands go first: answers after a stop say that the connection ends.
+            Token::CONTROL => ready.push_front((token, readiness)),
+            token => ready.push_back((token, readiness)),
+        });
         shared.polling.store(false, Ordering::SeqCst);
         self.events = events;
         let now_ns = shared.clock.now_ns();
