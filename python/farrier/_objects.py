@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -16,6 +17,9 @@ from farrier._logging import log_of
 
 #: What ``worker.pid`` says until the worker is forked.
 BOOTING = "[booting]"
+
+#: What may be carried from ``pre_fork`` to a worker that a template forks, in bytes.
+RECORD_BYTES_MAX = 16384
 
 
 class Handle(Protocol):
@@ -101,6 +105,8 @@ class Server:
         self.master_name = "Master"
         #: Living workers by their pid.
         self.WORKERS: dict[int, Worker] = {}
+        # Read by workers that a template forks; written by this process alone.
+        self._ledger = os.memfd_create("farrier-workers", os.MFD_CLOEXEC)
         #: The sockets that the server listens on.
         self.LISTENERS: list[Listener] = []
 
@@ -158,6 +164,36 @@ class Server:
         self.worker_age += 1
         return Worker(self.worker_age, self.pid, cfg, self.LISTENERS)
 
+    def _entrust(self, worker: Worker, slot: int) -> None:
+        """Leave what ``pre_fork`` has set on a worker where a worker that a template forks finds it.
+
+        :raises TypeError: some of it cannot be carried from process to process.
+        """
+        carried, lost = {}, []
+        for name, value in worker._marks().items():
+            try:
+                carried[name] = pickle.dumps(value)
+            except Exception:
+                lost.append(name)
+        record = pickle.dumps(carried)
+        if len(record) > RECORD_BYTES_MAX - 8:
+            lost.extend(carried)
+            record = pickle.dumps({})
+        os.pwrite(self._ledger, len(record).to_bytes(8, "little") + record, slot * RECORD_BYTES_MAX)
+        if lost:
+            raise TypeError(
+                f"pre_fork has set {', '.join(lost)} on the worker, which cannot be carried into a worker of a preloaded "
+                f"application: set it in post_fork, or to something that pickles into few bytes."
+            )
+
+    def _entrusted(self, worker: Worker, slot: int) -> None:
+        """In a worker that a template has forked: take over what ``pre_fork`` has set."""
+        record = os.pread(self._ledger, RECORD_BYTES_MAX, slot * RECORD_BYTES_MAX)
+        length = int.from_bytes(record[:8], "little")
+        if length:
+            for name, value in pickle.loads(record[8 : 8 + length]).items():
+                setattr(worker, name, pickle.loads(value))
+
     def _forked(self, worker: Worker, pid: int) -> None:
         worker.pid = pid
         self.WORKERS[pid] = worker
@@ -183,6 +219,7 @@ class Worker:
         self.tmp = Heartbeat(self)
         self._handle: Handle | None = None
         self._retired = False
+        self._own = frozenset(self.__dict__) | {"_own"}
 
     @property
     def log(self) -> Any:
@@ -220,6 +257,9 @@ class Worker:
         return f"<Worker {self.pid}>"
 
     # What the extension module calls.
+
+    def _marks(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in self._own}
 
     def _entered(self, handle: Handle) -> None:
         self.pid = os.getpid()
