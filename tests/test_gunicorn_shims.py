@@ -69,7 +69,9 @@ from gunicorn.app.wsgiapp import WSGIApplication, run
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.errors import AppImportError, ConfigError, HaltServer
+from gunicorn.glogging import Logger
 from gunicorn.http import Message, Request
+from gunicorn.instrument.statsd import Statsd
 from gunicorn.util import http_date, import_app, is_ipv6, parse_address
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import ThreadWorker
@@ -233,3 +235,32 @@ def test_a_configuration_file_changes_the_server_field_as_it_did(serve, tmp_path
     (tmp_path / "gunicorn.conf.py").write_text(change)
     server = serve(HELLO, directory=tmp_path)
     assert server.get().value("Server") == header
+
+
+def test_a_logger_that_subclasses_gunicorns_writes_json(serve, tmp_path):
+    (tmp_path / "jsonlog.py").write_text(
+        """
+import json, logging
+from gunicorn.glogging import Logger
+
+class JsonFormatter(logging.Formatter):
+    def format(self, record):
+        return json.dumps({"level": record.levelname, "message": record.getMessage(), "json": True})
+
+class JsonLogger(Logger):
+    def setup(self, cfg):
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(JsonFormatter())
+"""
+    )
+    (tmp_path / "gunicorn.conf.py").write_text(
+        """
+logger_class = "jsonlog.JsonLogger"
+def post_fork(server, worker):
+    server.log.info("from the hook %d", worker.age)
+"""
+    )
+    server = serve(HELLO, directory=tmp_path)
+    server.log.wait(r'^\{.*"message": "from the hook 1", "json": true\}$')
+    assert server.get().status == 200
