@@ -283,13 +283,8 @@ def child_exit(server, worker):
     assert asked["alive"] is False
     assert site.wait("child_exit")["worker"] == asked["pid"]
     assert server.get().status == 200
-<<<<<<< HEAD
-    until(lambda: site.notes("post_request")[-1]["pid"] != asked["pid"])
-    assert site.notes("post_request")[-1]["nr"] == 1
-=======
     last = site.wait("post_request", 4)
     assert last["pid"] != asked["pid"] and last["nr"] == 1
->>>>>>> 38915d2 (Tests of the stand-ins for loggers; hooks' tests wait for what they rely on)
 
 
 def test_what_pre_request_raises_is_a_500_and_post_request_gets_no_response(site, serve):
