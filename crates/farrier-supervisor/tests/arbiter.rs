@@ -177,6 +177,19 @@ fn a_worker_that_keeps_dying_early_is_replaced_later_and_later() {
 }
 
 #[test]
+fn workers_that_somebody_kills_one_after_the_other_are_replaced_after_a_tenth_of_a_second() {
+    let mut bench = Bench::serving(1);
+    let killed = |worker: u64| format!("ERROR Worker (pid:{}) was sent SIGKILL! Perhaps out of memory?", 100 + worker);
+    let spawn = |worker: u64, restarts: u64| format!("spawn {worker} number 1 generation 1 restarts {restarts}");
+    bench.check(died(1, Signal::Kill), &[&killed(1), &spawn(2, 1)]);
+    for worker in 2..20 {
+        bench.tell(ready(worker));
+        bench.check(died(worker, Signal::Kill), &[&killed(worker)]);
+        bench.check_tick(100, &[&spawn(worker + 1, worker)]);
+    }
+}
+
+#[test]
 fn once_an_application_was_loaded_a_boot_failure_only_delays() {
     let mut bench = Bench::serving(1);
     bench.pass(60);

@@ -25,6 +25,9 @@ pub(super) struct Crew {
     pub(super) nursery: Nursery,
 }
 
+/// As how many early deaths in a row any number of kills count at most.
+const SLAIN_DEATHS_MAX: u32 = 2;
+
 /// A worker that is missing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Vacancy {
@@ -78,10 +81,16 @@ impl Crew {
     /// Notes that a worker was lost, so that its successor comes with its number and the delay it has earned.
     pub(super) fn lose(&mut self, lost: &Worker, healthy_after: Duration, longest: Duration, now: Duration) {
         let healthy = lost.ready_since.is_some_and(|since| now.saturating_sub(since) >= healthy_after);
-        let early_deaths = if healthy { 0 } else { lost.early_deaths.saturating_add(1) };
+        let early_deaths = match lost.early_deaths {
+            _ if healthy => 0,
+            // The first delay is enough: whoever kills workers one after the other must not end the service by it.
+            deaths if lost.slain => deaths.max(SLAIN_DEATHS_MAX.min(deaths + 1)),
+            deaths => deaths.saturating_add(1),
+        };
+        let counted = if lost.slain { early_deaths.min(SLAIN_DEATHS_MAX) } else { early_deaths };
         self.vacancies.push(Vacancy {
             number: lost.spawn.number,
-            not_before: now + respawn_delay(early_deaths, longest),
+            not_before: now + respawn_delay(counted, longest),
             restarts: lost.spawn.restarts.saturating_add(1),
             early_deaths,
         });

@@ -99,7 +99,8 @@ impl Arbiter {
     }
 
     pub(super) fn exited(&mut self, id: WorkerId, status: ExitStatus, now: Duration, out: &mut Vec<Action>) {
-        let Some(worker) = self.workers.remove(&id) else { return };
+        let Some(mut worker) = self.workers.remove(&id) else { return };
+        worker.slain = status == ExitStatus::Signal(Signal::Kill.number()) && !worker.killed;
         log_exit(&worker, status, out);
         if let Some(pid) = worker.pid {
             let lived = now.saturating_sub(worker.spawned_at);

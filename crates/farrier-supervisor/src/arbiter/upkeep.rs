@@ -137,6 +137,7 @@ impl Arbiter {
                 retirement: Retirement::None,
                 outgrown_early: false,
                 killed: false,
+                slain: false,
             },
         );
         out.push(Action::Spawn(spawn));

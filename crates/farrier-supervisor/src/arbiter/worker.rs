@@ -24,6 +24,8 @@ pub(super) struct Worker {
     pub(super) outgrown_early: bool,
     /// We sent `KILL`, so nothing else did.
     pub(super) killed: bool,
+    /// Somebody else sent `KILL`: an operator, or the kernel for want of memory. No fault of the application's shows in it.
+    pub(super) slain: bool,
 }
 
 /// Whether a worker belongs to the serving generation or to the one that is to replace it.

@@ -1,0 +1,173 @@
+"""Reload: a hundred times under load without a lost request; what cannot be loaded leaves the old generation serving."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from load import Load
+from wire import until
+
+APPLICATION = """
+    import os
+
+    def application(environ, start_response):
+        body = b"%d" % os.getpid() if environ["PATH_INFO"] == "/pid" else b"generation 1"
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
+"""
+
+#: Of all cases below together.
+RELOADS = 104
+
+
+def of_generation(number):
+    return APPLICATION.replace("generation 1", "generation %d" % number)
+
+
+def ready(serve, workers, *flags, application=APPLICATION, **options):
+    """A server of which that many workers have loaded the application."""
+    server = serve(application, "--log-level", "debug", *flags, **options)
+    server.log.wait("from fork to ready", count=workers)
+    return server
+
+
+def settled(server, workers):
+    """Waits until exactly that many workers are left."""
+    until(lambda: len(server.workers()) == workers, 30, "%d workers" % workers)
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix:site.sock"], ids=["tcp", "unix"])
+@pytest.mark.parametrize("flags", [[], ["--preload"]], ids=["plain", "preload"])
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_hundred_reloads_under_load_lose_no_request_and_each_brings_its_code(serve, workers, flags, bind):
+    server = ready(serve, workers, "--workers", workers, *flags, bind=(bind,))
+    with Load(server, 6) as load:
+        for generation in range(2, 2 + RELOADS // 8):
+            server.write("app.py", of_generation(generation))
+            server.kill(signal.SIGHUP)
+            server.log.wait("Reloaded: generation %d serves" % generation, timeout=30)
+            seen = b"generation %d" % generation
+            until(lambda: load.bodies[seen], 30, "an answer of generation %d" % generation)
+    assert load.failures == []
+    settled(server, workers)
+    assert not server.log.find("SIGKILL|WORKER TIMEOUT|Reload abandoned"), server.log.text
+
+
+@pytest.mark.parametrize("flags", [[], ["--preload"]], ids=["plain", "preload"])
+def test_a_configuration_file_that_is_broken_leaves_the_old_generation_serving_and_says_why(serve, tmp_path, flags):
+    (tmp_path / "app.py").write_text(
+        "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'here']\n"
+    )
+    (tmp_path / "gunicorn.conf.py").write_text("workers = 2\n")
+    server = ready(serve, 2, *flags, application="app:application", directory=tmp_path)
+    settled(server, 2)
+    before = set(server.workers())
+    broken = [
+        ("workers = 2\nthis is no Python\n", "SyntaxError|invalid syntax"),
+        ("workers = 1 // 0\n", "ZeroDivisionError"),
+        ("workers = 'many'\n", "workers"),
+    ]
+    with Load(server, 2) as load:
+        for source, why in broken:
+            mark = server.log.mark()
+            (tmp_path / "gunicorn.conf.py").write_text(source)
+            server.kill(signal.SIGHUP)
+            server.log.wait("Reload abandoned", since=mark)
+            server.log.wait(why, since=mark)
+            assert set(server.workers()) == before
+        (tmp_path / "gunicorn.conf.py").write_text("workers = 3\n")
+        server.kill(signal.SIGHUP)
+        server.log.wait("Reloaded: generation 2 serves")
+        settled(server, 3)
+    assert load.failures == []
+
+
+@pytest.mark.parametrize("flags", [[], ["--preload"]], ids=["plain", "preload"])
+@pytest.mark.parametrize(
+    "source, word",
+    [
+        ("def application(:\n\n", "SyntaxError"),
+        ("import missing_module_77\n\n", "missing_module_77"),
+        ("other = 5\n\n", "application"),
+        ("import os\nos._exit(7)\n\n", "code 7"),
+    ],
+    ids=["syntax", "import", "name", "exit"],
+)
+def test_code_that_cannot_be_loaded_leaves_the_old_generation_serving_and_says_why(serve, source, word, flags):
+    server = ready(serve, 2, "--workers", 2, *flags)
+    settled(server, 2)
+    before = set(server.workers())
+    with Load(server, 2) as load:
+        server.write("app.py", source)
+        mark = server.log.mark()
+        server.kill(signal.SIGHUP)
+        server.log.wait("Reload abandoned", since=mark)
+        server.log.wait(word, since=mark)
+        settled(server, 2)
+        assert set(server.workers()) == before
+        server.write("app.py", of_generation(2))
+        server.kill(signal.SIGHUP)
+        until(lambda: load.bodies[b"generation 2"], 30, "answers of the mended code")
+    assert load.failures == []
+
+
+def test_a_worker_that_cannot_boot_later_is_tried_again_and_never_ends_a_server_that_was_healthy(serve):
+    server = ready(serve, 2, "--workers", 2)
+    settled(server, 2)
+    server.write("app.py", "raise RuntimeError('broken-331')\n")
+    server.kill(signal.SIGKILL, server.workers()[0])
+    server.log.wait("RuntimeError: broken-331", count=4, timeout=30)
+    assert server.get().status == 200
+    # Even the last healthy one may go: requests wait for the code to be mended.
+    for pid in server.workers():
+        server.kill(signal.SIGKILL, pid)
+    server.log.wait("RuntimeError: broken-331", count=6, timeout=30)
+    wire = server.connect(timeout=60)
+    wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    server.write("app.py", of_generation(2))
+    assert wire.read_response().body == b"generation 2"
+    settled(server, 2)
+
+
+@pytest.mark.parametrize("flags", [[], ["--preload"]], ids=["plain", "preload"])
+def test_ttin_and_ttou_under_load_lose_no_request(serve, flags):
+    server = ready(serve, 1, *flags)
+    with Load(server, 4) as load:
+        for number, wanted in [(signal.SIGTTIN, 2), (signal.SIGTTIN, 3), (signal.SIGTTOU, 2), (signal.SIGTTOU, 1)]:
+            server.kill(number)
+            settled(server, wanted)
+            before = load.answered
+            until(lambda: load.answered > before + 20, what="answers")
+    assert load.failures == []
+
+
+@pytest.mark.parametrize("flags", [[], ["--preload"]], ids=["plain", "preload"])
+def test_when_workers_are_killed_all_the_time_only_requests_inside_them_fail(serve, flags):
+    server = ready(serve, 4, "--workers", 4, *flags)
+    clients, seconds, kills = 6, 5, 0
+    with Load(server, clients) as load:
+        until(lambda: load.answered > 50, what="some load")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for pid in random.sample(server.workers(), 1) if server.workers() else []:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    kills += 1
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.05)
+        before = load.answered
+        until(lambda: load.answered > before + 100, 30, "answers when the storm is over")
+    settled(server, 4)
+    assert kills > 20
+    assert load.answered > 10 * len(load.failures)
+    # A killed worker takes with it what was in it, and each client has one request at a time.
+    assert len(load.failures) <= kills * clients
+    assert [failure for failure in load.failures if "Refused" in failure or "timed out" in failure] == []
+    mark = len(load.failures)
+    with Load(server, 2) as after:
+        until(lambda: after.answered > 50, 30, "answers")
+    assert after.failures == [] and len(load.failures) == mark
