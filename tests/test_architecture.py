@@ -25,7 +25,7 @@ ARROWS = {
 #: Rows of the table whose use is still being built; a name leaves this list with the line that uses it.
 AWAITED = set(
     """
-    request_timeout reload reload_engine reload_extra_files worker_class enable_backlog_metric
+    request_timeout reload reload_engine reload_extra_files worker_class
     """.split()
 )
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
+import socket
+import struct
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -187,6 +190,18 @@ def offsets() -> list[tuple[int, int]]:
             last = offset
         at = following
     return found
+
+
+def backlog(descriptors: Iterable[int]) -> int | None:
+    """How many connections the kernel has queued for these listening sockets; ``None`` if none of them is TCP."""
+    queued = None
+    for descriptor in descriptors:
+        with socket.socket(fileno=os.dup(descriptor)) as listener:
+            if listener.family in (socket.AF_INET, socket.AF_INET6):
+                # For a listening socket tcpi_unacked is the length of its queue: the fifth number after eight bytes.
+                state = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+                queued = (queued or 0) + int(struct.unpack_from("=I", state, 24)[0])
+    return queued
 
 
 # What farrier.glogging asks for.

@@ -9,6 +9,7 @@ mod command;
 mod compose;
 mod configured;
 mod embedding;
+mod gauges;
 mod generations;
 mod hooks;
 mod host;

@@ -18,6 +18,7 @@ use farrier_supervisor::upgrade::{Inheritance, Passed, Upgrade};
 use farrier_supervisor::{Housekeeping, Listener, Notice, title};
 use pyo3::prelude::*;
 
+use crate::gauges::Gauges;
 use crate::launch;
 
 /// How often a successor looks whether its predecessor has gone.
@@ -224,6 +225,7 @@ impl Master {
 /// The master's part in the arbiter's loop.
 pub(crate) struct Tending<'m> {
     pub(crate) master: &'m RefCell<Master>,
+    pub(crate) gauges: &'m Gauges,
     pub(crate) log: &'m ErrorLog,
     /// How to make the process of a successor.
     pub(crate) fork: &'m dyn Fn() -> io::Result<farrier_supervisor::Forked>,
@@ -233,10 +235,11 @@ pub(crate) struct Tending<'m> {
 
 impl Housekeeping for Tending<'_> {
     fn wake_at(&self) -> Option<Duration> {
-        self.master.borrow().wake_at()
+        [self.master.borrow().wake_at(), self.gauges.wake_at()].into_iter().flatten().min()
     }
 
     fn work(&mut self, now: Duration, workers: usize) {
+        self.gauges.tell_backlog(now);
         self.master.borrow_mut().work(now, workers, self.log);
     }
 

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use crate::application::{self, Application};
 use crate::configured::{Asked, Configured};
 use crate::embedding::Given;
+use crate::gauges::Gauges;
 use crate::generations::Generations;
 use crate::hooks::{Hooks, ServerHooks};
 use crate::logging::ArbiterLogs;
@@ -145,25 +146,34 @@ fn serve(
         log.write(Level::Error, &format!("Cannot let go of the terminal: {error}"));
         return EXIT_CONFIGURATION;
     }
+    let gauges = Gauges::new(&logs.error, config, &listeners);
     let generations = RefCell::new(Generations::new(configured));
     // Only ever filled in a template, and found there by the workers that it forks.
     let preloaded: RefCell<Option<Application>> = RefCell::new(None);
     hooks.listens(py, &listeners);
-    let mut tending = Tending { master, log, fork: &|| fork(py), pre_exec: &|| hooks.pre_exec(py) };
+    let mut tending = Tending { gauges: &gauges, master, log, fork: &|| fork(py), pre_exec: &|| hooks.pre_exec(py) };
     let code = supervise(Plan {
         settings,
         listeners,
         page,
         fork: &mut || fork(py),
-        wait: &mut |block| py.detach(block),
+        wait: &mut |block| {
+            gauges.tell_workers();
+            py.detach(block);
+        },
         before_fork: &mut |spawn| hooks.pre_fork(py, spawn),
         worker: &mut |link, listeners| {
+            gauges.close();
             let (generations, preloaded) = (generations.borrow(), preloaded.borrow());
             worker::run(py, generations.of(link.generation()), link, listeners, preloaded.as_ref(), &hooks)
         },
-        forked: &mut |spawn, pid| hooks.forked(py, spawn, pid),
+        forked: &mut |spawn, pid| {
+            gauges.forked();
+            hooks.forked(py, spawn, pid);
+        },
         preload: Preload {
             load: &mut |generation| {
+                gauges.close();
                 let application = template::load(py, &generations.borrow().of(generation).config, &logs)?;
                 *preloaded.borrow_mut() = Some(application);
                 Ok(())
@@ -171,11 +181,15 @@ fn serve(
             reopen_logs: &mut || log.reopen(),
             unload: &mut || application::finish(py),
         },
-        reaped: &mut |spawn, pid, _status| hooks.child_exit(py, spawn, pid),
+        reaped: &mut |spawn, pid, _status| {
+            gauges.ended();
+            hooks.child_exit(py, spawn, pid);
+        },
         exit_child: &mut |code| process::exit_now(code),
         log: &mut say,
         read_config: &mut |generation, listeners| {
             let (config, renewal) = renew(py, given, listeners, generation, &hooks, master, &logs)?;
+            gauges.renewed(generation, &config.config, renewal.listeners.as_deref().unwrap_or(listeners));
             generations.borrow_mut().add(generation, config);
             Ok(renewal)
         },
@@ -203,6 +217,7 @@ fn serve(
                 }
                 _ => {}
             }
+            gauges.notice(&notice);
             master.borrow_mut().notice(&notice, log);
         },
     });
