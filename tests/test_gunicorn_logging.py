@@ -100,7 +100,8 @@ def test_what_an_application_logs_goes_into_the_files_and_follows_their_rotation
     until(lambda: server.get("/two") and errors.exists() and "at /two" in errors.read_text())
 
 
-def test_a_handler_that_the_application_attaches_gets_the_servers_lines(serve):
+@pytest.mark.parametrize("flags", [[], ["--preload"]])
+def test_a_handler_that_the_application_attaches_gets_the_servers_lines(serve, flags):
     server = serve(
         """
         import json, logging
@@ -118,6 +119,7 @@ def test_a_handler_that_the_application_attaches_gets_the_servers_lines(serve):
     """,
         "--access-logfile",
         "-",
+        *flags,
     )
     server.get("/raise")
     server.get("/seen")

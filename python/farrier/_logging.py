@@ -68,6 +68,8 @@ class _Process:
     states: tuple[Any, Any] | None = None
     #: Changes are looked for.
     watching = False
+    #: Whether the application has changed the logger of errors, and that of requests.
+    changed = (False, False)
 
 
 _process = _Process()
@@ -78,9 +80,9 @@ def start(cfg: Any, outlet: Outlet) -> Started:
 
     :raises RuntimeError: the logging configuration makes no sense.
     """
-    before = (_process.outlet, _process.log, _process.plain, _process.states, _process.watching)
+    before = {name: getattr(_process, name) for name in ("outlet", "log", "plain", "states", "watching", "changed")}
     snapshot = _snapshot()
-    _process.watching = False
+    _process.watching, _process.changed = False, (False, False)
     try:
         logger_class = class_of(cfg)
         _process.outlet = outlet
@@ -91,7 +93,8 @@ def start(cfg: Any, outlet: Outlet) -> Started:
             _fresh(name)
         _process.log = logger_class(cfg)
     except BaseException as error:
-        _process.outlet, _process.log, _process.plain, _process.states, _process.watching = before
+        for name, value in before.items():
+            setattr(_process, name, value)
         _restore(snapshot)
         if isinstance(error, (RuntimeError, KeyboardInterrupt, SystemExit)):
             raise
@@ -124,6 +127,9 @@ def application_loaded() -> None:
     for log in (error, access, *map(logging.getLogger, ALIASES)):
         _watch(log)
     _process.watching = True
+    if any(_process.changed):
+        # In the template that this process was forked from.
+        _divert()
     _look()
 
 
@@ -363,7 +369,13 @@ def _look() -> None:
             if other.handlers and not any(isinstance(handler, _Relay) for handler in log.handlers):
                 log.addHandler(_Relay(other))
         _process.states = _states()
-        _process.outlet.divert(error, access, logging.getLogger("gunicorn.error").getEffectiveLevel())
+        _process.changed = (_process.changed[0] or error, _process.changed[1] or access)
+        _divert()
+
+
+def _divert() -> None:
+    if _process.outlet is not None:
+        _process.outlet.divert(*_process.changed, logging.getLogger("gunicorn.error").getEffectiveLevel())
 
 
 @contextmanager
