@@ -132,6 +132,18 @@ def test_a_bad_value_names_file_line_and_setting(run, file, words):
     assert "Traceback" not in result.stderr
 
 
+def test_a_file_may_be_in_another_encoding(printed, tmp_path):
+    (tmp_path / "other.py").write_bytes(b"# coding: latin-1\nserver_header = '\xe9'\n")
+    assert printed("server_header", "-c", "other.py") == ('"\xe9"', "other.py:2")
+
+
+@pytest.mark.parametrize("named", ["missing.py", "file:missing.py", "python:missing_module", "missing.toml"])
+def test_a_file_that_is_named_must_be_there(run, named):
+    result = run("-c", named, "app:application", file="threads = 2")
+    assert result.returncode in (1, 2)
+    assert "missing" in result.stderr.splitlines()[0] or "missing" in result.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     "file, line, words",
     [

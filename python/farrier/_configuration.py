@@ -203,7 +203,7 @@ def evaluate(path: str | None, module: str | None) -> list[Assignment]:
         sys.modules.pop(module, None)
         made = importlib.import_module(module)
         path = getattr(made, "__file__", None) or module
-        source = _source(path)
+        source = _source(path) if os.path.isfile(path) else ""
     else:
         source = _source(path)
         made = types.ModuleType("__config__")
@@ -281,8 +281,6 @@ def _address(text: str) -> tuple[str, int] | str:
 
 
 def _source(path: str) -> str:
-    if not os.path.isfile(path):
-        return ""
     with open(path, "rb") as file:
         return importlib.util.decode_source(file.read())
 

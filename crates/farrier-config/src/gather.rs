@@ -41,7 +41,7 @@ pub trait Files {
     /// As [`std::fs::read_to_string`].
     fn read(&mut self, path: &Path) -> io::Result<String>;
 
-    /// Whether there is such a file.
+    /// Whether there is such a file, or something else that can be read as one.
     fn is_file(&mut self, path: &Path) -> bool;
 
     /// Runs a Python file and gives the settings that it made.

@@ -152,6 +152,12 @@ fn the_variable_may_ask_for_a_check() {
 }
 
 #[test]
+fn nobody_is_believed_where_the_variable_says_so() {
+    assert_eq!(config(&[], &[("FORWARDED_ALLOW_IPS", "")]).forwarded_allow_ips, []);
+    assert_eq!(config(&[], &[("WEB_CONCURRENCY", "")]).workers, Workers::Count(1));
+}
+
+#[test]
 fn the_file_is_the_one_that_is_named_highest_else_the_first_that_is_there() {
     let mut folder = Folder {
         text: vec![("x.toml", "workers = 20")],

@@ -160,7 +160,7 @@ impl Files for PythonFiles<'_> {
     }
 
     fn is_file(&mut self, path: &Path) -> bool {
-        path.is_file()
+        path.exists() && !path.is_dir()
     }
 
     fn run(&mut self, file: &PythonFile) -> Result<Ran, ConfigError> {

@@ -60,8 +60,8 @@ pub(crate) fn read(
     for setting in SETTINGS {
         for (variable, template) in setting.platform_variables() {
             let Some(value) = variables.get(variable).and_then(|value| value.to_str()) else { continue };
-            // Platforms leave such variables empty to say nothing.
-            if !value.trim().is_empty() {
+            // Platforms leave such variables empty to say nothing; but to believe nobody is something to say.
+            if !value.trim().is_empty() || setting.name == "forwarded_allow_ips" {
                 let raw = Raw::Text(template.replace("{}", value.trim()));
                 let source = Source::Environment(variable.to_string());
                 environment.platform.insert(setting.name, Answer { raw, source });

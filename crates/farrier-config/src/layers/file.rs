@@ -31,6 +31,10 @@ pub(crate) fn read(
         return files.run(&PythonFile::Module(module.to_string()));
     }
     let path = name.strip_prefix("file:").unwrap_or(&name);
+    // A Python file may be in another encoding, and a pipe can be read only once.
+    if !path.ends_with(".toml") && files.is_file(Path::new(path)) {
+        return files.run(&PythonFile::Path(path.to_string()));
+    }
     match files.read(Path::new(path)) {
         Ok(text) if path.ends_with(".toml") => Ok(toml(path, &text, problems)),
         Ok(_) => files.run(&PythonFile::Path(path.to_string())),
