@@ -86,6 +86,7 @@ class Server:
         preexec=None,
         settings=None,
         command=None,
+        stdin=subprocess.DEVNULL,
     ):
         self.directory = str(directory)
         self.wires = []
@@ -111,7 +112,7 @@ class Server:
             arguments,
             cwd=self.directory,
             env=variables,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,

@@ -131,6 +131,8 @@ fn serve(
     };
     let threads = config.threads;
     let workers = compose::worker_count(config);
+    let class = config.worker_class.map_or("adaptive", farrier_config::WorkerClass::word);
+    log.write(Level::Info, &format!("Using worker: {class}"));
     log.write(Level::Info, &format!("Using {workers} worker(s), up to {threads} threads each"));
     let settings = compose::arbiter_settings(config);
     let page = match HeartbeatPage::new(HeartbeatPage::slots_for(settings.workers)) {

@@ -11,6 +11,16 @@ pub enum WorkerClass {
     Gthread,
 }
 
+impl WorkerClass {
+    /// Gunicorn's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            WorkerClass::Sync => "sync",
+            WorkerClass::Gthread => "gthread",
+        }
+    }
+}
+
 /// Every spelling of the two classes, in lower case.
 const KNOWN: &[(&str, WorkerClass)] = &[
     ("sync", WorkerClass::Sync),
@@ -61,10 +71,7 @@ impl Value for WorkerClass {
     }
 
     fn text(&self) -> String {
-        match self {
-            WorkerClass::Sync => "sync".to_string(),
-            WorkerClass::Gthread => "gthread".to_string(),
-        }
+        self.word().to_string()
     }
 }
 
