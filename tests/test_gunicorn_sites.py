@@ -142,7 +142,9 @@ def test_a_config_file_with_hooks_logging_and_prometheus(serve, tmp_path):
     server.kill(signal.SIGHUP)
     server.log.wait(r"TAGGED gunicorn.error INFO Worker leaves \(pid: \d+\)", count=2)
     dead = tmp_path / "dead"
-    until(lambda: dead.exists() and first & {int(pid) for pid in dead.read_text().split()}, what="the hook of prometheus")
+    until(
+        lambda: dead.exists() and first & {int(pid) for pid in dead.read_text().split()}, what="the hook of prometheus"
+    )
     assert server.get().status == 200
 
 
