@@ -23,11 +23,7 @@ ARROWS = {
 }
 
 #: Rows of the table whose use is still being built; a name leaves this list with the line that uses it.
-AWAITED = set(
-    """
-    request_timeout reload reload_engine reload_extra_files worker_class
-    """.split()
-)
+AWAITED = {"request_timeout", "reload", "reload_engine", "reload_extra_files"}
 
 #: The only files with unsafe blocks, and what they are for.
 UNSAFE_ROOMS = {
