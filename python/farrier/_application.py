@@ -13,6 +13,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from farrier import _django
+
 #: Names that a module's application usually has, in the order in which they are tried.
 USUAL_NAMES = ("application", "app", "create_app", "make_app")
 
@@ -39,7 +41,9 @@ def load(specification: str | None) -> tuple[Callable[..., Any], str]:
     module = _import(module_part, specification)
     if not expression:
         expression = "application"
-    return _evaluate(module, expression, specification), specification
+    application = _evaluate(module, expression, specification)
+    _django.import_urls()
+    return application, specification
 
 
 def discover() -> tuple[str, str]:
@@ -71,7 +75,11 @@ def own_traceback(raised: BaseException, trace: TracebackType | None) -> str:
 
 
 def _is_foreign(filename: str) -> bool:
-    return filename == __file__ or filename.startswith("<frozen importlib") or "importlib" in filename.split(os.sep)
+    return (
+        filename in (__file__, _django.__file__)
+        or filename.startswith("<frozen importlib")
+        or "importlib" in filename.split(os.sep)
+    )
 
 
 def _split(specification: str) -> tuple[str, str, str]:
@@ -116,7 +124,10 @@ def _import_file(path: str) -> Any:
     if directory not in sys.path:
         sys.path.insert(0, directory)
     try:
-        return importlib.import_module(name)
+        found = importlib.import_module(name)
+        # A file may have the name of a module that Python has loaded already, such as site.py.
+        if os.path.realpath(getattr(found, "__file__", None) or "") == os.path.realpath(path):
+            return found
     except ModuleNotFoundError as missing:
         if missing.name is None or not (name + ".").startswith(missing.name + "."):
             raise

@@ -74,7 +74,7 @@ pub(crate) fn prepare(py: Python<'_>, config: &farrier_config::Config) -> PyResu
     Ok(())
 }
 
-/// After a preload: what lives now will not be looked at by the garbage collector again, so workers share its memory.
+/// What lives now will not be looked at by the garbage collector again, so children share its memory.
 pub(crate) fn freeze(py: Python<'_>) -> PyResult<()> {
     let collector = py.import("gc")?;
     collector.call_method0("collect")?;

@@ -153,6 +153,10 @@ fn serve(
     // Only ever filled in a template, and found there by the workers that it forks.
     let preloaded: RefCell<Option<Application>> = RefCell::new(None);
     hooks.listens(py, &listeners);
+    // A collection in a child would write to every object that it shares with this process.
+    if let Err(raised) = application::freeze(py) {
+        log.write(Level::Warning, &format!("Cannot set objects apart from the garbage collection: {raised}"));
+    }
     let mut tending = Tending { gauges: &gauges, master, log, fork: &|| fork(py), pre_exec: &|| hooks.pre_exec(py) };
     let code = supervise(Plan {
         settings,
