@@ -197,6 +197,29 @@ def test_pre_exec_is_called_in_the_process_that_becomes_the_successor(site, serv
     assert server.get().status == 200
 
 
+def test_what_pre_fork_sets_reaches_the_workers_of_a_preloaded_application(site, serve):
+    site = site()
+    server = serve(HELLO, "--workers", 2, "--preload", directory=site.directory)
+    site.wait("post_worker_init", 2)
+    before, after = site.notes("pre_fork"), site.notes("post_fork")
+    assert {note["pid"] for note in before} == {server.pid}
+    assert sorted(note["mark"] for note in after) == ["mark 1", "mark 2"]
+    assert sorted(note["age"] for note in after) == [1, 2]
+    assert {note["ppid"] for note in after} == {server.pid}
+    assert server.get().status == 200
+    server.kill(signal.SIGHUP)
+    server.log.wait("Reloaded")
+    assert sorted(note["mark"] for note in site.notes("post_fork"))[2:] == ["mark 3", "mark 4"]
+    assert {note["worker"] for note in site.notes("child_exit")} == {note["pid"] for note in after}
+
+
+def test_what_pre_fork_sets_and_cannot_be_carried_to_a_preloaded_worker_is_told(site, serve):
+    site = site("def pre_fork(server, worker):\n    worker.file = open('/dev/null')\n    worker.mark = 1\n")
+    server = serve(HELLO, "--preload", directory=site.directory)
+    server.log.wait("pre_fork has set file on the worker")
+    assert server.get().status == 200
+
+
 def test_more_and_fewer_workers_are_told(site, serve):
     site = site()
     server = serve(HELLO, "--workers", 1, directory=site.directory)

@@ -165,7 +165,7 @@ class Server:
         return Worker(self.worker_age, self.pid, cfg, self.LISTENERS)
 
     def _entrust(self, worker: Worker, slot: int) -> None:
-        """Leave what ``pre_fork`` has set on a worker where a worker that a template forks finds it.
+        """Leave what ``pre_fork`` has set on a worker where the worker finds it that a template forks.
 
         :raises TypeError: some of it cannot be carried from process to process.
         """
@@ -175,10 +175,10 @@ class Server:
                 carried[name] = pickle.dumps(value)
             except Exception:
                 lost.append(name)
-        record = pickle.dumps(carried)
+        record = pickle.dumps((worker.age, carried))
         if len(record) > RECORD_BYTES_MAX - 8:
             lost.extend(carried)
-            record = pickle.dumps({})
+            record = pickle.dumps((worker.age, {}))
         os.pwrite(self._ledger, len(record).to_bytes(8, "little") + record, slot * RECORD_BYTES_MAX)
         if lost:
             raise TypeError(
@@ -186,13 +186,15 @@ class Server:
                 f"application: set it in post_fork, or to something that pickles into few bytes."
             )
 
-    def _entrusted(self, worker: Worker, slot: int) -> None:
-        """In a worker that a template has forked: take over what ``pre_fork`` has set."""
+    def _entrusted(self, cfg: Any, slot: int) -> Worker:
+        """In a worker that a template has forked: the worker as ``pre_fork`` has left it."""
         record = os.pread(self._ledger, RECORD_BYTES_MAX, slot * RECORD_BYTES_MAX)
-        length = int.from_bytes(record[:8], "little")
-        if length:
-            for name, value in pickle.loads(record[8 : 8 + length]).items():
-                setattr(worker, name, pickle.loads(value))
+        age, carried = pickle.loads(record[8 : 8 + int.from_bytes(record[:8], "little")])
+        self.worker_age = age
+        worker = Worker(age, self.pid, cfg, self.LISTENERS)
+        for name, value in carried.items():
+            setattr(worker, name, pickle.loads(value))
+        return worker
 
     def _forked(self, worker: Worker, pid: int) -> None:
         worker.pid = pid

@@ -112,6 +112,14 @@ impl ServerHooks {
             self.report(py, server.bind(py).call_method1("_listens", (named.clone(),)).map(drop));
         }
         self.listeners.replace(named);
+        self.make_server(py);
+    }
+
+    /// Makes `server` where a hook is set: before a template is forked, which is to share what it holds.
+    fn make_server(&self, py: Python<'_>) {
+        if self.newest.borrow().table.is_some() {
+            self.report(py, self.server(py).map(drop));
+        }
     }
 
     /// The listeners are open; no worker is forked yet.
@@ -127,6 +135,7 @@ impl ServerHooks {
         }
         self.generations.borrow_mut().add(generation, Rc::clone(&hooks));
         self.newest.replace(hooks);
+        self.make_server(py);
     }
 
     /// The configuration and the listeners are new; the new workers come next.
@@ -159,7 +168,11 @@ impl ServerHooks {
         match made {
             Ok(worker) => {
                 self.workers.borrow_mut().insert(spawn.worker, worker.clone().unbind());
-                self.run_of(&hooks, py, "pre_fork", |_| Ok(vec![worker]));
+                self.run_of(&hooks, py, "pre_fork", |_| Ok(vec![worker.clone()]));
+                if spawn.template.is_some() {
+                    let entrusted = self.server(py).and_then(|it| it.call_method1("_entrust", (worker, spawn.slot)));
+                    self.report(py, entrusted.map(drop));
+                }
             }
             Err(raised) => self.report(py, Err(raised)),
         }
@@ -183,10 +196,7 @@ impl ServerHooks {
             let worker = match prepared {
                 Some(worker) => worker,
                 // A template has forked this process, and knows of no worker that came after it.
-                None => {
-                    server.setattr("worker_age", link.worker().0 - 1)?;
-                    server.call_method1("_prepared", (&hooks.cfg,))?.unbind()
-                }
+                None => server.call_method1("_entrusted", (&hooks.cfg, link.slot().number()))?.unbind(),
             };
             WorkerHooks::new(py, &hooks, server.unbind(), worker, link, log)
         });
