@@ -133,7 +133,8 @@ def test_a_program_embeds_the_server(serve_program):
         + """
 if __name__ == "__main__":
     def post_fork(server, worker):
-        print("forked", worker.age, type(server.app).__name__, server.app.options["workers"], flush=True)
+        line = "forked %d %s %d\\n" % (worker.age, type(server.app).__name__, server.app.options["workers"])
+        os.write(1, line.encode())
     Standalone(handler, {"bind": "127.0.0.1:0", "workers": 2, "post_fork": post_fork, "unknown": 1}).run()
 """
     )
