@@ -9,6 +9,7 @@ use crate::error::{ConfigError, Problem};
 use crate::layers::{command_line, environment, file, words};
 use crate::resolve::Layers;
 use crate::table::Config;
+use crate::uwsgi::Machine;
 use crate::{beyond, documents};
 
 /// What the command line asks for.
@@ -49,6 +50,11 @@ pub trait Files {
     /// # Errors
     /// What Python says, with its traceback.
     fn run(&mut self, file: &PythonFile) -> Result<Ran, ConfigError>;
+
+    /// The machine, as the placeholders of a uWSGI configuration ask for it.
+    fn machine(&mut self) -> Machine {
+        Machine::default()
+    }
 }
 
 /// Settings that are Python.

@@ -23,6 +23,7 @@ mod setting;
 mod settle;
 mod suggest;
 pub mod table;
+pub mod uwsgi;
 pub mod value;
 
 pub use answer::{Answer, Layer, Raw, Source};
@@ -34,6 +35,6 @@ pub use setting::{Attribute, Setting};
 pub use table::{ACTIONS, Config, SETTINGS};
 pub use value::{
     AccessLogFormat, Account, BindAddress, Bytes, Cidr, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner, Plain,
-    ProxyHeader, ReloadEngine, SchemeField, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UnixKind,
-    UrlPath, WorkerClass, Workers,
+    ProxyHeader, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer,
+    UnixKind, UrlPath, WorkerClass, Workers,
 };

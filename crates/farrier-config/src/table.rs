@@ -12,8 +12,8 @@ use std::time::Duration;
 use crate::macros::settings;
 use crate::value::{
     AccessLogFormat, Account, BindAddress, Bytes, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner, ProxyHeader,
-    ReloadEngine, SchemeField, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UrlPath, WorkerClass,
-    Workers,
+    ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UrlPath,
+    WorkerClass, Workers,
 };
 
 settings! {
@@ -24,7 +24,7 @@ settings! {
     /// `NAME` may be an attribute (`app`), a dotted attribute or a call of a factory (`create_app()`); without it,
     /// `application` is looked up.
     wsgi_app: Option<String> = none
-        positional "APP", gunicorn "wsgi_app", uwsgi "module";
+        positional "APP", gunicorn "wsgi_app", uwsgi "module", uwsgi "wsgi-file", uwsgi "callable", uwsgi "mount";
 
     /// Change to this folder before the application is loaded.
     ///
@@ -54,7 +54,8 @@ settings! {
     /// Port 0 takes any free port. When the variable `PORT` is set and nothing else answers, the address is
     /// `0.0.0.0:$PORT`.
     bind: Vec<BindAddress> = "127.0.0.1:8000"
-        cli "-b", env "PORT" "0.0.0.0:{}", gunicorn "bind", uwsgi "http-socket";
+        cli "-b", env "PORT" "0.0.0.0:{}", gunicorn "bind", uwsgi "http-socket", uwsgi "socket", uwsgi "http",
+        uwsgi "fastcgi-socket";
 
     /// Connections the kernel queues until they are accepted.
     ///
@@ -117,7 +118,7 @@ settings! {
     /// The workers share the memory of what was loaded, and a mistake in the application shows at once. Do not open
     /// connections or start threads while modules are imported: they do not survive the fork.
     preload_app: bool = false
-        cli "--preload", gunicorn "preload_app";
+        cli "--preload", gunicorn "preload_app", uwsgi "lazy-apps";
 
     /// Silence after which a worker is killed and replaced.
     ///
@@ -132,7 +133,8 @@ settings! {
     /// The stacks of all threads are logged, the client gets 504, and an exception is raised in the thread; a worker whose
     /// thread does not come back is replaced once its other requests are done. 0 means no limit, also where `timeout` is
     /// set.
-    request_timeout: Duration = 0s;
+    request_timeout: Duration = 0s
+        uwsgi "harakiri";
 
     /// Time that workers have to finish on a stop or reload.
     ///
@@ -317,7 +319,8 @@ settings! {
     ///
     /// Counted from the first byte, or from the connection's start for the first request. Above it the client gets 408.
     /// 0 turns it off.
-    header_timeout: Duration = 15s;
+    header_timeout: Duration = 15s
+        uwsgi "http-headers-timeout";
 
     /// How long a client may pause while it sends a body.
     ///
@@ -476,7 +479,7 @@ settings! {
 
     /// Send the logs to syslog.
     syslog: bool = false
-        cli "--log-syslog", gunicorn "syslog";
+        cli "--log-syslog", gunicorn "syslog", uwsgi "logger";
 
     /// Where syslog listens.
     ///
@@ -497,6 +500,14 @@ settings! {
         gunicorn "disable_redirect_access_to_syslog";
 
     section "Metrics";
+
+    /// Where to hand out statistics of the workers, as JSON.
+    ///
+    /// Whoever connects gets one document in the form of uWSGI's, which `uwsgitop` shows, and the connection is closed.
+    /// `127.0.0.1:PORT` or `unix:PATH`; an address that other machines reach is written `public:HOST:PORT`. A change takes
+    /// effect at the next start.
+    stats: Option<StatsAddress> = none
+        uwsgi "stats";
 
     /// StatsD server that gets a count and a time per request.
     ///
@@ -563,6 +574,12 @@ settings! {
     /// without `FARRIER_CONFIG`, one of `farrier.toml`, `farrier.conf.py` and `gunicorn.conf.py` in the present folder is
     /// read, the first that exists.
     config cli "-c", takes "FILE", gunicorn "config";
+
+    /// Read the settings from this configuration of uWSGI.
+    ///
+    /// `FILE` or `FILE:SECTION`, in place of the file of `--config`: ini, YAML or JSON. Options without a counterpart are
+    /// named in the log. `farrier import-uwsgi FILE` writes the same settings as a commented `farrier.toml`.
+    ini takes "FILE", uwsgi "ini";
 
     /// Load the settings and the application, then leave.
     ///

@@ -122,11 +122,12 @@ fn every_action_answers() {
         for flag in row.flags() {
             let outcome = match row.name {
                 "config" => gather([flag.as_str(), "empty.toml"], [("", ""); 0], |_| Ok(String::new())),
+                "ini" => gather([flag.as_str(), "empty.ini"], [("", ""); 0], |_| Ok("[uwsgi]".to_string())),
                 "completions" => run(&[&flag, "bash"], &[]),
                 _ => run(&[&flag], &[]),
             };
             let is_answer = match outcome {
-                Ok(Outcome::Run(_)) => row.name == "config",
+                Ok(Outcome::Run(_)) => ["config", "ini"].contains(&row.name),
                 Ok(Outcome::CheckConfig(_)) => row.name == "check_config",
                 Ok(Outcome::PrintConfig { .. }) => row.name == "print_config",
                 Ok(Outcome::Completions(_)) => row.name == "completions",

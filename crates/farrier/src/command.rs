@@ -9,10 +9,15 @@ use pyo3::prelude::*;
 use crate::configured::{Asked, Configured};
 use crate::embedding::Given;
 use crate::hooks::Hooks;
-use crate::{application, server};
+use crate::{application, import_uwsgi, server};
 
 /// Runs the command and gives its exit code.
 pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
+    if let Some((command, rest)) = arguments.split_first()
+        && command == import_uwsgi::COMMAND
+    {
+        return import_uwsgi::run(py, rest);
+    }
     let given = Given::Arguments(arguments);
     match given.read(py) {
         Ok(Asked::Run(configured)) => server::run(py, configured, &given),
@@ -38,13 +43,13 @@ pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
     }
 }
 
-fn tell(problems: &[Problem]) {
+pub(crate) fn tell(problems: &[Problem]) {
     for problem in problems {
         eprintln!("farrier: {problem}");
     }
 }
 
-fn print(text: &str) -> i32 {
+pub(crate) fn print(text: &str) -> i32 {
     use std::io::Write;
     // A reader that has seen enough (`farrier --help | head`) is no failure.
     let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());

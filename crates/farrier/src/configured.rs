@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use farrier_config::gunicorn::{self, Became};
+use farrier_config::uwsgi::Machine;
 use farrier_config::value::Plain;
 use farrier_config::{
     Answer, Config, ConfigError, Files, Layer, Outcome, Problem, PythonFile, Ran, Raw, Source, gather_from,
@@ -13,6 +14,8 @@ use farrier_config::{
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
+
+use crate::import_uwsgi;
 
 /// The settings of one reading.
 pub(crate) struct Configured {
@@ -189,6 +192,10 @@ impl Files for PythonFiles<'_> {
             self.objects.set_item(setting, value).map_err(|raised| from_python(self.py, &raised))?;
         }
         Ok(ran)
+    }
+
+    fn machine(&mut self) -> Machine {
+        import_uwsgi::machine(self.py)
     }
 }
 

@@ -13,6 +13,7 @@ mod gauges;
 mod generations;
 mod hooks;
 mod host;
+mod import_uwsgi;
 mod launch;
 mod listening;
 mod logging;

@@ -16,6 +16,7 @@ Farrier serves WSGI applications over HTTP.
 Usage: farrier [FLAGS] APP
 
   farrier app:app                        Serve `app` of app.py on http://127.0.0.1:8000
+  farrier import-uwsgi uwsgi.ini         Write uWSGI's configuration as a farrier.toml
   farrier -b :80 -w auto mysite.wsgi     On all addresses, with one worker for each core
 ";
 

@@ -8,6 +8,7 @@ use crate::answer::{Answer, Layer, Raw, Source};
 use crate::documents::{SHELLS, completions, help};
 use crate::error::{ConfigError, Problem};
 use crate::gunicorn::Gunicorn;
+use crate::layers::file::UWSGI;
 use crate::lookup::{Flag, by_flag, by_name, flag as find_flag, meant_by_flag, meant_by_name};
 use crate::setting::Setting;
 use crate::table::SETTINGS;
@@ -159,6 +160,11 @@ impl CommandLine {
             "config" => {
                 let path = value_of(&flag, action, parser)?;
                 self.config_file = Some((path, self.place(flag)));
+                return Ok(());
+            }
+            "ini" => {
+                let path = value_of(&flag, action, parser)?;
+                self.config_file = Some((format!("{UWSGI}{path}"), self.place(flag)));
                 return Ok(());
             }
             "completions" => {

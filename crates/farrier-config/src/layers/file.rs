@@ -11,11 +11,15 @@ use crate::error::{ConfigError, Problem};
 use crate::gather::{Files, PythonFile, Ran};
 use crate::lookup::{meant_by_name, setting_name};
 use crate::table::ACTIONS;
+use crate::uwsgi;
 
 /// The files that are read without being named, if they exist: Farrier's own, then Gunicorn's.
 const TOML: &str = "farrier.toml";
 const PYTHON: &str = "farrier.conf.py";
 const GUNICORNS: &str = "gunicorn.conf.py";
+
+/// What a file's name begins with where it is uWSGI's.
+pub(crate) const UWSGI: &str = "uwsgi:";
 
 /// Reads the file that was `named` (and where), or else the default one if there is one. Runs it if it is Python.
 ///
@@ -29,6 +33,11 @@ pub(crate) fn read(
     let Some((name, source)) = named else { return default(files, problems) };
     if let Some(module) = name.strip_prefix("python:") {
         return files.run(&PythonFile::Module(module.to_string()));
+    }
+    if let Some(file) = name.strip_prefix(UWSGI) {
+        let machine = files.machine();
+        let import = uwsgi::import(file, &machine, &mut |path| files.read(path))?;
+        return Ok(Ran { layer: import.layer(), warnings: import.warnings() });
     }
     let path = name.strip_prefix("file:").unwrap_or(&name);
     // A Python file may be in another encoding, and a pipe can be read only once.

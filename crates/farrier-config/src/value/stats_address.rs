@@ -1,0 +1,90 @@
+//! Where the arbiter hands out its statistics.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::{Rejected, Value};
+
+/// Where whoever connects gets the statistics.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum StatsAddress {
+    /// A TCP address of this machine, or of all when it was written with `public:`.
+    Tcp(SocketAddr),
+    /// A unix socket at this path.
+    Unix(PathBuf),
+}
+
+/// What an address begins with that other machines can reach.
+const PUBLIC: &str = "public:";
+
+/// `sun_path` has 108 bytes, one of which ends the path (unix(7)).
+const UNIX_PATH_BYTES_MAX: usize = 107;
+
+impl Value for StatsAddress {
+    const EXPECTED: &'static str = "`127.0.0.1:PORT`, `[::1]:PORT`, `localhost:PORT` or `unix:PATH`";
+    const METAVAR: &'static str = "ADDRESS";
+
+    fn parse(text: &str) -> Result<Self, Rejected> {
+        let word = text.trim();
+        if let Some(path) = word.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let is_path = !path.is_empty() && path.len() <= UNIX_PATH_BYTES_MAX && !path.contains('\0');
+            return if is_path { Ok(StatsAddress::Unix(path.into())) } else { Err(Rejected::unexpected(text)) };
+        }
+        let (word, is_public) = word.strip_prefix(PUBLIC).map_or((word, false), |rest| (rest, true));
+        let word = word.strip_prefix("localhost:").map_or(word.to_string(), |port| format!("127.0.0.1:{port}"));
+        let word = if word.starts_with(':') { format!("0.0.0.0{word}") } else { word };
+        let address: SocketAddr = word.parse().map_err(|_| Rejected::unexpected(text))?;
+        if !address.ip().is_loopback() && !is_public {
+            let message = format!(
+                "`{text}` lets other machines read the statistics; write `{PUBLIC}{text}` if that is what you want"
+            );
+            return Err(Rejected::because(message));
+        }
+        Ok(StatsAddress::Tcp(address))
+    }
+
+    fn text(&self) -> String {
+        match self {
+            StatsAddress::Tcp(address) if address.ip().is_loopback() => address.to_string(),
+            StatsAddress::Tcp(address) => format!("{PUBLIC}{address}"),
+            StatsAddress::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Reason;
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for (text, written) in [
+            ("127.0.0.1:9191", "127.0.0.1:9191"),
+            ("localhost:9191", "127.0.0.1:9191"),
+            ("[::1]:9191", "[::1]:9191"),
+            ("public::9191", "public:0.0.0.0:9191"),
+            ("public:10.0.0.1:9191", "public:10.0.0.1:9191"),
+            ("unix:/run/stats.sock", "unix:/run/stats.sock"),
+            ("unix:///run/stats.sock", "unix:/run/stats.sock"),
+        ] {
+            let read = StatsAddress::parse(text).map(|address| address.text());
+            assert_eq!(read.as_deref(), Ok(written), "{text}");
+            assert_eq!(StatsAddress::parse(written), StatsAddress::parse(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_others_reach_must_be_called_public() {
+        for text in [":9191", "0.0.0.0:9191", "192.168.0.1:9191"] {
+            match StatsAddress::parse(text) {
+                Err(Rejected { reason: Reason::Because(sentence), .. }) => assert!(sentence.contains("public:")),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        for text in ["", "9191", "unix:", "host:9191", "127.0.0.1", "127.0.0.1:x"] {
+            assert_eq!(StatsAddress::parse(text), Err(Rejected::unexpected(text)), "{text}");
+        }
+    }
+}

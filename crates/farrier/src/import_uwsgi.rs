@@ -1,0 +1,114 @@
+//! The command `farrier import-uwsgi`: writes a configuration of uWSGI's as a commented `farrier.toml`.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+
+use farrier_config::uwsgi::{Machine, import};
+use pyo3::prelude::*;
+
+use crate::command::{print, tell};
+
+/// The word that asks for it, in the place of the application.
+pub(crate) const COMMAND: &str = "import-uwsgi";
+
+const USAGE: &str = "\
+Writes a configuration of uWSGI's as a commented farrier.toml.
+
+Usage: farrier import-uwsgi [-o FILE] [--force] FILE[:SECTION]
+
+  -o FILE   Write to FILE and not to standard output
+  --force   Write over FILE if there is one
+
+FILE is in uWSGI's ini, YAML or JSON form; the section is `uwsgi` unless another is named. Every option is accounted for.
+`farrier --ini FILE` serves with the same settings without writing them.
+";
+
+/// Runs the command with the arguments behind its name; gives the exit code.
+pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
+    let asked = match Asked::of(arguments) {
+        Ok(Some(asked)) => asked,
+        Ok(None) => return print(USAGE),
+        Err(message) => {
+            eprintln!("farrier: {message}\nTry 'farrier {COMMAND} --help'.");
+            return 2;
+        }
+    };
+    match import(&asked.file, &machine(py), &mut |path| std::fs::read_to_string(path)) {
+        Ok(import) => match &asked.output {
+            None => print(&import.toml()),
+            Some(path) => write(path, asked.may_replace, &import.toml()),
+        },
+        Err(error) => {
+            tell(&error.problems);
+            1
+        }
+    }
+}
+
+/// What the arguments say.
+struct Asked {
+    file: String,
+    output: Option<OsString>,
+    may_replace: bool,
+}
+
+impl Asked {
+    /// `None` asks for help.
+    fn of(arguments: &[OsString]) -> Result<Option<Asked>, String> {
+        let (mut file, mut output, mut may_replace) = (None, None, false);
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.to_str() {
+                Some("-h" | "--help") => return Ok(None),
+                Some("--force") => may_replace = true,
+                Some("-o" | "--output") => {
+                    output = Some(arguments.next().cloned().ok_or("`-o` needs a value: `-o FILE`")?);
+                }
+                Some(flag) if flag.starts_with('-') => return Err(format!("unknown flag `{flag}`")),
+                Some(path) if file.is_none() => file = Some(path.to_string()),
+                _ => return Err(format!("unexpected argument {argument:?}")),
+            }
+        }
+        let file = file.ok_or("the file is missing")?;
+        Ok(Some(Asked { file, output, may_replace }))
+    }
+}
+
+fn write(path: &OsStr, may_replace: bool, text: &str) -> i32 {
+    let mut options = OpenOptions::new();
+    options.write(true).truncate(may_replace).create(may_replace).create_new(!may_replace);
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    match written {
+        Ok(()) => 0,
+        Err(error) => {
+            let hint = if error.kind() == ErrorKind::AlreadyExists { "; `--force` writes over it" } else { "" };
+            eprintln!("farrier: cannot write {}: {error}{hint}", path.display());
+            1
+        }
+    }
+}
+
+/// What placeholders may ask of this machine. What Python cannot say stays empty.
+pub(crate) fn machine(py: Python<'_>) -> Machine {
+    let named = |module: &str, function: &str, number: u32, field: &str| -> Option<String> {
+        py.import(module).ok()?.call_method1(function, (number,)).ok()?.getattr(field).ok()?.extract().ok()
+    };
+    let number = |function: &str| -> u32 {
+        py.import("os").and_then(|os| os.call_method0(function)?.extract()).unwrap_or_default()
+    };
+    let hostname = py.import("socket").and_then(|socket| socket.call_method0("gethostname")?.extract());
+    let prefix = py.import("sys").and_then(|sys| sys.getattr("prefix")?.extract());
+    let (user, group) = (number("getuid"), number("getgid"));
+    Machine {
+        folder: std::env::current_dir().unwrap_or_default(),
+        hostname: hostname.unwrap_or_default(),
+        cores: farrier_supervisor::process::cpus_allowed(),
+        user: (user, named("pwd", "getpwuid", user, "pw_name").unwrap_or_default()),
+        group: (group, named("grp", "getgrgid", group, "gr_name").unwrap_or_default()),
+        variables: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+        python_prefix: prefix.unwrap_or_default(),
+    }
+}
