@@ -23,7 +23,7 @@ ARROWS = {
 }
 
 #: Rows of the table whose use is still being built; a name leaves this list with the line that uses it.
-AWAITED = {"request_timeout", "reload", "reload_engine", "reload_extra_files", "stats"}
+AWAITED = {"reload", "reload_engine", "reload_extra_files", "stats"}
 
 #: The only files with unsafe blocks, and what they are for.
 UNSAFE_ROOMS = {

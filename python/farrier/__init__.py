@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from farrier._farrier import __version__
+from farrier._request_timeout import RequestTimeout
 
-__all__ = ["__version__", "serve"]
+__all__ = ["RequestTimeout", "__version__", "serve"]
 
 
 def serve(*arguments: str) -> int:

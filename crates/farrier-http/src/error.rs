@@ -40,6 +40,8 @@ pub enum Kind {
     ClientGone,
     /// The client took no bytes for longer than the write time-out.
     WriteTimeout,
+    /// The call of the application took longer than it may.
+    Overdue,
     /// The queue is full, or the request waited in it too long.
     Overloaded,
     /// The server is stopping and takes no more work.

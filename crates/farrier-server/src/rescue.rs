@@ -15,6 +15,7 @@ pub fn status_of(error: &Error) -> Option<Status> {
         Kind::UnsupportedVersion => 505,
         Kind::RequestTimeout => 408,
         Kind::Overloaded | Kind::Stopping => 503,
+        Kind::Overdue => 504,
         Kind::NoRoom => 507,
         Kind::ApplicationFailed | Kind::Internal => 500,
         Kind::ClientGone | Kind::WriteTimeout => return None,

@@ -66,6 +66,19 @@ pub(crate) struct Link {
 struct Outbox {
     rest: Option<Box<Rest>>,
     broken: bool,
+    /// Something was sent since [`Link::begin_response`].
+    begun: bool,
+}
+
+/// What became of a connection that was taken from its seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TakenOver {
+    /// The client has the answer that was given instead.
+    Answered,
+    /// The response had begun, so the connection was cut.
+    Cut,
+    /// The client had left before.
+    Gone,
 }
 
 #[derive(Default)]
@@ -116,6 +129,7 @@ impl Link {
         if outbox.broken {
             return Sent::Broken;
         }
+        outbox.begun = true;
         if let Some(rest) = outbox.rest.as_deref_mut().filter(|rest| rest.file.is_none()) {
             pieces.iter().for_each(|piece| rest.bytes.extend_from_slice(piece));
             return outbox.flush(&self.socket);
@@ -147,12 +161,49 @@ impl Link {
         }
     }
 
+    /// Says that a response is about to be made, for [`Link::take_over`].
+    pub(crate) fn begin_response(&self) {
+        self.lock().begun = false;
+    }
+
+    /// Takes the connection from the seat that owns it: whatever that seat sends from now on goes nowhere. The client gets
+    /// `answer` if the seat has sent nothing yet; otherwise the connection is cut, with a reset where the client could take
+    /// the end of the connection for the end of the response.
+    pub(crate) fn take_over(&self, answer: &[u8], ends_by_close: bool) -> TakenOver {
+        let mut outbox = self.lock();
+        if outbox.broken {
+            return TakenOver::Gone;
+        }
+        outbox.broken = true;
+        outbox.rest = None;
+        let taken = if outbox.begun {
+            TakenOver::Cut
+        } else {
+            // Nothing was sent before, so there is room for so short an answer.
+            match send_pieces(&self.socket, &[answer], false) {
+                Ok(_) => TakenOver::Answered,
+                Err(_) => TakenOver::Gone,
+            }
+        };
+        drop(outbox);
+        self.set_gone();
+        match taken {
+            TakenOver::Answered => self.shutdown_write(),
+            TakenOver::Gone => {}
+            // RFC 9112 §8: only a reset tells such a client that the message is incomplete. A unix socket knows none.
+            TakenOver::Cut if ends_by_close && rustix::net::connect_unspec(&self.socket).is_ok() => {}
+            TakenOver::Cut => self.shutdown_both(),
+        }
+        taken
+    }
+
     /// Writes a stretch of a plain file behind what is unsent.
     pub(crate) fn send_file(&self, file: File, offset: u64, bytes: u64) -> Sent {
         let mut outbox = self.lock();
         if outbox.broken {
             return Sent::Broken;
         }
+        outbox.begun = true;
         let rest = outbox.rest.get_or_insert_default();
         rest.file = Some(FileRest { file, offset, bytes });
         outbox.flush(&self.socket)

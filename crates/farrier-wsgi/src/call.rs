@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use crate::environ::{Environs, Surroundings};
 use crate::error_stream::Diagnostics;
 use crate::file_wrapper::FileWrapper;
+use crate::overdue;
 use crate::request_hooks::RequestHooks;
 use crate::start_response::{StartResponse, not_bytes};
 use crate::{notes, traceback};
@@ -116,6 +117,8 @@ impl Handler for WsgiHandler {
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
         Python::attach(|py| match self.call(py, request, respond) {
             Ok(()) => Ok(()),
+            // It was logged when it was raised.
+            Err(Failure::Raised(raised)) if overdue::is_request_timeout(py, &raised) => Err(Error::application("")),
             Err(Failure::Raised(raised)) => {
                 self.surroundings.diagnostics.application_failed(&format!(
                     "Error handling request {} {}\n{}",

@@ -10,6 +10,7 @@ mod file_wrapper;
 mod input;
 mod names;
 mod notes;
+pub mod overdue;
 mod request_hooks;
 pub mod seam;
 mod start_response;

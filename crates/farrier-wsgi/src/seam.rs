@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict};
+use pyo3::types::{PyCFunction, PyDict, PyType};
 
 thread_local! {
     static STATE: Cell<*mut ffi::PyThreadState> = const { Cell::new(ptr::null_mut()) };
@@ -76,6 +76,21 @@ pub fn detached(wait: &mut dyn FnMut()) {
 /// Waits until the interpreter can be had, on a thread that is no seat.
 pub fn probe() {
     Python::attach(|_| ());
+}
+
+/// The number by which the interpreter knows the calling thread (`threading.get_ident`).
+#[allow(clippy::useless_conversion, reason = "C's `long` has half the bits on some machines")]
+pub fn thread_ident() -> u64 {
+    // SAFETY: it only asks the system for the calling thread's own number; no thread state is needed.
+    u64::from(unsafe { ffi::PyThread_get_thread_ident() })
+}
+
+/// Lets a thread raise an exception of this class when it next runs Python code; `None` takes back what has not arrived.
+pub(crate) fn raise_in(_: Python<'_>, thread: std::ffi::c_ulong, class: Option<&Bound<'_, PyType>>) {
+    let class = class.map_or(ptr::null_mut(), |class| class.as_ptr());
+    // SAFETY: the calling thread is attached, `class` is null or an exception class that is alive during the call, and
+    // CPython takes a reference of its own; for a number that is no thread's it does nothing.
+    unsafe { ffi::PyThreadState_SetAsyncExc(thread as std::ffi::c_long, class) };
 }
 
 /// Lets the interpreter run handlers of signals that have come, if the calling seat is the main thread.

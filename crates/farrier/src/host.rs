@@ -3,7 +3,7 @@
 use std::io;
 
 use farrier_server::Host;
-use farrier_wsgi::seam;
+use farrier_wsgi::{overdue, seam};
 
 /// The host behind WSGI applications.
 pub(crate) struct Interpreter;
@@ -31,5 +31,21 @@ impl Host for Interpreter {
 
     fn interrupted(&self) {
         seam::run_signal_handlers();
+    }
+
+    fn thread_ident(&self) -> u64 {
+        seam::thread_ident()
+    }
+
+    fn stacks(&self, stuck: &[u64], whole: bool) -> String {
+        overdue::stacks(stuck, whole)
+    }
+
+    fn interrupt(&self, thread: u64, still: &mut dyn FnMut() -> bool) {
+        overdue::interrupt(thread, still);
+    }
+
+    fn forgive(&self) {
+        overdue::forgive();
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use farrier_config::Config;
 use farrier_server::log::error::Level;
 use farrier_server::{Command, Control, Parts, engine};
-use farrier_supervisor::{Listener, Signal, SignalPipe, WorkerLink, process};
+use farrier_supervisor::{Cause, Listener, Signal, SignalPipe, WorkerLink, process};
 use farrier_wsgi::{WsgiHandler, seam};
 use pyo3::prelude::*;
 
@@ -109,6 +109,10 @@ fn boot(
             leaving.flush_on_seat();
             process::exit_now(0);
         }),
+        stuck: {
+            let link = Arc::clone(link);
+            Box::new(move || link.wants_recycling(Cause::Stuck))
+        },
     })
 }
 

@@ -24,6 +24,27 @@ pub trait Host: Send + Sync {
 
     /// A signal interrupted a wait on the calling seat: the runtime may have handlers of its own to run.
     fn interrupted(&self);
+
+    /// The runtime's number of the calling thread.
+    fn thread_ident(&self) -> u64 {
+        0
+    }
+
+    /// What the runtime's threads are doing, for the log: those in `stuck` first and, if `whole`, all others. Called on a
+    /// thread that is no seat; waits for the runtime as long as it takes.
+    fn stacks(&self, stuck: &[u64], whole: bool) -> String {
+        let _ = (stuck, whole);
+        String::new()
+    }
+
+    /// Lets the code on a thread fail, so that its call ends. `still` is asked at the last moment whether that is still
+    /// wanted. Called on a thread that is no seat; waits for the runtime as long as it takes.
+    fn interrupt(&self, thread: u64, still: &mut dyn FnMut() -> bool) {
+        let _ = (thread, still);
+    }
+
+    /// Takes back an interruption of the calling thread that has not arrived: the call has ended by itself.
+    fn forgive(&self) {}
 }
 
 /// A host without a runtime: plain threads.

@@ -128,7 +128,7 @@ impl Seat {
             (next, pause) => next.or(pause),
         };
         // The last connection may have come back closed just now: then there is nothing to wait for.
-        let drained = lead.draining_since_ms.is_some() && lead.slots.open() == 0;
+        let drained = lead.draining_since_ms.is_some() && self.is_empty(lead);
         let has_work = !lead.ready.is_empty() || oldest_ms == Some(0) || drained;
         let timeout_ms = if has_work { Some(0) } else { wake_ms.map(|at| at.saturating_sub(lead.now_ms)) };
         let mut events = std::mem::take(&mut self.events);
@@ -728,12 +728,17 @@ impl Seat {
         if self.shared.desk().stopping {
             return true;
         }
-        if lead.slots.open() > 0 || !lead.ready.is_empty() {
+        if !self.is_empty(lead) || !lead.ready.is_empty() {
             return false;
         }
         // The last connection is gone; a client may have connected meanwhile.
         self.sweep_listeners(lead);
-        lead.slots.open() == 0
+        self.is_empty(lead)
+    }
+
+    /// Whether no connection is left but those whose calls are not waited for.
+    fn is_empty(&self, lead: &Lead) -> bool {
+        lead.slots.open() <= self.shared.overdue.as_ref().map_or(0, |overdue| overdue.given_up())
     }
 
     /// Sends everybody home.

@@ -5,11 +5,15 @@
 //! looks once a tick whether the leader's call has outlived it, and gives the lead to a parked seat if so. One seat is
 //! always left for short routes.
 
+mod call_sheet;
 mod desk;
+mod held;
 mod host;
 mod lead;
 mod leading;
 mod monitor;
+mod native_hint;
+mod overdue;
 mod poller;
 mod routes;
 mod seat;
@@ -30,6 +34,7 @@ use farrier_http::Handler;
 
 use self::desk::Order;
 use self::lead::{Accepting, Lead};
+use self::overdue::Overdue;
 use self::seat::Seat;
 use self::shared::Shared;
 use self::slots::Slots;
@@ -63,6 +68,8 @@ pub struct Parts {
     pub metrics: Arc<dyn Metrics>,
     /// Ends the process at once; called when it must end and its first thread is inside a call.
     pub abandon: Box<dyn Fn() + Send + Sync>,
+    /// Asks for the worker's replacement; called when a call does not come back.
+    pub stuck: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Serves until told to stop. The calling thread becomes the first seat.
@@ -104,6 +111,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         parts.error_log,
         parts.metrics,
         parts.abandon,
+        Overdue::new(config.request_timeout, parts.stuck),
     ));
     {
         let mut desk = shared.desk();
@@ -116,6 +124,10 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
     let monitor = std::thread::Builder::new().name("farrier-monitor".into()).spawn(move || monitor::run(&watched))?;
     // The first and only time it is set.
     let _ = shared.monitor.set(monitor.thread().clone());
+    if shared.overdue.is_some() {
+        let watched = Arc::clone(&shared);
+        std::thread::Builder::new().name("farrier-overdue".into()).spawn(move || overdue::run(&watched))?;
+    }
     let watched = Arc::clone(&shared);
     let usher = std::thread::Builder::new().name("farrier-usher".into()).spawn(move || usher::run(&watched))?;
     let _ = shared.usher.set(usher.thread().clone());

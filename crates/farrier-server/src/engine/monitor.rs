@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::desk::{Call, Desk, JobKind, Order, SeatId};
+use super::held::Held;
 use super::shared::Shared;
 use super::thread_state::Doing;
 use super::usher;
@@ -22,6 +23,7 @@ const QUIET_TICKS_MAX: u32 = 8;
 pub(crate) fn run(shared: &Arc<Shared>) {
     let tick_ns = shared.seating.tick.as_nanos() as u64;
     let mut quiet_ticks = 0;
+    let mut held = Held::default();
     // First the sign of life, so that an old one is not taken for a silence.
     shared.metrics.beat();
     shared.metrics.set_active(true);
@@ -51,6 +53,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         if alive {
             shared.metrics.beat();
         }
+        held.look(alive, shared, now_ns);
         if wants_seat {
             // Only the leader can make one. It may be busy: then it finds the wake-up when it waits next.
             shared.poller.wake();

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Error, Kind, Occupies, Request, Side};
 
+use super::call_sheet::CallSheet;
 use super::desk::{Call, Desk, Job, JobKind, Order, Permit, Returned, SPARES, SeatId};
+use super::overdue;
 use super::routes::ComputeShare;
 use super::shared::Shared;
 use super::thread_meter::{Reading, ThreadMeter, process_cpu_ns};
@@ -25,6 +27,8 @@ pub(crate) struct Seat {
     pub(crate) id: SeatId,
     pub(crate) shared: Arc<Shared>,
     pub(crate) bench: Bench,
+    /// What it tells of its calls, where they have a limit.
+    sheet: Option<Arc<CallSheet>>,
     /// The seat is attached to the interpreter.
     pub(crate) attached: bool,
     pub(crate) meter: ThreadMeter,
@@ -50,9 +54,11 @@ pub(crate) enum Settled {
 
 impl Seat {
     pub(crate) fn new(id: SeatId, shared: Arc<Shared>) -> Seat {
+        let sheet = shared.overdue.as_ref().map(|overdue| overdue.sheet(id, &*shared.host));
         Seat {
             id,
             shared,
+            sheet,
             bench: Bench::new(),
             attached: false,
             meter: ThreadMeter::default(),
@@ -381,6 +387,10 @@ impl Seat {
             draining: &shared.draining,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
+        let sheet = self.sheet.as_ref().filter(|_| occupies == Occupies::Seat);
+        if let Some(sheet) = sheet {
+            sheet.open(&request, &connection.link, facts, started_ns);
+        }
         let mut respond = H1Respond::new(channel, &mut self.bench, facts, keep_lines);
         let handled = catch_unwind(AssertUnwindSafe(|| shared.handler.handle(&mut request, &mut respond)));
         match handled {
@@ -388,8 +398,12 @@ impl Seat {
             Ok(Err(error)) => respond.fail(error),
             Err(panic) => respond.fail(Error::server(Kind::Internal, panic_text(panic.as_ref()))),
         }
-        let (outcome, lines) = respond.outcome(false);
+        let (mut outcome, lines) = respond.outcome(false);
         let ended_ns = shared.clock.now_ns();
+        if let Some(late) = sheet.and_then(|sheet| sheet.close()) {
+            overdue::came_back(shared, &late, ended_ns.saturating_sub(started_ns));
+            outcome.take_over(&late.taken, overdue::error());
+        }
         if occupies != Occupies::NothingUnseen {
             let by_application = occupies == Occupies::Seat;
             self.record(&request, &outcome, lines.as_deref(), ended_ns.saturating_sub(started_ns), by_application);

@@ -8,6 +8,7 @@ use farrier_http::Handler;
 
 use super::desk::{Desk, SPARES};
 use super::host::Host;
+use super::overdue::Overdue;
 use super::poller::Poller;
 use super::thread_state::InterpreterLock;
 use crate::clock::Clock;
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) usher_called: AtomicBool,
     /// Ends the process when the first seat cannot: it is inside a call that does not end.
     pub(crate) abandon: Box<dyn Fn() + Send + Sync>,
+    /// The watch over calls, where they have a limit.
+    pub(crate) overdue: Option<Overdue>,
 }
 
 impl Shared {
@@ -56,6 +59,7 @@ impl Shared {
         error_log: Arc<ErrorLog>,
         metrics: Arc<dyn Metrics>,
         abandon: Box<dyn Fn() + Send + Sync>,
+        overdue: Option<Overdue>,
     ) -> Shared {
         Shared {
             poller,
@@ -76,6 +80,7 @@ impl Shared {
             usher: OnceLock::new(),
             usher_called: AtomicBool::new(false),
             abandon,
+            overdue,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::engine::{Host, Poller, Token};
 use crate::front::bench::Bench;
 use crate::rescue;
 use crate::rules::Rules;
-use crate::transport::{Link, Sent};
+use crate::transport::{Link, Sent, TakenOver};
 
 /// Content up to this size is copied behind the head and leaves with it as one piece.
 const COPIED_BYTES_MAX: usize = 4096;
@@ -35,6 +35,20 @@ pub(crate) struct Outcome {
     pub(crate) unsent: bool,
     /// Why the response is not what the handler meant, for the log.
     pub(crate) fault: Option<Error>,
+}
+
+impl Outcome {
+    /// The connection was taken from the seat during the call, and its client answered with `error` or cut off.
+    pub(crate) fn take_over(&mut self, taken: &TakenOver, error: Error) {
+        if *taken == TakenOver::Answered {
+            self.status = rescue::logged_status_of(&error);
+            self.content_bytes = 0;
+        }
+        self.after = AfterResponse::Close;
+        self.unsent = false;
+        // It was logged when it happened.
+        self.fault = Some(error);
+    }
 }
 
 /// What the answers of one connection have in common.

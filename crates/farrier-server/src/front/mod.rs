@@ -2,4 +2,5 @@
 
 pub(crate) mod bench;
 pub(crate) mod h1;
+pub(crate) mod h1_error;
 pub(crate) mod h1_respond;

@@ -1,0 +1,52 @@
+//! Calls that take too long: what their threads are doing, and the exception that is raised in them.
+
+use std::ffi::c_ulong;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyType};
+
+use crate::seam;
+
+/// What the threads of the interpreter are doing, those in `stuck` first. Waits for the interpreter as long as it takes.
+///
+/// # Arguments
+///
+/// `stuck` holds what [`seam::thread_ident`] gave on these threads; `whole`: tell of all other threads, too.
+pub fn stacks(stuck: &[u64], whole: bool) -> String {
+    Python::attach(|py| {
+        py.import("farrier._request_timeout")
+            .and_then(|module| {
+                module.call_method1("describe_threads", (PyList::new(py, stuck)?, whole))?.extract::<String>()
+            })
+            .unwrap_or_else(|raised| format!("(the threads' stacks cannot be told: {raised})"))
+    })
+}
+
+/// Raises `farrier.RequestTimeout` in a thread.
+///
+/// # Arguments
+///
+/// `still` is asked, with the interpreter held, whether the call is still to be interrupted.
+pub fn interrupt(thread: u64, still: &mut dyn FnMut() -> bool) {
+    Python::attach(|py| {
+        // Before it is asked: an import could let other threads run.
+        let Ok(class) = class(py) else { return };
+        if still() {
+            seam::raise_in(py, thread as c_ulong, Some(&class));
+        }
+    });
+}
+
+/// Takes back what was raised in the calling thread and has not arrived.
+pub fn forgive() {
+    Python::attach(|py| seam::raise_in(py, seam::thread_ident() as c_ulong, None));
+}
+
+/// Whether an exception is the one that [`interrupt`] raises.
+pub(crate) fn is_request_timeout(py: Python<'_>, raised: &PyErr) -> bool {
+    class(py).is_ok_and(|class| raised.is_instance(py, &class))
+}
+
+fn class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    Ok(py.import("farrier._request_timeout")?.getattr("RequestTimeout")?.cast_into()?)
+}
