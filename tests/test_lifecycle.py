@@ -301,7 +301,7 @@ def test_a_worker_whose_interpreter_hangs_is_replaced_after_the_time_out(serve):
 
 
 def test_a_long_call_that_does_not_hold_the_interpreter_is_no_silence(serve):
-    server = serve(BLOCKING, "--timeout", 1)
+    server = serve(BLOCKING, "--timeout", 1, "--request-timeout", 0)
     wire = server.connect()
     wire.send(message(target="/block"))
     server.log.wait("entered")

@@ -113,6 +113,8 @@ pub(crate) struct Seating {
     pub(crate) queue_max: usize,
     pub(crate) queue_timeout_ms: u64,
     pub(crate) threads_idle_timeout: Duration,
+    /// How long a call may take; 0 is no limit.
+    pub(crate) request_timeout: Duration,
 }
 
 impl Seating {
@@ -124,6 +126,7 @@ impl Seating {
             queue_max: config.queue_max as usize,
             queue_timeout_ms: ms(config.queue_timeout),
             threads_idle_timeout: config.threads_idle_timeout,
+            request_timeout: config.request_timeout,
         }
     }
 }

@@ -100,18 +100,20 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
     }
     lead.set_accepting(Accepting::Yes, &poller);
     let interpreter_lock = InterpreterLock::learn(&parts.host);
+    let seating = Seating::of(config);
+    let overdue = Overdue::new(seating.request_timeout, parts.stuck);
     let shared = Arc::new(Shared::new(
         poller,
         parts.host,
         parts.handler,
         Rules::of(config),
-        Seating::of(config),
+        seating,
         interpreter_lock,
         parts.access_log,
         parts.error_log,
         parts.metrics,
         parts.abandon,
-        Overdue::new(config.request_timeout, parts.stuck),
+        overdue,
     ));
     {
         let mut desk = shared.desk();

@@ -66,6 +66,12 @@ pub fn response_framing(facts: RequestFacts, head: &ResponseHead, length: Option
     }
 }
 
+/// Whether a field decides framing, or routing with it, so that no two readers may read it differently: never folded.
+pub(super) fn must_be_one_line(known: KnownField) -> bool {
+    use KnownField::{Connection, ContentLength, Expect, Host, TransferEncoding};
+    matches!(known, Connection | ContentLength | Expect | Host | TransferEncoding)
+}
+
 /// Decides for one request, from all its fields. What is wrong is looked for in this order: Content-Length, then
 /// Transfer-Encoding with HTTP/1.0, with Content-Length, and its codings.
 pub(super) fn request_framing(bytes: &[u8], version: Version, fields: &[Field]) -> Result<BodyFraming, Error> {

@@ -1,7 +1,7 @@
 //! Decodes a request's head: the request line and the field section (RFC 9112 §2 to §5).
 
 use super::line::{self, Line};
-use super::{field_line, request_line, semantics};
+use super::{field_line, framing, request_line, semantics};
 use crate::error::{Error, Kind};
 use crate::field::{Field, KnownField, Seen, Span, is_token};
 use crate::limits::Limits;
@@ -167,7 +167,6 @@ fn is_folded(line: &[u8]) -> bool {
 /// there.
 #[cold]
 fn fold(head: &mut RequestHead, bytes: &[u8], at: usize, line: &[u8], limits: &Limits) -> Result<(), Error> {
-    use KnownField::{Connection, ContentLength, Expect, Host, TransferEncoding};
     let mut start = at;
     while start == at || is_folded(&bytes[start..]) {
         // Invariant: the request line lies before every field, and each line ends with CRLF.
@@ -177,8 +176,7 @@ fn fold(head: &mut RequestHead, bytes: &[u8], at: usize, line: &[u8], limits: &L
         }
     }
     let colon = bytes[start..at].iter().position(|&byte| byte == b':').unwrap_or_default();
-    let known = KnownField::of(&bytes[start..start + colon]);
-    if matches!(known, Connection | ContentLength | Expect | Host | TransferEncoding) {
+    if framing::must_be_one_line(KnownField::of(&bytes[start..start + colon])) {
         return Err(Error::bad_request("a field that decides framing or routing is folded"));
     }
     head.seen = head.seen.with(Seen::FOLDED);
