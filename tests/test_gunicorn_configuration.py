@@ -164,7 +164,7 @@ def test_a_file_that_fails_shows_its_own_frames_and_one_clear_line(run, file, li
     assert last.startswith("farrier: gunicorn.conf.py:%d: " % line), result.stderr
     for word in words:
         assert word in result.stderr
-    assert "_configuration" not in result.stderr
+    assert "_config_file" not in result.stderr
 
 
 def test_names_that_look_misspelt_are_told_and_other_variables_are_not(run):

@@ -72,12 +72,12 @@ pub(crate) fn read(py: Python<'_>, arguments: &[OsString]) -> Result<Asked, Conf
 /// Whatever is wrong with what it gave.
 pub(crate) fn embedded(py: Python<'_>, given: &Bound<'_, PyDict>) -> Result<Configured, ConfigError> {
     let read = || -> PyResult<(Layer, Bound<'_, PyDict>)> {
-        let module = py.import("farrier._configuration")?;
+        let module = py.import("farrier._config_file")?;
         let (mut layer, objects) = (Layer::default(), PyDict::new(py));
         for (name, value) in given {
             let name: String = name.extract()?;
             let Some(setting) = setting_name(&name) else { continue };
-            let plain = module.call_method1("_plain", (&name, &value))?;
+            let plain = module.call_method1("plain", (&name, &value))?;
             let source = Source::CommandLine(format!("cfg.set({name:?})"));
             let raw = raw(setting, &plain, &source, &[]);
             layer.insert(setting, Answer { raw, source });
@@ -167,12 +167,12 @@ impl Files for PythonFiles<'_> {
     }
 
     fn run(&mut self, file: &PythonFile) -> Result<Ran, ConfigError> {
-        let (path, module) = match file {
+        let (path, name) = match file {
             PythonFile::Path(path) => (Some(path.as_str()), None),
             PythonFile::Module(module) => (None, Some(module.as_str())),
         };
-        let evaluated = self.py.import("farrier._configuration").and_then(|configuration| {
-            let assignments = configuration.call_method1("evaluate", (path, module))?;
+        let evaluated = self.py.import("farrier._config_file").and_then(|module| {
+            let assignments = module.call_method1("evaluate", (path, name))?;
             assignments.try_iter()?.map(|each| each?.extract()).collect::<PyResult<Vec<Assignment<'_>>>>()
         });
         let assignments = evaluated.map_err(|raised| explained(self.py, &raised, file))?;
@@ -245,13 +245,10 @@ fn explained(py: Python<'_>, raised: &PyErr, file: &PythonFile) -> ConfigError {
         PythonFile::Path(path) => Some(path.as_str()),
         PythonFile::Module(_) => None,
     };
-    let explained = py.import("farrier._configuration").and_then(|configuration| {
-        configuration.call_method1("explain", (raised.value(py), raised.traceback(py), path))?.extract::<(
-            String,
-            String,
-            usize,
-            String,
-        )>()
+    let explained = py.import("farrier._config_file").and_then(|module| {
+        module
+            .call_method1("explain", (raised.value(py), raised.traceback(py), path))?
+            .extract::<(String, String, usize, String)>()
     });
     let Ok((traceback, path, line, sentence)) = explained else { return from_python(py, raised) };
     let source = match file {
