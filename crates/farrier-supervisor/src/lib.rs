@@ -9,6 +9,7 @@
 pub mod arbiter;
 pub mod clock;
 pub mod daemon;
+pub mod file_watch;
 pub mod heartbeat;
 pub mod link;
 mod memory;
@@ -27,6 +28,7 @@ pub mod upgrade;
 pub use arbiter::{
     Action, Arbiter, ArbiterSettings, Cause, Event, Level, Notice, Spawn, TemplateId, TemplateSpawn, WorkerId,
 };
+pub use file_watch::FileWatch;
 pub use heartbeat::{HeartbeatPage, Slot};
 pub use link::WorkerLink;
 pub use process::{ExitStatus, Fork, Forked, Pid};

@@ -99,6 +99,11 @@ impl WorkerLink {
         self.send(RETIRING, code);
     }
 
+    /// Says that a source file has changed: the workers are replaced by new ones that load the new code.
+    pub fn code_changed(&self) {
+        self.send(CHANGED, 0);
+    }
+
     fn send(&self, kind: u32, code: i32) {
         let WorkerId(worker) = self.spawn.worker;
         write(&self.messages, encode(worker, kind, code));
@@ -212,6 +217,7 @@ const SPAWNED: u32 = 4;
 const FORK_FAILED: u32 = 5;
 const TEMPLATE_READY: u32 = 6;
 const TEMPLATE_FAILED: u32 = 7;
+const CHANGED: u32 = 8;
 
 const CAUSE_REQUESTS: i32 = 1;
 const CAUSE_STUCK: i32 = 2;
@@ -234,6 +240,7 @@ fn decode(record: &[u8; RECORD_BYTES]) -> Option<Event> {
     match u32::from_ne_bytes([k0, k1, k2, k3]) {
         READY => Some(Event::Ready(worker)),
         BOOT_FAILED => Some(Event::BootFailed { worker, code }),
+        CHANGED => Some(Event::CodeChanged(worker)),
         SPAWNED => Some(Event::Spawned { worker, pid: code }),
         FORK_FAILED => Some(Event::ForkFailed { worker, reason: io::Error::from_raw_os_error(code).to_string() }),
         TEMPLATE_READY => Some(Event::TemplateReady(template)),

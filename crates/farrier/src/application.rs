@@ -1,11 +1,22 @@
 //! Finds and imports the application, through the package's own `farrier._application`.
 
+use std::time::SystemTime;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 /// The application that was found.
 pub(crate) struct Application {
     pub(crate) callable: Py<PyAny>,
+    /// When its code began to be loaded.
+    pub(crate) loaded_since: SystemTime,
+}
+
+impl Application {
+    /// The same application, for a worker that was forked with it.
+    pub(crate) fn shared(&self, py: Python<'_>) -> Application {
+        Application { callable: self.callable.clone_ref(py), loaded_since: self.loaded_since }
+    }
 }
 
 /// Why there is no application.
@@ -20,12 +31,13 @@ pub(crate) struct LoadFailure {
 
 /// Loads what the specification names, or finds an application in the working directory.
 pub(crate) fn load(py: Python<'_>, specification: Option<&str>) -> Result<Application, LoadFailure> {
+    let loaded_since = SystemTime::now();
     let loaded = py.import("farrier._application").and_then(|module| {
         let found = module.call_method1("load", (specification,))?;
         found.extract::<(Py<PyAny>, String)>()
     });
     match loaded {
-        Ok((callable, _)) => Ok(Application { callable }),
+        Ok((callable, _)) => Ok(Application { callable, loaded_since }),
         Err(raised) => Err(failure(py, &raised, specification)),
     }
 }

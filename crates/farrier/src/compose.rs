@@ -11,6 +11,7 @@ use farrier_supervisor::heartbeat::Counter;
 use farrier_supervisor::{ArbiterSettings, Listener, LocalAddress, Slot};
 use farrier_wsgi::{Diagnostics, Surroundings};
 
+use crate::painted::Paint;
 use crate::{logging, recycling};
 
 /// The arbiter's settings.
@@ -54,7 +55,7 @@ pub(crate) fn surroundings(config: &Config, listeners: &[Listener], log: &Arc<Er
         multiprocess: worker_count(config) > 1,
         server_software: format!("farrier/{}", env!("CARGO_PKG_VERSION")),
         script_name: std::env::var("SCRIPT_NAME").unwrap_or_default().trim_end_matches('/').to_owned(),
-        diagnostics: Arc::new(LoggedDiagnostics(Arc::clone(log))),
+        diagnostics: Arc::new(LoggedDiagnostics(Arc::clone(log), Paint::of(config))),
         noted: logging::noted_environ(config),
     }
 }
@@ -80,11 +81,11 @@ fn environ_listener(local: &LocalAddress) -> farrier_wsgi::Listener {
 }
 
 /// The bridge's words go into the error log.
-struct LoggedDiagnostics(Arc<ErrorLog>);
+struct LoggedDiagnostics(Arc<ErrorLog>, Paint);
 
 impl Diagnostics for LoggedDiagnostics {
     fn application_failed(&self, text: &str) {
-        self.0.exception(text);
+        self.0.exception(&self.1.traceback(text));
     }
 
     fn application_warned(&self, text: &str) {

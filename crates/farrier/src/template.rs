@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use crate::application::{self, Application};
 use crate::logging::ArbiterLogs;
 use crate::master;
+use crate::painted::Paint;
 
 /// Loads the application for all workers of a generation.
 ///
@@ -16,7 +17,7 @@ pub(crate) fn load(py: Python<'_>, config: &Config, logs: &ArbiterLogs) -> Resul
     let log = &logs.error;
     master::set_template_title(config);
     let application = application::load(py, config.wsgi_app.as_deref()).map_err(|failure| {
-        log.put(&failure.traceback);
+        log.put(&Paint::of(config).traceback(&failure.traceback));
         log.write(Level::Error, &failure.reason);
         if failure.not_found { 4 } else { 3 }
     })?;

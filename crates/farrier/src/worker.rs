@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use farrier_config::Config;
-use farrier_server::log::error::Level;
+use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::{Command, Control, Parts, engine};
 use farrier_supervisor::{Cause, Listener, Signal, SignalPipe, WorkerLink, process};
 use farrier_wsgi::{WsgiHandler, seam};
@@ -18,8 +18,9 @@ use crate::hooks::ServerHooks;
 use crate::host::Interpreter;
 use crate::logging::WorkerLogs;
 use crate::measured::measured;
+use crate::painted::Paint;
 use crate::worker_hooks::{Farewell, WorkerHooks};
-use crate::{accounts, compose, master, recycling};
+use crate::{accounts, compose, development, master, recycling};
 
 /// Runs in the forked process and gives its exit code.
 pub(crate) fn run(
@@ -68,16 +69,9 @@ fn boot(
         log.write(Level::Error, &reason);
         link.boot_failed(true)
     })?;
-    let callable = match preloaded {
-        Some(application) => application.callable.clone_ref(py),
-        None => match application::load(py, config.wsgi_app.as_deref()) {
-            Ok(application) => application.callable,
-            Err(failure) => {
-                log.put(&failure.traceback);
-                log.write(Level::Error, &failure.reason);
-                return Err(link.boot_failed(!failure.not_found));
-            }
-        },
+    let Application { callable, loaded_since } = match preloaded {
+        Some(application) => application.shared(py),
+        None => load(py, config, link, log)?,
     };
     hooks.post_worker_init(py, &callable).map_err(|()| link.boot_failed(true))?;
     logs.application_loaded(py);
@@ -95,6 +89,7 @@ fn boot(
         .map(|listener| listener.as_fd().try_clone_to_owned())
         .collect::<Result<_, _>>()
         .map_err(|error| failed("Out of descriptors", error))?;
+    development::watch(py, config, link, loaded_since, log);
     let (leaving, parting) = (Arc::clone(logs), hooks.clone());
     Ok(Parts {
         listeners: sockets,
@@ -113,6 +108,20 @@ fn boot(
             let link = Arc::clone(link);
             Box::new(move || link.wants_recycling(Cause::Stuck))
         },
+    })
+}
+
+/// The application, loaded by this worker for itself; the error is the exit code.
+fn load(py: Python<'_>, config: &Config, link: &WorkerLink, log: &ErrorLog) -> Result<Application, i32> {
+    application::load(py, config.wsgi_app.as_deref()).or_else(|failure| {
+        log.put(&Paint::of(config).traceback(&failure.traceback));
+        log.write(Level::Error, &failure.reason);
+        // A start in the middle of the work: the files are watched, and the next version may load.
+        let stand_in = (config.reload && link.generation() == 1).then(|| development::stand_in(py, &failure));
+        match stand_in {
+            Some(Ok(application)) => Ok(application),
+            _ => Err(link.boot_failed(!failure.not_found)),
+        }
     })
 }
 

@@ -81,6 +81,8 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
+    /// A source file of the worker has changed: new workers are to load the new code, as at `HUP`.
+    CodeChanged(WorkerId),
     /// The worker's process has ended and was reaped.
     Exited {
         /// Which.

@@ -106,6 +106,7 @@ impl Arbiter {
             Event::Ready(worker) => self.ready(worker, now, &mut out),
             Event::BootFailed { worker, code } => self.boot_failed(worker, code, now, &mut out),
             Event::Retiring { worker, cause } => self.retiring(worker, cause, now, &mut out),
+            Event::CodeChanged(_) => self.hang_up(&mut out),
             Event::Exited { worker, status } => self.exited(worker, status, now, &mut out),
             Event::HeartbeatStale(worker) => self.heartbeat_stale(worker, now, &mut out),
             Event::Reloaded(settings) => self.reload_read(settings, &mut out),
