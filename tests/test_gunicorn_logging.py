@@ -108,7 +108,8 @@ def test_a_handler_that_the_application_attaches_gets_the_servers_lines(serve, f
         class Json(logging.Handler):
             def emit(self, record):
                 with open("seen", "a") as out:
-                    out.write(json.dumps([record.name, record.levelname, record.getMessage()]) + "\\n")
+                    raised = str(record.exc_info[1]) if record.exc_info else ""
+                    out.write(json.dumps([record.name, record.levelname, record.getMessage(), raised]) + "\\n")
         logging.getLogger("gunicorn.error").addHandler(Json())
         logging.getLogger("farrier.access").addHandler(Json())
         def application(environ, start_response):
@@ -128,7 +129,7 @@ def test_a_handler_that_the_application_attaches_gets_the_servers_lines(serve, f
     def entries():
         return [json.loads(line) for line in open(path)] if os.path.exists(path) else []
 
-    until(lambda: [e for e in entries() if e[0] == "gunicorn.error" and "broken-884" in e[2] and e[1] == "ERROR"])
+    until(lambda: ["gunicorn.error", "ERROR", "Error handling request GET /raise", "broken-884"] in entries())
     until(lambda: [e for e in entries() if e[0] == "gunicorn.access" and '"GET /seen HTTP/1.1" 200 5' in e[2]])
     # The server's own logs have them as before.
     server.log.wait("ValueError: broken-884")

@@ -145,6 +145,15 @@ def deliver(items: Iterable[Any]) -> None:
             _deliver_line(log, *item)
 
 
+def raised(text: str, error: BaseException) -> None:
+    """Log an exception of the application's."""
+    log = _process.log
+    if log is None:
+        return
+    speaker = getattr(log, "uncounted", log)
+    speaker.error(text, exc_info=(type(error), error, error.__traceback__))
+
+
 def reopen() -> None:
     """Open the files of all handlers anew."""
     if _process.log is not None:

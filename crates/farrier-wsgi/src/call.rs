@@ -10,10 +10,9 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use crate::environ::{Environs, Surroundings};
 use crate::error_stream::Diagnostics;
 use crate::file_wrapper::FileWrapper;
-use crate::overdue;
 use crate::request_hooks::RequestHooks;
 use crate::start_response::{StartResponse, not_bytes};
-use crate::{notes, traceback};
+use crate::{notes, overdue};
 
 /// Answers requests by calling a WSGI application.
 pub struct WsgiHandler {
@@ -120,12 +119,12 @@ impl Handler for WsgiHandler {
             // It was logged when it was raised.
             Err(Failure::Raised(raised)) if overdue::is_request_timeout(py, &raised) => Err(Error::application("")),
             Err(Failure::Raised(raised)) => {
-                self.surroundings.diagnostics.application_failed(&format!(
-                    "Error handling request {} {}\n{}",
+                let text = format!(
+                    "Error handling request {} {}",
                     String::from_utf8_lossy(request.method()),
-                    request.target().escape_ascii(),
-                    traceback::text(py, &raised)
-                ));
+                    request.target().escape_ascii()
+                );
+                self.surroundings.diagnostics.application_raised(py, &text, &raised);
                 // No cause: it is in the log already, with its traceback.
                 Err(Error::application(""))
             }

@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use crate::traceback;
+
 /// Where the bridge says what went wrong. The composition connects it with the error log.
 pub trait Diagnostics: Send + Sync {
     /// An application failed: the text is a traceback or a sentence.
     fn application_failed(&self, text: &str);
+    /// A call of the application raised; the text says which. For logs that have the exception itself, not its text.
+    fn application_raised(&self, py: Python<'_>, text: &str, raised: &PyErr) {
+        self.application_failed(&format!("{text}\n{}", traceback::text(py, raised)));
+    }
     /// The application broke a rule that the server could mend.
     fn application_warned(&self, text: &str);
     /// Text that the application itself writes.

@@ -9,7 +9,8 @@ use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::metrics::Metrics;
 use farrier_supervisor::heartbeat::Counter;
 use farrier_supervisor::{ArbiterSettings, Listener, LocalAddress, Slot};
-use farrier_wsgi::{Diagnostics, Surroundings};
+use farrier_wsgi::{Diagnostics, Surroundings, traceback};
+use pyo3::prelude::*;
 
 use crate::painted::Paint;
 use crate::{logging, recycling};
@@ -86,6 +87,13 @@ struct LoggedDiagnostics(Arc<ErrorLog>, Paint);
 impl Diagnostics for LoggedDiagnostics {
     fn application_failed(&self, text: &str) {
         self.0.exception(&self.1.traceback(text));
+    }
+
+    fn application_raised(&self, py: Python<'_>, text: &str, raised: &PyErr) {
+        // Handlers of the application's own want the exception, for its type and its stack.
+        if !self.0.is_diverted() || logging::raised(py, &self.0, text, raised).is_err() {
+            self.0.exception(&format!("{text}\n{}", traceback::text(py, raised)));
+        }
     }
 
     fn application_warned(&self, text: &str) {

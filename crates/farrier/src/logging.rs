@@ -232,6 +232,18 @@ fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import("farrier._logging")
 }
 
+/// Tells Python's loggers of an exception of the application's.
+///
+/// # Errors
+/// The logger raised.
+pub(crate) fn raised(py: Python<'_>, log: &ErrorLog, text: &str, raised: &PyErr) -> PyResult<()> {
+    module(py)?.call_method1("raised", (text, raised.value(py)))?;
+    if let Some(statsd) = log.statsd() {
+        statsd.count("gunicorn.log.exception");
+    }
+    Ok(())
+}
+
 fn application_loaded(py: Python<'_>, log: &ErrorLog) {
     if let Err(raised) = module(py).and_then(|module| module.call_method0("application_loaded")) {
         log.write(Level::Warning, &format!("Cannot look at the application's loggers: {raised}"));

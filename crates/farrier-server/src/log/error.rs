@@ -96,6 +96,11 @@ impl ErrorLog {
         self.least.store(other.least.into_inner(), Ordering::Relaxed);
     }
 
+    /// Whether a logging framework takes the lines.
+    pub fn is_diverted(&self) -> bool {
+        self.targets().recorder.is_some()
+    }
+
     /// Whether lines of this level are written.
     pub fn is_on(&self, level: Level) -> bool {
         level as u8 >= self.least.load(Ordering::Relaxed)
