@@ -142,7 +142,7 @@ def test_a_handler_that_is_attached_while_serving_gets_what_follows(serve):
         class Note(logging.Handler):
             def emit(self, record):
                 with open("seen", "a") as out:
-                    out.write(record.getMessage())
+                    out.write(self.format(record))
         def application(environ, start_response):
             if environ["PATH_INFO"] == "/raise":
                 raise ValueError("broken-885")
