@@ -47,7 +47,7 @@ test-rust: ## Run the tests of the crates that need no Python
 	$(CARGO) test --locked $(PURE_CRATES)
 
 .PHONY: test-python
-test-python: $(VENV)/test.stamp $(VENV)/farrier.stamp ## Run the black-box suite on the installed package
+test-python: $(VENV)/test.stamp $(VENV)/peers.stamp $(VENV)/farrier.stamp ## Run the black-box suite on the installed package
 	@requirements/system test
 	$(BIN)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
 
@@ -111,6 +111,11 @@ $(VENV)/dev.stamp: requirements/dev.txt requirements/build.txt tests/requirement
 
 $(VENV)/build.stamp $(VENV)/examples.stamp $(VENV)/test.stamp $(VENV)/dev.stamp: | $(VENV)/venv.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# Not in the environment itself: there Farrier stands in for the package of the same name.
+$(VENV)/peers.stamp: tests/peers.txt $(VENV)/venv.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/peers -r $<
 	@touch $@
 
 $(VENV)/farrier.stamp: $(SOURCES) $(VENV)/build.stamp

@@ -22,6 +22,36 @@ EXAMPLES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 LISTENER = re.compile(r"https?://(?:\[([^\]]+)\]|([0-9.]+)):(\d+)|unix:(\S+)")
 
 
+def number_in(path):
+    """The number in a pid file; 0 if there is none."""
+    try:
+        with open(path) as file:
+            return int(file.read() or "0")
+    except FileNotFoundError:
+        return 0
+
+
+def title_of(pid):
+    """What `ps` shows for a process."""
+    with open("/proc/%d/cmdline" % pid, "rb") as file:
+        return file.read().rstrip(b"\0").decode()
+
+
+def is_alive(pid):
+    """Whether there is such a process and it has not ended."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] != b"Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def children(pid):
+    """The living children of a process."""
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+        return [int(child) for child in file.read().split() if is_alive(int(child))]
+
+
 class Log:
     """Lines of a stream, collected by a thread, with waits that have a deadline."""
 
