@@ -4,11 +4,14 @@ import contextlib
 import grp
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -155,9 +158,11 @@ def test_a_daemon_serves_in_a_session_of_its_own_without_a_terminal(tmp_path):
     assert not pid_path.exists()
 
 
-def test_the_command_returns_when_the_daemon_listens(tmp_path):
-    with daemon(tmp_path) as (_, pid_path, ask):
-        assert number_in(pid_path) and ask().status == 200
+def test_the_command_returns_when_the_daemon_serves(tmp_path):
+    source = HELLO.replace("import json", "import time; time.sleep(1)\n    import json")
+    with daemon(tmp_path, source=source) as (_, pid_path, ask):
+        assert "Booting worker" in (tmp_path / "log").read_text()
+        assert children(number_in(pid_path)) and ask().status == 200
 
 
 def test_what_keeps_a_daemon_from_starting_is_said_in_the_terminal_with_the_exit_code(tmp_path):
@@ -172,12 +177,14 @@ def taken_port(text):
     return int(text.rpartition(b"Connection in use: ('127.0.0.1', ")[2].partition(b")")[0])
 
 
-def test_an_application_that_a_daemon_preloads_fails_in_the_terminal(tmp_path):
+@pytest.mark.parametrize("flags", [[], ["--preload"]], ids=["worker", "preload"])
+def test_a_daemon_that_cannot_load_the_application_is_told_by_the_exit_code(tmp_path, flags):
     (tmp_path / "app.py").write_text("raise RuntimeError('broken-881')\n")
-    arguments = [*COMMAND, "-D", "--preload", "-b", "127.0.0.1:0", "-p", tmp_path / "pid", "app:application"]
-    done = subprocess.run(list(map(str, arguments)), cwd=tmp_path, capture_output=True, timeout=60)
+    arguments = [*COMMAND, "-D", *flags, "-b", "127.0.0.1:0", "-p", "pid", "--log-file", "log", "app:application"]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, timeout=60)
     assert done.returncode == 3
-    assert b"RuntimeError: broken-881" in done.stderr
+    assert b"the daemon ended with code 3 before it served; its error log says why" in done.stderr
+    assert "RuntimeError: broken-881" in (tmp_path / "log").read_text()
     assert not (tmp_path / "pid").exists()
 
 
@@ -258,11 +265,19 @@ def test_a_preloaded_application_is_loaded_as_root_and_called_as_the_user(serve)
     assert said["imported as"] == [0, 0] and said["ids"][:3] == [NOBODY.pw_uid] * 3
 
 
+@pytest.fixture
+def public():
+    """A folder of root's that everybody can reach, unlike those of the suite."""
+    folder = Path(tempfile.mkdtemp(prefix="farrier-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.mark.root
-def test_logs_sockets_and_bodies_work_for_the_user(serve, tmp_path):
-    logs = tmp_path / "logs"
+def test_logs_sockets_and_bodies_work_for_the_user(serve, public):
+    logs, path = public / "logs", public / "run.sock"
     logs.mkdir()
-    path = tmp_path / "run.sock"
     server = serve(
         """
         def application(environ, start_response):
@@ -270,9 +285,10 @@ def test_logs_sockets_and_bodies_work_for_the_user(serve, tmp_path):
             start_response("200 OK", [])
             return [b"%d" % size]
     """,
-        *("--user", "nobody", "--umask", "007", "--access-logfile", logs / "access", "--body-buffer-bytes", "1KiB"),
+        # Loaded by root, so that it does not matter where the interpreter lies.
+        *("--preload", "--user", "nobody", "--umask", "007", "--body-buffer-bytes", "1KiB"),
+        *("--access-logfile", logs / "access"),
         bind=("unix:%s" % path,),
-        preexec=root_that_can_change_its_user,
     )
     assert server.exchange(message("POST", body=b"x" * 100_000)).body == b"100000"
     found = path.stat()

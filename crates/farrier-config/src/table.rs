@@ -183,8 +183,9 @@ settings! {
 
     /// Go into the background.
     ///
-    /// Standard streams are closed, so name an `errorlog`. What goes wrong before the workers are started is still shown,
-    /// and the command ends with its exit code. Do not use it under systemd or in a container.
+    /// The command returns when the first worker has loaded the application, or with the exit code of what went wrong.
+    /// Standard streams are closed before the workers are started, so name an `errorlog`. Do not use it under systemd or in
+    /// a container.
     daemon: bool = false
         cli "-D", gunicorn "daemon", uwsgi "daemonize";
 

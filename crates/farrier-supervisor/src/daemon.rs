@@ -1,7 +1,8 @@
 //! A daemon: the server leaves its terminal, and whoever started it learns whether that went well.
 //!
-//! Two forks and a new session (daemon(7)). The first process stays until the daemon has bound its addresses and is
-//! about to supervise: until then what goes wrong is written to the terminal, and the exit code is the command's own.
+//! Two forks and a new session (daemon(7)). The first process stays until the daemon serves, so that its exit code is
+//! the start's. The daemon keeps the terminal until it has bound its addresses and is about to fork: until then what goes
+//! wrong is written there.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -48,7 +49,7 @@ pub fn detach(fork: &mut dyn Fork) -> io::Result<Detached> {
         }
         Forked::Child => {
             drop(read);
-            let announcement = Announcement { pipe: Some(write) };
+            let mut announcement = Announcement { pipe: Some(write) };
             // Cannot fail: a forked process leads no group.
             let _ = rustix::process::setsid();
             match fork.fork() {
@@ -60,7 +61,7 @@ pub fn detach(fork: &mut dyn Fork) -> io::Result<Detached> {
                 Ok(Forked::Parent(_)) => exit_now(0),
                 Err(error) => {
                     eprintln!("farrier: cannot become a daemon: {error}");
-                    announcement.fail(EXIT_DIED);
+                    announcement.end(EXIT_DIED);
                     exit_now(EXIT_DIED)
                 }
             }
@@ -68,20 +69,45 @@ pub fn detach(fork: &mut dyn Fork) -> io::Result<Detached> {
     }
 }
 
+/// What the daemon says before its exit code: from here on it cannot write to the terminal.
+const LET_GO: u8 = b'-';
+
+/// What the daemon says before its exit code when that follows.
+const ENDED: u8 = b'.';
+
 fn hear(read: &OwnedFd) -> i32 {
-    let mut code = [0];
+    let mut has_let_go = false;
     loop {
-        match rustix::io::read(read, &mut code) {
-            Ok(1) => return i32::from(code[0]),
+        match next(read) {
+            Some(LET_GO) => has_let_go = true,
+            Some(_) => {
+                let code = next(read).map_or(EXIT_DIED, i32::from);
+                if has_let_go && code != 0 {
+                    eprintln!("farrier: the daemon ended with code {code} before it served; its error log says why");
+                }
+                return code;
+            }
+            None => {
+                eprintln!("farrier: the daemon died before it served");
+                return EXIT_DIED;
+            }
+        }
+    }
+}
+
+fn next(read: &OwnedFd) -> Option<u8> {
+    let mut byte = [0];
+    loop {
+        match rustix::io::read(read, &mut byte) {
+            Ok(1) => return Some(byte[0]),
             Err(Errno::INTR) => {}
-            Ok(_) | Err(_) => return EXIT_DIED,
+            Ok(_) | Err(_) => return None,
         }
     }
 }
 
 impl Announcement {
-    /// The point of no return: lets go of the terminal and lets the launcher end with 0. Only the first call does
-    /// anything.
+    /// The point of no return: lets go of the terminal.
     ///
     /// # Arguments
     ///
@@ -90,8 +116,7 @@ impl Announcement {
     /// # Errors
     ///
     /// `/dev/null` cannot be opened.
-    pub fn succeed(&mut self, keep_output: bool) -> io::Result<()> {
-        let Some(pipe) = self.pipe.take() else { return Ok(()) };
+    pub fn let_go(&self, keep_output: bool) -> io::Result<()> {
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         rustix::stdio::dup2_stdin(&null)?;
         if !keep_output || rustix::termios::isatty(rustix::stdio::stdout()) {
@@ -100,20 +125,22 @@ impl Announcement {
         if !keep_output || rustix::termios::isatty(rustix::stdio::stderr()) {
             rustix::stdio::dup2_stderr(&null)?;
         }
-        say(&pipe, 0);
+        if let Some(pipe) = &self.pipe {
+            say(pipe, &[LET_GO]);
+        }
         Ok(())
     }
 
-    /// The daemon ends before the point of no return: the launcher ends with the same code.
-    pub fn fail(mut self, code: i32) {
+    /// The daemon serves, or has ended: the launcher ends with this code. Only the first call does anything.
+    pub fn end(&mut self, code: i32) {
         if let Some(pipe) = self.pipe.take() {
             // Exit codes have eight bits.
-            say(&pipe, code as u8);
+            say(&pipe, &[ENDED, code as u8]);
         }
     }
 }
 
-fn say(pipe: &OwnedFd, code: u8) {
+fn say(pipe: &OwnedFd, bytes: &[u8]) {
     // A launcher that was killed hears nothing (EPIPE), and needs not.
-    while let Err(Errno::INTR) = rustix::io::write(pipe, &[code]) {}
+    while let Err(Errno::INTR) = rustix::io::write(pipe, bytes) {}
 }

@@ -49,8 +49,8 @@ pub(crate) fn run(py: Python<'_>, configured: Configured, given: &Given<'_, '_>)
     let master = RefCell::new(master);
     let code = serve(py, configured, given, &master, daemon.as_mut());
     master.borrow_mut().leave();
-    if let Some(announcement) = daemon {
-        announcement.fail(code);
+    if let Some(mut announcement) = daemon {
+        announcement.end(code);
     }
     code
 }
@@ -60,7 +60,7 @@ fn serve(
     configured: Configured,
     given: &Given<'_, '_>,
     master: &RefCell<Master>,
-    daemon: Option<&mut Announcement>,
+    mut daemon: Option<&mut Announcement>,
 ) -> i32 {
     let config = &configured.config;
     if let Err(raised) = application::prepare(py, config) {
@@ -142,8 +142,8 @@ fn serve(
             return EXIT_CONFIGURATION;
         }
     };
-    if let Some(announcement) = daemon
-        && let Err(error) = announcement.succeed(config.enable_stdio_inheritance)
+    if let Some(announcement) = &daemon
+        && let Err(error) = announcement.let_go(config.enable_stdio_inheritance)
     {
         log.write(Level::Error, &format!("Cannot let go of the terminal: {error}"));
         return EXIT_CONFIGURATION;
@@ -207,6 +207,11 @@ fn serve(
                     let logs = accounts::give_logs(&generations.borrow().serving().config, identity.as_ref());
                     logs.unwrap_or_else(|reason| log.write(Level::Error, &reason));
                     log.reopen();
+                }
+                Notice::Ready => {
+                    if let Some(announcement) = daemon.as_mut() {
+                        announcement.end(0);
+                    }
                 }
                 Notice::WorkersChanged { new, old: Some(old) } => hooks.nworkers_changed(py, new, Some(old)),
                 Notice::Listening => hooks.when_ready(py),
