@@ -380,6 +380,39 @@ def test_hup_renames_the_processes(serve):
     until(lambda: title_of(server.pid) == "farrier: master [second]", what="the new title")
 
 
+# --- lines that other tools search for
+
+
+def test_the_lines_of_a_life_are_gunicorn_s(serve):
+    server = serve(HELLO, "--worker-class", "gthread", "--threads", 2)
+    assert server.get().status == 200
+    old = server.workers()[0]
+    server.kill(signal.SIGHUP)
+    server.log.wait(r"Worker exiting \(pid: %d\)" % old)
+    server.kill(signal.SIGTTIN)
+    until(lambda: len(server.workers()) == 2, what="two workers")
+    victim = server.workers()[0]
+    until(lambda: title_of(victim).startswith("farrier: worker"), what="a worker that has begun")
+    server.kill(signal.SIGKILL, victim)
+    server.log.wait(r"Worker \(pid:%d\) was sent SIGKILL! Perhaps out of memory\?" % victim)
+    server.kill(signal.SIGTERM)
+    assert server.wait_exit() == 0
+    stamp = r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] "
+    for pid, level, line in [
+        (server.pid, "INFO", r"Starting farrier \d+\.\d+\.\d+"),
+        (server.pid, "INFO", r"Listening at: http://127\.0\.0\.1:\d+ \(%d\)$" % server.pid),
+        (server.pid, "INFO", r"Using worker: gthread$"),
+        (old, "INFO", r"Booting worker with pid: %d$" % old),
+        (server.pid, "INFO", r"Handling signal: hup$"),
+        (server.pid, "INFO", r"Hang up: Master$"),
+        (server.pid, "INFO", r"Handling signal: ttin$"),
+        (server.pid, "ERROR", r"Worker \(pid:%d\) was sent SIGKILL! Perhaps out of memory\?$" % victim),
+        (server.pid, "INFO", r"Handling signal: term$"),
+        (server.pid, "INFO", r"Shutting down: Master$"),
+    ]:
+        assert server.log.find(r"%s\[%d\] \[%s\] %s" % (stamp, pid, level, line)), (line, server.log.text)
+
+
 # --- an end before the beginning
 
 
