@@ -32,9 +32,12 @@ def number_in(path):
 
 
 def title_of(pid):
-    """What `ps` shows for a process."""
-    with open("/proc/%d/cmdline" % pid, "rb") as file:
-        return file.read().rstrip(b"\0").decode()
+    """What `ps` shows for a process; nothing if it has gone."""
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as file:
+            return file.read().rstrip(b"\0").decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def is_alive(pid):
@@ -47,9 +50,10 @@ def is_alive(pid):
 
 
 def children(pid):
-    """The living children of a process."""
+    """The living children of a process, but for the template that workers are forked from."""
     with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
-        return [int(child) for child in file.read().split() if is_alive(int(child))]
+        living = [int(child) for child in file.read().split() if is_alive(int(child))]
+    return [child for child in living if not title_of(child).startswith("farrier: template")]
 
 
 class Log:
