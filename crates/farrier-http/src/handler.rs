@@ -57,6 +57,13 @@ pub trait Respond {
     /// It leaves with the first content, or with `finish`. Until then it may be given again and replaces the former.
     fn head(&mut self, head: &ResponseHead, length: Option<u64>);
 
+    /// Sends an interim response (1xx, RFC 9110 §15.2) at once. Nothing happens once the head is on its way, and for a client
+    /// that does not know such responses (HTTP/1.0).
+    ///
+    /// # Errors
+    /// [`SendError`]: produce no more.
+    fn inform(&mut self, interim: &ResponseHead) -> Result<(), SendError>;
+
     /// Whether the head is on its way, so that it cannot be replaced any more.
     fn head_sent(&self) -> bool;
 

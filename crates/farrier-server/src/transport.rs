@@ -161,6 +161,16 @@ impl Link {
         }
     }
 
+    /// Writes an interim response: whatever [`Link::take_over`] finds, the response itself has not begun by it.
+    pub(crate) fn send_interim(&self, bytes: &[u8]) -> Sent {
+        let sent = self.send(&[bytes], false);
+        // What the socket did not take would stand before another answer's head; no client is that slow so early.
+        if sent == Sent::All {
+            self.begin_response();
+        }
+        sent
+    }
+
     /// Says that a response is about to be made, for [`Link::take_over`].
     pub(crate) fn begin_response(&self) {
         self.lock().begun = false;

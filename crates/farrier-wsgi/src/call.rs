@@ -11,7 +11,7 @@ use crate::environ::{Environs, Surroundings};
 use crate::error_stream::Diagnostics;
 use crate::file_wrapper::FileWrapper;
 use crate::request_hooks::RequestHooks;
-use crate::start_response::{StartResponse, not_bytes};
+use crate::start_response::{Reachable, StartResponse, not_bytes};
 use crate::{notes, overdue};
 
 /// Answers requests by calling a WSGI application.
@@ -89,6 +89,7 @@ impl WsgiHandler {
         head: ResponseHead,
         respond: &mut dyn Respond,
     ) -> Result<(), Failure> {
+        let _reachable = Reachable::new(respond);
         let start_response = Bound::new(py, StartResponse::new(head, respond))?;
         let result =
             self.application.bind(py).call1((environ, &start_response)).map_err(Failure::from).and_then(|iterable| {

@@ -7,6 +7,7 @@ use farrier_http::{BodyFraming, KnownField, Peer, Request, Scheme, TargetForm, p
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use crate::early_hints::EarlyHints;
 use crate::error_stream::{Diagnostics, ErrorStream};
 use crate::file_wrapper::FileWrapper;
 use crate::input::Input;
@@ -251,6 +252,7 @@ fn template<'py>(
     template.set_item("wsgi.run_once", false)?;
     template.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
     template.set_item("wsgi.input_terminated", true)?;
+    template.set_item("wsgi.early_hints", Py::new(py, EarlyHints)?)?;
     template.set_item("SERVER_SOFTWARE", &surroundings.server_software)?;
     template.set_item(&keys.server_name, &listener.server_name)?;
     template.set_item(&keys.server_port, &listener.server_port)?;

@@ -4,6 +4,7 @@
 //! [`farrier_http::Respond`].
 
 mod call;
+mod early_hints;
 mod environ;
 mod error_stream;
 mod file_wrapper;

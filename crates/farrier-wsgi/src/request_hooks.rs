@@ -237,6 +237,10 @@ impl Respond for Watched<'_> {
         self.inner.head(head, length);
     }
 
+    fn inform(&mut self, interim: &ResponseHead) -> Result<(), SendError> {
+        self.inner.inform(interim)
+    }
+
     fn head_sent(&self) -> bool {
         self.inner.head_sent()
     }

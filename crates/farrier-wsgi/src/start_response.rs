@@ -4,6 +4,8 @@
     reason = "`write` must reach the response of the running call, whose lifetime Python cannot express"
 )]
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
@@ -33,6 +35,41 @@ struct Running {
 
 // SAFETY: the pointer is only followed on the thread that made it (`thread` is compared first).
 unsafe impl Send for Running {}
+
+thread_local! {
+    /// The response of the call that runs on this thread.
+    static RUNNING: Cell<Option<NonNull<dyn Respond>>> = const { Cell::new(None) };
+}
+
+/// As long as it lives, [`with_running`] reaches the response on the calling thread.
+pub(crate) struct Reachable(PhantomData<*const ()>);
+
+impl Reachable {
+    /// Makes the response of the calling thread reachable. The value must be dropped before `respond` ends, and `respond`
+    /// may only be used outside the application meanwhile.
+    pub(crate) fn new(respond: &mut (dyn Respond + '_)) -> Reachable {
+        let respond: NonNull<dyn Respond + '_> = NonNull::from(respond);
+        // SAFETY: only the lifetime changes; the drop of the value, which cannot leave this thread, removes the pointer.
+        let respond: NonNull<dyn Respond> = unsafe { std::mem::transmute(respond) };
+        RUNNING.set(Some(respond));
+        Reachable(PhantomData)
+    }
+}
+
+impl Drop for Reachable {
+    fn drop(&mut self) {
+        RUNNING.set(None);
+    }
+}
+
+/// Gives the response of the call that runs on the calling thread to `with`, which must not call the application; `None` if
+/// none runs there.
+pub(crate) fn with_running<T>(with: impl FnOnce(&mut dyn Respond) -> T) -> Option<T> {
+    let mut respond = RUNNING.get()?;
+    // SAFETY: the pointer is this thread's own, and `Reachable` removes it before the response ends. The bridge does not use
+    // the response while the application runs, and only the application can have come here.
+    Some(with(unsafe { respond.as_mut() }))
+}
 
 /// The callable.
 #[pyclass(frozen, module = "farrier", name = "StartResponse")]
@@ -152,6 +189,11 @@ fn fill(head: &mut ResponseHead, status: &Bound<'_, PyAny>, headers: &Bound<'_, 
         .cast::<PyString>()
         .map_err(|_| PyTypeError::new_err(format!("the status must be a str, not {}", type_name(status))))?;
     with_latin1(status, |status| head.restart(status))?.map_err(refused)?;
+    add_fields(head, headers)
+}
+
+/// Adds headers as `start_response` takes them to a head.
+pub(crate) fn add_fields(head: &mut ResponseHead, headers: &Bound<'_, PyAny>) -> PyResult<()> {
     let headers = headers
         .cast::<PyList>()
         .map_err(|_| PyTypeError::new_err(format!("the headers must be a list, not {}", type_name(headers))))?;
@@ -188,7 +230,7 @@ fn with_latin1<T>(string: &Bound<'_, PyString>, with: impl FnOnce(&[u8]) -> T) -
     Ok(with(&bytes))
 }
 
-fn refused(error: farrier_http::Error) -> PyErr {
+pub(crate) fn refused(error: farrier_http::Error) -> PyErr {
     PyValueError::new_err(error.cause.into_owned())
 }
 

@@ -5,10 +5,10 @@ use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use farrier_http::wire::h1::encode::{CHUNK_END, LAST_CHUNK, encode_chunk_size, encode_head};
+use farrier_http::wire::h1::encode::{CHUNK_END, LAST_CHUNK, encode_chunk_size, encode_head, encode_interim};
 use farrier_http::wire::h1::framing::response_framing;
 use farrier_http::wire::h1::{RequestFacts, ResponseFraming};
-use farrier_http::{Error, Flush, Kind, Respond, ResponseHead, SendError, Side, Status};
+use farrier_http::{Error, Flush, Kind, Respond, ResponseHead, SendError, Side, Status, Version};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::connection::AfterResponse;
@@ -274,6 +274,18 @@ impl Respond for H1Respond<'_> {
             lines.extend_from_slice(head.lines());
         }
         self.state = State::Staged;
+    }
+
+    fn inform(&mut self, interim: &ResponseHead) -> Result<(), SendError> {
+        let may = matches!(self.state, State::Waiting | State::Staged) && self.facts.version != Version::Http10;
+        if !may {
+            return Ok(());
+        }
+        // Beside the bench: a staged head stays where it is.
+        let mut bytes = Vec::new();
+        encode_interim(&mut bytes, interim);
+        let sent = self.channel.link.send_interim(&bytes);
+        self.after_write(sent)
     }
 
     fn head_sent(&self) -> bool {

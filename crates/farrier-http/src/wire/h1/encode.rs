@@ -58,6 +58,17 @@ pub fn encode_head(
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends an interim response (RFC 9110 §15.2): it has no framing and says nothing of the connection.
+pub fn encode_interim(out: &mut Vec<u8>, head: &ResponseHead) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(head.status().0).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(head.reason());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(head.lines());
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Appends a chunk's size line. An empty chunk would end the message, so write none: `bytes` is not 0.
 pub fn encode_chunk_size(out: &mut Vec<u8>, bytes: usize) {
     debug_assert!(bytes > 0, "a chunk of 0 bytes ends the message");

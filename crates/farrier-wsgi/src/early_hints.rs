@@ -1,0 +1,29 @@
+//! `wsgi.early_hints`: an application names resources that its response will need, before it has the response (RFC 8297).
+
+use farrier_http::{ResponseHead, SendError};
+use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
+use pyo3::prelude::*;
+
+use crate::start_response::{add_fields, refused, with_running};
+
+/// The callable. One serves all requests of a seat: it finds the request that runs on the calling thread.
+#[pyclass(frozen, module = "farrier", name = "EarlyHints")]
+pub(crate) struct EarlyHints;
+
+#[pymethods]
+impl EarlyHints {
+    /// Sends `103 Early Hints` with these headers, a list of tuples as for `start_response`, at once. Nothing happens for
+    /// HTTP/1.0 clients and once the response has begun.
+    fn __call__(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut head = ResponseHead::default();
+        head.restart(b"103 Early Hints").map_err(refused)?;
+        add_fields(&mut head, headers)?;
+        match with_running(|respond| respond.inform(&head)) {
+            Some(Ok(()) | Err(SendError::Full)) => Ok(()),
+            Some(Err(SendError::Gone)) => Err(PyConnectionError::new_err("the client has left")),
+            None => Err(PyRuntimeError::new_err(
+                "early hints must be sent on the thread of their request, before it has ended",
+            )),
+        }
+    }
+}
