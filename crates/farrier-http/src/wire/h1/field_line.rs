@@ -10,7 +10,8 @@ use crate::octets;
 #[derive(Debug)]
 pub(super) struct FieldLine {
     pub(super) known: KnownField,
-    pub(super) seen: Seen,
+    /// An underscore in its name.
+    pub(super) oddity: Seen,
     pub(super) name_bytes: usize,
     pub(super) value: Range<usize>,
 }
@@ -23,13 +24,13 @@ pub(super) fn parse(line: &[u8]) -> Result<FieldLine, Error> {
     };
     let name = &line[..colon];
     let known = KnownField::of(name);
-    let mut seen = Seen::of(known);
+    let mut oddity = Seen::default();
     if known == KnownField::Other {
         if !is_token(name) {
             return Err(no_name(name));
         }
         if octets::position(name, b'_').is_some() {
-            seen = seen.with(Seen::UNDERSCORE);
+            oddity = Seen::UNDERSCORE;
         }
     }
     let mut value = colon + 1..line.len();
@@ -39,7 +40,7 @@ pub(super) fn parse(line: &[u8]) -> Result<FieldLine, Error> {
     while value.start < value.end && is_space(line[value.end - 1]) {
         value.end -= 1;
     }
-    Ok(FieldLine { known, seen, name_bytes: colon, value })
+    Ok(FieldLine { known, oddity, name_bytes: colon, value })
 }
 
 fn is_space(byte: u8) -> bool {

@@ -88,14 +88,12 @@ impl HeadDecoder {
                     }
                     let parsed = match field_line::parse(line) {
                         Ok(parsed) => parsed,
-                        Err(_) if limits.permit_folding && self.fields > 1 && is_folded(line) => {
-                            self.fields -= 1;
-                            fold(head, bytes, at, line, limits)?;
+                        Err(error) => {
+                            self.continue_field(head, bytes, at, line, limits, error)?;
                             continue;
                         }
-                        Err(error) => return Err(error),
                     };
-                    head.seen = head.seen.with(parsed.seen);
+                    head.seen = head.seen.with(Seen::of(parsed.known)).with(parsed.oddity);
                     head.fields.push(Field {
                         known: parsed.known,
                         name: Span::new(at, at + parsed.name_bytes),
@@ -126,6 +124,24 @@ impl HeadDecoder {
                 Stage::Failed => return Err(Error::bad_request("the connection has failed before")),
             }
         }
+    }
+
+    /// A line that is no field line may be the continuation of the one before it.
+    #[cold]
+    fn continue_field(
+        &mut self,
+        head: &mut RequestHead,
+        bytes: &[u8],
+        at: usize,
+        line: &[u8],
+        limits: &Limits,
+        error: Error,
+    ) -> Result<(), Error> {
+        if !limits.permit_folding || self.fields < 2 || !is_folded(line) {
+            return Err(error);
+        }
+        self.fields -= 1;
+        fold(head, bytes, at, line, limits)
     }
 
     /// The current line without its CRLF, if it has arrived; then the next one is current.
