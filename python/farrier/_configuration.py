@@ -190,6 +190,7 @@ _replaced: dict[str, str | None] = {}
 
 
 def _address(text: str) -> tuple[str, int] | str:
+    text = re.sub(r"^(http|uwsgi|fastcgi|auto)(://|\+)", "", text)
     if text.startswith("unix:"):
         return text[len("unix:") :]
     host, _, port = text.rpartition(":")

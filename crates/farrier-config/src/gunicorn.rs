@@ -76,10 +76,6 @@ const fn refused(
 
 const TLS: &str = "Farrier does not speak TLS yet, and will not serve in the clear what was meant to be encrypted: let a \
                    proxy in front hold the certificate";
-const PROXY: &str = "Farrier does not read the PROXY protocol yet: let the balancer send `X-Forwarded-For`";
-const UWSGI: &str = "Farrier does not speak the uwsgi protocol: use nginx's `proxy_pass` in the place of `uwsgi_pass`";
-const WITHOUT_PROXY: &str = "without the PROXY protocol, which Farrier does not read yet, there is nobody to allow";
-const WITHOUT_UWSGI: &str = "without the uwsgi protocol, which Farrier does not speak, there is nobody to allow";
 const ASGI: &str = "Farrier serves WSGI applications: keep an ASGI server for this one";
 const HTTP2: &str = "Farrier serves HTTP/1.1: let a proxy in front speak HTTP/2 with the clients";
 const DIRTY: &str = "there are no dirty arbiters: use a task queue such as Celery, RQ or Dramatiq for long jobs";
@@ -153,10 +149,10 @@ pub const GUNICORN: &[(&str, &[Gunicorn])] = &[
                 "None",
                 "Farrier reads no PasteDeploy file; the application that is named is served",
             ),
-            refused("proxy_protocol", "--proxy-protocol", "'off'", &["false", ""], PROXY),
-            unused("proxy_allow_ips", "--proxy-allow-from", "'127.0.0.1,::1'", WITHOUT_PROXY),
-            refused("protocol", "--protocol", "'http'", &[], UWSGI),
-            unused("uwsgi_allow_ips", "--uwsgi-allow-from", "'127.0.0.1,::1'", WITHOUT_UWSGI),
+            row("proxy_protocol", "--proxy-protocol", "'off'"),
+            row("proxy_allow_ips", "--proxy-allow-from", "'127.0.0.1,::1'"),
+            row("protocol", "--protocol", "'http'"),
+            row("uwsgi_allow_ips", "--uwsgi-allow-from", "'127.0.0.1,::1'"),
             unused("raw_paste_global_conf", "--paste-global", "[]", "Farrier reads no PasteDeploy file"),
             row("permit_obsolete_folding", "--permit-obsolete-folding", "False"),
             unused("strip_header_spaces", "--strip-header-spaces", "False", STRICT),

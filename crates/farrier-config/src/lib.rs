@@ -35,6 +35,6 @@ pub use setting::{Attribute, Setting};
 pub use table::{ACTIONS, Config, SETTINGS};
 pub use value::{
     AccessLogFormat, Account, BindAddress, Bytes, Cidr, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner, Plain,
-    ProxyHeader, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer,
-    UnixKind, UrlPath, WorkerClass, Workers,
+    Protocol, ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress,
+    SyslogFacility, TrustedPeer, UnixKind, UrlPath, WorkerClass, Workers,
 };

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use crate::macros::settings;
 use crate::value::{
-    AccessLogFormat, Account, BindAddress, Bytes, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner, ProxyHeader,
-    ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UrlPath,
-    WorkerClass, Workers,
+    AccessLogFormat, Account, BindAddress, Bytes, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner, Protocol,
+    ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility,
+    TrustedPeer, UrlPath, WorkerClass, Workers,
 };
 
 settings! {
@@ -56,6 +56,14 @@ settings! {
     bind: Vec<BindAddress> = "127.0.0.1:8000"
         cli "-b", env "PORT" "0.0.0.0:{}", gunicorn "bind", uwsgi "http-socket", uwsgi "socket", uwsgi "http",
         uwsgi "fastcgi-socket";
+
+    /// What is spoken on addresses that do not say it themselves.
+    ///
+    /// `uwsgi` and `fastcgi` are for a web server in front, with nginx's `uwsgi_pass` or `fastcgi_pass`; `auto` takes HTTP
+    /// beside them and looks at a connection's first bytes. An address with a protocol in front, such as
+    /// `uwsgi://127.0.0.1:3031` or `fastcgi+unix:/run/app.sock`, says it itself.
+    protocol: Protocol = http
+        gunicorn "protocol", uwsgi "protocol";
 
     /// Connections the kernel queues until they are accepted.
     ///
@@ -566,6 +574,32 @@ settings! {
     /// a field out and names it once in the log, `refuse` answers 400, `dangerous` lets it through.
     header_map: HeaderMap = drop
         gunicorn "header_map";
+
+    /// Peers that may speak the uwsgi protocol.
+    ///
+    /// Addresses, networks such as `10.0.0.0/8`, or `*`. Whoever speaks it tells the client's address and whether it uses
+    /// TLS, and is believed; all others get 403. Peers on unix sockets may always.
+    uwsgi_allow_ips: Vec<TrustedPeer> = "127.0.0.1,::1"
+        cli "--uwsgi-allow-from", gunicorn "uwsgi_allow_ips";
+
+    /// Peers that may speak FastCGI.
+    ///
+    /// As `uwsgi_allow_ips`.
+    fastcgi_allow_ips: Vec<TrustedPeer> = "127.0.0.1,::1"
+        cli "--fastcgi-allow-from";
+
+    /// Whether connections begin with a PROXY header, which tells the client's address.
+    ///
+    /// `v1` is the text form, `v2` the binary one, `auto` either. The header is required from the peers in
+    /// `proxy_allow_ips`, and read from nobody else: with a bad one, or without one, a connection is answered 400.
+    proxy_protocol: ProxyProtocol = off
+        gunicorn "proxy_protocol";
+
+    /// Peers whose connections begin with a PROXY header.
+    ///
+    /// Addresses, networks, or `*`; with `proxy_protocol` only. Peers on unix sockets are among them.
+    proxy_allow_ips: Vec<TrustedPeer> = "127.0.0.1,::1"
+        cli "--proxy-allow-from", gunicorn "proxy_allow_ips";
 
     actions "Configuration";
 

@@ -29,7 +29,7 @@ pub(crate) fn listen_specs(
     }
     let mut specs = Vec::new();
     for address in &config.bind {
-        match address {
+        match address.place() {
             BindAddress::Tcp { host, port } => specs.push(ListenSpec::Tcp { host: host.clone(), port: *port }),
             BindAddress::Unix(path) => specs.push(ListenSpec::Unix {
                 path: path.clone(),
@@ -50,7 +50,7 @@ pub(crate) fn listen_specs(
 
 /// Whether the passed sockets take the place of the addresses.
 pub(crate) fn is_activated(config: &Config, activation: &Activation) -> bool {
-    let names_one = |address: &BindAddress| matches!(address, BindAddress::Fd(_) | BindAddress::NamedFd(_));
+    let names_one = |address: &BindAddress| matches!(address.place(), BindAddress::Fd(_) | BindAddress::NamedFd(_));
     !activation.is_empty() && !config.bind.iter().any(names_one)
 }
 

@@ -100,10 +100,6 @@ impl CommandLine {
         let raw = match parser.optional_value() {
             Some(value) => Raw::Text(text(value, &flag)?),
             None if setting.is_switch() => Raw::Switch(true),
-            // The one flag of Gunicorn's whose value may be left away.
-            None if setting.name == "proxy_protocol" && !next_is_word_of_proxy_protocol(parser) => {
-                Raw::Text("auto".to_string())
-            }
             None => {
                 let missing = |_| Problem::of_usage(format!("`{flag}` needs a value"));
                 Raw::Text(text(parser.value().map_err(missing)?, &flag)?)
@@ -143,6 +139,10 @@ impl CommandLine {
                 return Err(Problem::of_usage(format!("`{flag}` takes no value")));
             }
             (_, Some(value)) => Raw::Text(text(value, &flag)?),
+            // The one flag whose value may be left away, as Gunicorn's.
+            (_, None) if setting.name == "proxy_protocol" && !next_is_word_of_proxy_protocol(parser) => {
+                Raw::Text("auto".to_string())
+            }
             (_, None) => Raw::Text(value_of(&flag, setting, parser)?),
         };
         let answer = Answer { raw, source: self.place(flag) };

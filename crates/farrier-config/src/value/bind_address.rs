@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
-use super::{Rejected, Value};
+use super::{Protocol, Rejected, Value};
 
 /// Where a listener is bound. Names are not looked up here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -24,6 +24,26 @@ pub enum BindAddress {
     Fd(i32),
     /// The listening sockets that the service manager passes under this name.
     NamedFd(String),
+    /// One of the others, with the protocol that is spoken there.
+    Speaking(Protocol, Box<BindAddress>),
+}
+
+impl BindAddress {
+    /// The address without its protocol.
+    pub fn place(&self) -> &BindAddress {
+        match self {
+            BindAddress::Speaking(_, place) => place,
+            place => place,
+        }
+    }
+
+    /// The protocol that the address itself names.
+    pub fn protocol(&self) -> Option<Protocol> {
+        match self {
+            BindAddress::Speaking(protocol, _) => Some(*protocol),
+            _ => None,
+        }
+    }
 }
 
 const DEFAULT_PORT: u16 = 8000;
@@ -40,35 +60,64 @@ impl fmt::Display for BindAddress {
             BindAddress::Abstract(name) => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
             BindAddress::Fd(number) => write!(f, "fd://{number}"),
             BindAddress::NamedFd(name) => write!(f, "fd://{name}"),
+            BindAddress::Speaking(protocol, place) => match &**place {
+                BindAddress::Tcp { .. } => write!(f, "{}://{place}", protocol.text()),
+                _ => write!(f, "{}+{place}", protocol.text()),
+            },
         }
     }
 }
 
 impl Value for BindAddress {
-    const EXPECTED: &'static str =
-        "`HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `unix:PATH`, `unix:@NAME`, `fd://N` or `fd://NAME`";
+    const EXPECTED: &'static str = "`HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `unix:PATH`, `unix:@NAME`, `fd://N` or `fd://NAME`, \
+         with `uwsgi://`, `fastcgi://`, `uwsgi+unix:` or `fastcgi+unix:` in front for another protocol than HTTP";
     const METAVAR: &'static str = "ADDRESS";
 
     fn parse(text: &str) -> Result<Self, Rejected> {
         let word = text.trim();
-        if let Some(name) = word.strip_prefix("unix:") {
-            return unix(name.strip_prefix("//").unwrap_or(name), text);
-        }
-        if let Some(number) = word.strip_prefix("fd://") {
-            return descriptor(number).ok_or_else(|| Rejected::unexpected(text));
-        }
-        let address = word.strip_prefix("tcp://").or_else(|| word.strip_prefix("http://"));
-        let address = address.map(|rest| rest.strip_suffix('/').unwrap_or(rest)).unwrap_or(word);
-        match address.split_once("://") {
-            Some((scheme, _)) => {
-                Err(Rejected::because(format!("`{scheme}://` is not served; `http://`, `tcp://` and `fd://` are")))
+        match speaking(word) {
+            Some((protocol, rest)) => {
+                let place = place(rest, text)?;
+                Ok(BindAddress::Speaking(protocol, Box::new(place)))
             }
-            None => tcp(address, text),
+            None => place(word, text),
         }
     }
 
     fn text(&self) -> String {
         self.to_string()
+    }
+}
+
+/// The protocol in front of an address, and the address: `uwsgi://HOST:PORT`, `uwsgi+unix:PATH`, `uwsgi+fd://N`.
+fn speaking(word: &str) -> Option<(Protocol, &str)> {
+    let at = word.find(['+', ':'])?;
+    let protocol = match &word[..at] {
+        "http" => Protocol::Http,
+        "uwsgi" => Protocol::Uwsgi,
+        "fastcgi" | "fcgi" => Protocol::FastCgi,
+        "auto" => Protocol::Auto,
+        _ => return None,
+    };
+    let rest = word[at..].strip_prefix('+').or_else(|| word[at..].strip_prefix("://"))?;
+    Some((protocol, rest))
+}
+
+/// An address without a protocol.
+fn place(word: &str, text: &str) -> Result<BindAddress, Rejected> {
+    if let Some(name) = word.strip_prefix("unix:") {
+        return unix(name.strip_prefix("//").unwrap_or(name), text);
+    }
+    if let Some(number) = word.strip_prefix("fd://") {
+        return descriptor(number).ok_or_else(|| Rejected::unexpected(text));
+    }
+    let address = word.strip_prefix("tcp://").unwrap_or(word);
+    let address = address.strip_suffix('/').filter(|_| address.len() < text.len()).unwrap_or(address);
+    match address.split_once("://") {
+        Some((scheme, _)) => Err(Rejected::because(format!(
+            "`{scheme}://` is not served; `http://`, `uwsgi://`, `fastcgi://`, `tcp://` and `fd://` are"
+        ))),
+        None => tcp(address, text),
     }
 }
 
@@ -143,6 +192,10 @@ mod tests {
         BindAddress::Unix(path.into())
     }
 
+    fn speaking(protocol: Protocol, place: BindAddress) -> BindAddress {
+        BindAddress::Speaking(protocol, Box::new(place))
+    }
+
     fn abstract_name(name: &str) -> BindAddress {
         BindAddress::Abstract(name.into())
     }
@@ -160,8 +213,17 @@ mod tests {
             ("[::]", tcp("::", 8000)),
             ("[fe80::1%eth0]:80", tcp("fe80::1%eth0", 80)),
             ("tcp://localhost:80", tcp("localhost", 80)),
-            ("http://localhost:80/", tcp("localhost", 80)),
-            ("http://[::1]", tcp("::1", 8000)),
+            ("http://localhost:80/", speaking(Protocol::Http, tcp("localhost", 80))),
+            ("http://[::1]", speaking(Protocol::Http, tcp("::1", 8000))),
+            ("uwsgi://:3031", speaking(Protocol::Uwsgi, tcp("", 3031))),
+            ("uwsgi+unix:/run/app.sock", speaking(Protocol::Uwsgi, unix("/run/app.sock"))),
+            ("uwsgi+unix:@farrier", speaking(Protocol::Uwsgi, abstract_name("farrier"))),
+            ("fastcgi://localhost:9000", speaking(Protocol::FastCgi, tcp("localhost", 9000))),
+            ("fcgi://localhost:9000", speaking(Protocol::FastCgi, tcp("localhost", 9000))),
+            ("fastcgi+fd://3", speaking(Protocol::FastCgi, BindAddress::Fd(3))),
+            ("auto://:80", speaking(Protocol::Auto, tcp("", 80))),
+            ("uwsgi", tcp("uwsgi", 8000)),
+            ("uwsgi:3031", tcp("uwsgi", 3031)),
             ("unix:/run/app.sock", unix("/run/app.sock")),
             ("unix:///run/app.sock", unix("/run/app.sock")),
             ("unix:app.sock", unix("app.sock")),
@@ -177,8 +239,17 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        for text in ["127.0.0.1:8000", ":8000", "[::1]:80", "unix:/run/app.sock", "unix:@farrier", "fd://3", "fd://web"]
-        {
+        for text in [
+            "127.0.0.1:8000",
+            ":8000",
+            "[::1]:80",
+            "uwsgi://[::1]:80",
+            "fastcgi+unix:x",
+            "unix:/run/app.sock",
+            "unix:@farrier",
+            "fd://3",
+            "fd://web",
+        ] {
             assert_eq!(BindAddress::parse(text).map(|address| address.text()), Ok(text.to_string()));
         }
     }
@@ -218,7 +289,7 @@ mod tests {
             ("::1", "brackets"),
             ("::1:8000", "brackets"),
             ("8000", "`:8000`"),
-            ("uwsgi://:3031", "`uwsgi://` is not served"),
+            ("scgi://:3031", "`scgi://` is not served"),
             ("https://:443", "`https://` is not served"),
             (&long, "at most 107 bytes"),
         ] {

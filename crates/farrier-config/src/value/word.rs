@@ -50,6 +50,20 @@ words! {
 }
 
 words! {
+    /// What is spoken on a listener.
+    enum Protocol takes "PROTOCOL" expects "`http`, `uwsgi`, `fastcgi` or `auto`" {
+        /// HTTP/1.1.
+        Http = "http",
+        /// The uwsgi protocol, as web servers speak it to applications.
+        Uwsgi = "uwsgi",
+        /// FastCGI, as web servers speak it to applications.
+        FastCgi = "fastcgi",
+        /// Any of these: the first bytes of a connection tell.
+        Auto = "auto",
+    }
+}
+
+words! {
     /// What is done with a header field whose name has an underscore.
     enum HeaderMap takes "WORD" expects "`drop`, `refuse` or `dangerous`" {
         /// The application does not see it.
