@@ -19,7 +19,7 @@ COMMAND = shlex.split(os.environ.get("FARRIER_TEST_COMMAND", "")) or [
 
 EXAMPLES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "examples")
 
-LISTENER = re.compile(r"https?://(?:\[([^\]]+)\]|([0-9.]+)):(\d+)|unix:(\S+)")
+LISTENER = re.compile(r"(?:https?|uwsgi|fastcgi|auto)://(?:\[([^\]]+)\]|([0-9.]+)):(\d+)|(?:\w+\+)?unix:(\S+)")
 
 
 def number_in(path):

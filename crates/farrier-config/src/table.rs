@@ -63,7 +63,7 @@ settings! {
     /// beside them and looks at a connection's first bytes. An address with a protocol in front, such as
     /// `uwsgi://127.0.0.1:3031` or `fastcgi+unix:/run/app.sock`, says it itself.
     protocol: Protocol = http
-        gunicorn "protocol", uwsgi "protocol";
+        gunicorn "protocol";
 
     /// Connections the kernel queues until they are accepted.
     ///
@@ -588,9 +588,9 @@ settings! {
     fastcgi_allow_ips: Vec<TrustedPeer> = "127.0.0.1,::1"
         cli "--fastcgi-allow-from";
 
-    /// Whether connections begin with a PROXY header, which tells the client's address.
+    /// The version of PROXY headers that connections begin with.
     ///
-    /// `v1` is the text form, `v2` the binary one, `auto` either. The header is required from the peers in
+    /// Such a header tells the client's address. `v1` is the text form, `v2` the binary one, `auto` either. The header is required from the peers in
     /// `proxy_allow_ips`, and read from nobody else: with a bad one, or without one, a connection is answered 400.
     proxy_protocol: ProxyProtocol = off
         gunicorn "proxy_protocol";

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use farrier_http::wire::h1::{ContentDecoder, HeadDecoder};
 use farrier_http::{Origin, Request};
 
 use crate::engine::Token;
+use crate::front::admission::Opening;
+use crate::front::reader::{ContentReader, HeadReader};
 use crate::spool::Sink;
 use crate::transport::Link;
 
@@ -14,6 +15,8 @@ pub(crate) struct Connection {
     pub(crate) token: Token,
     pub(crate) link: Arc<Link>,
     pub(crate) origin: Origin,
+    /// What may be spoken on it.
+    pub(crate) opening: Opening,
     pub(crate) phase: Phase,
     /// When waiting ends in a time-out, in ms of the worker's clock.
     pub(crate) deadline_ms: u64,
@@ -60,7 +63,7 @@ pub(crate) enum AfterResponse {
 /// A head of which the end is missing.
 pub(crate) struct PartialHead {
     pub(crate) request: Box<Request>,
-    pub(crate) decoder: HeadDecoder,
+    pub(crate) reader: HeadReader,
     /// When its first byte came, in ms.
     pub(crate) since_ms: u64,
 }
@@ -68,7 +71,7 @@ pub(crate) struct PartialHead {
 /// A request whose content is incomplete. The arena holds the head, and behind it input that is not decoded yet.
 pub(crate) struct PartialContent {
     pub(crate) request: Box<Request>,
-    pub(crate) decoder: ContentDecoder,
+    pub(crate) reader: ContentReader,
     pub(crate) sink: Sink,
     /// When the head was complete, in ms.
     pub(crate) since_ms: u64,

@@ -1,13 +1,17 @@
 //! The settings of the data plane, as the rooms of this crate use them: read once, in the units they are used in.
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub(crate) use farrier_config::Protocol;
 use farrier_config::value::Value;
-use farrier_config::{Config, HeaderMap, TrustedPeer};
-use farrier_http::{FieldPolicy, Limits, SchemeField, Underscores, field};
+use farrier_config::{Config, HeaderMap, ProxyProtocol, TrustedPeer};
+use farrier_http::wire::proxy::Versions;
+use farrier_http::{FieldPolicy, Limits, Peer, SchemeField, Underscores, field};
 
 use crate::dropped_fields::DroppedFields;
+use crate::front::admission::Admission;
 use crate::spool::SpoolSettings;
 
 /// What governs connections and messages.
@@ -31,11 +35,14 @@ pub(crate) struct Rules {
     pub(crate) connections_max: usize,
     pub(crate) fields: FieldPolicy,
     pub(crate) dropped_fields: DroppedFields,
+    pub(crate) admission: Admission,
+    /// The log has had a word about variables that are not obeyed.
+    pub(crate) has_noted_commands: AtomicBool,
     trusted_peers: Vec<TrustedPeer>,
 }
 
 impl Rules {
-    pub(crate) fn of(config: &Config) -> Rules {
+    pub(crate) fn of(config: &Config, protocols: Vec<Protocol>) -> Rules {
         Rules {
             limits: Limits {
                 request_line_bytes_max: size_unless_zero(config.limit_request_line),
@@ -69,6 +76,8 @@ impl Rules {
             connections_max: config.worker_connections as usize,
             fields: field_policy(config),
             dropped_fields: DroppedFields::default(),
+            admission: admission(config, protocols),
+            has_noted_commands: AtomicBool::new(false),
             trusted_peers: config.forwarded_allow_ips.clone(),
         }
     }
@@ -78,6 +87,33 @@ impl Rules {
     /// Whether forwarding fields are believed from a peer at this address.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_peers.iter().any(|peer| peer.includes(address))
+    }
+}
+
+fn admission(config: &Config, protocols: Vec<Protocol>) -> Admission {
+    Admission {
+        protocols,
+        uwsgi_peers: Peers(config.uwsgi_allow_ips.clone()),
+        fastcgi_peers: Peers(config.fastcgi_allow_ips.clone()),
+        proxy_header: match config.proxy_protocol {
+            ProxyProtocol::Off => None,
+            ProxyProtocol::V1 => Some(Versions::V1),
+            ProxyProtocol::V2 => Some(Versions::V2),
+            ProxyProtocol::Auto => Some(Versions::Any),
+        },
+        proxy_peers: Peers(config.proxy_allow_ips.clone()),
+    }
+}
+
+/// Peers that may do something that others may not; those on unix sockets are among them.
+pub(crate) struct Peers(Vec<TrustedPeer>);
+
+impl Peers {
+    pub(crate) fn includes(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Unix => true,
+            Peer::Tcp(address) => self.0.iter().any(|known| known.includes(address.ip())),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyString};
 use crate::early_hints::EarlyHints;
 use crate::error_stream::{Diagnostics, ErrorStream};
 use crate::file_wrapper::FileWrapper;
+use crate::gateway_variables::GatewayVariables;
 use crate::input::Input;
 use crate::names::{FieldKeys, Keys, LastValues, latin1};
 
@@ -47,6 +48,7 @@ pub(crate) struct Environs {
     keys: Keys,
     fields: FieldKeys,
     last_values: LastValues,
+    variables: GatewayVariables,
     templates: Vec<Py<PyDict>>,
     methods: Vec<(&'static [u8], Py<PyString>)>,
     http10: Py<PyString>,
@@ -73,6 +75,7 @@ impl Environs {
             https: PyString::intern(py, "https").unbind(),
             fields: FieldKeys::new(py),
             last_values: LastValues::default(),
+            variables: GatewayVariables::default(),
             last_peer: None,
             scratch: Vec::new(),
             is_unix: surroundings.listeners.iter().map(|listener| listener.is_unix).collect(),
@@ -103,16 +106,20 @@ impl Environs {
         self.set_target(py, &environ, request)?;
         self.set_peer(py, &environ, request)?;
         self.set_fields(py, &environ, request)?;
-        if self.is_unix[listener] {
+        if self.is_unix[listener] && !request.head.gateway.has_server_name {
             self.set_server_from_host(py, &environ, request)?;
+        }
+        if request.came_through_gateway() {
+            self.variables.set(py, &environ, request)?;
         }
         if request.origin.scheme == Scheme::Https {
             environ.set_item(&self.keys.url_scheme, &self.https)?;
             environ.set_item("HTTPS", "on")?;
         }
         self.set_forwarded(py, &environ, request)?;
-        if request.head.framing != BodyFraming::None {
-            let length = request.body.bytes();
+        let length = request.body.bytes();
+        // FastCGI may bring content whose length nobody told.
+        if request.head.framing != BodyFraming::None || length > 0 {
             environ.set_item(&self.keys.content_length, itoa::Buffer::new().format(length))?;
             if length > 0 {
                 environ.set_item(&self.keys.input, Py::new(py, Input::of(py, request))?)?;
@@ -124,8 +131,9 @@ impl Environs {
     fn set_target(&mut self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
         let target = latin1(py, request.target());
         let path = request.path();
-        let is_plain = request.head.form == TargetForm::Origin && !path.contains(&b'%');
-        if is_plain && path.len() == request.target().len() {
+        let is_decoded = request.head.gateway.path_is_decoded;
+        let is_plain = is_decoded || (request.head.form == TargetForm::Origin && !path.contains(&b'%'));
+        if is_plain && !is_decoded && path.len() == request.target().len() {
             environ.set_item(&self.keys.path_info, &target)?;
         } else if is_plain {
             environ.set_item(&self.keys.path_info, latin1(py, path))?;
@@ -206,10 +214,17 @@ impl Environs {
         if let Some(port) = forwarded.port {
             environ.set_item(&self.keys.server_port, itoa::Buffer::new().format(port))?;
         }
-        if !forwarded.prefix.is_empty() || !self.script_name.is_empty() {
+        let mounted = request.arena.slice(request.head.gateway.script_name);
+        if !mounted.is_empty() && forwarded.prefix.is_empty() {
+            // The web server has taken it off the path already.
+            environ.set_item(&self.keys.script_name, latin1(py, mounted))?;
+        } else if !forwarded.prefix.is_empty() || !self.script_name.is_empty() {
             let told = request.arena.slice(forwarded.prefix);
             let prefix = if told.is_empty() { self.script_name.clone() } else { decoded(told) };
-            let path = decoded(request.path());
+            let path = match request.head.gateway.path_is_decoded {
+                true => request.path().to_vec(),
+                false => decoded(request.path()),
+            };
             environ.set_item(&self.keys.script_name, latin1(py, &prefix))?;
             // The prefix leaves the path only at a segment's border (PEP 3333, URL reconstruction).
             if let Some(rest) = path.strip_prefix(&prefix[..])

@@ -1,9 +1,10 @@
 //! Where to listen: the addresses of the configuration, and the sockets that others have opened for this process.
 
-use farrier_config::{BindAddress, Config};
+use farrier_config::value::Value;
+use farrier_config::{BindAddress, Config, Protocol};
 use farrier_supervisor::privileges::Identity;
 use farrier_supervisor::sockets::Activation;
-use farrier_supervisor::{BindOptions, ListenSpec};
+use farrier_supervisor::{BindOptions, ListenSpec, Listener};
 use pyo3::prelude::*;
 
 use crate::accounts;
@@ -29,23 +30,63 @@ pub(crate) fn listen_specs(
     }
     let mut specs = Vec::new();
     for address in &config.bind {
-        match address.place() {
-            BindAddress::Tcp { host, port } => specs.push(ListenSpec::Tcp { host: host.clone(), port: *port }),
-            BindAddress::Unix(path) => specs.push(ListenSpec::Unix {
-                path: path.clone(),
-                mode: Some(config.unix_socket_mode.0),
-                uid: owner.0,
-                gid: owner.1,
-            }),
-            BindAddress::Abstract(name) => specs.push(ListenSpec::Abstract(name.clone())),
-            BindAddress::Fd(number) => specs.push(ListenSpec::Fd(*number)),
-            BindAddress::NamedFd(name) => match activation.named(name) {
-                passed if passed.is_empty() => return Err(no_such_name(name, activation)),
-                passed => specs.extend(passed.into_iter().map(ListenSpec::Fd)),
-            },
-        }
+        specs.extend(specs_of(address, config.unix_socket_mode.0, owner, activation)?);
     }
     Ok(specs)
+}
+
+fn specs_of(
+    address: &BindAddress,
+    mode: u32,
+    (uid, gid): (Option<u32>, Option<u32>),
+    activation: &Activation,
+) -> Result<Vec<ListenSpec>, String> {
+    Ok(vec![match address {
+        BindAddress::Tcp { host, port } => ListenSpec::Tcp { host: host.clone(), port: *port },
+        BindAddress::Unix(path) => ListenSpec::Unix { path: path.clone(), mode: Some(mode), uid, gid },
+        BindAddress::Abstract(name) => ListenSpec::Abstract(name.clone()),
+        BindAddress::Fd(number) => ListenSpec::Fd(*number),
+        BindAddress::NamedFd(name) => {
+            return match activation.named(name) {
+                passed if passed.is_empty() => Err(no_such_name(name, activation)),
+                passed => Ok(passed.into_iter().map(ListenSpec::Fd).collect()),
+            };
+        }
+        BindAddress::Speaking(_, place) => return specs_of(place, mode, (uid, gid), activation),
+    }])
+}
+
+/// What is spoken on each listener: what its address says, or else the setting.
+pub(crate) fn protocols(config: &Config, listeners: &[Listener]) -> Vec<Protocol> {
+    let specs: Vec<&ListenSpec> = listeners.iter().map(Listener::spec).collect();
+    let said = |(index, spec): (usize, &&ListenSpec)| {
+        let mut found = config.bind.iter().filter(|address| is_at(address.place(), spec));
+        // Port 0 may be asked for several times; a name may have several addresses.
+        let before = specs[..index].iter().filter(|other| *other == spec).count();
+        let address = found.clone().nth(before).or_else(|| found.next_back());
+        address.and_then(BindAddress::protocol).unwrap_or(config.protocol)
+    };
+    specs.iter().enumerate().map(said).collect()
+}
+
+/// Whether the listener was bound for the address.
+fn is_at(address: &BindAddress, spec: &ListenSpec) -> bool {
+    match (address, spec) {
+        (BindAddress::Tcp { host, port }, ListenSpec::Tcp { host: bound, port: at }) => host == bound && port == at,
+        (BindAddress::Unix(path), ListenSpec::Unix { path: bound, .. }) => path == bound,
+        (BindAddress::Abstract(name), ListenSpec::Abstract(bound)) => name == bound,
+        (BindAddress::Fd(number), ListenSpec::Fd(bound)) => number == bound,
+        _ => false,
+    }
+}
+
+/// Lets the listeners say what is spoken on them.
+pub(crate) fn name_protocols(config: &Config, listeners: &mut [Listener]) {
+    let protocols = protocols(config, listeners);
+    for (listener, protocol) in listeners.iter_mut().zip(protocols) {
+        let name = (protocol != Protocol::Http).then(|| protocol.text());
+        listener.name_protocol(name.as_deref());
+    }
 }
 
 /// Whether the passed sockets take the place of the addresses.

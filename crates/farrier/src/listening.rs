@@ -42,7 +42,10 @@ pub(crate) fn open(
     drop(inherited);
     let stop = signals.drain().first().copied();
     match (bound, stop) {
-        (Ok(listeners), None) => Ok(listeners),
+        (Ok(mut listeners), None) => {
+            addresses::name_protocols(config, &mut listeners);
+            Ok(listeners)
+        }
         (bound, Some(signal)) => {
             log.write(Level::Info, &format!("Handling signal: {}", signal.name()));
             if let Ok(listeners) = bound

@@ -274,7 +274,9 @@ fn renew(
     let mut say = |level: SupervisorLevel, text: &str| log.write(level_of(level), text);
     // The old generation must not be left alone while an address is waited for.
     let options = BindOptions { tries: 1, ..addresses::bind_options(config) };
-    let listeners = sockets::rebind_all(listeners, &specs, &options, &mut say).map_err(|error| error.to_string())?;
+    let mut listeners =
+        sockets::rebind_all(listeners, &specs, &options, &mut say).map_err(|error| error.to_string())?;
+    addresses::name_protocols(config, &mut listeners);
     logs.renew(py, config, configured.cfg.bind(py))?;
     let settings = compose::arbiter_settings(config);
     let set = Hooks::of(py, configured.cfg.clone_ref(py)).map_err(|raised| raised.value(py).to_string())?;

@@ -20,7 +20,7 @@ use crate::logging::WorkerLogs;
 use crate::measured::measured;
 use crate::painted::Paint;
 use crate::worker_hooks::{Farewell, WorkerHooks};
-use crate::{accounts, compose, development, master, recycling};
+use crate::{accounts, addresses, compose, development, master, recycling};
 
 /// Runs in the forked process and gives its exit code.
 pub(crate) fn run(
@@ -93,6 +93,7 @@ fn boot(
     let (leaving, parting) = (Arc::clone(logs), hooks.clone());
     Ok(Parts {
         listeners: sockets,
+        protocols: addresses::protocols(config, listeners),
         handler: compose::handler(config, Arc::new(handler), link.slot()),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),

@@ -100,6 +100,7 @@ impl Lead {
             token,
             link,
             origin,
+            opening: rules.admission.opening(index, peer),
             phase: Phase::Idle,
             deadline_ms: self.now_ms + rules.keepalive_ms.max(rules.header_timeout_ms),
             looked_at_ms: u64::MAX,

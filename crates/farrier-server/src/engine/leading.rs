@@ -245,6 +245,7 @@ impl Seat {
                     self.park(&mut lead, connection);
                     return Some(lead);
                 }
+                Ok(Step::Again) => {}
                 Ok(Step::Closed) => {
                     self.close(&mut lead, connection);
                     return Some(lead);
@@ -284,6 +285,10 @@ impl Seat {
         end: usize,
     ) -> Whereabouts {
         request.origin = connection.origin;
+        if request.came_through_gateway() {
+            request.take_origin_from_gateway();
+            self.note_commands(&request);
+        }
         if let Err(error) = self.decide_fields(&mut request) {
             self.refuse(&mut connection, error, request, lead.now_ms);
             return Whereabouts::Here(lead, connection, Settled::Open);
@@ -313,6 +318,17 @@ impl Seat {
     fn decide_fields(&self, request: &mut Request) -> Result<(), Error> {
         let Shared { rules, error_log, .. } = &*self.shared;
         rules.fields.apply(request, |address| rules.trusts(address), |name| rules.dropped_fields.note(name, error_log))
+    }
+
+    /// Says once that a web server sends variables that are not obeyed here.
+    fn note_commands(&self, request: &Request) {
+        let Shared { rules, error_log, .. } = &*self.shared;
+        if request.head.gateway.had_uwsgi_variables && !rules.has_noted_commands.swap(true, Ordering::Relaxed) {
+            error_log.write(
+                Level::Warning,
+                "Dropped variables named UWSGI_*, which a web server has sent: they would command the server, and Farrier obeys none of them; logged once",
+            );
+        }
     }
 
     /// Whether this seat may run a call as it leads.

@@ -29,7 +29,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use farrier_config::Config;
+use farrier_config::{Config, Protocol};
 use farrier_http::Handler;
 
 use self::desk::Order;
@@ -54,6 +54,8 @@ pub(crate) use self::slots::Token;
 pub struct Parts {
     /// Listening sockets, non-blocking, in the order of `bind`.
     pub listeners: Vec<OwnedFd>,
+    /// What is spoken on each of them; HTTP on those beyond.
+    pub protocols: Vec<Protocol>,
     /// What answers.
     pub handler: Arc<dyn Handler>,
     /// The runtime the handler lives in.
@@ -106,7 +108,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         poller,
         parts.host,
         parts.handler,
-        Rules::of(config),
+        Rules::of(config, parts.protocols),
         seating,
         interpreter_lock,
         parts.access_log,

@@ -391,7 +391,7 @@ impl Seat {
         if let Some(sheet) = sheet {
             sheet.open(&request, &connection.link, facts, started_ns);
         }
-        let mut respond = H1Respond::new(channel, &mut self.bench, facts, keep_lines);
+        let mut respond = H1Respond::new(channel, &mut self.bench, facts, request.head.gateway.via, keep_lines);
         let handled = catch_unwind(AssertUnwindSafe(|| shared.handler.handle(&mut request, &mut respond)));
         match handled {
             Ok(Ok(())) => {}
@@ -426,7 +426,7 @@ impl Seat {
             draining: &shared.draining,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
-        let mut respond = H1Respond::new(channel, &mut self.bench, facts, keep_lines);
+        let mut respond = H1Respond::new(channel, &mut self.bench, facts, request.head.gateway.via, keep_lines);
         respond.fail(error);
         let (outcome, lines) = respond.outcome(true);
         self.record(&request, &outcome, lines.as_deref(), 0, false);
@@ -448,7 +448,7 @@ impl Seat {
     ) -> Settled {
         let rules = &self.shared.rules;
         if outcome.after == AfterResponse::KeepAlive {
-            let next = h1::leftover(request, end, &mut self.bench, now_ms);
+            let next = h1::leftover(request, end, &connection.opening, &mut self.bench, now_ms);
             if outcome.unsent {
                 connection.phase = Phase::Flushing { then: AfterResponse::KeepAlive, next };
                 connection.deadline_ms = now_ms + rules.write_timeout_ms;

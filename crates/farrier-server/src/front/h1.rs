@@ -1,14 +1,15 @@
-//! The HTTP/1.1 front, reading side: drives the codec with what the socket gives until a request is complete.
+//! The reading side of the fronts: drives a codec with what the socket gives until a request is complete.
 
 use farrier_http::wire::h1::encode::CONTINUE;
-use farrier_http::wire::h1::{ContentDecoder, HeadDecoder};
 use farrier_http::{Body, BodyFraming, Error, Kind, Request, Span};
 
-use crate::connection::{Connection, PartialContent, PartialHead, Phase};
+use crate::connection::{AfterResponse, Connection, PartialContent, PartialHead, Phase};
+use crate::front::admission::Opening;
 use crate::front::bench::{ARENA_ROOM_BYTES, Bench};
+use crate::front::reader::{ContentReader, HeadReader, Read, whole_stdin};
 use crate::rules::Rules;
 use crate::spool::Sink;
-use crate::transport::Received;
+use crate::transport::{Link, Received};
 
 /// Room of a connection's own arena while a head is incomplete.
 const PARTIAL_ROOM_BYTES: usize = 1024;
@@ -22,6 +23,8 @@ pub(crate) enum Step {
     Request(Box<Request>, usize),
     /// The connection waits for its client.
     Wait,
+    /// Something else is to be done with the connection, as its phase says.
+    Again,
     /// The client broke a rule; the request as far as it was understood.
     Refused(Error, Box<Request>),
     /// The client closed between requests, or broke off.
@@ -43,6 +46,7 @@ pub(crate) fn advance(connection: &mut Connection, bench: &mut Bench, rules: &Ru
         match step {
             Progress::Again => continue,
             Progress::Wait => return Step::Wait,
+            Progress::Answered => return Step::Again,
             Progress::Request(request, end) => return Step::Request(request, end),
             Progress::Refused(error, request) => return Step::Refused(error, request),
             Progress::Closed => return Step::Closed,
@@ -54,6 +58,7 @@ pub(crate) fn advance(connection: &mut Connection, bench: &mut Bench, rules: &Ru
 pub(crate) fn leftover(
     mut request: Box<Request>,
     end: usize,
+    opening: &Opening,
     bench: &mut Bench,
     now_ms: u64,
 ) -> Option<Box<PartialHead>> {
@@ -64,12 +69,13 @@ pub(crate) fn leftover(
     request.arena.consume(end);
     request.head.clear();
     request.body = Body::Empty;
-    Some(Box::new(PartialHead { request, decoder: HeadDecoder::default(), since_ms: now_ms }))
+    Some(Box::new(PartialHead { request, reader: HeadReader::of(opening), since_ms: now_ms }))
 }
 
 enum Progress {
     Again,
     Wait,
+    Answered,
     Request(Box<Request>, usize),
     Refused(Error, Box<Request>),
     Closed,
@@ -91,20 +97,47 @@ fn begin(connection: &mut Connection, bench: &mut Bench, rules: &Rules, now_ms: 
             return Progress::Closed;
         }
     }
-    let mut decoder = HeadDecoder::default();
-    match decoder.decode(request.arena.filled(), &rules.limits, &mut request.head) {
-        Ok(true) => head_complete(connection, request, rules, now_ms),
-        Ok(false) => {
+    let mut reader = HeadReader::of(&connection.opening);
+    match read(&mut reader, connection, &mut request, rules) {
+        Ok(Read::Head) => head_complete(connection, request, rules, now_ms),
+        Ok(Read::Partial) => {
             // Only now does the connection get a buffer of its own, no larger than what it holds needs.
             let mut own = Box::new(Request::with_room(request.arena.filled().len() + PARTIAL_ROOM_BYTES));
             own.arena.append(request.arena.filled());
             bench.give_back(request);
-            connection.phase = Phase::Head(Box::new(PartialHead { request: own, decoder, since_ms: now_ms }));
+            connection.phase = Phase::Head(Box::new(PartialHead { request: own, reader, since_ms: now_ms }));
             connection.deadline_ms = now_ms + rules.header_timeout_ms;
             again_if(connection.readable)
         }
+        Ok(Read::Nothing) => {
+            bench.give_back(request);
+            again_if(connection.readable)
+        }
+        Ok(Read::Question(answer)) => {
+            bench.give_back(request);
+            answer_question(connection, answer, rules, now_ms)
+        }
         Err(error) => Progress::Refused(error, request),
     }
+}
+
+fn read(
+    reader: &mut HeadReader,
+    connection: &mut Connection,
+    request: &mut Request,
+    rules: &Rules,
+) -> Result<Read, Error> {
+    let Connection { opening, origin, link, .. } = connection;
+    reader.read(request, &rules.limits, opening, origin, link)
+}
+
+/// Answers what is no request, and lets the connection end.
+fn answer_question(connection: &mut Connection, answer: &[u8], rules: &Rules, now_ms: u64) -> Progress {
+    // Who is gone is found gone when the rest is flushed.
+    let _ = connection.link.send(&[answer], false);
+    connection.phase = Phase::Flushing { then: AfterResponse::Linger, next: None };
+    connection.deadline_ms = now_ms + rules.write_timeout_ms;
+    Progress::Answered
 }
 
 fn continue_head(
@@ -114,9 +147,15 @@ fn continue_head(
     rules: &Rules,
     now_ms: u64,
 ) -> Progress {
-    match partial.decoder.decode(partial.request.arena.filled(), &rules.limits, &mut partial.request.head) {
-        Ok(true) => return head_complete(connection, partial.request, rules, now_ms),
-        Ok(false) => {}
+    match read(&mut partial.reader, connection, &mut partial.request, rules) {
+        Ok(Read::Head) => return head_complete(connection, partial.request, rules, now_ms),
+        Ok(Read::Partial) => {}
+        Ok(Read::Nothing) => {
+            // The connection is idle again, and owns no buffer.
+            connection.deadline_ms = now_ms + rules.keepalive_ms.max(rules.header_timeout_ms);
+            return again_if(connection.readable);
+        }
+        Ok(Read::Question(answer)) => return answer_question(connection, answer, rules, now_ms),
         Err(error) => return Progress::Refused(error, partial.request),
     }
     connection.deadline_ms = partial.since_ms + rules.header_timeout_ms;
@@ -146,10 +185,24 @@ fn continue_head(
 
 fn head_complete(connection: &mut Connection, mut request: Box<Request>, rules: &Rules, now_ms: u64) -> Progress {
     let head_bytes = request.head.bytes;
-    let decoder = match ContentDecoder::new(request.head.framing, &rules.limits) {
-        Ok(decoder) => decoder,
+    let reader = connection
+        .opening
+        .judge(request.head.gateway.via)
+        .and_then(|()| ContentReader::of(&request.head, &rules.limits));
+    let reader = match reader {
+        Ok(reader) => reader,
         Err(error) => return Progress::Refused(error, request),
     };
+    if let ContentReader::Stdin(decoder) = &reader {
+        if let Some((content, bytes)) = whole_stdin(decoder, &request.arena.filled()[head_bytes..], &rules.limits) {
+            request.body = match content.len() {
+                0 => Body::Empty,
+                _ => Body::InArena(Span::new(head_bytes + content.start, head_bytes + content.end)),
+            };
+            return Progress::Request(request, head_bytes + bytes);
+        }
+        return content_begins(connection, request, reader, rules, now_ms);
+    }
     match request.head.framing {
         BodyFraming::None => {
             request.body = Body::Empty;
@@ -168,10 +221,20 @@ fn head_complete(connection: &mut Connection, mut request: Box<Request>, rules: 
     if request.head.expect_continue && request.arena.filled().len() == head_bytes {
         connection.link.send(&[CONTINUE], false);
     }
-    let received_bytes = (request.arena.filled().len() - head_bytes) as u64;
+    content_begins(connection, request, reader, rules, now_ms)
+}
+
+fn content_begins(
+    connection: &mut Connection,
+    request: Box<Request>,
+    reader: ContentReader,
+    rules: &Rules,
+    now_ms: u64,
+) -> Progress {
+    let received_bytes = (request.arena.filled().len() - request.head.bytes) as u64;
     let sink = Sink::Empty;
     connection.phase =
-        Phase::Content(Box::new(PartialContent { request, decoder, sink, since_ms: now_ms, received_bytes }));
+        Phase::Content(Box::new(PartialContent { request, reader, sink, since_ms: now_ms, received_bytes }));
     connection.deadline_ms = now_ms + rules.body_timeout_ms;
     Progress::Again
 }
@@ -183,7 +246,7 @@ fn continue_content(
     rules: &Rules,
     now_ms: u64,
 ) -> Progress {
-    match decode_content(&mut partial, rules) {
+    match decode_content(&mut partial, &connection.link, rules) {
         Ok(true) => {
             let PartialContent { mut request, sink, .. } = *partial;
             let end = request.head.bytes;
@@ -233,12 +296,12 @@ fn continue_content(
 }
 
 /// Decodes what lies behind the head into the sink. True when the content is complete.
-fn decode_content(partial: &mut PartialContent, rules: &Rules) -> Result<bool, Error> {
+fn decode_content(partial: &mut PartialContent, link: &Link, rules: &Rules) -> Result<bool, Error> {
     let head_bytes = partial.request.head.bytes;
     let mut used = 0;
     let done = loop {
         let input = &partial.request.arena.filled()[head_bytes + used..];
-        let decoded = partial.decoder.decode(input, &rules.limits)?;
+        let decoded = partial.reader.read(input, &rules.limits, link)?;
         if !decoded.content.is_empty() {
             partial.sink.take(&input[decoded.content], &rules.spool)?;
         }

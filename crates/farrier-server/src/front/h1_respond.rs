@@ -1,4 +1,4 @@
-//! The HTTP/1.1 front, writing side: one answer, framed, in as few system calls as its handler allows.
+//! The writing side of the fronts: one answer, framed as its protocol wants it, in as few system calls as its handler allows.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use farrier_http::wire::h1::encode::{CHUNK_END, LAST_CHUNK, encode_chunk_size, encode_head, encode_interim};
 use farrier_http::wire::h1::framing::response_framing;
 use farrier_http::wire::h1::{RequestFacts, ResponseFraming};
-use farrier_http::{Error, Flush, Kind, Respond, ResponseHead, SendError, Side, Status, Version};
+use farrier_http::wire::uwsgi;
+use farrier_http::{Error, Flush, Kind, Respond, ResponseHead, SendError, Side, Status, Version, Via};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::connection::AfterResponse;
 use crate::engine::{Host, Poller, Token};
 use crate::front::bench::Bench;
+use crate::front::dialect::Dialect;
 use crate::rescue;
 use crate::rules::Rules;
 use crate::transport::{Link, Sent, TakenOver};
@@ -62,11 +64,12 @@ pub(crate) struct Channel<'a> {
     pub(crate) draining: &'a AtomicBool,
 }
 
-/// Answers one HTTP/1.1 request.
+/// Answers one request.
 pub(crate) struct H1Respond<'a> {
     channel: Channel<'a>,
     bench: &'a mut Bench,
     facts: RequestFacts,
+    dialect: Dialect,
     state: State,
     framing: ResponseFraming,
     remaining: u64,
@@ -91,12 +94,26 @@ enum State {
 }
 
 impl<'a> H1Respond<'a> {
-    pub(crate) fn new(channel: Channel<'a>, bench: &'a mut Bench, facts: RequestFacts, keep_lines: bool) -> Self {
+    pub(crate) fn new(
+        channel: Channel<'a>,
+        bench: &'a mut Bench,
+        mut facts: RequestFacts,
+        via: Via,
+        keep_lines: bool,
+    ) -> Self {
         bench.out.clear();
+        match via {
+            Via::Http => {}
+            // There is no chunked coding: content of unknown length ends with the connection.
+            Via::Uwsgi => (facts.version, facts.keep_alive) = (Version::Http10, false),
+            // Records delimit content of any length, whatever the client spoke.
+            Via::FastCgi(_) => facts.version = Version::Http11,
+        }
         H1Respond {
             channel,
             bench,
             facts,
+            dialect: Dialect::of(via),
             state: State::Waiting,
             framing: ResponseFraming::UntilClose,
             remaining: 0,
@@ -110,6 +127,7 @@ impl<'a> H1Respond<'a> {
 
     /// Answers with an error: a whole response if nothing was sent yet, a visible break otherwise.
     pub(crate) fn fail(&mut self, error: Error) {
+        self.dialect.note(&error);
         if matches!(self.state, State::Waiting | State::Staged) {
             if let Some((head, content)) = rescue::response_to(&error, self.channel.rules.retry_after_s) {
                 self.bench.out.clear();
@@ -147,7 +165,10 @@ impl<'a> H1Respond<'a> {
         }
         let after = match self.state {
             State::Broken => {
-                if self.framing == ResponseFraming::UntilClose && !self.unsent {
+                if self.framing == ResponseFraming::UntilClose
+                    && !self.unsent
+                    && !matches!(self.dialect, Dialect::FastCgi(_))
+                {
                     // RFC 9112 §8: only a reset tells this client that the message is incomplete.
                     let _ = rustix::net::sockopt::set_socket_linger(self.channel.link, Some(std::time::Duration::ZERO));
                 }
@@ -184,6 +205,35 @@ impl<'a> H1Respond<'a> {
             self.state = State::Sent;
         }
         self.after_write(sent)
+    }
+
+    /// Sends content in FastCGI's records. With a length that is reached, nothing else can come but the end.
+    fn send_records(&mut self, content: &[u8], flush: Flush) -> Result<(), SendError> {
+        let mut rest = content;
+        while !rest.is_empty() {
+            let Dialect::FastCgi(stdout) = &mut self.dialect else { return Ok(()) };
+            let room = stdout.room(&mut self.bench.out);
+            let piece;
+            (piece, rest) = rest.split_at(rest.len().min(room));
+            let staged = self.bench.out.len() + piece.len();
+            if piece.len() <= COPIED_BYTES_MAX && staged <= STAGED_BYTES_MAX {
+                self.bench.out.extend_from_slice(piece);
+                if flush == Flush::Now && rest.is_empty() {
+                    self.close_record(0);
+                    self.emit(&[], false)?;
+                }
+            } else {
+                self.close_record(piece.len());
+                self.emit(&[piece], flush == Flush::Later || !rest.is_empty())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn close_record(&mut self, more: usize) {
+        if let Dialect::FastCgi(stdout) = &mut self.dialect {
+            stdout.close(&mut self.bench.out, more);
+        }
     }
 
     fn after_write(&mut self, sent: Sent) -> Result<(), SendError> {
@@ -265,10 +315,16 @@ impl Respond for H1Respond<'_> {
             _ => 0,
         };
         self.status = head.status();
-        let keep_alive = self.lives_on();
-        let date = self.bench.date.now();
-        let server = &self.channel.rules.server_header;
-        encode_head(&mut self.bench.out, head, self.framing, self.facts, keep_alive, date.as_bytes(), server);
+        match &mut self.dialect {
+            Dialect::Http => {
+                let keep_alive = self.lives_on();
+                let date = self.bench.date.now();
+                let server = &self.channel.rules.server_header;
+                encode_head(&mut self.bench.out, head, self.framing, self.facts, keep_alive, date.as_bytes(), server);
+            }
+            Dialect::Uwsgi => uwsgi::encode::encode_head(&mut self.bench.out, head, self.framing),
+            Dialect::FastCgi(stdout) => stdout.head(&mut self.bench.out, head, self.framing),
+        }
         if let Some(lines) = &mut self.kept_lines {
             lines.clear();
             lines.extend_from_slice(head.lines());
@@ -315,13 +371,17 @@ impl Respond for H1Respond<'_> {
                 }
                 self.remaining -= content.len() as u64;
             }
-            ResponseFraming::Chunked => {
+            ResponseFraming::Chunked if matches!(self.dialect, Dialect::Http) => {
                 encode_chunk_size(&mut self.bench.out, content.len());
                 end = CHUNK_END;
             }
-            ResponseFraming::UntilClose => {}
+            ResponseFraming::Chunked | ResponseFraming::UntilClose => {}
         }
         self.content_bytes += content.len() as u64;
+        if matches!(self.dialect, Dialect::FastCgi(_)) {
+            self.send_records(content, flush)?;
+            return if cut { Err(SendError::Full) } else { Ok(()) };
+        }
         let staged = self.bench.out.len() + content.len() + end.len();
         if content.len() <= COPIED_BYTES_MAX && staged <= STAGED_BYTES_MAX {
             self.bench.out.extend_from_slice(content);
@@ -339,7 +399,8 @@ impl Respond for H1Respond<'_> {
     }
 
     fn send_file(&mut self, mut file: File, offset: u64, bytes: u64) -> Result<(), SendError> {
-        let plain = matches!(self.framing, ResponseFraming::Length(_) | ResponseFraming::UntilClose);
+        let plain = matches!(self.framing, ResponseFraming::Length(_) | ResponseFraming::UntilClose)
+            && !matches!(self.dialect, Dialect::FastCgi(_));
         if self.channel.rules.sendfile && plain && matches!(self.state, State::Staged | State::Sent) {
             let mut bytes = bytes;
             if let ResponseFraming::Length(_) = self.framing {
@@ -392,13 +453,19 @@ impl Respond for H1Respond<'_> {
         }
         if self.remaining > 0 {
             // Fewer bytes than declared: the connection closes, so that the client can tell.
+            self.close_record(0);
             let _ = self.emit(&[], false);
             self.state = State::Broken;
             self.fault.get_or_insert(Error::application("the application gave fewer bytes than its Content-Length"));
             return;
         }
-        if self.framing == ResponseFraming::Chunked {
-            self.bench.out.extend_from_slice(LAST_CHUNK);
+        match &mut self.dialect {
+            Dialect::FastCgi(stdout) => {
+                stdout.close(&mut self.bench.out, 0);
+                stdout.end(&mut self.bench.out);
+            }
+            _ if self.framing == ResponseFraming::Chunked => self.bench.out.extend_from_slice(LAST_CHUNK),
+            _ => {}
         }
         if !self.bench.out.is_empty() && self.emit(&[], false).is_err() {
             return;

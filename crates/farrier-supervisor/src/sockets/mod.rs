@@ -55,6 +55,15 @@ impl Listener {
         &self.display
     }
 
+    /// Says in the display what is spoken there, where that is not HTTP: `uwsgi://127.0.0.1:3031`, `uwsgi+unix:/run/x.sock`.
+    pub fn name_protocol(&mut self, protocol: Option<&str>) {
+        self.display = match (protocol, &self.local) {
+            (None, local) => local.display(false),
+            (Some(protocol), LocalAddress::Inet(address)) => format!("{protocol}://{address}"),
+            (Some(protocol), local) => format!("{protocol}+{}", local.display(false)),
+        };
+    }
+
     /// What it was bound for.
     pub fn spec(&self) -> &ListenSpec {
         &self.spec

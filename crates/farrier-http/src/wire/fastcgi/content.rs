@@ -9,7 +9,7 @@ use crate::wire::h1::Decoded;
 
 /// Decodes the content of one request. As with the head, the outcome depends on the bytes alone and not on their arrival, and
 /// after an error the decoder refuses everything.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StdinDecoder {
     records: Records,
     active: Active,
@@ -19,7 +19,7 @@ pub struct StdinDecoder {
     stage: Stage,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
     Done,

@@ -64,7 +64,7 @@ pub(super) struct Active {
 }
 
 /// Takes a stream apart into records.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Records {
     /// The stream whose content is being read, and how much of it is missing.
     stream_bytes: u16,

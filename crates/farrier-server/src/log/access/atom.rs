@@ -117,6 +117,9 @@ impl Atom {
 
 /// The path as `PATH_INFO` has it.
 pub(super) fn path_of(request: &Request) -> Vec<u8> {
+    if request.head.gateway.path_is_decoded {
+        return request.path().to_vec();
+    }
     let mut decoded = Vec::with_capacity(request.path().len());
     percent::decode(request.path(), &mut decoded);
     decoded
