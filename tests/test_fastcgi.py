@@ -23,6 +23,7 @@ from gateway import (
     pairs,
     record,
     stream,
+    uwsgi,
     variables,
 )
 from test_uwsgi import APPLICATION
@@ -257,3 +258,14 @@ def test_a_kept_connection_ends_with_the_server(serve):
         server.kill(15)
         until(lambda: not records.is_open(), 20, "the idle connection to be closed")
     assert server.wait_exit() == 0
+
+
+def test_a_call_that_takes_too_long_is_answered_in_records(serve):
+    server = serve(WAITING, "--request-timeout", "1s", bind=["fastcgi://127.0.0.1:0", "uwsgi://127.0.0.1:0"])
+    with Records(server.address) as records:
+        answer = records.ask("GET", "/wait", keep=True)
+        assert (answer.status, answer.end) == (504, (0, COMPLETE))
+    assert ask(server.address, "GET", "/open").status == 200
+    with Wire(server.addresses[1]) as wire:
+        wire.send(uwsgi("GET", "/open"))
+        assert wire.read_head().status == 200

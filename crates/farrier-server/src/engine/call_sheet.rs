@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use farrier_http::Request;
 use farrier_http::wire::h1::RequestFacts;
+use farrier_http::{Request, Via};
 
 use super::desk::SeatId;
 use crate::log::access::printable;
@@ -34,6 +34,7 @@ struct Running {
     started_ns: u64,
     link: Arc<Link>,
     facts: RequestFacts,
+    via: Via,
     stage: Stage,
 }
 
@@ -100,7 +101,8 @@ impl CallSheet {
         entry.method.extend_from_slice(request.method());
         entry.path.clear();
         entry.path.extend_from_slice(request.path());
-        entry.call = Some(Running { started_ns, link: Arc::clone(link), facts, stage: Stage::InTime });
+        let via = request.head.gateway.via;
+        entry.call = Some(Running { started_ns, link: Arc::clone(link), facts, via, stage: Stage::InTime });
     }
 
     /// The call has ended. Something is left to be done only where it was late.
@@ -125,7 +127,7 @@ impl CallSheet {
         now_ns: u64,
         timeout_ns: u64,
         grace_ns: u64,
-        answer: impl FnOnce(RequestFacts) -> Vec<u8>,
+        answer: impl FnOnce(RequestFacts, Via) -> Vec<u8>,
     ) -> Look {
         let mut entry = self.entry();
         let Some(call) = &mut entry.call else { return Look::Nothing };
@@ -133,8 +135,12 @@ impl CallSheet {
         let (is_first, taken) = match call.stage {
             Stage::InTime if age_ns < timeout_ns => return Look::At(call.started_ns + timeout_ns),
             Stage::InTime => {
-                let ends_by_close = call.facts.version == farrier_http::Version::Http10;
-                let taken = call.link.take_over(&answer(call.facts), ends_by_close);
+                let ends_by_close = match call.via {
+                    Via::Http => call.facts.version == farrier_http::Version::Http10,
+                    Via::Uwsgi => true,
+                    Via::FastCgi(_) => false,
+                };
+                let taken = call.link.take_over(&answer(call.facts, call.via), ends_by_close);
                 call.stage = Stage::TakenOver { at_ns: now_ns, taken };
                 (true, taken)
             }

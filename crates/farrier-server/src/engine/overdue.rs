@@ -87,7 +87,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         let mut next_ns = now_ns + timeout_ns;
         let (mut late, mut lost) = (Vec::new(), Vec::new());
         for sheet in overdue.sheets() {
-            let answer = |facts| whole_response(&error(), facts, &shared.rules);
+            let answer = |facts, via| whole_response(&error(), facts, via, &shared.rules);
             match sheet.look(now_ns, timeout_ns, grace_ns, answer) {
                 Look::Nothing => {}
                 Look::At(at_ns) => next_ns = next_ns.min(at_ns),

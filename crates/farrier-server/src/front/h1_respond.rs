@@ -333,7 +333,10 @@ impl Respond for H1Respond<'_> {
     }
 
     fn inform(&mut self, interim: &ResponseHead) -> Result<(), SendError> {
-        let may = matches!(self.state, State::Waiting | State::Staged) && self.facts.version != Version::Http10;
+        // Behind a gateway protocol the first head is the only one.
+        let may = matches!(self.state, State::Waiting | State::Staged)
+            && self.facts.version != Version::Http10
+            && matches!(self.dialect, Dialect::Http);
         if !may {
             return Ok(());
         }
