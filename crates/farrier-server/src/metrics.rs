@@ -2,13 +2,26 @@
 
 use farrier_http::Status;
 
+/// A call of the application that has ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Called {
+    /// The status sent.
+    pub status: Status,
+    /// From the beginning of the call to the end of the response, in ns.
+    pub duration_ns: u64,
+    /// Bytes of content sent.
+    pub content_bytes: u64,
+    /// Whether the application raised, or broke PEP 3333.
+    pub has_failed: bool,
+}
+
 /// Counters of a worker. Called from several seats at once; must not wait.
 pub trait Metrics: Send + Sync {
     /// A connection was accepted.
     fn accepted(&self) {}
-    /// The application was called and its response given, so long after the call began.
-    fn called(&self, status: Status, duration_ns: u64) {
-        let _ = (status, duration_ns);
+    /// The application was called and its response given.
+    fn called(&self, call: &Called) {
+        let _ = call;
     }
     /// The server itself gave a response: a refusal, or what needs no application.
     fn answered(&self, status: Status) {
@@ -17,6 +30,10 @@ pub trait Metrics: Send + Sync {
     /// The worker begins (or ends) to have calls running: while it has, it beats once a tick.
     fn set_active(&self, active: bool) {
         let _ = active;
+    }
+    /// So many calls run, as of this tick.
+    fn running(&self, calls: usize) {
+        let _ = calls;
     }
     /// A sign of life: calls run, and the interpreter can be had.
     fn beat(&self) {}

@@ -22,6 +22,7 @@ pub mod run;
 pub mod service_manager;
 pub mod signals;
 pub mod sockets;
+pub mod stats;
 pub mod title;
 pub mod upgrade;
 

@@ -40,11 +40,17 @@ impl MemoryWatch {
     }
 }
 
-/// The second field of `/proc/PID/statm` (proc_pid_statm(5)), in bytes; `None` once the process has gone.
 fn resident_bytes(pid: Pid) -> Option<u64> {
+    sizes_bytes(pid).map(|(_, resident)| resident)
+}
+
+/// A process's address space and what of it is resident, in bytes: the first two fields of `/proc/PID/statm`
+/// (proc_pid_statm(5)); `None` once the process has gone.
+pub(crate) fn sizes_bytes(pid: Pid) -> Option<(u64, u64)> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
+    let page_bytes = rustix::param::page_size() as u64;
+    let mut fields = statm.split_ascii_whitespace().map(|pages| pages.parse().map(|pages: u64| pages * page_bytes));
+    Some((fields.next()?.ok()?, fields.next()?.ok()?))
 }
 
 #[cfg(test)]

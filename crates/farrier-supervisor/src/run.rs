@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -68,6 +69,16 @@ pub trait Housekeeping {
     /// `workers` is how many live.
     fn work(&mut self, now: Duration, workers: usize) {
         let _ = (now, workers);
+    }
+
+    /// A descriptor whose readability is to wake the parent for [`Housekeeping::serve`].
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// The parent is awake and the descriptor may be readable. Must not wait.
+    fn serve(&mut self, now: Duration, listeners: &[Listener]) {
+        let _ = (now, listeners);
     }
 
     /// A successor is wanted (`USR2`); it gets these listeners.
@@ -487,7 +498,8 @@ impl Parent<'_> {
         let wake_at = wake_at.into_iter().flatten().min();
         let timeout = wake_at.map(|at| timespec(at.saturating_sub(monotonic())));
         let mut fds =
-            [PollFd::new(&self.signals, PollFlags::IN), PollFd::from_borrowed_fd(self.link.fd(), PollFlags::IN)];
+            vec![PollFd::new(&self.signals, PollFlags::IN), PollFd::from_borrowed_fd(self.link.fd(), PollFlags::IN)];
+        fds.extend(self.calls.housekeeping.descriptor().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         // An error is EINTR, which is as good as a wake-up; everything is looked at after either.
         (self.calls.wait)(&mut || {
             let _ = poll(&mut fds, timeout.as_ref());
@@ -530,6 +542,7 @@ impl Parent<'_> {
         let outgrown = self.memory.look(pids, now).into_iter();
         events
             .extend(outgrown.map(|(worker, rss_bytes)| Event::Retiring { worker, cause: Cause::Memory { rss_bytes } }));
+        self.calls.housekeeping.serve(now, &self.listeners);
         if self.calls.housekeeping.wake_at().is_some_and(|at| at <= now) {
             self.calls.housekeeping.work(now, self.workers.len());
         }

@@ -6,7 +6,7 @@ use farrier_config::{Config, UrlPath};
 use farrier_http::{Handler, Status};
 use farrier_server::health::{self, HealthPaths};
 use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::metrics::Metrics;
+use farrier_server::metrics::{Called, Metrics};
 use farrier_supervisor::heartbeat::Counter;
 use farrier_supervisor::{ArbiterSettings, Listener, LocalAddress, Slot};
 use farrier_wsgi::{Diagnostics, Surroundings, traceback};
@@ -106,26 +106,44 @@ impl Diagnostics for LoggedDiagnostics {
 }
 
 /// The worker's counters live in the arbiter's shared memory.
-pub(crate) struct SharedCounters(pub(crate) Slot);
+pub(crate) struct SharedCounters {
+    pub(crate) slot: Slot,
+    /// Whether somebody reads more than the number of requests.
+    pub(crate) is_read: bool,
+}
 
 impl Metrics for SharedCounters {
     fn accepted(&self) {
-        self.0.count(Counter::Accepted, 1);
+        self.slot.count(Counter::Accepted, 1);
     }
 
-    fn called(&self, _: Status, _: u64) {
-        self.0.count(Counter::Requests, 1);
+    fn called(&self, call: &Called) {
+        self.slot.count(Counter::Requests, 1);
+        if self.is_read {
+            self.slot.count(Counter::CallNs, call.duration_ns);
+            self.slot.count(Counter::ContentBytes, call.content_bytes);
+            if call.has_failed {
+                self.slot.count(Counter::Exceptions, 1);
+            }
+        }
     }
 
-    fn answered(&self, _: Status) {
-        self.0.count(Counter::Answers, 1);
+    fn answered(&self, status: Status) {
+        self.slot.count(Counter::Answers, 1);
+        if status == Status(504) {
+            self.slot.count(Counter::Timeouts, 1);
+        }
     }
 
     fn set_active(&self, active: bool) {
-        self.0.set_active(active);
+        self.slot.set_active(active);
+    }
+
+    fn running(&self, calls: usize) {
+        self.slot.set_running(calls as u64);
     }
 
     fn beat(&self) {
-        self.0.beat(farrier_supervisor::clock::monotonic_ms());
+        self.slot.beat(farrier_supervisor::clock::monotonic_ms());
     }
 }

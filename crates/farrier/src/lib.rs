@@ -25,6 +25,7 @@ mod painted;
 mod recorder;
 mod recycling;
 mod server;
+mod statistics;
 mod template;
 mod worker;
 mod worker_hooks;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use pyo3::prelude::*;
 
 use crate::gauges::Gauges;
 use crate::launch;
+use crate::statistics::Stats;
 
 /// How often a successor looks whether its predecessor has gone.
 const PROMOTION_INTERVAL: Duration = Duration::from_millis(100);
@@ -226,6 +227,7 @@ impl Master {
 pub(crate) struct Tending<'m> {
     pub(crate) master: &'m RefCell<Master>,
     pub(crate) gauges: &'m Gauges,
+    pub(crate) stats: &'m Stats,
     pub(crate) log: &'m ErrorLog,
     /// How to make the process of a successor.
     pub(crate) fork: &'m dyn Fn() -> io::Result<farrier_supervisor::Forked>,
@@ -235,7 +237,15 @@ pub(crate) struct Tending<'m> {
 
 impl Housekeeping for Tending<'_> {
     fn wake_at(&self) -> Option<Duration> {
-        [self.master.borrow().wake_at(), self.gauges.wake_at()].into_iter().flatten().min()
+        [self.master.borrow().wake_at(), self.gauges.wake_at(), self.stats.wake_at()].into_iter().flatten().min()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.stats.descriptor()
+    }
+
+    fn serve(&mut self, now: Duration, listeners: &[Listener]) {
+        self.stats.serve(now, listeners, self.log);
     }
 
     fn work(&mut self, now: Duration, workers: usize) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use farrier_http::Status;
 use farrier_server::log::statsd::Statsd;
-use farrier_server::metrics::Metrics;
+use farrier_server::metrics::{Called, Metrics};
 
 /// The same counters, and statsd if it is set.
 pub(crate) fn measured(counters: Arc<dyn Metrics>, statsd: Option<&Arc<Statsd>>) -> Arc<dyn Metrics> {
@@ -24,9 +24,9 @@ impl Metrics for Measured {
         self.counters.accepted();
     }
 
-    fn called(&self, status: Status, duration_ns: u64) {
-        self.counters.called(status, duration_ns);
-        self.statsd.request(status, duration_ns);
+    fn called(&self, call: &Called) {
+        self.counters.called(call);
+        self.statsd.request(call.status, call.duration_ns);
     }
 
     fn answered(&self, status: Status) {
@@ -36,6 +36,10 @@ impl Metrics for Measured {
 
     fn set_active(&self, active: bool) {
         self.counters.set_active(active);
+    }
+
+    fn running(&self, calls: usize) {
+        self.counters.running(calls);
     }
 
     fn beat(&self) {

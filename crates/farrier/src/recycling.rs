@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use farrier_config::Config;
 use farrier_http::Status;
 use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::metrics::Metrics;
+use farrier_server::metrics::{Called, Metrics};
 use farrier_supervisor::{Cause, WorkerLink, process};
 
 use crate::compose::SharedCounters;
 
 /// What a worker counts: its share of the arbiter's page, and its requests only if their number is limited.
 pub(crate) fn metrics(config: &Config, link: &Arc<WorkerLink>, log: &Arc<ErrorLog>) -> Arc<dyn Metrics> {
-    let counters = SharedCounters(link.slot());
+    let counters = SharedCounters { slot: link.slot(), is_read: config.stats.is_some() };
     match config.max_requests {
         0 => Arc::new(counters),
         least => {
@@ -45,8 +45,8 @@ impl Metrics for LimitedRequests {
         self.counters.accepted();
     }
 
-    fn called(&self, status: Status, duration_ns: u64) {
-        self.counters.called(status, duration_ns);
+    fn called(&self, call: &Called) {
+        self.counters.called(call);
         if self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.limit {
             self.log.write(Level::Info, "Autorestarting worker after current request.");
             self.link.wants_recycling(Cause::Requests);
@@ -59,6 +59,10 @@ impl Metrics for LimitedRequests {
 
     fn set_active(&self, active: bool) {
         self.counters.set_active(active);
+    }
+
+    fn running(&self, calls: usize) {
+        self.counters.running(calls);
     }
 
     fn beat(&self) {

@@ -20,6 +20,7 @@ use crate::generations::Generations;
 use crate::hooks::{Hooks, ServerHooks};
 use crate::logging::ArbiterLogs;
 use crate::master::{Master, Tending};
+use crate::statistics::Stats;
 use crate::{accounts, addresses, compose, listening, template, worker};
 
 /// Exit code for an address that cannot be bound, a log that cannot be opened and the like.
@@ -142,6 +143,13 @@ fn serve(
             return EXIT_CONFIGURATION;
         }
     };
+    let stats = match Stats::open(config, page, master.borrow().has_predecessor(), log) {
+        Ok(stats) => stats,
+        Err(reason) => {
+            log.write(Level::Error, &reason);
+            return EXIT_CONFIGURATION;
+        }
+    };
     if let Some(announcement) = &daemon
         && let Err(error) = announcement.let_go(config.enable_stdio_inheritance)
     {
@@ -157,7 +165,8 @@ fn serve(
     if let Err(raised) = application::freeze(py) {
         log.write(Level::Warning, &format!("Cannot set objects apart from the garbage collection: {raised}"));
     }
-    let mut tending = Tending { gauges: &gauges, master, log, fork: &|| fork(py), pre_exec: &|| hooks.pre_exec(py) };
+    let mut tending =
+        Tending { gauges: &gauges, stats: &stats, master, log, fork: &|| fork(py), pre_exec: &|| hooks.pre_exec(py) };
     let code = supervise(Plan {
         settings,
         listeners,
@@ -170,16 +179,19 @@ fn serve(
         before_fork: &mut |spawn| hooks.pre_fork(py, spawn),
         worker: &mut |link, listeners| {
             gauges.close();
+            stats.close();
             let (generations, preloaded) = (generations.borrow(), preloaded.borrow());
             worker::run(py, generations.of(link.generation()), link, listeners, preloaded.as_ref(), &hooks)
         },
         forked: &mut |spawn, pid| {
             gauges.forked();
+            stats.forked(spawn, pid);
             hooks.forked(py, spawn, pid);
         },
         preload: Preload {
             load: &mut |generation| {
                 gauges.close();
+                stats.close();
                 let application = template::load(py, &generations.borrow().of(generation).config, &logs)?;
                 *preloaded.borrow_mut() = Some(application);
                 Ok(())
@@ -189,6 +201,7 @@ fn serve(
         },
         reaped: &mut |spawn, pid, _status| {
             gauges.ended();
+            stats.ended(spawn);
             hooks.child_exit(py, spawn, pid);
         },
         exit_child: &mut |code| process::exit_now(code),
@@ -236,6 +249,7 @@ fn serve(
         log.write(Level::Error, &format!("Cannot supervise: {error}"));
         EXIT_CONFIGURATION
     });
+    stats.leave();
     hooks.on_exit(py);
     code
 }

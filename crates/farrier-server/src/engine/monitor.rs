@@ -34,6 +34,9 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             return;
         }
         if desk.calling == 0 {
+            if quiet_ticks == 0 {
+                shared.metrics.running(0);
+            }
             quiet_ticks += 1;
             if quiet_ticks > QUIET_TICKS_MAX {
                 drop(desk);
@@ -46,7 +49,9 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             continue;
         }
         quiet_ticks = 0;
+        let calling = desk.calling;
         drop(desk);
+        shared.metrics.running(calling);
         let now_ns = shared.clock.now_ns();
         let wants_seat = look(shared, now_ns, tick_ns);
         let alive = is_alive(&mut shared.desk(), shared, now_ns);

@@ -18,6 +18,7 @@ use crate::front::bench::Bench;
 use crate::front::h1;
 use crate::front::h1_respond::{Channel, H1Respond, Outcome};
 use crate::log::access::Exchange;
+use crate::metrics::Called;
 
 /// A reading of the thread's meter serves this long, in ns.
 const MARK_AGE_MAX_NS: u64 = 1_000_000;
@@ -478,7 +479,12 @@ impl Seat {
 
     fn record(&self, request: &Request, outcome: &Outcome, lines: Option<&[u8]>, call_ns: u64, by_application: bool) {
         if by_application {
-            self.shared.metrics.called(outcome.status, call_ns);
+            self.shared.metrics.called(&Called {
+                status: outcome.status,
+                duration_ns: call_ns,
+                content_bytes: outcome.content_bytes,
+                has_failed: outcome.fault.as_ref().is_some_and(|fault| fault.side == Side::Application),
+            });
         } else {
             self.shared.metrics.answered(outcome.status);
         }

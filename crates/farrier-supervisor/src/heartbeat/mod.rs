@@ -129,9 +129,20 @@ impl Slot {
         self.cells.counters[counter as usize].load(Ordering::Relaxed)
     }
 
+    /// Says how many calls run.
+    pub fn set_running(&self, calls: u64) {
+        self.cells.counters[Counter::Running as usize].store(calls, Ordering::Relaxed);
+    }
+
+    /// How many calls ran when the worker last said so.
+    pub fn running(&self) -> u64 {
+        self.counted(Counter::Running)
+    }
+
     /// Makes the slot ready for its next worker. Counters go on, because a sum over workers must never fall.
     pub fn reset(&self) {
         self.set_active(false);
+        self.set_running(0);
         self.beat(0);
     }
 }
@@ -152,6 +163,16 @@ pub enum Counter {
     Requests,
     /// Requests that the server answered itself: refusals above all.
     Answers,
+    /// Calls that raised, or broke PEP 3333. This and what follows is counted where somebody may read it.
+    Exceptions,
+    /// Requests that took longer than they may.
+    Timeouts,
+    /// Time that calls took, in ns.
+    CallNs,
+    /// Bytes of content in responses.
+    ContentBytes,
+    /// Calls that run, as of the last tick; no sum. See [`Slot::set_running`].
+    Running,
 }
 
 /// How many counters a slot has room for.
