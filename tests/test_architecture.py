@@ -23,7 +23,7 @@ ARROWS = {
 }
 
 #: Rows of the table whose use is still being built; a name leaves this list with the line that uses it.
-AWAITED = {"stats"}
+AWAITED = set()
 
 #: The only files with unsafe blocks, and what they are for.
 UNSAFE_ROOMS = {

@@ -123,6 +123,13 @@ def test_requests_exceptions_and_bytes_are_counted(observed):
     assert worker["harakiri_count"] == 0
 
 
+def test_requests_that_outlive_their_time_are_counted(observed):
+    server, path = observed("--threads", "4", "--request-timeout", "200ms")
+    assert server.get("/wait").status == 504
+    wait_for(path, lambda d: total(d, "harakiri_count") == 1, "a request that took too long")
+    server.get("/release")
+
+
 def test_nothing_of_a_request_is_in_it(observed):
     server, path = observed("--threads", "4")
     waiting = server.connect()

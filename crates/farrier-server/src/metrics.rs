@@ -27,6 +27,10 @@ pub trait Metrics: Send + Sync {
     fn answered(&self, status: Status) {
         let _ = status;
     }
+    /// So many more calls have outlived `request_timeout`.
+    fn overdue(&self, calls: usize) {
+        let _ = calls;
+    }
     /// The worker begins (or ends) to have calls running: while it has, it beats once a tick.
     fn set_active(&self, active: bool) {
         let _ = active;

@@ -128,11 +128,12 @@ impl Metrics for SharedCounters {
         }
     }
 
-    fn answered(&self, status: Status) {
+    fn answered(&self, _: Status) {
         self.slot.count(Counter::Answers, 1);
-        if status == Status(504) {
-            self.slot.count(Counter::Timeouts, 1);
-        }
+    }
+
+    fn overdue(&self, calls: usize) {
+        self.slot.count(Counter::Timeouts, calls as u64);
     }
 
     fn set_active(&self, active: bool) {

@@ -34,6 +34,10 @@ impl Metrics for Measured {
         self.statsd.refusal(status);
     }
 
+    fn overdue(&self, calls: usize) {
+        self.counters.overdue(calls);
+    }
+
     fn set_active(&self, active: bool) {
         self.counters.set_active(active);
     }

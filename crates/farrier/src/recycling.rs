@@ -57,6 +57,10 @@ impl Metrics for LimitedRequests {
         self.counters.answered(status);
     }
 
+    fn overdue(&self, calls: usize) {
+        self.counters.overdue(calls);
+    }
+
     fn set_active(&self, active: bool) {
         self.counters.set_active(active);
     }

@@ -102,6 +102,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             }
         }
         if !late.is_empty() {
+            shared.metrics.overdue(late.len());
             let whole = whole_since_ns.is_none_or(|since_ns: u64| now_ns - since_ns >= WHOLE_EVERY_NS);
             whole_since_ns = if whole { Some(now_ns) } else { whole_since_ns };
             report(shared, overdue, &interrupter, late, whole);
