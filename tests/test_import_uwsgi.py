@@ -1,6 +1,9 @@
 """Configurations of uWSGI's as they are found in the wild: imported, the result starts and serves; --ini serves too."""
 
+import json
 import re
+import socket
+import struct
 import subprocess
 
 import pytest
@@ -84,6 +87,26 @@ env = SHOP=platform
 worker-reload-mercy = 80
 """
 
+# Behind nginx, which speaks uwsgi to it.
+NGINX = """\
+[uwsgi]
+project = shop
+base = %d
+
+chdir = %(base)
+module = %(project).wsgi:application
+env = SHOP=nginx
+
+master = true
+processes = 2
+vacuum = true
+http-socket = 127.0.0.1:0
+socket = %(project).sock
+chmod-socket = 660
+stats = %(base)stats.sock
+disable-logging = on
+"""
+
 # A container of a large application: paths by placeholders, static files, a prefix.
 CONTAINER = """\
 [uwsgi]
@@ -140,6 +163,7 @@ JSON = """\
 REAL = [
     ("careful.ini", CAREFUL, "careful", ""),
     ("platform.ini", PLATFORM, "platform", ""),
+    ("nginx.ini", NGINX, "nginx", ""),
     ("container.ini", CONTAINER, "container", "/shop"),
     ("shop.yaml", YAML, "yaml", ""),
     ("shop.json", JSON, "json", ""),
@@ -195,6 +219,29 @@ def test_no_option_is_lost(folder, file, text, name, prefix):
                 assert "%s:%d: %s" % (file, number, line) in unwrapped, written
     for line in written.split("\n"):
         assert line == "" or line.startswith("#") or re.match(r"[a-z_]+ = ", line), line
+
+
+def test_a_socket_of_uwsgis_speaks_uwsgi_and_its_statistics_are_there(serve, folder):
+    (folder / "uwsgi.ini").write_text(NGINX)
+    server = serve("uwsgi.ini", "--ini", bind=(), directory=folder)
+    listening = server.log.wait(r"Listening at: (\S+)").group(1).split(",")
+    assert "uwsgi+unix:shop.sock" in listening
+    variables = {"REQUEST_METHOD": "GET", "PATH_INFO": "/path", "REQUEST_URI": "/path", "SERVER_PROTOCOL": "HTTP/1.1"}
+    block = b"".join(
+        struct.pack("<H", len(word)) + word for pair in variables.items() for word in (part.encode() for part in pair)
+    )
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(15)
+        connection.connect(str(folder / "shop.sock"))
+        connection.sendall(struct.pack("<BHB", 0, len(block), 0) + block)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"nginx\n%s\n\n/path" % str(folder).encode())
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(15)
+        connection.connect(str(folder / "stats.sock"))
+        document = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
+    assert {entry["proto"] for entry in document["sockets"]} == {"http", "uwsgi"}
 
 
 def test_options_without_a_counterpart_are_named_once_in_the_log(serve, folder):

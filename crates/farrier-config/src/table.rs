@@ -593,7 +593,7 @@ settings! {
     /// Such a header tells the client's address. `v1` is the text form, `v2` the binary one, `auto` either. The header is required from the peers in
     /// `proxy_allow_ips`, and read from nobody else: with a bad one, or without one, a connection is answered 400.
     proxy_protocol: ProxyProtocol = off
-        gunicorn "proxy_protocol";
+        gunicorn "proxy_protocol", uwsgi "http-enable-proxy-protocol";
 
     /// Peers whose connections begin with a PROXY header.
     ///

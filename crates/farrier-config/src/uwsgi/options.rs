@@ -105,6 +105,8 @@ pub(super) enum Role {
     AutoReload,
     /// A file whose time of change reloads.
     TouchReload,
+    /// PROXY headers in front of requests.
+    ProxyProtocol,
     /// What happens at SIGTERM.
     DieOnTerm,
     /// Mercy with workers that are told to leave.
@@ -374,9 +376,11 @@ pub(super) const OPTIONS: &[UwsgiOption] = &[
         "a client that leaves raises nothing in the application",
     ),
     without("catch-exceptions", "a stack trace is never shown to clients; it is in the error log"),
-    without(
-        "enable-proxy-protocol http-enable-proxy-protocol",
-        "say which balancers send the PROXY protocol with `proxy_protocol` and `proxy_allow_ips`",
+    part(
+        "http-enable-proxy-protocol enable-proxy-protocol",
+        Role::ProxyProtocol,
+        &["proxy_protocol"],
+        "read from this machine and from those that `proxy_allow_ips` names, and from nobody else",
     ),
     needless(
         "log-x-forwarded-for",

@@ -41,8 +41,13 @@ pub(super) fn translate(draft: &mut Draft) {
         match place(&draft.value(index)) {
             Ok(place) => {
                 has_file |= matches!(&place, Place::Unix(name) if !name.starts_with('@'));
-                if speaks != Speaks::Http && place.is_open_to_others() {
-                    draft.remark("bind", "Peers beside this machine must be named in `uwsgi_allow_ips`.");
+                let allowing = match speaks {
+                    Speaks::Http => None,
+                    Speaks::Uwsgi => Some("uwsgi_allow_ips"),
+                    Speaks::FastCgi => Some("fastcgi_allow_ips"),
+                };
+                if let Some(setting) = allowing.filter(|_| place.is_open_to_others()) {
+                    draft.remark("bind", format!("Peers beside this machine must be named in `{setting}`."));
                 }
                 draft.add("bind", place.written(speaks), index);
             }

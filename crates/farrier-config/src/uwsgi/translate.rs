@@ -185,6 +185,14 @@ fn requests(draft: &mut Draft) {
             _ => draft.needless(index, "connections are kept alive anyway"),
         }
     }
+    if let Some(index) = draft.last(Role::ProxyProtocol) {
+        if draft.entries[index].is_on() {
+            draft.set("proxy_protocol", "v1", index);
+            draft.remark("proxy_protocol", "Balancers beside this machine must be named in `proxy_allow_ips`.");
+        } else {
+            draft.needless(index, "it is turned off");
+        }
+    }
     for index in draft.of(Role::AddHeader) {
         let field = draft.value(index).to_ascii_lowercase().replace(' ', "");
         if field == "connection:close" {

@@ -51,13 +51,24 @@ pub(super) fn made(about: &About, roster: &mut Roster, page: &HeartbeatPage, que
 }
 
 fn socket(queue: &Queue, backlog: u32) -> String {
-    let (proto, name) = queue.name.split_once("://").unwrap_or(("http", &queue.name));
+    let (proto, name) = proto_and_name(&queue.name);
     format!(
         r#"{{"name":{},"proto":{},"queue":{},"max_queue":{backlog},"shared":0,"can_offload":0}}"#,
         quoted(name),
         quoted(proto),
         queue.waiting
     )
+}
+
+/// What is spoken at a listener, and its address as uWSGI writes it, from what stands in the log: `http://HOST:PORT`,
+/// `unix:PATH`, `uwsgi://HOST:PORT`, `uwsgi+unix:PATH`.
+fn proto_and_name(display: &str) -> (&str, &str) {
+    let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let (proto, rest) = match display.split_once("://").or_else(|| display.split_once('+')) {
+        Some((proto, rest)) if is_word(&proto) => (proto, rest),
+        _ => ("http", display),
+    };
+    (proto, rest.strip_prefix("unix:").unwrap_or(rest))
 }
 
 fn worker(number: u32, place: &mut Place, running: u64, counted: &dyn Fn(Counter) -> u64) -> String {
@@ -122,6 +133,20 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listener_is_told_as_uwsgi_tells_it() {
+        for (display, proto, name) in [
+            ("http://127.0.0.1:80", "http", "127.0.0.1:80"),
+            ("unix:/run/x", "http", "/run/x"),
+            ("unix:@x", "http", "@x"),
+            ("unix:/a+b", "http", "/a+b"),
+            ("uwsgi://[::1]:80", "uwsgi", "[::1]:80"),
+            ("fastcgi+unix:/run/a+b", "fastcgi", "/run/a+b"),
+        ] {
+            assert_eq!(proto_and_name(display), (proto, name), "{display}");
+        }
+    }
 
     #[test]
     fn text_is_quoted() {
