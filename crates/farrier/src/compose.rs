@@ -92,7 +92,7 @@ impl Diagnostics for LoggedDiagnostics {
     fn application_raised(&self, py: Python<'_>, text: &str, raised: &PyErr) {
         // Handlers of the application's own want the exception, for its type and its stack.
         if !self.0.is_diverted() || logging::raised(py, &self.0, text, raised).is_err() {
-            self.0.exception(&format!("{text}\n{}", traceback::text(py, raised)));
+            self.application_failed(&format!("{text}\n{}", traceback::text(py, raised)));
         }
     }
 
