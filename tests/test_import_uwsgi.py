@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -9,6 +10,7 @@ import subprocess
 import pytest
 
 from process import COMMAND
+from wire import until
 
 APPLICATION = """\
 import os
@@ -242,6 +244,21 @@ def test_a_socket_of_uwsgis_speaks_uwsgi_and_its_statistics_are_there(serve, fol
         connection.connect(str(folder / "stats.sock"))
         document = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
     assert {entry["proto"] for entry in document["sockets"]} == {"http", "uwsgi"}
+
+
+def test_the_file_is_read_again_at_a_reload(serve, folder):
+    options = "[uwsgi]\nhttp-socket = 127.0.0.1:0\nchdir = shop\nmodule = wsgi\nenv = SHOP=%s\n"
+    (folder / "uwsgi.ini").write_text(options % "old")
+    server = serve("uwsgi.ini", "--ini", bind=(), directory=folder)
+    check_answer(server, folder / "shop", "old", "")
+    (folder / "uwsgi.ini").write_text(options % "new")
+    server.kill(signal.SIGHUP)
+    until(lambda: server.get("/path").body.startswith(b"new\n"), 20, "the new configuration")
+    (folder / "uwsgi.ini").write_text(options % "newer" + "if-env = X\n")
+    mark = server.log.mark()
+    server.kill(signal.SIGHUP)
+    server.log.wait(r"uwsgi.ini:6: `if-env` chooses options", since=mark)
+    check_answer(server, folder / "shop", "new", "")
 
 
 def test_options_without_a_counterpart_are_named_once_in_the_log(serve, folder):

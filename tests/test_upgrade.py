@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -91,6 +92,26 @@ def test_an_upgrade_under_load_loses_no_request(upgrade, tmp_path, kind, flags):
         assert wire.request(message()).body == b"generation 2"
     both.end()
     assert os.listdir(tmp_path) == [], "neither pid file nor socket is left"
+
+
+def test_the_statistics_are_the_new_masters_once_the_old_one_has_gone(upgrade, tmp_path):
+    path = str(tmp_path / "stats.sock")
+
+    def master():
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(15)
+            try:
+                connection.connect(path)
+            except OSError:
+                return None
+            return json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))["pid"]
+
+    both = upgrade(HELLO, "--stats", "unix:" + path)
+    assert master() == both.server.pid
+    both.start()
+    assert master() == both.server.pid
+    both.complete()
+    assert until(master, 15, "the statistics of the new master") == both.new
 
 
 def test_several_upgrades_in_a_row_lose_no_request(upgrade):

@@ -393,3 +393,22 @@ fn the_table_of_settings_and_the_importer_know_the_same_names() {
         assert!(is_named || settings.is_empty(), "{names}: no row of {settings:?} names an option of uWSGI's");
     }
 }
+
+proptest::proptest! {
+    /// Whatever a file holds, it is read or refused, and what is written is a file of settings.
+    #[test]
+    fn any_text_is_imported_or_refused(
+        lines in proptest::collection::vec("([a-z-]{1,12}|socket|http-socket|log-format|mount|env|set|%[a-z]) ?=? ?[ -~üé%$@()=:/.\\[\\]]{0,12}", 0..6),
+        form in proptest::sample::select(vec!["a.ini", "a.yaml", "a.json"]),
+    ) {
+        let text = match form {
+            "a.ini" => format!("[uwsgi]\n{}\n", lines.join("\n")),
+            _ => format!("uwsgi:\n{}\n", lines.iter().map(|line| format!("  {}", line.replacen('=', ":", 1))).collect::<Vec<_>>().join("\n")),
+        };
+        if let Ok(import) = read(&[(form, &text)], form) {
+            let made = import.toml();
+            let read = gather(["-c", "farrier.toml"], [("", ""); 0], |_| Ok(made.clone()));
+            proptest::prop_assert!(read.is_ok(), "{}\n{:?}", made, read);
+        }
+    }
+}
