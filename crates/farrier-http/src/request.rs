@@ -191,11 +191,30 @@ pub struct RequestHead {
 impl RequestHead {
     /// Makes the head empty and keeps its memory.
     pub fn clear(&mut self) {
-        let mut fields = std::mem::take(&mut self.fields);
-        let mut gateway = std::mem::take(&mut self.gateway);
+        // Field by field, because a gateway's part is large and mostly empty already.
+        let RequestHead {
+            method,
+            target,
+            form,
+            path,
+            query,
+            version,
+            fields,
+            seen,
+            host,
+            framing,
+            keep_alive,
+            expect_continue,
+            bytes,
+            gateway,
+        } = self;
+        for span in [method, target, path, query, host] {
+            *span = Span::default();
+        }
+        (*form, *version, *seen, *framing) = Default::default();
+        (*keep_alive, *expect_continue, *bytes) = Default::default();
         fields.clear();
         gateway.clear();
-        *self = RequestHead { fields, gateway, ..RequestHead::default() };
     }
 }
 
