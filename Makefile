@@ -25,7 +25,7 @@ MAKEFLAGS += --no-builtin-rules
 
 .PHONY: help
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-15s %s\n", $$1, $$2 }'
 	@echo
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) PROFILE=$(PROFILE) BIND=$(BIND) TESTS=$(TESTS)"
 	@echo "           PYTEST_FLAGS='$(PYTEST_FLAGS)' FUZZ_SECONDS=$(FUZZ_SECONDS)"
@@ -86,9 +86,18 @@ bench: bench/.work/peers.stamp bench/.work/farrier.stamp ## Measure Farrier besi
 	$(PEERS)/bin/python bench/run.py
 	$(PEERS)/bin/python bench/report.py --readme
 
+.PHONY: bench-protocols
+bench-protocols: bench/.work/peers.stamp bench/.work/farrier.stamp ## Measure uwsgi, FastCGI and HTTP behind nginx, into docs/protocols.md
+	$(PEERS)/bin/python bench/protocols.py --out bench/results
+
+.PHONY: bench-deploys
+bench-deploys: bench/.work/peers.stamp bench/.work/farrier.stamp ## Measure memory of preloaded workers, fork to ready, and a reload
+	$(PEERS)/bin/python bench/deploys.py --out bench/results
+
 .PHONY: bench-smoke
 bench-smoke: bench/.work/peers.stamp bench/.work/farrier.stamp ## Run every benchmark for a moment; judges no time
 	$(PEERS)/bin/python bench/run.py --smoke
+	$(PEERS)/bin/python bench/protocols.py --smoke
 
 .PHONY: clean
 clean: ## Remove what was built: environments, targets, logs of the fuzzer

@@ -87,7 +87,7 @@ def main():
         for backend in backends if number % 2 else backends[::-1]:
             place = {"round": number, "server": backend.name, "protocol": backend.protocol}
             try:
-                sample = measure(backend, cores, options.seconds, number == 1)
+                sample = measure(backend, cores, options.seconds, number == 1 and not options.smoke)
             except (LoadError, ServerError) as error:
                 raw["failures"].append({**place, "why": str(error)})
                 print(f"{number} {backend.name:8} {backend.protocol:13} FAILED: {error}", flush=True)
@@ -98,11 +98,22 @@ def main():
                 f" nginx {sample['nginx_us']:6.1f} µs, {sample['requests_per_second']:,.0f}/s, p99 {sample['p99_us']} µs",
                 flush=True,
             )
+    raw["parsing"] = [] if options.smoke else parsing()
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "protocols.json").write_text(json.dumps(raw, indent=1, default=str) + "\n")
-    (options.out / "PROTOCOLS.md").write_text(markdown(raw))
-    print(f"\n{options.out / 'PROTOCOLS.md'}")
+    page = HERE.parent / "docs" / "protocols.md" if options.out == RESULTS else options.out / "PROTOCOLS.md"
+    page.write_text(markdown(raw))
+    print(f"\n{page}")
     sys.exit(1 if raw["failures"] else 0)
+
+
+def parsing():
+    """The rows of the parsers' own benchmark, or none without Cargo."""
+    if not shutil.which("cargo"):
+        return []
+    command = ["cargo", "bench", "--quiet", "--locked", "-p", "farrier-http", "--bench", "parse"]
+    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if line.startswith("|")]
 
 
 def measure(backend, cores, seconds, counts_calls):
@@ -187,24 +198,30 @@ def _wait_for_socket(server, path, timeout_seconds=20):
 
 
 def markdown(raw):
-    """The report: medians, and the spread as the range of the samples in percent of the median."""
+    """The page: medians, and the spread as the range of the samples in percent of the median."""
+    settings = raw["settings"]
     lines = [
-        "# One application behind one nginx: what each protocol costs",
+        "# What a protocol between the web server and the application costs",
         "",
-        f"{raw['machine']['date']}, commit {raw['machine']['commit']}, {raw['machine']['cpu']},"
-        f" {raw['settings']['rounds']} rounds of {raw['settings']['seconds']:g} s, {CONNECTIONS} connections to nginx,"
-        " a response of 13 bytes, a unix socket between nginx and the server. `kept` keeps the connections between them;"
-        " `alone` is the server without nginx; elsewhere each request has a connection of its own.",
+        '"The uwsgi protocol is ten times faster than FastCGI" is often said. This page measures it, with the protocol as'
+        " the only thing that differs. Made by `make bench-protocols`; do not edit.",
+        "",
+        _answer(raw),
+        "",
+        "## End to end",
+        "",
+        f"{raw['machine']['date']}, commit {raw['machine']['commit']}, {raw['machine']['cpu']}, {settings['rounds']}"
+        f" rounds of {settings['seconds']:g} s in alternating order, {CONNECTIONS} connections to nginx, a response of 13"
+        " bytes, a unix socket between nginx and the server, each on a core of its own with the load on nginx's."
+        " **kept**: nginx keeps its connections to the server. **alone**: the server without nginx. Elsewhere each request"
+        " has a connection of its own, as nginx does it by default; uWSGI keeps none. System calls were counted apart, with"
+        " one connection.",
         "",
         "| server | protocol | server, µs CPU a request | spread | nginx, µs CPU | requests/s | system calls a request |",
         "|---|---|---|---|---|---|---|",
     ]
     for backend in BACKENDS:
-        samples = [
-            sample
-            for sample in raw["samples"]
-            if (sample["server"], sample["protocol"]) == (backend.name, backend.protocol)
-        ]
+        samples = _of(raw, backend.name, backend.protocol)
         if not samples:
             continue
         costs = [sample["server_us"] for sample in samples]
@@ -217,7 +234,47 @@ def markdown(raw):
             f" | {', '.join(f'{name} {count:g}' for name, count in sorted(calls.items()))} |"
         )
     lines += [f"\nFailed: {failure}" for failure in raw["failures"]]
+    if raw["parsing"]:
+        lines += [
+            "",
+            "## Parsing alone",
+            "",
+            "Farrier's own codecs, without a socket, into the same request; the median of 41 measurements, and their range."
+            " With uwsgi and FastCGI nginx sends its thirteen stock parameters beside the fields.",
+            "",
+            *raw["parsing"],
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _of(raw, server, protocol):
+    return [sample for sample in raw["samples"] if (sample["server"], sample["protocol"]) == (server, protocol)]
+
+
+def _answer(raw):
+    sentences = []
+    for server, title in (("farrier", "Farrier"), ("uwsgi", "uWSGI")):
+        costs = {
+            protocol: statistics.median(sample["server_us"] for sample in _of(raw, server, protocol))
+            for protocol in ("uwsgi", "fastcgi", "http")
+            if _of(raw, server, protocol)
+        }
+        if len(costs) == 3:
+            sentences.append(
+                f"Served by {title}, a request costs {costs['uwsgi']:.1f} µs by uwsgi, {costs['fastcgi']:.1f} by FastCGI"
+                f" ({costs['fastcgi'] / costs['uwsgi']:.2f} times as much) and {costs['http']:.1f} by HTTP."
+            )
+    parsed = {}
+    for row in raw["parsing"][2:]:
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        parsed[cells[0], cells[2]] = float(cells[4])
+    if parsed:
+        sentences.append(
+            f"Parsing is the small part: a browser's request takes {parsed['browser', 'HTTP/1.1']:.0f} ns by HTTP,"
+            f" {parsed['browser', 'uwsgi']:.0f} by uwsgi and {parsed['browser', 'FastCGI']:.0f} by FastCGI."
+        )
+    sentences.append("It is not ten times; what a connection costs outweighs how its bytes are framed.")
+    return " ".join(sentences)
 
 
 def _options():
@@ -225,7 +282,11 @@ def _options():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--out", type=Path, default=WORK_DIR / "partial")
-    return parser.parse_args()
+    parser.add_argument("--smoke", action="store_true", help="only show that everything runs; judges no time")
+    options = parser.parse_args()
+    if options.smoke:
+        options.rounds, options.seconds = 1, 0.5
+    return options
 
 
 if __name__ == "__main__":
