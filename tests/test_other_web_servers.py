@@ -4,16 +4,15 @@ import hashlib
 import json
 import os
 import shutil
-from pathlib import Path
+import sysconfig
 
 import pytest
 
 from web_server import WebServer, free_port, let_everybody_in
 from wire import Wire, chunked, message
 
-PLACES = os.pathsep.join(
-    [os.environ.get("PATH", ""), "/usr/sbin", "/sbin", str(Path(__file__).parent.parent / "bench/.work/venv/bin")]
-)
+PEERS = os.environ.get("FARRIER_TEST_PEERS") or os.path.join(sysconfig.get_path("data"), "peers")
+PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", os.path.join(PEERS, "bin")])
 
 TELLING = """
     import hashlib, json
@@ -112,12 +111,8 @@ WAYS = {
 }
 
 
-# Those that do not take them, and why.
-WITHOUT_CHUNKED = {
-    "apache-uwsgi": "mod_proxy_uwsgi answers 411",
-    "haproxy-fastcgi": "HAProxy 2.6 answers 400",
-    "uwsgi-router": "the router sends the coding on as it came, and without a length there is no content",
-}
+# Web servers that do not take chunked uploads for these protocols, and what they answer.
+WITHOUT_CHUNKED = {"apache-uwsgi": 411, "haproxy-fastcgi": 400}
 
 
 @pytest.fixture(scope="module", params=list(WAYS))
@@ -169,12 +164,15 @@ def test_uploads_arrive_whole(way, length):
 
 def test_chunked_uploads_arrive_whole(way, request):
     name = request.node.callspec.params["way"]
-    if name in WITHOUT_CHUNKED:
-        pytest.skip(WITHOUT_CHUNKED[name])
     fields = [("Transfer-Encoding", "chunked"), ("Connection", "close")]
     raw = message("POST", "/", fields=fields).replace(b"Content-Length: 0\r\n", b"")
-    told = json.loads(ask(way, raw + chunked([b"hello", b"w" * 70000])).body)
-    assert told["body"][0] == 70005
+    response = ask(way, raw + chunked([b"hello", b"w" * 70000]))
+    if name in WITHOUT_CHUNKED:
+        assert response.status == WITHOUT_CHUNKED[name]
+        return
+    # uWSGI's router passes the coding on as it came and no length, so there is no content for the application.
+    whole = 0 if name == "uwsgi-router" else 70005
+    assert json.loads(response.body)["body"][0] == whole
 
 
 def test_many_requests_one_after_the_other(way):

@@ -19,7 +19,7 @@ SERVER_SOFTWARE = f"{SERVER}/{VERSION}"
 def install() -> None:
     """Let ``import gunicorn`` find the stand-ins if there is no real package."""
     try:
-        import _farrier_gunicorn  # type: ignore[import-untyped,unused-ignore]
+        import _farrier_gunicorn  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         # Installed without the wheel's data: only embedding programs and configuration files could miss it.
         return
