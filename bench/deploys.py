@@ -43,7 +43,7 @@ def main():
                 raw["memory"].setdefault(name, []).append(_memory(server, port, cores[1]))
                 if name == "farrier":
                     raw["fork_to_ready_ms"] += [
-                        float(match) for match in re.findall(r"ready ([0-9.]+) ms after", server.log.read_text())
+                        float(match) for match in re.findall(r"(\d+) ms from fork to ready", server.log.read_text())
                     ]
                     raw["reloads"].append(_reload(server, port, cores[1], options.seconds))
     options.out.mkdir(parents=True, exist_ok=True)

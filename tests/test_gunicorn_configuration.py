@@ -198,8 +198,6 @@ def test_what_has_no_effect_is_told_once_in_the_log(serve, tmp_path):
     [
         (["--certfile", "x.pem"], ["certfile", "TLS", "proxy in front"]),
         (["--keyfile", "x.pem"], ["keyfile", "TLS"]),
-        (["--proxy-protocol"], ["proxy_protocol", "X-Forwarded-For"]),
-        (["--protocol", "uwsgi"], ["protocol", "proxy_pass"]),
         (["-k", "gevent"], ["gevent", "leave `worker_class` away"]),
         (["-k", "uvicorn.workers.UvicornWorker"], ["UvicornWorker", "ASGI server"]),
         (["-k", "tornado"], ["tornado", "Tornado's own server"]),

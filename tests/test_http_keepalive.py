@@ -150,7 +150,8 @@ def test_a_half_open_socket_costs_no_cpu(echo):
     entered(echo, "spin")
     before = cpu_ticks(echo)
     wires[-1].assert_silent(1)
-    assert cpu_ticks(echo) - before <= 3
+    # In a second a thread that spins takes a hundred; the watch over ten running calls takes some.
+    assert cpu_ticks(echo) - before <= 15
     echo.get("/release?spin")
     for wire in wires[10:]:
         assert wire.read_response().status == 200

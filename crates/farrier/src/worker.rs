@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use farrier_config::Config;
 use farrier_server::log::error::{ErrorLog, Level};
@@ -32,6 +33,7 @@ pub(crate) fn run(
     hooks: &ServerHooks,
 ) -> i32 {
     let config = &configured.config;
+    let forked = SystemTime::now();
     let link = Arc::new(link);
     let logs = match WorkerLogs::open(py, config, configured.cfg.bind(py)) {
         Ok(logs) => Arc::new(logs),
@@ -42,7 +44,7 @@ pub(crate) fn run(
     };
     master::set_worker_title(config);
     let hooks = hooks.enter(py, &link, &logs.error);
-    let code = match boot(py, config, &link, listeners, preloaded, &hooks, &logs) {
+    let code = match boot(py, config, forked, &link, listeners, preloaded, &hooks, &logs) {
         Ok(parts) => serve(py, config, &link, parts, &hooks, &logs),
         Err(code) => code,
     };
@@ -53,9 +55,11 @@ pub(crate) fn run(
 }
 
 /// Everything that can fail before the worker serves.
+#[allow(clippy::too_many_arguments, reason = "all that a worker is made of comes together here")]
 fn boot(
     py: Python<'_>,
     config: &Config,
+    forked: SystemTime,
     link: &Arc<WorkerLink>,
     listeners: &[Listener],
     preloaded: Option<&Application>,
@@ -89,7 +93,8 @@ fn boot(
         .map(|listener| listener.as_fd().try_clone_to_owned())
         .collect::<Result<_, _>>()
         .map_err(|error| failed("Out of descriptors", error))?;
-    development::watch(py, config, link, loaded_since, log);
+    // This worker watches for the others of its generation, too, and they may have loaded before it: they were forked later.
+    development::watch(py, config, link, loaded_since.min(forked), log);
     let (leaving, parting) = (Arc::clone(logs), hooks.clone());
     Ok(Parts {
         listeners: sockets,
