@@ -101,7 +101,7 @@ def main():
     raw["parsing"] = [] if options.smoke else parsing()
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "protocols.json").write_text(json.dumps(raw, indent=1, default=str) + "\n")
-    page = HERE.parent / "docs" / "protocols.md" if options.out == RESULTS else options.out / "PROTOCOLS.md"
+    page = HERE.parent / "docs" / "protocols.md" if options.out.resolve() == RESULTS else options.out / "PROTOCOLS.md"
     page.write_text(markdown(raw))
     print(f"\n{page}")
     sys.exit(1 if raw["failures"] else 0)

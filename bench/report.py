@@ -70,7 +70,7 @@ def _summary(raw):
         _ranked(results, beside, lowest_first=False),
         f"Measured on {machine['date'][:10]} at commit {machine['commit'] or 'unknown'}: {machine['cpu']}, "
         f"{machine['cores']} cores, {machine['python']}; server and load on one core each; medians of "
-        f"{settings['rounds']} interleaved rounds of {settings['seconds']:g} s. CPU is user and system time of all the "
+        f"{_rounds(raw)} interleaved rounds of {settings['seconds']:g} s. CPU is user and system time of all the "
         "server's processes per request. All figures, their spread and the other works: "
         "[bench/results/RESULTS.md](bench/results/RESULTS.md); the harness: [bench/README.md](bench/README.md).",
     ]
@@ -159,10 +159,17 @@ def _machine(raw):
     )
 
 
+def _rounds(raw):
+    """How often each work was measured: a number, or a range where some were measured again."""
+    counts = Counter((sample["work"], sample["server"]) for sample in raw["samples"]).values()
+    least, most = min(counts, default=0), max(counts, default=0)
+    return f"{least}" if least == most else f"{least} to {most}"
+
+
 def _settings(raw):
     settings = raw["settings"]
     return (
-        f"{settings['rounds']} rounds of {settings['seconds']:g} s after {settings['warm_up_seconds']:g} s of "
+        f"{_rounds(raw)} rounds of {settings['seconds']:g} s after {settings['warm_up_seconds']:g} s of "
         "warm-up, servers interleaved; the server is pinned to one core, the load to another. Medians; the "
         "percentage is the spread, (largest − smallest) / median. CPU is user and system time of all processes "
         "of the server, per request. Near 130,000 requests/s the load generator is the limit."
