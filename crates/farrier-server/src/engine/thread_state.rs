@@ -72,7 +72,12 @@ impl InterpreterLock {
         let (mut seen, mut looks) = (None, 0);
         while looks < SAME_LOOKS && Instant::now() < until && told.try_recv().is_err() {
             std::thread::sleep(LOOK_EVERY);
-            let now = wait_of(thread_id.load(Ordering::SeqCst)).ok().flatten();
+            let thread_id = thread_id.load(Ordering::SeqCst);
+            let now = match wait_of(thread_id) {
+                // The kernel does not tell, and will not.
+                Err(()) if thread_id != 0 => break,
+                looked => looked.ok().flatten(),
+            };
             looks = if now.is_some() && now == seen { looks + 1 } else { 0 };
             seen = now;
         }
