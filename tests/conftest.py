@@ -11,6 +11,7 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
+from collectors import Collector  # noqa: E402
 from hosting import Host  # noqa: E402
 from process import Server  # noqa: E402
 
@@ -102,3 +103,17 @@ def host_on(start, directory, *flags, **options):
         **options,
     )
     return Host(server, directory)
+
+
+@pytest.fixture
+def collect():
+    """Opens sockets that collect what a server sends: `collect(kind=socket.SOCK_STREAM)`."""
+    opened = []
+
+    def open_one(**options):
+        opened.append(Collector(**options))
+        return opened[-1]
+
+    yield open_one
+    for collector in opened:
+        collector.close()

@@ -7,7 +7,6 @@ import textwrap
 
 import pytest
 
-from collectors import Collector
 from wire import until
 
 APPLICATION = """
@@ -17,19 +16,6 @@ APPLICATION = """
         start_response("404 Not Found" if environ["PATH_INFO"] == "/missing" else "200 OK", [])
         return [b"hello"]
 """
-
-
-@pytest.fixture
-def collect():
-    opened = []
-
-    def open_one(**options):
-        opened.append(Collector(**options))
-        return opened[-1]
-
-    yield open_one
-    for collector in opened:
-        collector.close()
 
 
 def about_requests(message):

@@ -5,7 +5,6 @@ import socket
 
 import pytest
 
-from collectors import Collector
 from wire import until
 
 APPLICATION = """
@@ -18,19 +17,6 @@ APPLICATION = """
         start_response("200 OK", [("Content-Length", "5")])
         return [b"hello"]
 """
-
-
-@pytest.fixture
-def collect():
-    opened = []
-
-    def open_one(**options):
-        opened.append(Collector(**options))
-        return opened[-1]
-
-    yield open_one
-    for collector in opened:
-        collector.close()
 
 
 def syslog(serve, to, *flags):
