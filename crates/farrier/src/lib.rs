@@ -20,6 +20,7 @@ mod listening;
 mod logging;
 mod master;
 mod measured;
+mod observed;
 mod outlet;
 mod painted;
 mod recorder;

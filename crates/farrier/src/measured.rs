@@ -6,47 +6,24 @@ use farrier_http::Status;
 use farrier_server::log::statsd::Statsd;
 use farrier_server::metrics::{Called, Metrics};
 
+use crate::observed::{Observed, Onlooker};
+
 /// The same counters, and statsd if it is set.
 pub(crate) fn measured(counters: Arc<dyn Metrics>, statsd: Option<&Arc<Statsd>>) -> Arc<dyn Metrics> {
     match statsd {
-        Some(statsd) => Arc::new(Measured { counters, statsd: Arc::clone(statsd) }),
+        Some(statsd) => Arc::new(Observed { counters, onlooker: ToStatsd(Arc::clone(statsd)) }),
         None => counters,
     }
 }
 
-struct Measured {
-    counters: Arc<dyn Metrics>,
-    statsd: Arc<Statsd>,
-}
+struct ToStatsd(Arc<Statsd>);
 
-impl Metrics for Measured {
-    fn accepted(&self) {
-        self.counters.accepted();
-    }
-
+impl Onlooker for ToStatsd {
     fn called(&self, call: &Called) {
-        self.counters.called(call);
-        self.statsd.request(call.status, call.duration_ns);
+        self.0.request(call.status, call.duration_ns);
     }
 
     fn answered(&self, status: Status) {
-        self.counters.answered(status);
-        self.statsd.refusal(status);
-    }
-
-    fn overdue(&self, calls: usize) {
-        self.counters.overdue(calls);
-    }
-
-    fn set_active(&self, active: bool) {
-        self.counters.set_active(active);
-    }
-
-    fn running(&self, calls: usize) {
-        self.counters.running(calls);
-    }
-
-    fn beat(&self) {
-        self.counters.beat();
+        self.0.refusal(status);
     }
 }

@@ -6,22 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use farrier_config::Config;
-use farrier_http::Status;
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::metrics::{Called, Metrics};
 use farrier_supervisor::{Cause, WorkerLink, process};
 
 use crate::compose::SharedCounters;
+use crate::observed::{Observed, Onlooker};
 
 /// What a worker counts: its share of the arbiter's page, and its requests only if their number is limited.
 pub(crate) fn metrics(config: &Config, link: &Arc<WorkerLink>, log: &Arc<ErrorLog>) -> Arc<dyn Metrics> {
-    let counters = SharedCounters { slot: link.slot(), is_read: config.stats.is_some() };
+    let counters: Arc<dyn Metrics> = Arc::new(SharedCounters { slot: link.slot(), is_read: config.stats.is_some() });
     match config.max_requests {
-        0 => Arc::new(counters),
+        0 => counters,
         least => {
             let limit = least.saturating_add(chance() % config.max_requests_jitter.saturating_add(1));
             let (link, log) = (Arc::clone(link), Arc::clone(log));
-            Arc::new(LimitedRequests { counters, calls: AtomicU64::new(0), limit, link, log })
+            Arc::new(Observed { counters, onlooker: Limit { calls: AtomicU64::new(0), limit, link, log } })
         }
     }
 }
@@ -32,44 +32,18 @@ pub(crate) fn chance() -> u64 {
 }
 
 /// Counts up to a limit. The worker goes on serving until its successor does.
-struct LimitedRequests {
-    counters: SharedCounters,
+struct Limit {
     calls: AtomicU64,
     limit: u64,
     link: Arc<WorkerLink>,
     log: Arc<ErrorLog>,
 }
 
-impl Metrics for LimitedRequests {
-    fn accepted(&self) {
-        self.counters.accepted();
-    }
-
-    fn called(&self, call: &Called) {
-        self.counters.called(call);
+impl Onlooker for Limit {
+    fn called(&self, _: &Called) {
         if self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.limit {
             self.log.write(Level::Info, "Autorestarting worker after current request.");
             self.link.wants_recycling(Cause::Requests);
         }
-    }
-
-    fn answered(&self, status: Status) {
-        self.counters.answered(status);
-    }
-
-    fn overdue(&self, calls: usize) {
-        self.counters.overdue(calls);
-    }
-
-    fn set_active(&self, active: bool) {
-        self.counters.set_active(active);
-    }
-
-    fn running(&self, calls: usize) {
-        self.counters.running(calls);
-    }
-
-    fn beat(&self) {
-        self.counters.beat();
     }
 }
