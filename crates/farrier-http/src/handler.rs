@@ -1,6 +1,7 @@
 //! The one contract between the engine and what answers requests.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::request::Request;
@@ -22,8 +23,9 @@ pub enum Occupies {
 /// It cannot see through which front a request came (`origin` is data), must not assume a runtime, and may be called from
 /// many seats at once.
 pub trait Handler: Send + Sync {
-    /// What answering this request takes.
-    fn occupies(&self, request: &Request) -> Occupies;
+    /// What answering this request takes. Asked once, before [`Handler::handle`]: what is found out here (which mount serves
+    /// the request, say) may be noted in the request for it.
+    fn occupies(&self, request: &mut Request) -> Occupies;
 
     /// Answers the request through `respond`.
     ///
@@ -74,11 +76,12 @@ pub trait Respond {
     /// [`SendError`]: produce no more.
     fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError>;
 
-    /// Gives `bytes` of a plain file from `offset` on as content (sendfile where the transport can).
+    /// Gives `bytes` of a plain file from `offset` on as content (sendfile where the transport can). The file's own position is
+    /// neither used nor changed, so that one descriptor serves many responses.
     ///
     /// # Errors
     /// [`SendError`]: produce no more.
-    fn send_file(&mut self, file: File, offset: u64, bytes: u64) -> Result<(), SendError>;
+    fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError>;
 
     /// Ends a complete response. A response that is dropped without it is aborted: the connection closes.
     fn finish(&mut self);

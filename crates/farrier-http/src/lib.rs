@@ -17,6 +17,7 @@ pub mod origin;
 pub mod percent;
 pub mod request;
 pub mod response;
+pub mod secure;
 pub mod status;
 pub mod wire;
 
@@ -33,4 +34,5 @@ pub use limits::Limits;
 pub use origin::{ListenerId, Origin, Peer, Scheme};
 pub use request::{Arena, BodyFraming, Request, RequestHead, TargetForm, Version};
 pub use response::ResponseHead;
+pub use secure::{ClientCertificate, Secure};
 pub use status::Status;

@@ -1,10 +1,14 @@
 //! One request, whatever front it came through: an arena of bytes, and spans that say what they are.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use crate::body::Body;
 use crate::field::{Field, KnownField, Seen, Span};
 use crate::forwarded::Forwarded;
 use crate::gateway::Gateway;
 use crate::origin::{ListenerId, Origin, Peer, Scheme};
+use crate::secure::Secure;
 
 /// A growable buffer that a socket reads into and spans point into.
 ///
@@ -233,6 +237,12 @@ pub struct Request {
     pub forwarded: Forwarded,
     /// What the handler tells the access log beside its answer: names in lower case, and values.
     pub notes: Vec<(String, String)>,
+    /// The connection's security, where TLS ended here.
+    pub secure: Option<Arc<Secure>>,
+    /// Which of its parts a handler of several has chosen for this request.
+    pub choice: u32,
+    /// What a handler has found for this request when it was asked what it occupies.
+    pub found: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Request {
@@ -245,7 +255,25 @@ impl Request {
             origin: Origin { peer: Peer::Unix, listener: ListenerId(0), scheme: Scheme::Http },
             forwarded: Forwarded::default(),
             notes: Vec::new(),
+            secure: None,
+            choice: 0,
+            found: None,
         }
+    }
+
+    /// Forgets everything. Room of the arena beyond `room_kept` bytes is given back.
+    pub fn clear(&mut self, room_kept: usize) {
+        self.arena.clear(room_kept);
+        self.clear_for_next();
+    }
+
+    /// Forgets all but the arena's bytes, which are the next request's.
+    pub fn clear_for_next(&mut self) {
+        self.head.clear();
+        self.body = Body::Empty;
+        self.secure = None;
+        self.choice = 0;
+        self.found = None;
     }
 
     /// The method (RFC 9110 §9).

@@ -54,7 +54,7 @@ impl<L: Fn() -> bool + Send + Sync> Health<L> {
 }
 
 impl<L: Fn() -> bool + Send + Sync> Handler for Health<L> {
-    fn occupies(&self, request: &Request) -> Occupies {
+    fn occupies(&self, request: &mut Request) -> Occupies {
         match self.status(request) {
             None => self.inner.occupies(request),
             Some(_) if self.paths.is_logged => Occupies::Nothing,

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::engine::{Poller, Token};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
@@ -93,7 +93,7 @@ struct Rest {
 }
 
 struct FileRest {
-    file: File,
+    file: Arc<File>,
     offset: u64,
     bytes: u64,
 }
@@ -208,7 +208,7 @@ impl Link {
     }
 
     /// Writes a stretch of a plain file behind what is unsent.
-    pub(crate) fn send_file(&self, file: File, offset: u64, bytes: u64) -> Sent {
+    pub(crate) fn send_file(&self, file: Arc<File>, offset: u64, bytes: u64) -> Sent {
         let mut outbox = self.lock();
         if outbox.broken {
             return Sent::Broken;

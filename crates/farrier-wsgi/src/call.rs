@@ -1,6 +1,7 @@
 //! Calls the application and turns what it returns into a response (PEP 3333, "Specification Details").
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, SendError};
 use pyo3::exceptions::PyAssertionError;
@@ -110,7 +111,7 @@ impl WsgiHandler {
 }
 
 impl Handler for WsgiHandler {
-    fn occupies(&self, _: &Request) -> Occupies {
+    fn occupies(&self, _: &mut Request) -> Occupies {
         Occupies::Seat
     }
 
@@ -256,7 +257,7 @@ impl<'py> Answer<'_, 'py> {
         let declared = self.start_response.get().lock().head.content_length();
         let bytes = declared.map_or(stretch.bytes, |declared| declared.min(stretch.bytes));
         self.give_head(respond, Some(bytes))?;
-        Ok(respond.send_file(stretch.file, stretch.offset, bytes)?)
+        Ok(respond.send_file(Arc::new(stretch.file), stretch.offset, bytes)?)
     }
 
     /// Gives the head, with the length of what comes if nothing was written before.

@@ -255,7 +255,7 @@ impl Respond for Watched<'_> {
         sent
     }
 
-    fn send_file(&mut self, file: File, offset: u64, bytes: u64) -> Result<(), SendError> {
+    fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError> {
         self.inner.send_file(file, offset, bytes)?;
         self.sent += bytes;
         Ok(())

@@ -293,7 +293,7 @@ impl Seat {
             self.refuse(&mut connection, error, request, lead.now_ms);
             return Whereabouts::Here(lead, connection, Settled::Open);
         }
-        let occupies = self.shared.handler.occupies(&request);
+        let occupies = self.shared.handler.occupies(&mut request);
         if occupies != Occupies::Seat {
             let started_ns = self.shared.clock.now_ns();
             let (settled, _) = self.serve(&mut connection, request, end, started_ns, occupies);

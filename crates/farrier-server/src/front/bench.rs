@@ -29,9 +29,7 @@ impl Bench {
     /// Takes a request back that is not needed any more.
     pub(crate) fn give_back(&mut self, mut request: Box<Request>) {
         if self.spare.is_none() && request.arena.room() >= ARENA_ROOM_BYTES {
-            request.arena.clear(ARENA_ROOM_BYTES);
-            request.head.clear();
-            request.body = farrier_http::Body::Empty;
+            request.clear(ARENA_ROOM_BYTES);
             self.spare = Some(request);
         }
     }

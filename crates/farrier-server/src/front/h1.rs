@@ -67,8 +67,7 @@ pub(crate) fn leftover(
         return None;
     }
     request.arena.consume(end);
-    request.head.clear();
-    request.body = Body::Empty;
+    request.clear_for_next();
     Some(Box::new(PartialHead { request, reader: HeadReader::of(opening), since_ms: now_ms }))
 }
 

@@ -1,7 +1,7 @@
 //! The writing side of the fronts: one answer, framed as its protocol wants it, in as few system calls as its handler allows.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -401,7 +401,7 @@ impl Respond for H1Respond<'_> {
         if cut { Err(SendError::Full) } else { Ok(()) }
     }
 
-    fn send_file(&mut self, mut file: File, offset: u64, bytes: u64) -> Result<(), SendError> {
+    fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError> {
         let plain = matches!(self.framing, ResponseFraming::Length(_) | ResponseFraming::UntilClose)
             && !matches!(self.dialect, Dialect::FastCgi(_));
         if self.channel.rules.sendfile && plain && matches!(self.state, State::Staged | State::Sent) {
@@ -432,17 +432,14 @@ impl Respond for H1Respond<'_> {
             return Ok(());
         }
         let mut piece = vec![0; STAGED_BYTES_MAX];
-        let mut left = bytes;
-        if file.seek(SeekFrom::Start(offset)).is_err() {
-            left = 0;
-        }
-        while left > 0 {
-            let wanted = piece.len().min(left as usize);
-            match file.read(&mut piece[..wanted]) {
+        let (mut offset, end) = (offset, offset.saturating_add(bytes));
+        while offset < end {
+            let wanted = piece.len().min(usize::try_from(end - offset).unwrap_or(usize::MAX));
+            match file.read_at(&mut piece[..wanted], offset) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => {
                     self.send(&piece[..count], Flush::Later)?;
-                    left -= count as u64;
+                    offset += count as u64;
                 }
             }
         }
