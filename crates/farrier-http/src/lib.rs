@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accept_encoding;
 pub mod body;
 pub mod error;
 pub mod field;
@@ -23,6 +24,7 @@ pub mod wire;
 
 mod octets;
 
+pub use accept_encoding::{AcceptEncoding, Coding};
 pub use body::Body;
 pub use error::{Error, Kind, Side};
 pub use field::{Field, KnownField, Seen, Span};
