@@ -7,15 +7,20 @@
 
 pub mod accept_encoding;
 pub mod body;
+pub mod conditional;
 pub mod error;
 pub mod field;
 pub mod field_policy;
 mod forwarded;
 pub mod gateway;
 pub mod handler;
+pub mod http_date;
+pub mod immutable_name;
 pub mod limits;
+pub mod media_type;
 pub mod origin;
 pub mod percent;
+pub mod ranges;
 pub mod request;
 pub mod response;
 pub mod secure;
