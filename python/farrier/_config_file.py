@@ -94,6 +94,8 @@ def plain(name: str, value: Any) -> Any:
         return [f"{field}={meaning}" for field, meaning in value.items()]
     if isinstance(value, type) and name in ("logger_class", "worker_class"):
         return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, dict):
+        return {str(key): plain("", item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain("", item) for item in value]
     return value

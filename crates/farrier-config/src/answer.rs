@@ -14,13 +14,15 @@ pub enum Raw {
     Switch(bool),
     /// A TOML array, or a flag that was repeated; each item knows its own place.
     List(Vec<Answer>),
+    /// A table of TOML or a dictionary of Python's, in the order in which it was written; each value knows its key's place.
+    Table(Vec<(String, Answer)>),
     /// A whole number that a Python file computed, so that nobody knows how it was written.
     Integer(i128),
     /// Python's `None`: no value where a setting may have none, else no answer.
     Absent,
     /// An object that only Python can hold, named for people.
     Object(String),
-    /// Something no setting takes; the text names it, as in "a table".
+    /// Something no setting takes; the text names it, as in "a date".
     Other(&'static str),
 }
 

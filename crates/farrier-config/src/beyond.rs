@@ -76,7 +76,7 @@ fn word(raw: &Raw) -> Option<String> {
             [only] => word(&only.raw),
             _ => None,
         },
-        Raw::Absent | Raw::Object(_) | Raw::Other(_) => None,
+        Raw::Absent | Raw::Object(_) | Raw::Table(_) | Raw::Other(_) => None,
     }
 }
 

@@ -23,6 +23,7 @@ mod setting;
 mod settle;
 mod suggest;
 pub mod table;
+pub mod tables;
 pub mod uwsgi;
 pub mod value;
 
@@ -33,8 +34,10 @@ pub use gather::{Files, Outcome, PythonFile, Ran, gather, gather_from, resolve_e
 pub use lookup::{probably_meant, setting_name};
 pub use setting::{Attribute, Setting};
 pub use table::{ACTIONS, Config, SETTINGS};
+pub use tables::{Key, Mount, Place, Site, StaticMount};
 pub use value::{
-    AccessLogFormat, Account, BindAddress, Bytes, Cidr, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner, Plain,
-    Protocol, ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress,
-    SyslogFacility, TrustedPeer, UnixKind, UrlPath, WorkerClass, Workers,
+    AccessLogFormat, Account, BindAddress, Bytes, Cidr, EnvVar, ErrorPages, HeaderMap, HostName, HostPattern, LogLevel,
+    LogTarget, Mode, Owner, Piece, Plain, Protocol, ProxyHeader, ProxyProtocol, RedirectTarget, ReloadEngine,
+    ResponseStatus, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UnixKind,
+    UrlPath, UrlPrefix, WorkerClass, Workers,
 };

@@ -119,7 +119,7 @@ pub(crate) fn meant_by_flag(flag: &str) -> Option<String> {
 }
 
 /// Equal but for `-` and `_`. The dashes that make a flag are not part of its word: `__workers` names nothing.
-fn is_same_word(known: &str, wanted: &str) -> bool {
+pub(crate) fn is_same_word(known: &str, wanted: &str) -> bool {
     let (known_word, wanted_word) = (known.trim_start_matches('-'), wanted.trim_start_matches('-'));
     let letters = || wanted_word.bytes().zip(known_word.bytes());
     known.len() == wanted.len()

@@ -8,7 +8,7 @@ macro_rules! settings {
             section $section:literal;
             $(
                 $(#[doc = $doc:literal])+
-                $name:ident: $type:ty = $default:tt $( $key:ident $($word:literal)+ ),* ;
+                $name:ident $(as $written:literal)? : $type:ty = $default:tt $( $key:ident $($word:literal)+ ),* ;
             )+
         )+
         actions $heading:literal;
@@ -72,6 +72,12 @@ macro_rules! settings {
                 SETTINGS.iter().zip(values).collect()
             }
 
+            /// Every setting in the table's order, with its value as a file holds it.
+            pub(crate) fn written_values(&self) -> Vec<(&'static crate::setting::Setting, crate::tables::Written)> {
+                let values = [ $($( crate::value::Value::written(&self.$name), )+)+ ];
+                SETTINGS.iter().zip(values).collect()
+            }
+
             /// Every setting in the table's order, with its value as TOML.
             pub fn values(&self) -> Vec<(&'static crate::setting::Setting, String)> {
                 let values = [ $($( crate::value::Value::toml(&self.$name), )+)+ ];
@@ -89,13 +95,14 @@ macro_rules! settings {
         pub const SETTINGS: &[crate::setting::Setting] = &[
             $($(
                 crate::setting::Setting {
-                    name: stringify!($name),
+                    name: crate::macros::named(stringify!($name), &[$($written)?]),
                     section: $section,
                     docs: concat!($($doc, "\n"),+),
                     default: crate::macros::written(stringify!($default)),
                     attributes: &[ $( crate::macros::attribute!($key $($word)+), )* ],
                     expected: <$type as crate::value::Value>::EXPECTED,
                     shape: <$type as crate::value::Value>::SHAPE,
+                    keys: <$type as crate::value::Value>::KEYS,
                     completes: <$type as crate::value::Value>::COMPLETES,
                     metavar: <$type as crate::value::Value>::METAVAR,
                 },
@@ -113,6 +120,7 @@ macro_rules! settings {
                     attributes: &[ $( crate::macros::attribute!($action_key $($action_word)+), )* ],
                     expected: "a value",
                     shape: crate::value::Shape::Single,
+                    keys: &[],
                     completes: crate::value::Completes::Nothing,
                     metavar: "",
                 },
@@ -129,6 +137,14 @@ macro_rules! attribute {
 }
 
 pub(crate) use {attribute, settings};
+
+/// How a field is called outside of Rust: by its own name, unless the row says otherwise.
+pub(crate) const fn named(field: &'static str, written: &[&'static str]) -> &'static str {
+    match written {
+        [name, ..] => name,
+        [] => field,
+    }
+}
 
 /// The text of a literal as its reader understands it: `30s` stays, `"info"` and `r#"info"#` lose their quotes. Escapes
 /// are not resolved; the table has none.

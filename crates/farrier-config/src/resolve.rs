@@ -59,19 +59,29 @@ impl<'a> Resolver<'a> {
             read => read,
         };
         match read {
-            Ok(value) => Some(value),
-            Err(Rejected { reason, source }) => {
-                let source = source.unwrap_or_else(|| answer.source.clone());
-                let message = match reason {
-                    Reason::Unexpected { got } => format!("expected {}, got {got}", setting.accepts()),
-                    Reason::Because(sentence) => sentence,
-                };
-                let message =
-                    if names_setting(&source, setting) { message } else { format!("{}: {message}", setting.name) };
-                self.problems.push(Problem::at(source, message));
+            Ok(mut value) => {
+                value.placed(&answer.source);
+                Some(value)
+            }
+            Err(rejected) => {
+                self.reject(setting, rejected.or_at(&answer.source));
                 None
             }
         }
+    }
+
+    fn reject(&mut self, setting: &'static Setting, rejected: Rejected) {
+        let message = match rejected.reason {
+            Reason::Unexpected { got } => format!("expected {}, got {got}", setting.accepts()),
+            Reason::Because(sentence) => sentence,
+            Reason::Several(found) => {
+                found.into_iter().for_each(|each| self.reject(setting, each));
+                return;
+            }
+        };
+        let source = rejected.source.unwrap_or_default();
+        let message = if names_setting(&source, setting) { message } else { format!("{}: {message}", setting.name) };
+        self.problems.push(Problem::at(source, message));
     }
 }
 

@@ -1,6 +1,7 @@
 //! A row of the table: what there is to know of one setting.
 
 use crate::table::ACTIONS;
+use crate::tables::Key;
 use crate::value::{Completes, Shape};
 
 /// One row: everything that the flags, the variables, the files and the documents know of a setting.
@@ -20,6 +21,8 @@ pub struct Setting {
     pub expected: &'static str,
     /// Whether the flag takes a value, takes several, or is a switch.
     pub shape: Shape,
+    /// The keys of its tables in a file; empty where it is no table.
+    pub keys: &'static [Key],
     /// What a shell can offer for the value.
     pub completes: Completes,
     /// The word that stands for the value in `--help`.

@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::macros::settings;
+use crate::tables::{Mount, Site, StaticMount};
 use crate::value::{
-    AccessLogFormat, Account, BindAddress, Bytes, EnvVar, HeaderMap, LogLevel, LogTarget, Mode, Owner, Protocol,
-    ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility,
-    TrustedPeer, UrlPath, WorkerClass, Workers,
+    AccessLogFormat, Account, BindAddress, Bytes, EnvVar, ErrorPages, HeaderMap, HostName, HostPattern, LogLevel,
+    LogTarget, Mode, Owner, Protocol, ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField, StatsAddress,
+    StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UrlPath, WorkerClass, Workers,
 };
 
 settings! {
@@ -600,6 +601,49 @@ settings! {
     /// Addresses, networks, or `*`; with `proxy_protocol` only. Peers on unix sockets are among them.
     proxy_allow_ips: Vec<TrustedPeer> = "127.0.0.1,::1"
         cli "--proxy-allow-from", gunicorn "proxy_allow_ips";
+
+    section "Static files";
+
+    /// Serve the files of a folder at a path; repeat for several.
+    ///
+    /// `URL=DIR`. In `farrier.toml` each is a table `[[static]]`, whose keys can say more. What is below the path is answered
+    /// without the application.
+    static_files as "static": Vec<StaticMount> = none;
+
+    section "Sites";
+
+    /// What answers below a path; repeat for several.
+    ///
+    /// `PATH=MODULE:APP` is an application, which sees the path as `SCRIPT_NAME`. In `farrier.toml` each is a table
+    /// `[[mount]]`, whose keys name an application, a folder of files, a redirect or a fixed response. The longest path
+    /// wins, and ends where a segment ends: `/api` takes `/api/x`, not `/apix`. `wsgi_app` is the mount `/`.
+    mounts as "mount": Vec<Mount> = none;
+
+    /// Sites by host name.
+    ///
+    /// Each is a table `[[site]]` in `farrier.toml` with names and what answers for them; see the page on sites. What is
+    /// said outside of any (`wsgi_app`, `mount`, `static` and the settings below) is a site of its own, which serves all other
+    /// names.
+    sites as "site": Vec<Site> = none;
+
+    /// Host names that are served; any other gets 421.
+    ///
+    /// For what is said outside of any `site`, whose names are `hosts`. `example.org`, `*.example.org` for every name below,
+    /// `.example.org` for both, or an address. Without it every name is served that no `site` has.
+    allowed_hosts: Vec<HostPattern> = none
+        takes "NAMES";
+
+    /// Redirect every other host name to this one.
+    ///
+    /// With 308, keeping scheme, path and query. For what is said outside of any `site`.
+    canonical_host: Option<HostName> = none;
+
+    /// Pages for answers that the server makes itself.
+    ///
+    /// `STATUS=FILE`, such as `404=pages/404.html`; a table `[error_pages]` in `farrier.toml`. They are read at the start and
+    /// kept in memory. A `site` takes the pages from here that it has not itself.
+    error_pages: ErrorPages = none
+        cli "--error-page";
 
     actions "Configuration";
 

@@ -9,7 +9,7 @@ use farrier_config::gunicorn::{self, Became};
 use farrier_config::uwsgi::Machine;
 use farrier_config::value::Plain;
 use farrier_config::{
-    Answer, Config, ConfigError, Files, Layer, Outcome, Problem, PythonFile, Ran, Raw, Source, gather_from,
+    Answer, Config, ConfigError, Files, Layer, Outcome, Problem, PythonFile, Ran, Raw, SETTINGS, Source, gather_from,
     probably_meant, resolve_embedded, setting_name,
 };
 use pyo3::prelude::*;
@@ -147,6 +147,13 @@ fn object<'py>(py: Python<'py>, value: &Plain) -> PyResult<Bound<'py, PyAny>> {
             }
             list.into_any()
         }
+        Plain::Table(entries) => {
+            let table = PyDict::new(py);
+            for (key, item) in entries {
+                table.set_item(key, object(py, item)?)?;
+            }
+            table.into_any()
+        }
     })
 }
 
@@ -179,7 +186,8 @@ impl Files for PythonFiles<'_> {
         let mut ran = Ran::default();
         for (name, value, plain, path, line, item_lines, is_read) in assignments {
             let place = |line: usize| Source::File { path: path.clone(), line };
-            let Some(setting) = setting_name(&name).filter(|setting| *setting == name) else {
+            let named = setting_name(&name).filter(|setting| *setting == name);
+            let Some(setting) = named.filter(|setting| !is_own_variable(setting, &plain)) else {
                 if let Some(meant) = probably_meant(&name).filter(|_| !is_read) {
                     let message = format!("`{name}` is no setting and has no effect; did you mean `{meant}`?");
                     ran.warnings.push(Problem::at(place(line), message));
@@ -197,6 +205,14 @@ impl Files for PythonFiles<'_> {
     fn machine(&mut self) -> Machine {
         import_uwsgi::machine(self.py)
     }
+}
+
+/// Whether a variable of a Python file is the file's own, although it is called as a setting that is tables: files that
+/// were written for Gunicorn may well call something `site` or `static`.
+fn is_own_variable(setting: &str, plain: &Bound<'_, PyAny>) -> bool {
+    let is_tables = SETTINGS.iter().any(|row| row.name == setting && !row.keys.is_empty());
+    let is_short_form = plain.extract::<String>().is_ok_and(|text| text.contains('='));
+    is_tables && !is_short_form && plain.cast::<PyList>().is_err() && plain.cast::<PyDict>().is_err()
 }
 
 /// A variable of a config file: name, value, plain value, file, line, lines of the items, whether the file reads it.
@@ -225,6 +241,12 @@ fn raw(setting: &str, value: &Bound<'_, PyAny>, source: &Source, item_sources: &
             Answer { raw: raw("", &item, &source, &[]), source }
         };
         Raw::List(items.iter().enumerate().map(answer).collect())
+    } else if let Ok(table) = value.cast::<PyDict>() {
+        // The place of a dictionary is the best that is known of its keys.
+        let answer = |(key, item): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+            (key.to_string(), Answer { raw: raw("", &item, source, &[]), source: source.clone() })
+        };
+        Raw::Table(table.iter().map(answer).collect())
     } else {
         Raw::Object(named(value))
     }

@@ -60,6 +60,15 @@ pub(crate) fn on(row: &Setting) -> String {
     for Fact { label, values, .. } in facts(row) {
         text.push_str(&format!("  {label:<14}{}\n", values.join(", ")));
     }
+    if !row.keys.is_empty() {
+        text.push_str(&format!("\nKeys of [[{}]] in farrier.toml:\n", row.name));
+    }
+    for key in row.keys {
+        text.push_str(&format!("\n  {} [{}]\n", key.name, key.default));
+        for line in wrapped(&key.text(), WIDTH - 6) {
+            text.push_str(&format!("      {line}\n"));
+        }
+    }
     text
 }
 

@@ -2,6 +2,7 @@
 
 use crate::answer::Raw;
 use crate::table::Config;
+use crate::tables::Written;
 
 /// Comments stand in this column, or after the value where it is longer.
 const COMMENT_COLUMN: usize = 44;
@@ -10,7 +11,8 @@ const COMMENT_COLUMN: usize = 44;
 pub(crate) fn print_config(config: &Config) -> String {
     let mut text = String::new();
     let mut section = "";
-    for (setting, value) in config.values() {
+    let mut tables = String::new();
+    for (setting, value) in config.written_values() {
         if setting.section != section {
             section = setting.section;
             let margin = if text.is_empty() { "" } else { "\n" };
@@ -19,9 +21,20 @@ pub(crate) fn print_config(config: &Config) -> String {
         let source = config.source_of(setting.name).map(ToString::to_string).unwrap_or_default();
         // A path may contain anything, a comment ends with its line.
         let source = source.replace(char::is_control, "?");
+        let value = match value {
+            Written::Inline(value) => value,
+            // Keys of the top level must come before the first table.
+            Written::Tables(items) => {
+                let entry = format!("# {}: {} below", setting.name, items.len());
+                text.push_str(&format!("{entry:<COMMENT_COLUMN$}  # {source}\n"));
+                items.iter().for_each(|item| tables.push_str(&item.under(setting.name)));
+                continue;
+            }
+        };
         let entry = format!("{} = {value}", setting.name);
         text.push_str(&format!("{entry:<COMMENT_COLUMN$}  # {source}\n"));
     }
+    text.push_str(&tables);
     text.push_str(&beyond(config));
     text
 }
@@ -38,6 +51,7 @@ fn beyond(config: &Config) -> String {
             Raw::Integer(number) => number.to_string(),
             Raw::Switch(on) => on.to_string(),
             Raw::List(items) => format!("{} items", items.len()),
+            Raw::Table(entries) => format!("{} keys", entries.len()),
             Raw::Absent => "None".to_string(),
             Raw::Other(kind) => (*kind).to_string(),
         };

@@ -59,6 +59,8 @@ How values are written:
 - A **list** is an array or a list in the file, separated by commas in a variable, and a repeated flag on the command line. A list
   replaces the list of a lower place.
 - A setting that may be absent is taken away with `none`.
+- A **table** such as `[[static]]` stands at the end of `farrier.toml`, behind all other keys, and once for each of its kind;
+  in a Python file it is a list of dictionaries (`static = [{\"url\": \"/static/\", \"dir\": \"static\"}]`).
 ";
 
 /// The page: every setting with its prose and its facts, then the names that people know from elsewhere.
@@ -87,7 +89,28 @@ fn entry(row: &Setting) -> String {
             values.into_iter().map(|value| if is_code { format!("`{value}`") } else { value }).collect();
         entry.push_str(&format!("- {label}: {}\n", values.join(", ")));
     }
+    entry.push_str(&keys(row));
     entry
+}
+
+/// The keys of a row that is written as tables.
+fn keys(row: &Setting) -> String {
+    if row.keys.is_empty() {
+        return String::new();
+    }
+    let mut table =
+        format!("\nKeys of `[[{}]]`:\n\n| key | what it says | accepts | default |\n|---|---|---|---|\n", row.name);
+    for key in row.keys {
+        let accepts = match key.keys {
+            [] => key.expected.to_string(),
+            _ => format!("tables `[[{}.{}]]`, see [`{}`](#{})", row.name, key.name, key.name, key.name),
+        };
+        let default = if key.is_required() { "must be given".to_string() } else { format!("`{}`", key.default) };
+        let cell = |text: &str| text.replace('|', "\\|");
+        let (text, accepts) = (cell(&key.text()), cell(&accepts));
+        table.push_str(&format!("| `{}` | {text} | {accepts} | {default} |\n", key.name));
+    }
+    table
 }
 
 /// What an entry is called: a setting by its name, an action by its flag.

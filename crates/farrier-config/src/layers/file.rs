@@ -130,13 +130,27 @@ fn raw(value: &DeValue<'_>, place: &impl Fn(usize) -> Source) -> Raw {
             Raw::List(items.iter().map(answer).collect())
         }
         DeValue::Datetime(_) => Raw::Other("a date"),
-        DeValue::Table(_) => Raw::Other("a table"),
+        DeValue::Table(table) => {
+            let mut keys: Vec<_> = table.iter().collect();
+            keys.sort_by_key(|(key, _)| key.span().start);
+            let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+                let key_text: &std::borrow::Cow<'_, str> = key.get_ref();
+                let source = place(key.span().start);
+                (key_text.to_string(), Answer { raw: raw(value.get_ref(), place), source })
+            };
+            Raw::Table(keys.into_iter().map(entry).collect())
+        }
     }
 }
 
 fn unknown(key: &str, value: &DeValue<'_>) -> String {
     let word = key.replace('-', "_");
-    if let DeValue::Table(_) = value {
+    let is_table = |value: &DeValue<'_>| matches!(value, DeValue::Table(_));
+    let has_tables = matches!(value, DeValue::Array(items) if items.iter().any(|item| is_table(item.get_ref())));
+    if is_table(value) || has_tables {
+        if let Some(setting) = meant_by_name(&word).filter(|setting| !setting.keys.is_empty()) {
+            return format!("unknown table `{key}`; did you mean `[[{}]]`?", setting.name);
+        }
         return format!("unknown table `{key}`; every setting is a key at the top level");
     }
     if let Some(action) = ACTIONS.iter().find(|action| action.name == word) {

@@ -1,13 +1,15 @@
 //! Lists: a flag repeated, a TOML array, or text with commas.
 
 use super::{Completes, Plain, Rejected, Shape, Value};
-use crate::answer::Raw;
+use crate::answer::{Raw, Source};
+use crate::tables::{Key, Written};
 
 impl<T: Value> Value for Vec<T> {
     const EXPECTED: &'static str = T::EXPECTED;
     const METAVAR: &'static str = T::METAVAR;
     const SHAPE: Shape = Shape::List;
     const COMPLETES: Completes = T::COMPLETES;
+    const KEYS: &'static [Key] = T::KEYS;
 
     fn parse(text: &str) -> Result<Self, Rejected> {
         match text.trim() {
@@ -30,15 +32,32 @@ impl<T: Value> Value for Vec<T> {
                 other => Ok(vec![T::read(other)?]),
             };
         };
-        let mut values = Vec::new();
+        let (mut values, mut rejected) = (Vec::new(), Vec::new());
         for item in items {
             let read = match &item.raw {
                 Raw::List(_) => Err(Rejected::unexpected_raw(&item.raw)),
                 raw => Self::read(raw),
             };
-            values.extend(read.map_err(|rejected| rejected.or_at(&item.source))?);
+            match read {
+                Ok(mut read) => {
+                    read.placed(&item.source);
+                    values.extend(read);
+                }
+                Err(each) => rejected.push(each.or_at(&item.source)),
+            }
         }
-        Ok(values)
+        Rejected::all(rejected).map(|()| values)
+    }
+
+    fn placed(&mut self, source: &Source) {
+        self.iter_mut().for_each(|value| value.placed(source));
+    }
+
+    fn written(&self) -> Written {
+        match self.iter().map(T::table).collect::<Option<Vec<_>>>() {
+            Some(tables) if !tables.is_empty() => Written::Tables(tables),
+            _ => Written::Inline(self.toml()),
+        }
     }
 
     fn plain(&self) -> Plain {
@@ -55,7 +74,7 @@ impl<T: Value> Value for Vec<T> {
 mod tests {
     use super::super::EnvVar;
     use super::*;
-    use crate::answer::{Answer, Source};
+    use crate::answer::Answer;
 
     fn item(text: &str, line: usize) -> Answer {
         Answer { raw: Raw::Text(text.into()), source: Source::File { path: "f".into(), line } }

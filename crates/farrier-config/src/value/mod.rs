@@ -5,6 +5,8 @@ mod bind_address;
 mod bytes;
 mod duration;
 mod env_var;
+mod error_pages;
+mod host_name;
 mod list;
 mod log;
 mod log_address;
@@ -13,11 +15,13 @@ mod number;
 mod owner;
 mod proxy_protocol;
 mod quote;
+mod redirect;
 mod scheme_field;
 mod stats_address;
 mod switch;
 mod text;
 mod trusted_peer;
+mod url_prefix;
 mod word;
 mod worker_class;
 mod workers;
@@ -28,15 +32,19 @@ pub use access_log_format::AccessLogFormat;
 pub use bind_address::BindAddress;
 pub use bytes::Bytes;
 pub use env_var::EnvVar;
+pub use error_pages::ErrorPages;
+pub use host_name::{HostName, HostPattern};
 pub use log::{LogLevel, LogTarget};
 pub use log_address::{StatsdAddress, SyslogAddress, UnixKind};
 pub use mode::Mode;
 pub use owner::{Account, Owner};
 pub use proxy_protocol::ProxyProtocol;
+pub use redirect::{Piece, RedirectTarget, ResponseStatus};
 pub use scheme_field::SchemeField;
 pub use stats_address::StatsAddress;
 pub use text::UrlPath;
 pub use trusted_peer::{Cidr, TrustedPeer};
+pub use url_prefix::UrlPrefix;
 pub use word::{HeaderMap, Protocol, ProxyHeader, ReloadEngine, SyslogFacility};
 pub use worker_class::WorkerClass;
 pub use workers::Workers;
@@ -44,6 +52,7 @@ pub use workers::Workers;
 pub(crate) use quote::quoted;
 
 use crate::answer::{Raw, Source};
+use crate::tables::{Key, TableText, Written};
 
 /// A type of settings. `parse` and `text` are each other's inverse, which a test checks for every default.
 pub trait Value: Sized + PartialEq {
@@ -57,6 +66,8 @@ pub trait Value: Sized + PartialEq {
     const COMPLETES: Completes = Completes::Nothing;
     /// Whether a TOML number is accepted; it is then parsed as the file spells it.
     const IS_NUMBER: bool = false;
+    /// The keys of the tables that it is written as in a file; empty where it is no table.
+    const KEYS: &'static [Key] = &[];
     /// Whether a comma separates two values in a list; not so where a value may contain one.
     const ENDS_AT_COMMA: bool = true;
 
@@ -92,6 +103,19 @@ pub trait Value: Sized + PartialEq {
         Plain::Text(self.text())
     }
 
+    /// The value as a table of a file; `None` where it is no table.
+    fn table(&self) -> Option<TableText> {
+        None
+    }
+
+    /// The value as a file of TOML holds it.
+    fn written(&self) -> Written {
+        Written::Inline(self.toml())
+    }
+
+    /// Notes where the value was said, for those that keep it and do not know it yet.
+    fn placed(&mut self, _source: &Source) {}
+
     /// Compares with a bound; `None` for types that have no order.
     fn order(&self, _bound: &Self) -> Option<Ordering> {
         None
@@ -113,6 +137,8 @@ pub enum Plain {
     Text(String),
     /// Several values.
     List(Vec<Plain>),
+    /// Values by name.
+    Table(Vec<(String, Plain)>),
 }
 
 /// How the command line gives a value.
@@ -156,6 +182,8 @@ pub enum Reason {
     },
     /// A sentence that says more than "expected …".
     Because(String),
+    /// Several things are wrong, each with its place.
+    Several(Vec<Rejected>),
 }
 
 impl Rejected {
@@ -169,12 +197,22 @@ impl Rejected {
         Rejected { reason: Reason::Because(sentence.into()), source: None }
     }
 
+    /// What was found in several places; `Ok` where nothing was.
+    pub(crate) fn all(mut found: Vec<Rejected>) -> Result<(), Rejected> {
+        match found.len() {
+            0 => Ok(()),
+            1 => Err(found.remove(0)),
+            _ => Err(Rejected { reason: Reason::Several(found), source: None }),
+        }
+    }
+
     pub(crate) fn unexpected_raw(raw: &Raw) -> Rejected {
         let got = match raw {
             Raw::Text(text) | Raw::Number(text) => format!("`{text}`"),
             Raw::Switch(on) => format!("`{on}`"),
             Raw::Integer(number) => format!("`{number}`"),
             Raw::List(_) => "a list".to_string(),
+            Raw::Table(_) => "a table".to_string(),
             Raw::Absent => "`None`".to_string(),
             Raw::Object(name) => name.clone(),
             Raw::Other(kind) => (*kind).to_string(),
@@ -184,6 +222,10 @@ impl Rejected {
 
     /// Names the place, unless a narrower one is named already.
     pub(crate) fn or_at(mut self, source: &Source) -> Rejected {
+        if let Reason::Several(found) = self.reason {
+            let found = found.into_iter().map(|each| each.or_at(source)).collect();
+            return Rejected { reason: Reason::Several(found), source: self.source };
+        }
         self.source.get_or_insert_with(|| source.clone());
         self
     }

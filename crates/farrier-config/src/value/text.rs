@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::path::PathBuf;
 
 use super::{Completes, Plain, Rejected, Shape, Value};
-use crate::answer::Raw;
+use crate::answer::{Raw, Source};
+use crate::tables::Key;
 
 impl Value for String {
     const EXPECTED: &'static str = "text";
@@ -63,6 +64,7 @@ impl<T: Value> Value for Option<T> {
     const COMPLETES: Completes = T::COMPLETES;
     const IS_NUMBER: bool = T::IS_NUMBER;
     const ENDS_AT_COMMA: bool = T::ENDS_AT_COMMA;
+    const KEYS: &'static [Key] = T::KEYS;
 
     fn parse(text: &str) -> Result<Self, Rejected> {
         if text.is_empty() || text == NONE { Ok(None) } else { T::parse(text).map(Some) }
@@ -85,6 +87,10 @@ impl<T: Value> Value for Option<T> {
 
     fn plain(&self) -> Plain {
         self.as_ref().map_or(Plain::Nothing, T::plain)
+    }
+
+    fn placed(&mut self, source: &Source) {
+        self.iter_mut().for_each(|value| value.placed(source));
     }
 
     fn order(&self, bound: &Self) -> Option<Ordering> {

@@ -1,0 +1,23 @@
+//! Where a table stands in its file, kept beside its values.
+
+use std::fmt;
+
+use crate::answer::Source;
+
+/// Where a table was said. Two tables are equal when their values are, wherever they stand.
+#[derive(Debug, Clone, Default)]
+pub struct Place(pub Source);
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Place) -> bool {
+        true
+    }
+}
+
+impl Eq for Place {}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
