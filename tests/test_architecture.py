@@ -23,7 +23,7 @@ ARROWS = {
 }
 
 #: Rows of the table whose use is still being built; a name leaves this list with the line that uses it.
-AWAITED = set()
+AWAITED = {"allowed_hosts", "canonical_host", "error_pages", "mounts", "sites", "static_files"}
 
 #: The only files with unsafe blocks, and what they are for.
 UNSAFE_ROOMS = {
@@ -199,7 +199,9 @@ def test_configuration_becomes_values_at_two_doors():
 
 def test_every_setting_is_used():
     table = code((CRATES / "farrier-config/src/table.rs").read_text(encoding="utf-8"))
-    rows = re.findall(r"^    (\w+): [A-Z]\w*(?:<\w+>)? =|^    (\w+): (?:u32|u64|bool|String)\b", table, re.MULTILINE)
+    rows = re.findall(
+        r"^    (\w+)(?: as \S+)?: [A-Z]\w*(?:<\w+>)? =|^    (\w+): (?:u32|u64|bool|String)\b", table, re.MULTILINE
+    )
     settings = {first or second for first, second in rows}
     assert len(settings) > 40
     users = " ".join(text for crate in ("farrier", "farrier-server") for _, text in rust(crate))
