@@ -188,7 +188,7 @@ impl Files for PythonFiles<'_> {
             let place = |line: usize| Source::File { path: path.clone(), line };
             let named = setting_name(&name).filter(|setting| *setting == name);
             let Some(setting) = named.filter(|setting| !is_own_variable(setting, &plain)) else {
-                if let Some(meant) = probably_meant(&name).filter(|_| !is_read) {
+                if let Some(meant) = probably_meant(&name).filter(|_| !is_read && named.is_none()) {
                     let message = format!("`{name}` is no setting and has no effect; did you mean `{meant}`?");
                     ran.warnings.push(Problem::at(place(line), message));
                 }
