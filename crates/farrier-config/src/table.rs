@@ -12,9 +12,9 @@ use std::time::Duration;
 use crate::macros::settings;
 use crate::tables::{Mount, Site, StaticMount};
 use crate::value::{
-    AccessLogFormat, Account, BindAddress, Bytes, EnvVar, ErrorPages, HeaderMap, HostName, HostPattern, LogLevel,
-    LogTarget, Mode, Owner, Protocol, ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField, StatsAddress,
-    StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UrlPath, WorkerClass, Workers,
+    AccessLogFormat, Account, BindAddress, Bytes, Compress, EnvVar, ErrorPages, HeaderMap, HostName, HostPattern,
+    LogLevel, LogTarget, MediaPattern, Mode, Owner, Protocol, ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField,
+    StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UrlPath, WorkerClass, Workers,
 };
 
 settings! {
@@ -610,6 +610,32 @@ settings! {
     /// without the application.
     static_files as "static": Vec<StaticMount> = none;
 
+    section "Compression";
+
+    /// Compress responses of the application.
+    ///
+    /// `on` offers zstd, brotli and gzip, each at a level that suits content made for one request; `br:5,gzip:6` names
+    /// codings and levels, the preferred one first. Pages that hold a secret and repeat what a visitor sent should not be
+    /// compressed over TLS: see the page on compression.
+    compress: Compress = off
+        uwsgi "http-auto-gzip";
+
+    /// Smallest response that is compressed.
+    ///
+    /// Where the length is known before the first byte; 0 compresses even the smallest.
+    compress_min_bytes: Bytes = 1KiB;
+
+    /// Media types that are compressed.
+    ///
+    /// `text/html`, `text/*`, or `*+json` for every type that ends so. `text/event-stream` is never compressed.
+    compress_types: Vec<MediaPattern> = "text/*,application/json,application/javascript,application/xml,application/wasm,application/x-ndjson,application/yaml,application/toml,*+json,*+xml,*+yaml,font/ttf,font/otf,image/bmp,image/x-icon,image/vnd.microsoft.icon"
+        takes "TYPES";
+
+    /// Largest file from the application that is compressed.
+    ///
+    /// A larger one that is given with `wsgi.file_wrapper` is sent by the kernel as it is.
+    compress_file_bytes_max: Bytes = 1MiB;
+
     section "Sites";
 
     /// What answers below a path; repeat for several.
@@ -644,7 +670,6 @@ settings! {
     /// kept in memory. A `site` takes the pages from here that it has not itself.
     error_pages: ErrorPages = none
         cli "--error-page";
-
     actions "Configuration";
 
     /// Read the settings from this file.

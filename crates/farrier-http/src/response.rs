@@ -8,7 +8,7 @@ use crate::status::Status;
 ///
 /// The field lines are kept as `name: value CRLF` in one piece, with spans beside them, so that HTTP/1.1 copies them in one
 /// go and other protocols can walk them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ResponseHead {
     status: Status,
     reason: Vec<u8>,
@@ -28,9 +28,13 @@ impl Default for ResponseHead {
 impl ResponseHead {
     /// A head with a status and its standard reason, and no fields.
     pub fn new(status: Status) -> Self {
+        ResponseHead { reason: status.reason().as_bytes().to_vec(), ..ResponseHead::without_reason(status) }
+    }
+
+    fn without_reason(status: Status) -> Self {
         ResponseHead {
             status,
-            reason: status.reason().as_bytes().to_vec(),
+            reason: Vec::new(),
             lines: Vec::new(),
             fields: Vec::new(),
             content_length: None,
@@ -69,6 +73,12 @@ impl ResponseHead {
         self.status = Status(code);
         self.reason.extend_from_slice(reason);
         Ok(())
+    }
+
+    /// A head with the same status and reason, and no fields.
+    pub fn without_fields(&self) -> ResponseHead {
+        let lines = Vec::with_capacity(self.lines.len() + ADDED_BYTES);
+        ResponseHead { reason: self.reason.clone(), lines, ..ResponseHead::without_reason(self.status) }
     }
 
     /// Adds a field.
@@ -153,6 +163,9 @@ impl ResponseHead {
         self.has_server
     }
 }
+
+/// Room for the fields that a filter adds.
+const ADDED_BYTES: usize = 64;
 
 /// A Content-Length value: digits only, at most 63 bits (RFC 9110 §8.6).
 pub fn parse_length(value: &[u8]) -> Option<u64> {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod compression;
 mod connection;
 pub mod control;
 mod dropped_fields;

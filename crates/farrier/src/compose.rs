@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use farrier_config::{Config, UrlPath};
 use farrier_http::{Handler, Status};
+use farrier_server::compression;
 use farrier_server::health::{self, HealthPaths};
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::metrics::{Called, Metrics};
@@ -13,7 +14,7 @@ use farrier_wsgi::{Diagnostics, Surroundings, traceback};
 use pyo3::prelude::*;
 
 use crate::painted::Paint;
-use crate::{logging, recycling};
+use crate::{filters, logging, recycling};
 
 /// The arbiter's settings.
 pub(crate) fn arbiter_settings(config: &Config) -> ArbiterSettings {
@@ -37,7 +38,7 @@ pub(crate) fn worker_count(config: &Config) -> u32 {
     config.workers.on(farrier_supervisor::process::cpus_allowed())
 }
 
-/// What answers: the paths of health, and the application behind them.
+/// What answers: the paths of health, and the application behind them, compressed.
 pub(crate) fn handler(config: &Config, application: Arc<dyn Handler>, slot: Slot) -> Arc<dyn Handler> {
     let path = |path: &Option<UrlPath>| path.as_ref().map(|UrlPath(path)| path.clone());
     let paths = HealthPaths {
@@ -45,7 +46,8 @@ pub(crate) fn handler(config: &Config, application: Arc<dyn Handler>, slot: Slot
         ready: path(&config.readyz_path),
         is_logged: config.health_access_log,
     };
-    health::around(application, paths, move || slot.is_leaving())
+    let compressed = compression::around(application, filters::compressor(config).as_ref());
+    health::around(compressed, paths, move || slot.is_leaving())
 }
 
 /// What every environ says.

@@ -347,7 +347,8 @@ pub(super) const OPTIONS: &[UwsgiOption] = &[
          http-buffer-size http-events http-harakiri http-backend-http http-manage-source http-gracetime http-quit-on-abort",
         "there is no router process in front of the workers",
     ),
-    without("http-auto-gzip static-gzip*", "let the proxy in front compress"),
+    setting("http-auto-gzip", "compress", By::Switch, "gzip, and zstd and brotli for clients that prefer them"),
+    without("static-gzip*", "let the proxy in front compress"),
     part(
         "add-header",
         Role::AddHeader,

@@ -1,0 +1,305 @@
+//! One response on its way through an encoder: gathered where it is short enough to tell its length, else streamed.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use farrier_http::{Error, Flush, Respond, ResponseHead, SendError};
+
+use super::encoder::{Encoder, Encoders, OUTPUT_KEPT_BYTES, Until};
+use super::{Compressor, eligible, failed};
+
+/// Encoded bytes above which a response is not gathered any longer: it goes out in chunks, and its length is not told.
+const GATHERED_BYTES_MAX: usize = 256 * 1024;
+
+/// Encoded bytes of a stream that leave together where nothing asks for less.
+const EMITTED_BYTES_MIN: usize = 16 * 1024;
+
+/// Content that is encoded in one go.
+const PIECE_BYTES_MAX: usize = 256 * 1024;
+
+/// Content from which on encoding takes so long (tens of microseconds) that others should have the runtime meanwhile.
+const DETACHED_BYTES_MIN: usize = 4096;
+
+/// How much of a file is read at once.
+const FILE_PIECE_BYTES: usize = 64 * 1024;
+
+/// An answer around another one.
+pub(super) struct Compressing<'a> {
+    compressor: &'a Compressor,
+    /// What the client prefers, if anything.
+    encoders: Option<&'a Encoders>,
+    is_head: bool,
+    if_none_match: Option<Vec<u8>>,
+    inner: &'a mut dyn Respond,
+    state: State,
+    /// The head as the handler gave it, until it leaves.
+    head: Option<ResponseHead>,
+    encoder: Option<Encoder>,
+    /// Encoded content that has not left.
+    out: Vec<u8>,
+    /// Content that the encoder was given since it gave everything out.
+    held_bytes: usize,
+    /// The length of the handler's content, where it is known, and what came of it.
+    expected: Option<u64>,
+    given: u64,
+    fault: Option<Error>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Everything passes through.
+    Plain,
+    /// The head waits for the whole content.
+    Gathering,
+    /// The head has left without a length.
+    Streaming,
+    /// All content of the expected length has been given on.
+    Complete,
+    /// It cannot be completed.
+    Broken,
+}
+
+impl<'a> Compressing<'a> {
+    pub(super) fn new(
+        compressor: &'a Compressor,
+        encoders: Option<&'a Encoders>,
+        is_head: bool,
+        if_none_match: Option<Vec<u8>>,
+        inner: &'a mut dyn Respond,
+    ) -> Compressing<'a> {
+        Compressing {
+            compressor,
+            encoders,
+            is_head,
+            if_none_match,
+            inner,
+            state: State::Plain,
+            head: None,
+            encoder: None,
+            out: Vec::new(),
+            held_bytes: 0,
+            expected: None,
+            given: 0,
+            fault: None,
+        }
+    }
+
+    /// What was wrong with the response, once the handler is done with it.
+    pub(super) fn end(mut self) -> Result<(), Error> {
+        self.release();
+        self.fault.take().map_or(Ok(()), Err)
+    }
+
+    fn release(&mut self) {
+        if let (Some(encoders), Some(encoder)) = (self.encoders, self.encoder.take()) {
+            encoders.give_back(encoder);
+        }
+    }
+
+    /// Begins to gather the content behind a head.
+    fn gather(&mut self, head: &ResponseHead, length: Option<u64>, encoders: &Encoders) {
+        match encoders.take(length) {
+            Ok(encoder) => {
+                self.encoder = Some(encoder);
+                self.head = Some(head.clone());
+                self.state = State::Gathering;
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Gives the head on, for content of `length` encoded bytes.
+    fn commit(&mut self, length: Option<u64>) {
+        if let (Some(head), Some(encoders)) = (self.head.take(), self.encoders) {
+            self.inner.head(&eligible::varied(&head, Some(encoders.coding())), length);
+            self.state = State::Streaming;
+        }
+    }
+
+    /// Gives the handler's own head on, for content as it is.
+    fn leave_plain(&mut self) {
+        if let Some(head) = self.head.take() {
+            self.inner.head(&head, self.expected);
+        }
+        self.release();
+        self.state = State::Plain;
+    }
+
+    /// Encodes content and lets leave what must.
+    fn encode(&mut self, content: &[u8], until: Until, flush: Flush) -> Result<(), SendError> {
+        let mut rest = content;
+        loop {
+            let piece;
+            (piece, rest) = rest.split_at(rest.len().min(PIECE_BYTES_MAX));
+            let is_last = rest.is_empty();
+            let until = if is_last { until } else { Until::More };
+            self.push(piece, until)?;
+            if self.state == State::Gathering {
+                if until == Until::Ended {
+                    self.commit(Some(self.out.len() as u64));
+                } else if until == Until::Flushed || self.out.len() > GATHERED_BYTES_MAX {
+                    self.commit(None);
+                }
+            }
+            let is_due = until != Until::More || self.out.len() >= EMITTED_BYTES_MIN;
+            if self.state == State::Streaming && is_due && !self.out.is_empty() {
+                let sent = self.inner.send(&self.out, flush);
+                self.out.clear();
+                self.out.shrink_to(OUTPUT_KEPT_BYTES);
+                sent?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    fn push(&mut self, piece: &[u8], until: Until) -> Result<(), SendError> {
+        let Compressing { compressor, encoder, out, held_bytes, .. } = self;
+        let Some(encoder) = encoder else { return Err(SendError::Gone) };
+        *held_bytes += piece.len();
+        // What an encoder holds it works on when it must give it out.
+        let work_bytes = if until == Until::More { piece.len() } else { *held_bytes };
+        if until != Until::More {
+            *held_bytes = 0;
+        }
+        let mut result = Ok(());
+        if work_bytes >= DETACHED_BYTES_MIN {
+            compressor.host.detached(&mut || result = encoder.push(piece, until, out));
+        } else {
+            result = encoder.push(piece, until, out);
+        }
+        result.map_err(|error| {
+            self.fail(&error);
+            SendError::Gone
+        })
+    }
+
+    fn fail(&mut self, error: &std::io::Error) {
+        self.state = State::Broken;
+        self.fault.get_or_insert_with(|| failed(error));
+    }
+
+    /// Reads a file into the encoder.
+    fn encode_file(&mut self, file: &File, offset: u64, bytes: u64) -> Result<(), SendError> {
+        let mut buffer = vec![0; FILE_PIECE_BYTES.min(usize::try_from(bytes).unwrap_or(FILE_PIECE_BYTES))];
+        let (mut offset, end) = (offset, offset.saturating_add(bytes));
+        while offset < end {
+            let wanted = buffer.len().min(usize::try_from(end - offset).unwrap_or(usize::MAX));
+            let mut read = Ok(0);
+            self.compressor.host.detached(&mut || read = file.read_at(&mut buffer[..wanted], offset));
+            match read {
+                // It shrank: fewer bytes than expected are seen as such.
+                Ok(0) | Err(_) => return Ok(()),
+                Ok(count) => {
+                    self.send(&buffer[..count], Flush::Later)?;
+                    offset += count as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Respond for Compressing<'_> {
+    fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
+        if self.inner.head_sent() {
+            return;
+        }
+        self.release();
+        self.out.clear();
+        (self.held_bytes, self.given) = (0, 0);
+        (self.state, self.head, self.fault) = (State::Plain, None, None);
+        self.expected = head.content_length().or(length);
+        let rules = &self.compressor.rules;
+        if !eligible::is_eligible(head, self.expected, &rules.types, rules.least_bytes) {
+            let known = self.if_none_match.as_deref().filter(|_| head.status().0 == 304);
+            match known.and_then(|known| eligible::not_modified(head, known)) {
+                Some(weaker) => self.inner.head(&weaker, length),
+                None => self.inner.head(head, length),
+            }
+            return;
+        }
+        match self.encoders {
+            None => self.inner.head(&eligible::varied(head, None), length),
+            // What GET would say; how long it would be nobody knows before it is made (RFC 9110 §9.3.2).
+            Some(encoders) if self.is_head => {
+                self.inner.head(&eligible::varied(head, Some(encoders.coding())), None);
+            }
+            Some(encoders) => self.gather(head, self.expected, encoders),
+        }
+    }
+
+    fn inform(&mut self, interim: &ResponseHead) -> Result<(), SendError> {
+        self.inner.inform(interim)
+    }
+
+    fn head_sent(&self) -> bool {
+        self.inner.head_sent()
+    }
+
+    fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError> {
+        match self.state {
+            State::Plain => return self.inner.send(chunk, flush),
+            State::Broken => return Err(SendError::Gone),
+            _ if chunk.is_empty() => return Ok(()),
+            State::Gathering | State::Streaming | State::Complete => {}
+        }
+        let room = self.expected.map_or(u64::MAX, |expected| expected - self.given);
+        let content = &chunk[..chunk.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
+        self.given += content.len() as u64;
+        let is_complete = self.expected == Some(self.given);
+        if self.state != State::Complete {
+            let until = match flush {
+                _ if is_complete => Until::Ended,
+                Flush::Now => Until::Flushed,
+                Flush::Later => Until::More,
+            };
+            self.encode(content, until, flush)?;
+            if is_complete {
+                self.state = State::Complete;
+            }
+        }
+        if content.len() < chunk.len() {
+            self.fault.get_or_insert(Error::application("the application gave more than its Content-Length"));
+            return Err(SendError::Full);
+        }
+        Ok(())
+    }
+
+    fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError> {
+        if self.state == State::Gathering && self.given == 0 && bytes > self.compressor.rules.file_bytes_max {
+            self.leave_plain();
+        }
+        match self.state {
+            State::Plain => self.inner.send_file(file, offset, bytes),
+            _ => self.encode_file(&file, offset, bytes),
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.state == State::Gathering && self.given == 0 && self.expected.is_none_or(|expected| expected == 0) {
+            // Nothing to encode.
+            self.leave_plain();
+        }
+        match self.state {
+            State::Plain | State::Complete => self.inner.finish(),
+            State::Broken => {}
+            State::Gathering | State::Streaming => {
+                if self.expected.is_some_and(|expected| self.given < expected) {
+                    // An encoded message that ends well would look complete.
+                    let cause = "the application gave fewer bytes than its Content-Length";
+                    self.fault.get_or_insert(Error::application(cause));
+                    self.state = State::Broken;
+                } else if self.encode(b"", Until::Ended, Flush::Later).is_ok() {
+                    self.inner.finish();
+                }
+            }
+        }
+    }
+
+    fn client_gone(&self) -> bool {
+        self.inner.client_gone()
+    }
+}

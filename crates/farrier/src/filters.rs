@@ -1,0 +1,37 @@
+//! Makes filters from settings: what acts on requests and responses around the handlers.
+
+use std::sync::Arc;
+
+use farrier_config::value::Value;
+use farrier_config::{Config, ContentCoding};
+use farrier_http::Coding;
+use farrier_server::compression::{CompressionRules, Compressor, MediaPattern};
+
+use crate::host::Interpreter;
+
+/// What compresses responses of applications, if that is wanted. One for all applications of a worker.
+pub(crate) fn compressor(config: &Config) -> Option<Arc<Compressor>> {
+    let codings = config.compress.0.iter().map(|&(coding, level)| {
+        let coding = match coding {
+            ContentCoding::Zstd => Coding::Zstd,
+            ContentCoding::Brotli => Coding::Brotli,
+            ContentCoding::Gzip => Coding::Gzip,
+        };
+        (coding, level)
+    });
+    let rules = CompressionRules {
+        codings: codings.collect(),
+        least_bytes: config.compress_min_bytes.0,
+        file_bytes_max: config.compress_file_bytes_max.0,
+        types: config.compress_types.iter().map(|pattern| media_pattern(&pattern.text())).collect(),
+    };
+    Compressor::new(rules, Arc::new(Interpreter))
+}
+
+fn media_pattern(text: &str) -> MediaPattern {
+    match (text.strip_suffix('*'), text.strip_prefix('*')) {
+        (Some(prefix), _) => MediaPattern::Type(prefix.to_owned()),
+        (None, Some(suffix)) => MediaPattern::Suffix(suffix.to_owned()),
+        (None, None) => MediaPattern::Exact(text.to_owned()),
+    }
+}
