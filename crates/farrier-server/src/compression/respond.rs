@@ -117,10 +117,10 @@ impl<'a> Compressing<'a> {
         }
     }
 
-    /// Gives the handler's own head on, for content as it is.
+    /// Gives the head on as other clients get it, for content as it is.
     fn leave_plain(&mut self) {
         if let Some(head) = self.head.take() {
-            self.inner.head(&head, self.expected);
+            self.inner.head(&eligible::varied(&head, None), self.expected);
         }
         self.release();
         self.state = State::Plain;
