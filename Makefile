@@ -94,10 +94,16 @@ bench-protocols: bench/.work/peers.stamp bench/.work/farrier.stamp ## Measure uw
 bench-deploys: bench/.work/peers.stamp bench/.work/farrier.stamp ## Measure memory of preloaded workers, fork to ready, and a reload
 	$(PEERS)/bin/python bench/deploys.py --out bench/results
 
+.PHONY: bench-edge
+bench-edge: bench/.work/peers.stamp bench/.work/farrier.stamp ## Measure files, TLS and HTTP/2 beside nginx, into docs/edge.md
+	$(PEERS)/bin/python bench/edge.py --out bench/results
+	$(PEERS)/bin/python bench/report.py --readme
+
 .PHONY: bench-smoke
 bench-smoke: bench/.work/peers.stamp bench/.work/farrier.stamp ## Run every benchmark for a moment; judges no time
 	$(PEERS)/bin/python bench/run.py --smoke
 	$(PEERS)/bin/python bench/protocols.py --smoke
+	$(PEERS)/bin/python bench/edge.py --smoke
 
 .PHONY: clean
 clean: ## Remove what was built: environments, targets, logs of the fuzzer

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ SCRIPT = Path(__file__).with_name("load.lua")
 class Wrk:
     """One running wrk with one thread. Several run side by side on the load's core."""
 
-    def __init__(self, port, stream, seconds, core):
+    def __init__(self, port, stream, seconds, core, scheme="http"):
         self.seconds = seconds
         self.started = time.monotonic()
         # wrk counts whole seconds; for less it is interrupted, and then reports the time it really ran.
@@ -32,7 +33,7 @@ class Wrk:
                 f"-d{math.ceil(seconds)}s",
                 "-s",
                 str(SCRIPT),
-                f"http://127.0.0.1:{port}{stream.path}",
+                f"{scheme}://127.0.0.1:{port}{stream.path}",
                 "--",
                 str(stream.post_bytes),
             ],
@@ -65,15 +66,19 @@ class LoadError(Exception):
     """The load could not be made, or an answer was wrong."""
 
 
-def run(port, streams, seconds, core):
+def run(port, streams, seconds, core, scheme="http"):
     """Runs one wrk per stream at the same time and returns their results in the streams' order."""
-    running = [Wrk(port, stream, seconds, core) for stream in streams]
+    running = [Wrk(port, stream, seconds, core, scheme) for stream in streams]
     return [wrk.result() for wrk in running]
 
 
-def check(port, stream, timeout_seconds=10):
+def check(port, stream, timeout_seconds=10, scheme="http"):
     """Asks once and compares status and body, so that no server is measured while it answers wrongly."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_seconds)
+    if scheme == "https":
+        unverified = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout_seconds, context=unverified)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_seconds)
     try:
         if stream.post_bytes:
             connection.request("POST", stream.path, b"x" * stream.post_bytes)

@@ -10,6 +10,8 @@ from collections import Counter
 from pathlib import Path
 from statistics import median
 
+import edge_report
+
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- bench:begin -->\n", "<!-- bench:end -->\n"
@@ -38,13 +40,14 @@ def markdown(raw):
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def readme(raw, text):
-    """The text with the tables of a whole run between its markers; without a run (None) it says so."""
+def readme(raw, text, edge=None):
+    """The text with the tables of whole runs between its markers; without a run (None) it says so."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         sys.exit(f"README.md has no {BEGIN.strip()} and {END.strip()}")
-    return before + BEGIN + "\n" + _summary(raw) + "\n" + END + after
+    tables = _summary(raw) + (f"\n{edge_report.summary(edge)}" if edge else "")
+    return before + BEGIN + "\n" + tables + "\n" + END + after
 
 
 def _summary(raw):
@@ -334,8 +337,10 @@ def main():
     raw = json.loads(options.raw.read_text()) if options.raw.exists() else None
     if raw and raw["settings"]["smoke"]:
         sys.exit(f"{options.raw} is a smoke run: its figures mean nothing")
+    edge_path = options.raw.with_name("edge.json")
+    edge = json.loads(edge_path.read_text()) if edge_path.exists() else None
     old = README.read_text()
-    new = readme(raw, old)
+    new = readme(raw, old, edge)
     if options.check and new != old:
         sys.exit("README.md's figures are not those of bench/results/raw.json; run `python bench/report.py --readme`")
     if not options.check:

@@ -3,6 +3,8 @@
 The browser reads commands as JSON from descriptor 3 and writes answers and events to descriptor 4, each ended by NUL.
 """
 
+import base64
+import contextlib
 import json
 import os
 import shutil
@@ -28,7 +30,7 @@ FLAGS = [
 class Browser:
     """One browser with one page."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, *flags):
         commands_read, self.commands = os.pipe()
         self.answers, answers_write = os.pipe()
         # Above 4, so that the two moves below cannot step on each other.
@@ -39,7 +41,7 @@ class Browser:
             os.dup2(answers_write, 4)
 
         self.process = subprocess.Popen(
-            [BINARY] + FLAGS + ["--user-data-dir=%s" % directory, "about:blank"],
+            [BINARY, *FLAGS, *flags, "--user-data-dir=%s" % directory, "about:blank"],
             preexec_fn=arrange,
             pass_fds=(3, 4, commands_read, answers_write),
             stdin=subprocess.DEVNULL,
@@ -54,9 +56,26 @@ class Browser:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         target = until(lambda: [t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page"], 30)[0]
-        self.session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
-        for domain in ("Page", "Network", "Runtime"):
+        self._attach(target["targetId"])
+
+    def _attach(self, target):
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(domain + ".enable")
+
+    @contextlib.contextmanager
+    def fresh_context(self):
+        """Meanwhile the page is one without a past: no connection, no cache, no cookie of before."""
+        before, self.session = self.session, None
+        context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
+        try:
+            self._attach(target)
+            yield
+        finally:
+            self.session = None
+            self.call("Target.disposeBrowserContext", browserContextId=context)
+            self.session = before
 
     def _read(self):
         pending = b""
@@ -93,6 +112,31 @@ class Browser:
         """Goes to an address and waits until everything on the page is loaded."""
         self.call("Page.navigate", url=url)
         self.loaded(url)
+
+    def load(self, url):
+        """Goes to an address and waits, without asking the page, for its load event."""
+        since = len(self.events)
+        self.call("Page.navigate", url=url)
+        until(
+            lambda: any(event["method"] == "Page.loadEventFired" for event in self.events[since:]),
+            30,
+            "the load of " + url,
+        )
+
+    def complaints(self):
+        """What the console shows as an error: uncaught exceptions, what could not be loaded."""
+        return [
+            event["params"]
+            for event in list(self.events)
+            if event["method"] == "Runtime.exceptionThrown"
+            or (event["method"] == "Log.entryAdded" and event["params"]["entry"]["level"] == "error")
+            or (event["method"] == "Runtime.consoleAPICalled" and event["params"]["type"] == "error")
+        ]
+
+    def screenshot(self, path):
+        """What the page looks like, as a PNG."""
+        with open(path, "wb") as out:
+            out.write(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def loaded(self, url):
         """Waits until the page at this address is complete."""
