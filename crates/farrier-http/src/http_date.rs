@@ -1,6 +1,6 @@
 //! Dates in fields (RFC 9110 §5.6.7), as whole seconds since the beginning of 1970.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Reads any of the three forms: `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` and
 /// `Sun Nov  6 08:49:37 1994`. `None` for anything else, and for what was before 1970: both are to be ignored.
