@@ -110,7 +110,9 @@ def test_http_does_no_io_and_reads_no_clock():
         for path, names in re.findall(r"\b(std::(?:io|net|fs|os|env|time|thread|process)::)(\w+|\{[^}]*\})", text):
             used.update(path + each.strip() for each in names.strip("{}").split(","))
         assert used <= values, "%s uses %s" % (name, used - values)
-    assert not found_in(rust("farrier-http"), r"\bFile::|\bInstant\b|\bSystemTime::now\b|\bTcp\w+|\bUnixStream\b|\bprintln!")
+    assert not found_in(
+        rust("farrier-http"), r"\bFile::|\bInstant\b|\bSystemTime::now\b|\bTcp\w+|\bUnixStream\b|\bprintln!"
+    )
 
 
 def test_unsafe_stands_only_in_the_rooms_named_for_it():

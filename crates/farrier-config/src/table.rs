@@ -12,9 +12,10 @@ use std::time::Duration;
 use crate::macros::settings;
 use crate::tables::{Mount, Site, StaticMount};
 use crate::value::{
-    AccessLogFormat, Account, BindAddress, Bytes, Compress, EnvVar, ErrorPages, HeaderMap, HostName, HostPattern,
-    LogLevel, LogTarget, MediaPattern, Mode, Owner, Protocol, ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField,
-    StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UrlPath, WorkerClass, Workers,
+    AccessLogFormat, Account, BindAddress, Bytes, Compress, EnvVar, ErrorPages, FieldName, HeaderMap, HostName,
+    HostPattern, LogLevel, LogTarget, MediaPattern, Mode, Owner, Protocol, ProxyHeader, ProxyProtocol, ReloadEngine,
+    SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UrlPath, WorkerClass,
+    Workers,
 };
 
 settings! {
@@ -440,6 +441,13 @@ settings! {
     /// Turn it off for file systems that do not support it.
     sendfile: bool = true
         env "SENDFILE", gunicorn "sendfile";
+
+    /// Header field in which each request has a name of its own.
+    ///
+    /// Such as `X-Request-ID`. A name that a trusted proxy has given is kept, any other request gets a new one of 32 digits. The
+    /// application finds it in this field, the response has it too, and the access log shows it as `%({x-request-id}i)s`.
+    request_id_header: Option<FieldName> = none
+        takes "NAME";
 
     section "Logging";
 

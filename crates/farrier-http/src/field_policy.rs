@@ -53,6 +53,8 @@ pub struct FieldPolicy {
     believed: Seen,
     /// What a request must hold to be looked into.
     watched: Seen,
+    /// Each request is told whether it came from a trusted proxy.
+    tells: bool,
 }
 
 impl FieldPolicy {
@@ -78,7 +80,13 @@ impl FieldPolicy {
             .fold(believed.with(Seen::UNDERSCORE).with(Seen::FOLDED), |seen, field| seen.with(Seen::of(field.known)));
         let forwarder_names =
             forwarder_names.into_iter().map(|name| name.to_ascii_uppercase().into_bytes().into()).collect();
-        FieldPolicy { underscores, forwarder_names, scheme_fields, believed, watched }
+        FieldPolicy { underscores, forwarder_names, scheme_fields, believed, watched, tells: false }
+    }
+
+    /// The same policy, which also notes in each request whether it came from a trusted proxy.
+    #[must_use]
+    pub fn telling(self, tells: bool) -> FieldPolicy {
+        FieldPolicy { tells, ..self }
     }
 
     /// Applies the policy to a request whose origin is the connection's.
@@ -98,6 +106,9 @@ impl FieldPolicy {
         dropped: impl FnMut(&[u8]),
     ) -> Result<(), Error> {
         request.forwarded = Forwarded::default();
+        if self.tells {
+            request.is_from_proxy = is_trusted(request, &trusts);
+        }
         if request.head.seen.has_any(self.watched) { self.decide(request, trusts, dropped) } else { Ok(()) }
     }
 
@@ -113,10 +124,7 @@ impl FieldPolicy {
             let Request { arena, head, .. } = request;
             head.fields.iter().for_each(|field| arena.unfold(field.value));
         }
-        let is_trusted = match request.origin.peer {
-            Peer::Unix => true,
-            Peer::Tcp(address) => trusts(address.ip()),
-        };
+        let is_trusted = is_trusted(request, &trusts);
         if is_trusted {
             if seen.has_any(self.believed) {
                 forwarded::apply(request, self.believed, &trusts);
@@ -183,6 +191,13 @@ impl FieldPolicy {
 
     fn forwards(&self, name: &[u8]) -> bool {
         self.forwarder_names.iter().any(|known| name.eq_ignore_ascii_case(known) || **known == *b"*")
+    }
+}
+
+fn is_trusted(request: &Request, trusts: &impl Fn(IpAddr) -> bool) -> bool {
+    match request.origin.peer {
+        Peer::Unix => true,
+        Peer::Tcp(address) => trusts(address.ip()),
     }
 }
 

@@ -59,6 +59,12 @@ pub trait Respond {
     /// It leaves with the first content, or with `finish`. Until then it may be given again and replaces the former.
     fn head(&mut self, head: &ResponseHead, length: Option<u64>);
 
+    /// Adds a field to every head that this answer is given from now on, one for an error too, unless that has a field of this
+    /// name. The name is a token, the value what may stand in a field. An answer around another one hands it on.
+    fn stamp(&mut self, name: &str, value: &[u8]) {
+        let _ = (name, value);
+    }
+
     /// Sends an interim response (1xx, RFC 9110 §15.2) at once. Nothing happens once the head is on its way, and for a client
     /// that does not know such responses (HTTP/1.0).
     ///

@@ -12,17 +12,22 @@ use crate::secure::Secure;
 
 /// A growable buffer that a socket reads into and spans point into.
 ///
-/// `bytes[..filled]` holds what was received; the rest is zeroed spare room, so reading needs no unsafe code.
+/// `bytes[..filled]` holds what was received; the rest is zeroed spare room, so reading needs no unsafe code. Behind all that
+/// could ever be received lies an annex, for what the server itself has to say of the request.
 #[derive(Debug, Default)]
 pub struct Arena {
     bytes: Vec<u8>,
     filled: usize,
+    annex: Vec<u8>,
 }
+
+/// Where spans of the annex begin. What is received is bounded far below (see [`Span::new`]).
+const ANNEX_START: usize = 1 << 31;
 
 impl Arena {
     /// An arena with `room` bytes to read into.
     pub fn with_room(room: usize) -> Self {
-        Arena { bytes: vec![0; room], filled: 0 }
+        Arena { bytes: vec![0; room], filled: 0, annex: Vec::new() }
     }
 
     /// What has been received.
@@ -104,7 +109,20 @@ impl Arena {
 
     /// The bytes of a span; empty if the span does not lie inside the arena.
     pub fn slice(&self, span: Span) -> &[u8] {
-        self.bytes.get(span.range()).unwrap_or_default()
+        self.bytes.get(span.range()).unwrap_or_else(|| self.annexed(span))
+    }
+
+    #[cold]
+    fn annexed(&self, span: Span) -> &[u8] {
+        let start = (span.start as usize).checked_sub(ANNEX_START);
+        start.and_then(|start| self.annex.get(start..start + span.len as usize)).unwrap_or_default()
+    }
+
+    /// Keeps bytes that were not received, until the next request.
+    pub fn annex(&mut self, bytes: &[u8]) -> Span {
+        let start = ANNEX_START + self.annex.len();
+        self.annex.extend_from_slice(bytes);
+        Span::new(start, start + bytes.len())
     }
 }
 
@@ -235,6 +253,8 @@ pub struct Request {
     pub origin: Origin,
     /// What a trusted proxy says of the address that the client used.
     pub forwarded: Forwarded,
+    /// Whether it came from a trusted proxy, where the field policy was asked to tell.
+    pub is_from_proxy: bool,
     /// What the handler tells the access log beside its answer: names in lower case, and values.
     pub notes: Vec<(String, String)>,
     /// The connection's security, where TLS ended here.
@@ -254,6 +274,7 @@ impl Request {
             body: Body::Empty,
             origin: Origin { peer: Peer::Unix, listener: ListenerId(0), scheme: Scheme::Http },
             forwarded: Forwarded::default(),
+            is_from_proxy: false,
             notes: Vec::new(),
             secure: None,
             choice: 0,
@@ -270,6 +291,7 @@ impl Request {
     /// Forgets all but the arena's bytes, which are the next request's.
     pub fn clear_for_next(&mut self) {
         self.head.clear();
+        self.arena.annex.clear();
         self.body = Body::Empty;
         self.secure = None;
         self.choice = 0;
@@ -311,6 +333,32 @@ impl Request {
         self.head.fields.iter().find(|f| f.known == known).map(|f| self.arena.slice(f.value))
     }
 
+    /// All values of the fields of that name, which is in lower case.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let known = KnownField::of(name.as_bytes());
+        let is_it = move |&(its, spelt, _): &(KnownField, &[u8], &[u8])| {
+            its == known && (known != KnownField::Other || spelt.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        self.fields().filter(is_it).map(|(.., value)| value)
+    }
+
+    /// Puts a field of the server's own in place of all of that name.
+    ///
+    /// # Arguments
+    ///
+    /// `name` is a token in lower case, `value` what may stand in a field.
+    pub fn replace_field(&mut self, name: &str, value: &[u8]) {
+        let known = KnownField::of(name.as_bytes());
+        let Request { arena, head, .. } = self;
+        head.fields.retain(|field| {
+            let is_it = known != KnownField::Other || arena.slice(field.name).eq_ignore_ascii_case(name.as_bytes());
+            field.known != known || !is_it
+        });
+        let (name, value) = (arena.annex(name.as_bytes()), arena.annex(value));
+        head.fields.push(Field { known, name, value });
+        head.seen = head.seen.with(Seen::of(known));
+    }
+
     /// The content, where it is in memory: `None` for a spooled body.
     pub fn body_in_memory(&self) -> Option<&[u8]> {
         match &self.body {
@@ -319,5 +367,26 @@ impl Request {
             Body::Memory(content) => Some(content),
             Body::Spooled { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_the_servers_own_takes_the_place_of_others_and_goes_with_the_request() {
+        let mut request = Request::with_room(64);
+        request.arena.append(b"X-Request-IDone");
+        let field = |name, value| Field { known: KnownField::Other, name, value };
+        request.head.fields.push(field(Span::new(0, 12), Span::new(12, 15)));
+        request.replace_field("x-request-id", b"two");
+        request.replace_field("accept", b"text/html");
+        assert_eq!(request.values("x-request-id").collect::<Vec<_>>(), [b"two"]);
+        assert_eq!(request.field(KnownField::Accept), Some(&b"text/html"[..]));
+        assert_eq!(request.arena.filled(), b"X-Request-IDone");
+        let span = request.head.fields[0].value;
+        request.clear_for_next();
+        assert_eq!(request.arena.slice(span), b"");
     }
 }

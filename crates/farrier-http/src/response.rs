@@ -128,6 +128,18 @@ impl ResponseHead {
         Ok(())
     }
 
+    /// A copy with fields of the server's own, but for those whose name it has already.
+    pub fn stamped(&self, fields: &[(Box<str>, Box<[u8]>)]) -> ResponseHead {
+        let mut copy = self.clone();
+        for (name, value) in fields {
+            if !self.fields().any(|(its, _)| its.eq_ignore_ascii_case(name.as_bytes())) {
+                // A token and a value: there is nothing to refuse.
+                let _ = copy.add(name.as_bytes(), value);
+            }
+        }
+        copy
+    }
+
     /// The status.
     pub fn status(&self) -> Status {
         self.status

@@ -14,6 +14,7 @@ mod front;
 pub mod health;
 pub mod log;
 pub mod metrics;
+pub mod request_id;
 pub mod rescue;
 mod rules;
 mod spool;

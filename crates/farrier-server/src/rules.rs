@@ -132,6 +132,7 @@ fn field_policy(config: &Config) -> FieldPolicy {
         scheme_fields,
         believed.iter().map(String::as_str),
     )
+    .telling(config.request_id_header.is_some())
 }
 
 /// The value of the Server field; empty for none, also where the text could not stand in a field.

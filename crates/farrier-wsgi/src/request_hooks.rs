@@ -237,6 +237,10 @@ impl Respond for Watched<'_> {
         self.inner.head(head, length);
     }
 
+    fn stamp(&mut self, name: &str, value: &[u8]) {
+        self.inner.stamp(name, value);
+    }
+
     fn inform(&mut self, interim: &ResponseHead) -> Result<(), SendError> {
         self.inner.inform(interim)
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use farrier_config::{Config, UrlPath};
+use farrier_config::{Config, FieldName, UrlPath};
 use farrier_http::{Handler, Status};
 use farrier_server::compression;
 use farrier_server::health::{self, HealthPaths};
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::metrics::{Called, Metrics};
+use farrier_server::request_id;
 use farrier_supervisor::heartbeat::Counter;
 use farrier_supervisor::{ArbiterSettings, Listener, LocalAddress, Slot};
 use farrier_wsgi::{Diagnostics, Surroundings, traceback};
@@ -38,7 +39,7 @@ pub(crate) fn worker_count(config: &Config) -> u32 {
     config.workers.on(farrier_supervisor::process::cpus_allowed())
 }
 
-/// What answers: the paths of health, and the application behind them, compressed.
+/// What answers: the paths of health, and behind them the application, with its filters around it.
 pub(crate) fn handler(config: &Config, application: Arc<dyn Handler>, slot: Slot) -> Arc<dyn Handler> {
     let path = |path: &Option<UrlPath>| path.as_ref().map(|UrlPath(path)| path.clone());
     let paths = HealthPaths {
@@ -47,7 +48,9 @@ pub(crate) fn handler(config: &Config, application: Arc<dyn Handler>, slot: Slot
         is_logged: config.health_access_log,
     };
     let compressed = compression::around(application, filters::compressor(config).as_ref());
-    health::around(compressed, paths, move || slot.is_leaving())
+    let field = config.request_id_header.as_ref().map(|FieldName(name)| name.as_str());
+    let named = request_id::around(compressed, field);
+    health::around(named, paths, move || slot.is_leaving())
 }
 
 /// What every environ says.

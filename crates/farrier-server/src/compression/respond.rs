@@ -231,6 +231,10 @@ impl Respond for Compressing<'_> {
         }
     }
 
+    fn stamp(&mut self, name: &str, value: &[u8]) {
+        self.inner.stamp(name, value);
+    }
+
     fn inform(&mut self, interim: &ResponseHead) -> Result<(), SendError> {
         self.inner.inform(interim)
     }

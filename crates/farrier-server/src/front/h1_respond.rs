@@ -79,6 +79,8 @@ pub(crate) struct H1Respond<'a> {
     fault: Option<Error>,
     /// The head's field lines, where the access log asks for them.
     kept_lines: Option<Vec<u8>>,
+    /// Fields that every head gets.
+    stamps: Vec<(Box<str>, Box<[u8]>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +124,7 @@ impl<'a> H1Respond<'a> {
             unsent: false,
             fault: None,
             kept_lines: keep_lines.then(Vec::new),
+            stamps: Vec::new(),
         }
     }
 
@@ -306,6 +309,8 @@ impl Respond for H1Respond<'_> {
         if !matches!(self.state, State::Waiting | State::Staged) {
             return;
         }
+        let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
+        let head = stamped.as_ref().unwrap_or(head);
         self.bench.out.clear();
         // Looked at when the head is made: the drain may have begun during the call.
         self.facts.keep_alive &= !self.channel.draining.load(Ordering::Relaxed);
@@ -330,6 +335,10 @@ impl Respond for H1Respond<'_> {
             lines.extend_from_slice(head.lines());
         }
         self.state = State::Staged;
+    }
+
+    fn stamp(&mut self, name: &str, value: &[u8]) {
+        self.stamps.push((name.into(), value.into()));
     }
 
     fn inform(&mut self, interim: &ResponseHead) -> Result<(), SendError> {
