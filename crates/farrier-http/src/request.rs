@@ -7,6 +7,7 @@ use crate::body::Body;
 use crate::field::{Field, KnownField, Seen, Span};
 use crate::forwarded::Forwarded;
 use crate::gateway::Gateway;
+use crate::handler::Errand;
 use crate::origin::{ListenerId, Origin, Peer, Scheme};
 use crate::secure::Secure;
 
@@ -241,7 +242,6 @@ impl RequestHead {
 }
 
 /// One request. Recycled by its owner from call to call, so that serving allocates nothing for it.
-#[derive(Debug)]
 pub struct Request {
     /// The bytes.
     pub arena: Arena,
@@ -263,6 +263,21 @@ pub struct Request {
     pub choice: u32,
     /// What a handler has found for this request when it was asked what it occupies.
     pub found: Option<Arc<dyn Any + Send + Sync>>,
+    /// What must be done before it can be answered, where a handler has said [`Occupies::Disk`](crate::Occupies::Disk).
+    pub errand: Option<Arc<dyn Errand>>,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Request { arena, head, body, origin, choice, .. } = self;
+        f.debug_struct("Request")
+            .field("arena", arena)
+            .field("head", head)
+            .field("body", body)
+            .field("origin", origin)
+            .field("choice", choice)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Request {
@@ -279,6 +294,7 @@ impl Request {
             secure: None,
             choice: 0,
             found: None,
+            errand: None,
         }
     }
 
@@ -296,6 +312,7 @@ impl Request {
         self.secure = None;
         self.choice = 0;
         self.found = None;
+        self.errand = None;
     }
 
     /// The method (RFC 9110 §9).

@@ -17,6 +17,7 @@ pub struct ResponseHead {
     content_length: Option<u64>,
     has_date: bool,
     has_server: bool,
+    has_etag: bool,
 }
 
 impl Default for ResponseHead {
@@ -40,6 +41,7 @@ impl ResponseHead {
             content_length: None,
             has_date: false,
             has_server: false,
+            has_etag: false,
         }
     }
 
@@ -54,6 +56,7 @@ impl ResponseHead {
         self.content_length = None;
         self.has_date = false;
         self.has_server = false;
+        self.has_etag = false;
         let (code, rest) = match status {
             [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] => {
                 (u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'), rest)
@@ -104,6 +107,7 @@ impl ResponseHead {
         }
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"date") => self.has_date = true,
+            4 if name.eq_ignore_ascii_case(b"etag") => self.has_etag = true,
             6 if name.eq_ignore_ascii_case(b"server") => self.has_server = true,
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = parse_length(value)
@@ -168,6 +172,11 @@ impl ResponseHead {
     /// Whether a Date field was added, so that the server must not add one.
     pub fn has_date(&self) -> bool {
         self.has_date
+    }
+
+    /// Whether an entity tag was added: it names one version of the content.
+    pub fn has_etag(&self) -> bool {
+        self.has_etag
     }
 
     /// Whether a Server field was added.

@@ -10,6 +10,7 @@ mod connection;
 pub mod control;
 mod dropped_fields;
 pub mod engine;
+mod file_stretch;
 mod front;
 pub mod health;
 pub mod log;
@@ -18,6 +19,7 @@ pub mod request_id;
 pub mod rescue;
 mod rules;
 mod spool;
+pub mod static_files;
 mod transport;
 
 pub use control::{Command, Control};

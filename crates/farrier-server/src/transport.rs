@@ -1,5 +1,6 @@
 //! A connection's socket and what is still to be written to it. The one room that sends bytes to clients.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -7,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::engine::{Poller, Token};
+use crate::file_stretch::{ColdStretch, FileStretch, Turn};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
 /// What a write came to.
@@ -14,9 +16,9 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 pub(crate) enum Sent {
     /// The kernel has everything.
     All,
-    /// So many bytes wait for the client.
+    /// Something waits for the client: so many bytes in memory, and perhaps files.
     Unsent(u64),
-    /// The client is gone, or a file was shorter than promised.
+    /// The client is gone, or a file is not what was promised.
     Broken,
 }
 
@@ -41,9 +43,6 @@ const WATCHED: u8 = 1;
 
 /// The poller tells of input and of room to write.
 const WATCHED_WRITABLE: u8 = 2;
-
-/// Bytes of a file given to a socket in one go before others get their turn.
-const FILE_TURN_BYTES: u64 = 1 << 20;
 
 /// A connected socket, shared by the seat that produces a response and the leader that writes its rest.
 ///
@@ -86,16 +85,23 @@ struct Rest {
     bytes: Vec<u8>,
     /// Bytes of the front that have been written.
     written: usize,
-    /// A stretch of a file that follows the bytes.
-    file: Option<FileRest>,
-    /// The last flush stopped for the sake of others, not because the socket was full.
-    turn_over: bool,
+    /// Stretches of files that follow, each with the bytes behind it.
+    files: VecDeque<(FileStretch, Vec<u8>)>,
+    pause: Pause,
 }
 
-struct FileRest {
-    file: Arc<File>,
-    offset: u64,
-    bytes: u64,
+/// Why the last flush stopped, where the socket is not the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Pause {
+    /// The socket is: an event will tell of room.
+    #[default]
+    None,
+    /// For the sake of others.
+    TurnOver,
+    /// What comes next is not in memory.
+    Cold,
+    /// Somebody brings it into memory.
+    Fetching,
 }
 
 impl Link {
@@ -130,14 +136,10 @@ impl Link {
             return Sent::Broken;
         }
         outbox.begun = true;
-        if let Some(rest) = outbox.rest.as_deref_mut().filter(|rest| rest.file.is_none()) {
-            pieces.iter().for_each(|piece| rest.bytes.extend_from_slice(piece));
+        if let Some(rest) = outbox.rest.as_deref_mut() {
+            let last = rest.files.back_mut().map_or(&mut rest.bytes, |(_, behind)| behind);
+            pieces.iter().for_each(|piece| last.extend_from_slice(piece));
             return outbox.flush(&self.socket);
-        }
-        if outbox.rest.is_some() {
-            // Nothing follows a file within a response, and the next response waits for an empty outbox.
-            outbox.broken = true;
-            return Sent::Broken;
         }
         let total: usize = pieces.iter().map(|piece| piece.len()).sum();
         match send_pieces(&self.socket, pieces, more) {
@@ -207,16 +209,20 @@ impl Link {
         taken
     }
 
-    /// Writes a stretch of a plain file behind what is unsent.
-    pub(crate) fn send_file(&self, file: Arc<File>, offset: u64, bytes: u64) -> Sent {
+    /// Writes a stretch of a plain file behind what is unsent. `is_version`: the head names a version of the file.
+    pub(crate) fn send_file(&self, file: Arc<File>, offset: u64, bytes: u64, is_version: bool) -> Sent {
         let mut outbox = self.lock();
         if outbox.broken {
             return Sent::Broken;
         }
         outbox.begun = true;
-        let rest = outbox.rest.get_or_insert_default();
-        rest.file = Some(FileRest { file, offset, bytes });
-        outbox.flush(&self.socket)
+        match FileStretch::new(file, offset, bytes, is_version) {
+            Ok(stretch) => {
+                outbox.rest.get_or_insert_default().files.push_back((stretch, Vec::new()));
+                outbox.flush(&self.socket)
+            }
+            Err(_) => outbox.give_up(),
+        }
     }
 
     /// Writes more of what is unsent.
@@ -226,7 +232,22 @@ impl Link {
 
     /// Whether a file's turn ended while the socket would have taken more: no event will tell.
     pub(crate) fn has_more_now(&self) -> bool {
-        self.lock().rest.as_deref().is_some_and(|rest| rest.turn_over)
+        self.lock().rest.as_deref().is_some_and(|rest| rest.pause == Pause::TurnOver)
+    }
+
+    /// What must be read from the disk before more can be sent, where nobody does so yet. [`Link::fetched`] follows.
+    pub(crate) fn take_cold(&self) -> Option<ColdStretch> {
+        let mut outbox = self.lock();
+        let rest = outbox.rest.as_deref_mut().filter(|rest| rest.pause == Pause::Cold)?;
+        rest.pause = Pause::Fetching;
+        rest.files.front_mut().map(|(stretch, _)| stretch.take_cold())
+    }
+
+    /// Says that what [`Link::take_cold`] gave is in memory.
+    pub(crate) fn fetched(&self) {
+        if let Some(rest) = self.lock().rest.as_deref_mut().filter(|rest| rest.pause == Pause::Fetching) {
+            rest.pause = Pause::None;
+        }
     }
 
     /// Lets the poller tell of input, from now on. What came before is told at once.
@@ -310,25 +331,54 @@ impl Outbox {
         }
         let Some(rest) = self.rest.as_deref_mut() else { return Sent::All };
         match rest.flush(socket) {
-            Ok(0) => {
+            Ok(true) => {
                 self.rest = None;
                 Sent::All
             }
-            Ok(unsent) => Sent::Unsent(unsent),
-            Err(_) => {
-                self.rest = None;
-                self.broken = true;
-                Sent::Broken
-            }
+            Ok(false) => Sent::Unsent(rest.memory_bytes()),
+            Err(_) => self.give_up(),
         }
+    }
+
+    fn give_up(&mut self) -> Sent {
+        self.rest = None;
+        self.broken = true;
+        Sent::Broken
     }
 }
 
 impl Rest {
-    /// Writes what the socket takes; gives the number of bytes left.
-    fn flush(&mut self, socket: &OwnedFd) -> io::Result<u64> {
+    /// Writes what the socket takes. True when nothing is left.
+    fn flush(&mut self, socket: &OwnedFd) -> io::Result<bool> {
+        if self.pause != Pause::Fetching {
+            self.pause = Pause::None;
+        }
+        loop {
+            if !self.flush_bytes(socket)? {
+                return Ok(false);
+            }
+            let Some((stretch, behind)) = self.files.front_mut() else { return Ok(true) };
+            if self.pause == Pause::Fetching {
+                return Ok(false);
+            }
+            self.pause = match stretch.send_to(socket)? {
+                Turn::Done => {
+                    self.bytes = std::mem::take(behind);
+                    self.files.pop_front();
+                    continue;
+                }
+                Turn::Over => Pause::TurnOver,
+                Turn::Full => Pause::None,
+                Turn::Cold => Pause::Cold,
+            };
+            return Ok(false);
+        }
+    }
+
+    /// Writes what the socket takes of the bytes in front of the first file. True when none is left.
+    fn flush_bytes(&mut self, socket: &OwnedFd) -> io::Result<bool> {
         while self.written < self.bytes.len() {
-            let sent = send_pieces(socket, &[&self.bytes[self.written..]], self.file.is_some())?;
+            let sent = send_pieces(socket, &[&self.bytes[self.written..]], !self.files.is_empty())?;
             if sent == 0 {
                 break;
             }
@@ -341,36 +391,13 @@ impl Rest {
             self.bytes.drain(..self.written);
             self.written = 0;
         }
-        let mut unsent = (self.bytes.len() - self.written) as u64;
-        if let Some(stretch) = &mut self.file {
-            if unsent == 0 {
-                self.turn_over = stretch.flush(socket)?;
-            }
-            unsent += stretch.bytes;
-        }
-        Ok(unsent)
+        Ok(self.bytes.is_empty())
     }
-}
 
-impl FileRest {
-    /// True when the turn ended before the socket was full.
-    fn flush(&mut self, socket: &OwnedFd) -> io::Result<bool> {
-        let mut turn = FILE_TURN_BYTES;
-        while self.bytes > 0 && turn > 0 {
-            let count = self.bytes.min(turn) as usize;
-            match rustix::fs::sendfile(socket, &self.file, Some(&mut self.offset), count) {
-                // The file shrank: the message must not look complete.
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(sent) => {
-                    self.bytes -= sent as u64;
-                    turn = turn.saturating_sub(sent as u64);
-                }
-                Err(rustix::io::Errno::AGAIN) => return Ok(false),
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(self.bytes > 0)
+    /// Bytes that wait in memory.
+    fn memory_bytes(&self) -> u64 {
+        let behind: usize = self.files.iter().map(|(_, behind)| behind.len()).sum();
+        (self.bytes.len() - self.written + behind) as u64
     }
 }
 

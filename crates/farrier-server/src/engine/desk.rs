@@ -61,6 +61,18 @@ pub(crate) enum Returned {
     Open(Box<Connection>),
     /// It is closed; its slot is free.
     Closed(Token),
+    /// What its request needs is in memory: it can be answered at once.
+    Ready(Waiting),
+    /// What its response needs next is in memory: more of it can be written.
+    Fetched(Token),
+}
+
+/// A request that waits for the disk.
+pub(crate) struct Waiting {
+    pub(crate) connection: Box<Connection>,
+    pub(crate) request: Box<Request>,
+    /// Where the request ends in its arena.
+    pub(crate) end: usize,
 }
 
 /// The call that a seat is running.

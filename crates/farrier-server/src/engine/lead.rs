@@ -8,6 +8,7 @@ use std::sync::Arc;
 use farrier_http::{ListenerId, Origin, Peer, Scheme};
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 
+use super::desk::Waiting;
 use super::poller::{Poller, Readiness};
 use super::slots::{Slots, Token};
 use super::timers::Timers;
@@ -33,6 +34,8 @@ pub(crate) struct Lead {
     pub(crate) slots: Slots,
     pub(crate) timers: Timers,
     pub(crate) ready: VecDeque<(Token, Readiness)>,
+    /// Requests that waited for the disk and can be answered now.
+    pub(crate) fetched: Vec<Waiting>,
     pub(crate) listeners: Vec<OwnedFd>,
     /// Why the listeners are not watched, if they are not.
     pub(crate) accepting: Accepting,

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 
 use farrier_http::{Error, Kind, Occupies, Request};
 
-use super::desk::{Call, Desk, Job, JobKind, Order, Returned};
+use super::desk::{Call, Desk, Job, JobKind, Order, Returned, Waiting};
 use super::lead::{Accepted, Accepting, Lead};
 use super::poller::Readiness;
+use super::porter::{self, Load};
 use super::routes::Route;
 use super::seat::{Seat, Settled};
 use super::shared::Shared;
@@ -53,6 +54,12 @@ impl Seat {
                 Some(lead) => lead,
                 None => return true,
             };
+            while let Some(waiting) = lead.fetched.pop() {
+                lead = match self.answer_fetched(lead, waiting) {
+                    Some(lead) => lead,
+                    None => return true,
+                };
+            }
             while let Some((token, readiness)) = lead.ready.pop_front() {
                 lead = match self.deal(lead, token, readiness) {
                     Some(lead) => lead,
@@ -129,7 +136,7 @@ impl Seat {
         };
         // The last connection may have come back closed just now: then there is nothing to wait for.
         let drained = lead.draining_since_ms.is_some() && self.is_empty(lead);
-        let has_work = !lead.ready.is_empty() || oldest_ms == Some(0) || drained;
+        let has_work = !lead.ready.is_empty() || !lead.fetched.is_empty() || oldest_ms == Some(0) || drained;
         let timeout_ms = if has_work { Some(0) } else { wake_ms.map(|at| at.saturating_sub(lead.now_ms)) };
         let mut events = std::mem::take(&mut self.events);
         let ready = &mut lead.ready;
@@ -294,6 +301,9 @@ impl Seat {
             return Whereabouts::Here(lead, connection, Settled::Open);
         }
         let occupies = self.shared.handler.occupies(&mut request);
+        if occupies == Occupies::Disk {
+            return self.send_for(lead, Waiting { connection, request, end });
+        }
         if occupies != Occupies::Seat {
             let started_ns = self.shared.clock.now_ns();
             let (settled, _) = self.serve(&mut connection, request, end, started_ns, occupies);
@@ -312,6 +322,36 @@ impl Seat {
         self.begin_call(&mut desk, lead, route);
         drop(desk);
         self.call_here(connection, request, end)
+    }
+
+    /// Lets a request wait for the disk, apart from everybody else.
+    fn send_for(&mut self, lead: Box<Lead>, waiting: Waiting) -> Whereabouts {
+        // From here on only the poller sees the client leave. Without it that is seen when the answer is written.
+        let _ = waiting.connection.link.watch(&self.shared.poller, waiting.connection.token);
+        match porter::send(&self.shared, Load::Errand(waiting)) {
+            Ok(()) => Whereabouts::Queued(lead),
+            Err(Load::Errand(Waiting { mut connection, request, .. })) => {
+                let error = Error::server(Kind::Overloaded, "no thread can be started that reads from the disk");
+                self.refuse(&mut connection, error, request, lead.now_ms);
+                Whereabouts::Here(lead, connection, Settled::Open)
+            }
+            Err(Load::Stretch(..)) => Whereabouts::Queued(lead),
+        }
+    }
+
+    /// Answers a request whose files are in memory now. `None`: the lead is elsewhere.
+    fn answer_fetched(&mut self, mut lead: Box<Lead>, waiting: Waiting) -> Option<Box<Lead>> {
+        let Waiting { mut connection, request, end } = waiting;
+        connection.readable |= connection.link.take_pending();
+        connection.ended |= connection.link.has_ended();
+        let started_ns = self.shared.clock.now_ns();
+        match self.serve(&mut connection, request, end, started_ns, Occupies::Nothing) {
+            (Settled::Open, _) => self.advance(lead, connection),
+            (Settled::Closed, _) => {
+                self.close(&mut lead, connection);
+                Some(lead)
+            }
+        }
     }
 
     /// Decides about forwarding fields, folded values and underscores; nothing where there are none.
@@ -493,6 +533,8 @@ impl Seat {
         for returned in returns {
             match returned {
                 Returned::Closed(token) => lead.slots.release(token),
+                Returned::Ready(waiting) => lead.fetched.push(waiting),
+                Returned::Fetched(token) => lead.ready.push_back((token, Readiness::WRITABLE)),
                 Returned::Open(connection) => {
                     let readiness = Readiness {
                         readable: connection.readable,
@@ -525,6 +567,10 @@ impl Seat {
                 if connection.link.has_more_now() {
                     let again = Readiness::WRITABLE;
                     lead.ready.push_back((connection.token, again));
+                }
+                if let Some(cold) = connection.link.take_cold() {
+                    let load = Load::Stretch(connection.token, Arc::clone(&connection.link), cold);
+                    return porter::send(&self.shared, load).is_ok();
                 }
                 return true;
             }

@@ -15,6 +15,7 @@ mod monitor;
 mod native_hint;
 mod overdue;
 mod poller;
+mod porter;
 mod routes;
 mod seat;
 mod shared;
@@ -84,6 +85,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         slots: Slots::default(),
         timers: Timers::default(),
         ready: VecDeque::new(),
+        fetched: Vec::new(),
         listeners: parts.listeners,
         accepting: Accepting::NoMore,
         control: parts.control,

@@ -10,6 +10,7 @@ use super::desk::{Desk, SPARES};
 use super::host::Host;
 use super::overdue::Overdue;
 use super::poller::Poller;
+use super::porter::Porter;
 use super::thread_state::InterpreterLock;
 use crate::clock::Clock;
 use crate::log::access::AccessLog;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) abandon: Box<dyn Fn() + Send + Sync>,
     /// The watch over calls, where they have a limit.
     pub(crate) overdue: Option<Overdue>,
+    /// The thread that waits for the disk.
+    pub(crate) porter: Porter,
 }
 
 impl Shared {
@@ -81,6 +84,7 @@ impl Shared {
             usher_called: AtomicBool::new(false),
             abandon,
             overdue,
+            porter: Porter::default(),
         }
     }
 

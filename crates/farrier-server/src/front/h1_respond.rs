@@ -77,6 +77,8 @@ pub(crate) struct H1Respond<'a> {
     content_bytes: u64,
     unsent: bool,
     fault: Option<Error>,
+    /// The head names a version of the content, so that a file that is sent must not change meanwhile.
+    is_version: bool,
     /// The head's field lines, where the access log asks for them.
     kept_lines: Option<Vec<u8>>,
     /// Fields that every head gets.
@@ -123,6 +125,7 @@ impl<'a> H1Respond<'a> {
             content_bytes: 0,
             unsent: false,
             fault: None,
+            is_version: false,
             kept_lines: keep_lines.then(Vec::new),
             stamps: Vec::new(),
         }
@@ -268,6 +271,10 @@ impl<'a> H1Respond<'a> {
         let mut timed_out = false;
         host.detached(&mut || {
             loop {
+                if let Some(cold) = link.take_cold() {
+                    cold.warm();
+                    link.fetched();
+                }
                 let mut watched = [PollFd::new(link, PollFlags::OUT)];
                 match poll(&mut watched, Some(&limit)) {
                     Ok(0) => {
@@ -320,6 +327,7 @@ impl Respond for H1Respond<'_> {
             _ => 0,
         };
         self.status = head.status();
+        self.is_version = head.has_etag();
         match &mut self.dialect {
             Dialect::Http => {
                 let keep_alive = self.lives_on();
@@ -426,7 +434,7 @@ impl Respond for H1Respond<'_> {
             if !self.bench.out.is_empty() {
                 self.emit(&[], true)?;
             }
-            let sent = self.channel.link.send_file(file, offset, bytes);
+            let sent = self.channel.link.send_file(file, offset, bytes, self.is_version);
             return match sent {
                 // The poller writes the rest; a file costs no memory, so the seat need not wait.
                 Sent::Unsent(_) => {
