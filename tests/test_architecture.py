@@ -23,7 +23,7 @@ ARROWS = {
 }
 
 #: Rows of the table whose use is still being built; a name leaves this list with the line that uses it.
-AWAITED = {"allowed_hosts", "canonical_host", "error_pages", "mounts", "sites", "static_files"}
+AWAITED = {"allowed_hosts", "canonical_host", "error_pages", "mounts", "sites"}
 
 #: The only files with unsafe blocks, and what they are for.
 UNSAFE_ROOMS = {

@@ -6,8 +6,10 @@ that are forked from a preloaded application share the memory of all its modules
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 
 def import_urls() -> None:
@@ -29,3 +31,35 @@ def _import_below(resolver: Any) -> None:
     for pattern in resolver.url_patterns:
         if hasattr(pattern, "url_patterns"):
             _import_below(pattern)
+
+
+def static_folders() -> list[tuple[str, str]]:
+    """Find out which folders Django's settings want to be served, and where.
+
+    :returns: a URL path and a folder for static files, and for uploaded ones where the settings name a place for them.
+    :raises ValueError: there is no Django project, or what it says cannot be served; the message says what to do.
+    """
+    registry = getattr(sys.modules.get("django.apps"), "apps", None)
+    if registry is None or not registry.ready:
+        raise ValueError("`auto` reads the settings of a Django project, and the application is none: name URL=DIR")
+    from django.conf import settings  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    folders = [("STATIC", *_served(settings, "STATIC"))]
+    if getattr(settings, "MEDIA_ROOT", "") and getattr(settings, "MEDIA_URL", ""):
+        folders.append(("MEDIA", *_served(settings, "MEDIA")))
+    return [(url, root) for kind, url, root in folders if kind == "STATIC" or os.path.isdir(root)]
+
+
+def _served(settings: Any, kind: str) -> tuple[str, str]:
+    url, root = getattr(settings, kind + "_URL", None), getattr(settings, kind + "_ROOT", None)
+    if not root:
+        raise ValueError(f"Django's setting {kind}_ROOT is not set: name the folder that `manage.py collectstatic` fills")
+    if not url:
+        raise ValueError(f"Django's setting {kind}_URL is not set: name the path that the files are served at")
+    path = urlsplit(str(url))
+    if path.netloc:
+        raise ValueError(f"Django's setting {kind}_URL ({url}) names another host, so there is nothing to serve here")
+    root = os.path.abspath(root)
+    if kind == "STATIC" and not os.path.isdir(root):
+        raise ValueError(f"Django's STATIC_ROOT, {root}, does not exist: run `manage.py collectstatic`")
+    return "/" + path.path.lstrip("/"), root

@@ -615,8 +615,30 @@ settings! {
     /// Serve the files of a folder at a path; repeat for several.
     ///
     /// `URL=DIR`. In `farrier.toml` each is a table `[[static]]`, whose keys can say more. What is below the path is answered
-    /// without the application.
+    /// without the application. `auto` takes the folders from Django's settings: `STATIC_URL` and `STATIC_ROOT`, `MEDIA_URL`
+    /// and `MEDIA_ROOT`.
     static_files as "static": Vec<StaticMount> = none;
+
+    /// Names of files that a worker remembers.
+    ///
+    /// What is remembered is looked at again once a second, and otherwise served without asking the disk.
+    static_cache_entries: u32 = 4096
+        at_least 1;
+
+    /// Memory that a worker may use for files.
+    static_cache_bytes: Bytes = 32MiB;
+
+    /// Largest file whose content is kept in memory.
+    ///
+    /// A larger one is kept open and sent by the kernel.
+    static_cache_file_bytes: Bytes = 64KiB
+        at_most 16MiB;
+
+    /// Files that a worker keeps open.
+    ///
+    /// Each takes a descriptor (`ulimit -n`), as connections do.
+    static_open_files: u32 = 256
+        at_least 1;
 
     section "Compression";
 

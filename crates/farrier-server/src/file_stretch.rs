@@ -72,11 +72,6 @@ impl FileStretch {
         Ok(FileStretch { file, offset, bytes, version, warm_until: offset })
     }
 
-    /// Bytes that are still to be sent.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Lets the kernel send what the socket takes, for one turn.
     ///
     /// # Errors
@@ -111,7 +106,7 @@ impl FileStretch {
     ///
     /// # Errors
     /// The file cannot be read, or is not what it was: the message must not look complete.
-    #[allow(dead_code, reason = "for transports that encrypt or frame")]
+    #[allow(dead_code, reason = "for transports that encrypt, and for those that put content in frames")]
     pub(crate) fn read_next(&mut self, into: &mut [u8]) -> io::Result<Piece> {
         self.check_version()?;
         let wanted = into.len().min(usize::try_from(self.bytes).unwrap_or(usize::MAX));
@@ -193,7 +188,7 @@ impl ColdStretch {
 impl FileVersion {
     fn of(file: &File) -> io::Result<FileVersion> {
         let stat = rustix::fs::fstat(file)?;
-        Ok(FileVersion { bytes: stat.st_size, modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64) })
+        Ok(FileVersion { bytes: stat.st_size, modified: (stat.st_mtime, stat.st_mtime_nsec as i64) })
     }
 }
 

@@ -9,6 +9,7 @@ use farrier_server::health::{self, HealthPaths};
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::metrics::{Called, Metrics};
 use farrier_server::request_id;
+use farrier_server::static_files::{self, Placed};
 use farrier_supervisor::heartbeat::Counter;
 use farrier_supervisor::{ArbiterSettings, Listener, LocalAddress, Slot};
 use farrier_wsgi::{Diagnostics, Surroundings, traceback};
@@ -39,8 +40,13 @@ pub(crate) fn worker_count(config: &Config) -> u32 {
     config.workers.on(farrier_supervisor::process::cpus_allowed())
 }
 
-/// What answers: the paths of health, and behind them the application, with its filters around it.
-pub(crate) fn handler(config: &Config, application: Arc<dyn Handler>, slot: Slot) -> Arc<dyn Handler> {
+/// What answers: the paths of health, folders of files, and behind them the application, with its filters around it.
+pub(crate) fn handler(
+    config: &Config,
+    application: Arc<dyn Handler>,
+    folders: Vec<Placed>,
+    slot: Slot,
+) -> Arc<dyn Handler> {
     let path = |path: &Option<UrlPath>| path.as_ref().map(|UrlPath(path)| path.clone());
     let paths = HealthPaths {
         live: path(&config.livez_path),
@@ -48,8 +54,9 @@ pub(crate) fn handler(config: &Config, application: Arc<dyn Handler>, slot: Slot
         is_logged: config.health_access_log,
     };
     let compressed = compression::around(application, filters::compressor(config).as_ref());
+    let sites = static_files::in_front_of(compressed, folders);
     let field = config.request_id_header.as_ref().map(|FieldName(name)| name.as_str());
-    let named = request_id::around(compressed, field);
+    let named = request_id::around(sites, field);
     health::around(named, paths, move || slot.is_leaving())
 }
 

@@ -10,6 +10,7 @@ mod compose;
 mod configured;
 mod development;
 mod embedding;
+mod files;
 mod filters;
 mod gauges;
 mod generations;

@@ -21,7 +21,7 @@ use crate::hooks::{Hooks, ServerHooks};
 use crate::logging::ArbiterLogs;
 use crate::master::{Master, Tending};
 use crate::statistics::Stats;
-use crate::{accounts, addresses, compose, listening, template, worker};
+use crate::{accounts, addresses, compose, files, listening, template, worker};
 
 /// Exit code for an address that cannot be bound, a log that cannot be opened and the like.
 pub(crate) const EXIT_CONFIGURATION: i32 = 1;
@@ -95,6 +95,10 @@ fn serve(
         ),
     );
     warn(log, config);
+    if let Err(reason) = files::check(&config.static_files) {
+        log.write(Level::Error, &reason);
+        return EXIT_CONFIGURATION;
+    }
     if config.wsgi_app.is_none() {
         let chosen = py
             .import("farrier._application")
@@ -282,6 +286,7 @@ fn renew(
     let config = &configured.config;
     warn(log, config);
     application::prepare(py, config).map_err(|raised| raised.to_string())?;
+    files::check(&config.static_files)?;
     let identity = accounts::identity(py, config)?;
     accounts::give_logs(config, identity.as_ref())?;
     let specs = addresses::listen_specs(py, config, master.borrow().activation(), identity.as_ref())?;

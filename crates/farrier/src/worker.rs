@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use farrier_config::Config;
 use farrier_server::log::error::{ErrorLog, Level};
+use farrier_server::static_files::Placed;
 use farrier_server::{Command, Control, Parts, engine};
 use farrier_supervisor::{Cause, Listener, Signal, SignalPipe, WorkerLink, process};
 use farrier_wsgi::{WsgiHandler, seam};
@@ -15,6 +16,7 @@ use pyo3::prelude::*;
 
 use crate::application::{self, Application};
 use crate::configured::Configured;
+use crate::files::{self, Files};
 use crate::hooks::ServerHooks;
 use crate::host::Interpreter;
 use crate::logging::WorkerLogs;
@@ -86,6 +88,10 @@ fn boot(
     let around = hooks.around_requests(py).and_then(|around| logs.around_requests(py, around));
     let around = around.map_err(|raised| failed("Cannot call hooks", raised.into()))?;
     let handler = WsgiHandler::new(callable, compose::surroundings(config, listeners, log)).with_hooks(around);
+    let folders = folders(py, config, log).map_err(|reason| {
+        log.write(Level::Error, &reason);
+        link.boot_failed(true)
+    })?;
     let signals = link.catch_signals().map_err(|error| failed("Cannot catch signals", error))?;
     let alive = link.alive_fd().try_clone_to_owned().map_err(|error| failed("Out of descriptors", error))?;
     let sockets: Vec<OwnedFd> = listeners
@@ -99,7 +105,7 @@ fn boot(
     Ok(Parts {
         listeners: sockets,
         protocols: addresses::protocols(config, listeners),
-        handler: compose::handler(config, Arc::new(handler), link.slot()),
+        handler: compose::handler(config, Arc::new(handler), folders, link.slot()),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),
         access_log: logs.access.clone(),
@@ -115,6 +121,13 @@ fn boot(
             Box::new(move || link.wants_recycling(Cause::Stuck))
         },
     })
+}
+
+/// The folders of files, each with the path that it is served at.
+fn folders(py: Python<'_>, config: &Config, log: &Arc<ErrorLog>) -> Result<Vec<Placed>, String> {
+    let files = Files::new(config, log);
+    let mounts = files::expand(py, &config.static_files)?;
+    mounts.iter().map(|mount| Ok((mount.url.as_str().to_owned(), files.folder(mount)?))).collect()
 }
 
 /// The application, loaded by this worker for itself; the error is the exit code.

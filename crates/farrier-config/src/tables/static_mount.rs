@@ -6,9 +6,12 @@ use std::time::Duration;
 use super::macros::record;
 use crate::value::{Rejected, UrlPrefix, Value};
 
+/// The word for the folders that the application's own settings name.
+const AUTO: &str = "auto";
+
 record! {
     /// A folder whose files are served at a path, without the application.
-    StaticMount, "URL=DIR", "`URL=DIR` such as `/static/=/srv/static`, or a table with `url` and `dir`";
+    StaticMount, "URL=DIR", "`URL=DIR` such as `/static/=/srv/static`, `auto`, or a table with `url` and `dir`";
 
     /// Path that the files are served at, such as `/static/`.
     url: UrlPrefix = required;
@@ -21,16 +24,39 @@ record! {
 
     /// How long clients may keep a file without asking again.
     max_age: Duration = 60s;
+
+    /// Files that never change under their name: clients keep them for a year. Patterns of paths below the folder, such as
+    /// `assets/**` for Vite or `**/*.????????.js` for webpack; `*` stays inside a segment. Names with Django's hash
+    /// (`app.0123456789ab.css`) are known without a pattern.
+    immutable: Vec<String> = none;
+
+    /// Send `NAME.zst`, `NAME.br` or `NAME.gz` in place of a file, where one lies beside it and the client takes it.
+    precompressed: bool = true;
 }
 
 impl StaticMount {
     /// A folder at a path, and the defaults for the rest.
     pub fn new(url: UrlPrefix, directory: PathBuf) -> StaticMount {
-        let place = super::Place::default();
-        StaticMount { url, directory, index: None, max_age: Duration::from_secs(60), place }
+        StaticMount {
+            url,
+            directory,
+            index: None,
+            max_age: Duration::from_secs(60),
+            immutable: Vec::new(),
+            precompressed: true,
+            place: super::Place::default(),
+        }
+    }
+
+    /// Whether it stands for the folders that the application's own settings name.
+    pub fn is_auto(&self) -> bool {
+        self.url.is_root() && self.directory.as_os_str() == AUTO
     }
 
     fn from_text(text: &str) -> Result<StaticMount, Rejected> {
+        if text == AUTO {
+            return Ok(StaticMount::new(UrlPrefix::root(), PathBuf::from(AUTO)));
+        }
         match text.split_once('=') {
             Some((url, directory)) if !directory.is_empty() => {
                 Ok(StaticMount::new(UrlPrefix::parse(url)?, PathBuf::from(directory)))
@@ -40,6 +66,9 @@ impl StaticMount {
     }
 
     fn to_text(&self) -> String {
+        if self.is_auto() {
+            return AUTO.to_owned();
+        }
         format!("{}={}", self.url.text(), self.directory.display())
     }
 }

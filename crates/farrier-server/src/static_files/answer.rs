@@ -51,6 +51,9 @@ pub(crate) fn plan(request: &Request, representation: &Representation) -> Plan {
     }
 }
 
+/// Makes the head of an answer with a status, and with this Content-Type in place of the file's own.
+pub(crate) type MakeHead<'a> = dyn Fn(Status, Option<&str>) -> Result<ResponseHead, Error> + 'a;
+
 /// Answers as planned. `head` makes a head with a status, and with this Content-Type in place of the file's own.
 ///
 /// # Errors
@@ -60,7 +63,7 @@ pub(crate) fn carry_out(
     request: &Request,
     representation: &Representation,
     respond: &mut dyn Respond,
-    head: &dyn Fn(Status, Option<&str>) -> Result<ResponseHead, Error>,
+    head: &MakeHead<'_>,
 ) -> Result<(), Error> {
     let whole_bytes = representation.bytes;
     let wants_content = request.method() != b"HEAD";

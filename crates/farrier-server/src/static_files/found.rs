@@ -23,7 +23,7 @@ pub(crate) struct Found {
 /// What is at a name.
 pub(crate) enum What {
     /// A file.
-    File(StaticFile),
+    File(Box<StaticFile>),
     /// A folder, which is asked for with a slash at the end.
     Folder,
     /// Nothing.
@@ -110,7 +110,7 @@ impl Found {
     /// The file's forms.
     pub(crate) fn representations(&self) -> impl Iterator<Item = &Representation> {
         let file = match &self.what {
-            What::File(file) => Some(file),
+            What::File(file) => Some(&**file),
             _ => None,
         };
         file.into_iter().flat_map(|file| std::iter::once(&file.plain).chain(file.encoded.iter().map(|(_, each)| each)))
@@ -128,7 +128,7 @@ impl Representation {
         lease: &Lease,
     ) -> Result<Representation, Error> {
         let seconds = version.modified.0;
-        let is_past = seconds <= rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec as i64;
+        let is_past = seconds <= rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec;
         let mut representation = Representation {
             version,
             content,
@@ -177,13 +177,13 @@ impl Representation {
 
 impl Version {
     pub(crate) fn of(stat: &Stat) -> Version {
-        let now_s = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec as i64;
+        let now_s = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec;
         Version {
-            place: (stat.st_dev as u64, stat.st_ino as u64),
-            bytes: stat.st_size as i64,
-            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-            is_settled: now_s - (stat.st_ctime as i64) > 1,
+            place: (stat.st_dev, stat.st_ino),
+            bytes: stat.st_size,
+            modified: (stat.st_mtime, stat.st_mtime_nsec as i64),
+            changed: (stat.st_ctime, stat.st_ctime_nsec as i64),
+            is_settled: now_s - stat.st_ctime > 1,
         }
     }
 

@@ -4,11 +4,12 @@
 mod answer;
 mod cache;
 mod found;
+mod front;
 mod name;
 mod room;
 mod root;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +21,11 @@ use self::answer::{Plan, carry_out, plan, refuse};
 use self::found::{Content, Found, Representation, StaticFile, What};
 use self::name::NoName;
 use self::room::Room;
+use self::root::Root;
 use crate::log::error::ErrorLog;
 
 pub use self::cache::{Cache, CacheBounds};
+pub use self::front::{Placed, in_front_of};
 
 /// A folder and how it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,14 @@ pub struct Folder {
 pub fn serve(folder: Folder, cache: &Arc<Cache>, log: &Arc<ErrorLog>) -> Result<Arc<dyn Handler>, String> {
     let room = Room::open(folder, Arc::clone(cache), Arc::clone(log))?;
     Ok(Arc::new(StaticFiles { room: Arc::new(room) }))
+}
+
+/// Whether a folder could be served.
+///
+/// # Errors
+/// It could not: one clear sentence.
+pub fn check(directory: &Path) -> Result<(), String> {
+    Root::open(directory).map(drop)
 }
 
 struct StaticFiles {

@@ -121,7 +121,7 @@ impl Room {
                 match self.root.find(&beside, may_wait) {
                     Named::Cold => return Err(IsCold),
                     // One that was made of an older version of the file would be wrong.
-                    Named::File(file, its) if its.st_mtime as i64 + OLDER_MAX_S >= stat.st_mtime as i64 => {
+                    Named::File(file, its) if its.st_mtime + OLDER_MAX_S >= stat.st_mtime => {
                         forms.push((Some(coding), file, Version::of(&its)));
                     }
                     _ => {}
@@ -149,7 +149,7 @@ impl Room {
                 (Err(error), _) => self.wonder(name, &error),
             }
         }
-        let what = file.map_or(What::Nothing, |plain| What::File(StaticFile { plain, encoded }));
+        let what = file.map_or(What::Nothing, |plain| What::File(Box::new(StaticFile { plain, encoded })));
         let found = Arc::new(Found::new(what));
         self.cache.put(self.number, name, &found);
         Ok(found)

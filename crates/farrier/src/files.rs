@@ -1,0 +1,89 @@
+//! Makes handlers for folders of files from settings.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use farrier_config::value::Value;
+use farrier_config::{Config, StaticMount, UrlPrefix};
+use farrier_http::Handler;
+use farrier_server::log::error::ErrorLog;
+use farrier_server::static_files::{self, Cache, CacheBounds, Folder};
+use pyo3::prelude::*;
+
+/// What the folders of a worker share.
+pub(crate) struct Files {
+    cache: Arc<Cache>,
+    log: Arc<ErrorLog>,
+}
+
+impl Files {
+    pub(crate) fn new(config: &Config, log: &Arc<ErrorLog>) -> Files {
+        let bounds = CacheBounds {
+            entries_max: config.static_cache_entries as usize,
+            bytes_max: config.static_cache_bytes.0,
+            file_bytes_max: config.static_cache_file_bytes.0,
+            open_files_max: config.static_open_files as usize,
+        };
+        Files { cache: Cache::new(bounds), log: Arc::clone(log) }
+    }
+
+    /// The handler for one folder.
+    ///
+    /// # Errors
+    /// It cannot be served: one clear sentence that says where it was asked for.
+    pub(crate) fn folder(&self, mount: &StaticMount) -> Result<Arc<dyn Handler>, String> {
+        let folder = Folder {
+            prefix: mount.url.as_str().to_owned(),
+            directory: absolute(&mount.directory),
+            index: mount.index.clone(),
+            max_age: mount.max_age,
+            immutable: mount.immutable.clone(),
+            precompressed: mount.precompressed,
+        };
+        static_files::serve(folder, &self.cache, &self.log).map_err(|reason| placed(mount, &reason))
+    }
+}
+
+/// Looks whether the folders that the settings name can be served; those that the application names are known when it is
+/// loaded.
+///
+/// # Errors
+/// One cannot: one clear sentence.
+pub(crate) fn check(mounts: &[StaticMount]) -> Result<(), String> {
+    let mut named = mounts.iter().filter(|mount| !mount.is_auto());
+    named
+        .try_for_each(|mount| static_files::check(&absolute(&mount.directory)).map_err(|reason| placed(mount, &reason)))
+}
+
+/// The folders, with those that the loaded application names in place of `auto`.
+///
+/// # Errors
+/// The application names none that can be served: one clear sentence.
+pub(crate) fn expand(py: Python<'_>, mounts: &[StaticMount]) -> Result<Vec<StaticMount>, String> {
+    let mut expanded = Vec::new();
+    for mount in mounts {
+        if !mount.is_auto() {
+            expanded.push(mount.clone());
+            continue;
+        }
+        let found = py
+            .import("farrier._django")
+            .and_then(|module| module.call_method0("static_folders")?.extract::<Vec<(String, PathBuf)>>());
+        let found = found.map_err(|raised| placed(mount, &raised.value(py).to_string()))?;
+        for (url, directory) in found {
+            let url = UrlPrefix::parse(&url)
+                .map_err(|_| placed(mount, &format!("Django's settings serve files at {url:?}, which is no path")))?;
+            expanded.push(StaticMount { url, directory, ..mount.clone() });
+        }
+    }
+    Ok(expanded)
+}
+
+fn placed(mount: &StaticMount, reason: &str) -> String {
+    format!("static: {reason} ({})", mount.place)
+}
+
+/// As seen from the folder that this process is in.
+fn absolute(directory: &Path) -> PathBuf {
+    std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned())
+}
