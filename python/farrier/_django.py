@@ -53,7 +53,9 @@ def static_folders() -> list[tuple[str, str]]:
 def _served(settings: Any, kind: str) -> tuple[str, str]:
     url, root = getattr(settings, kind + "_URL", None), getattr(settings, kind + "_ROOT", None)
     if not root:
-        raise ValueError(f"Django's setting {kind}_ROOT is not set: name the folder that `manage.py collectstatic` fills")
+        raise ValueError(
+            f"Django's setting {kind}_ROOT is not set: name the folder that `manage.py collectstatic` fills"
+        )
     if not url:
         raise ValueError(f"Django's setting {kind}_URL is not set: name the path that the files are served at")
     path = urlsplit(str(url))

@@ -631,8 +631,7 @@ settings! {
     /// Largest file whose content is kept in memory.
     ///
     /// A larger one is kept open and sent by the kernel.
-    static_cache_file_bytes: Bytes = 64KiB
-        at_most 16MiB;
+    static_cache_file_bytes: Bytes = 64KiB;
 
     /// Files that a worker keeps open.
     ///

@@ -113,7 +113,7 @@ fn what_is_wrong_in_a_table_is_named_with_its_line() {
         ),
         (
             "static = 3\n",
-            "farrier.toml:1: static: expected `URL=DIR` such as `/static/=/srv/static`, or a table with `url` and `dir`, got `3`",
+            "farrier.toml:1: static: expected `URL=DIR` such as `/static/=/srv/static`, `auto`, or a table with `url` and `dir`, got `3`",
         ),
         ("[[sites]]\nhosts = []\n", "farrier.toml:1: unknown table `sites`; did you mean `[[site]]`?"),
         ("[server]\nworkers = 1\n", "farrier.toml:1: unknown table `server`; every setting is a key at the top level"),

@@ -5,6 +5,29 @@
 pub struct Status(pub u16);
 
 impl Status {
+    /// The content follows.
+    pub const OK: Status = Status(200);
+    /// Nothing follows, and nothing is wrong.
+    pub const NO_CONTENT: Status = Status(204);
+    /// Parts of the content follow.
+    pub const PARTIAL_CONTENT: Status = Status(206);
+    /// It is found somewhere else, for good.
+    pub const MOVED_PERMANENTLY: Status = Status(301);
+    /// What the client has is still good.
+    pub const NOT_MODIFIED: Status = Status(304);
+    /// It cannot be understood.
+    pub const BAD_REQUEST: Status = Status(400);
+    /// It may not be read.
+    pub const FORBIDDEN: Status = Status(403);
+    /// There is nothing.
+    pub const NOT_FOUND: Status = Status(404);
+    /// There is something, for other methods.
+    pub const METHOD_NOT_ALLOWED: Status = Status(405);
+    /// What the client thinks of is not there any more.
+    pub const PRECONDITION_FAILED: Status = Status(412);
+    /// Nothing of what was asked for is there.
+    pub const RANGE_NOT_SATISFIABLE: Status = Status(416);
+
     /// Whether a response with it has no content whatever its fields say (RFC 9110 §6.4.1): 1xx, 204, 304.
     pub fn has_no_content(self) -> bool {
         self.0 < 200 || self.0 == 204 || self.0 == 304

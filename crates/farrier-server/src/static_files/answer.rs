@@ -69,36 +69,36 @@ pub(crate) fn carry_out(
     let wants_content = request.method() != b"HEAD";
     match plan {
         Plan::Whole => {
-            respond.head(&head(Status(200), None)?, Some(whole_bytes));
+            respond.head(&head(Status::OK, None)?, Some(whole_bytes));
             if wants_content {
                 // A client that has left need not know.
                 let _ = send(respond, representation, ByteRange { start: 0, end: whole_bytes });
             }
         }
         Plan::Part(range) => {
-            let mut head = head(Status(206), None)?;
+            let mut head = head(Status::PARTIAL_CONTENT, None)?;
             head.add(b"Content-Range", range.content_range(whole_bytes).as_bytes())?;
             respond.head(&head, Some(range.bytes()));
             let _ = send(respond, representation, *range);
         }
         Plan::Parts(parts) => {
             let boundary = boundary();
-            let media_type = head(Status(200), None)?;
+            let media_type = head(Status::OK, None)?;
             let media_type = media_type
                 .fields()
                 .find(|(name, _)| name.eq_ignore_ascii_case(b"content-type"))
                 .map(|(_, value)| value.to_vec())
                 .unwrap_or_default();
             let frame = Multipart::new(&boundary, &media_type, whole_bytes);
-            let head = head(Status(206), Some(&frame.content_type()))?;
+            let head = head(Status::PARTIAL_CONTENT, Some(&frame.content_type()))?;
             respond.head(&head, Some(frame.content_bytes(parts)));
             let _ = send_parts(respond, representation, parts, &frame);
         }
-        Plan::NotModified => respond.head(&head(Status(304), None)?, None),
-        Plan::PreconditionFailed => return refuse(respond, Status(412), &[]),
+        Plan::NotModified => respond.head(&head(Status::NOT_MODIFIED, None)?, None),
+        Plan::PreconditionFailed => return refuse(respond, Status::PRECONDITION_FAILED, &[]),
         Plan::NotSatisfiable => {
             let unsatisfied = ranges::unsatisfied(whole_bytes);
-            return refuse(respond, Status(416), &[(b"Content-Range", unsatisfied.as_bytes())]);
+            return refuse(respond, Status::RANGE_NOT_SATISFIABLE, &[(b"Content-Range", unsatisfied.as_bytes())]);
         }
     }
     respond.finish();

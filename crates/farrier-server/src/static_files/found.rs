@@ -137,12 +137,12 @@ impl Representation {
             coding,
             etag: version.etag(coding),
             modified_s: is_past.then_some(seconds),
-            whole: ResponseHead::new(Status(200)),
-            unchanged: ResponseHead::new(Status(304)),
+            whole: ResponseHead::new(Status::OK),
+            unchanged: ResponseHead::new(Status::NOT_MODIFIED),
         };
-        let mut whole = ResponseHead::new(Status(200));
+        let mut whole = ResponseHead::new(Status::OK);
         representation.describe(&mut whole, varies, lease)?;
-        let mut unchanged = ResponseHead::new(Status(304));
+        let mut unchanged = ResponseHead::new(Status::NOT_MODIFIED);
         representation.validate(&mut unchanged, varies, lease)?;
         (representation.whole, representation.unchanged) = (whole, unchanged);
         Ok(representation)

@@ -88,15 +88,16 @@ impl Handler for StaticFiles {
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
         if !is_read(request) {
-            let status = if request.method() == b"OPTIONS" { 204 } else { 405 };
-            return refuse(respond, Status(status), &[(b"Allow", b"GET, HEAD, OPTIONS")]);
+            let is_options = request.method() == b"OPTIONS";
+            let status = if is_options { Status::NO_CONTENT } else { Status::METHOD_NOT_ALLOWED };
+            return refuse(respond, status, &[(b"Allow", b"GET, HEAD, OPTIONS")]);
         }
         let found = request.found.take().and_then(|found| found.downcast::<Found>().ok());
         let found = match (found, self.room.name_of(request)) {
             (Some(found), _) => found,
             (None, Ok(name)) => self.room.look_and_wait(&name),
-            (None, Err(NoName::Malformed)) => return refuse(respond, Status(400), &[]),
-            (None, Err(NoName::Hidden)) => return refuse(respond, Status(404), &[]),
+            (None, Err(NoName::Malformed)) => return refuse(respond, Status::BAD_REQUEST, &[]),
+            (None, Err(NoName::Hidden)) => return refuse(respond, Status::NOT_FOUND, &[]),
         };
         let found = match (&found.what, self.room.name_of(request)) {
             // Changed within the second: what was promised a moment ago is not there any more.
@@ -106,8 +107,8 @@ impl Handler for StaticFiles {
         match &found.what {
             What::File(file) => serve_file(file, request, respond),
             What::Folder => redirect_to_slash(&self.room, request, respond),
-            What::Nothing => refuse(respond, Status(404), &[]),
-            What::Unreadable => refuse(respond, Status(403), &[]),
+            What::Nothing => refuse(respond, Status::NOT_FOUND, &[]),
+            What::Unreadable => refuse(respond, Status::FORBIDDEN, &[]),
         }
     }
 }
@@ -177,7 +178,7 @@ fn head_like(whole: &ResponseHead, status: Status, media_type: Option<&str>) -> 
 
 /// A folder is asked for with a slash at its end, so that relative links in its index lead where they should.
 fn redirect_to_slash(room: &Room, request: &Request, respond: &mut dyn Respond) -> Result<(), Error> {
-    let Ok(name) = room.name_of(request) else { return refuse(respond, Status(404), &[]) };
+    let Ok(name) = room.name_of(request) else { return refuse(respond, Status::NOT_FOUND, &[]) };
     let mut location = Vec::new();
     name::encode(room.folder.prefix.as_bytes(), &mut location);
     name::encode(&name, &mut location);
@@ -186,7 +187,7 @@ fn redirect_to_slash(room: &Room, request: &Request, respond: &mut dyn Respond) 
         location.push(b'?');
         location.extend_from_slice(request.query());
     }
-    refuse(respond, Status(301), &[(b"Location", &location)])
+    refuse(respond, Status::MOVED_PERMANENTLY, &[(b"Location", &location)])
 }
 
 /// Milliseconds of a clock that only goes forward, read without a system call.
