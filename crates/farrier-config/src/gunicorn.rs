@@ -77,7 +77,6 @@ const fn refused(
 const TLS: &str = "Farrier does not speak TLS yet, and will not serve in the clear what was meant to be encrypted: let a \
                    proxy in front hold the certificate";
 const ASGI: &str = "Farrier serves WSGI applications: keep an ASGI server for this one";
-const HTTP2: &str = "Farrier serves HTTP/1.1: let a proxy in front speak HTTP/2 with the clients";
 const DIRTY: &str = "there are no dirty arbiters: use a task queue such as Celery, RQ or Dramatiq for long jobs";
 const CONTROL: &str = "there is no control socket, and no file is made for one: signals do the same";
 const STRICT: &str = "such requests are always refused, because servers that read them differently can be played against \
@@ -263,12 +262,12 @@ pub const GUNICORN: &[(&str, &[Gunicorn])] = &[
     (
         "HTTP/2",
         &[
-            refused("http_protocols", "--http-protocols", "'h1'", &["http/1.1"], HTTP2),
-            refused("http2_cleartext", "--http2-cleartext", "'off'", &["false"], HTTP2),
-            refused("http2_max_concurrent_streams", "--http2-max-concurrent-streams", "100", &[], HTTP2),
-            refused("http2_initial_window_size", "--http2-initial-window-size", "65535", &[], HTTP2),
-            refused("http2_max_frame_size", "--http2-max-frame-size", "16384", &[], HTTP2),
-            refused("http2_max_header_list_size", "--http2-max-header-list-size", "65536", &[], HTTP2),
+            row("http_protocols", "--http-protocols", "'h1'"),
+            row("http2_cleartext", "--http2-cleartext", "'off'"),
+            row("http2_max_concurrent_streams", "--http2-max-concurrent-streams", "100"),
+            row("http2_initial_window_size", "--http2-initial-window-size", "65535"),
+            row("http2_max_frame_size", "--http2-max-frame-size", "16384"),
+            row("http2_max_header_list_size", "--http2-max-header-list-size", "65536"),
         ],
     ),
     (

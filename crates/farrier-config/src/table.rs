@@ -13,9 +13,9 @@ use crate::macros::settings;
 use crate::tables::{Mount, Site, StaticMount};
 use crate::value::{
     AccessLogFormat, Account, BindAddress, Bytes, Compress, EnvVar, ErrorPages, FieldName, HeaderMap, HostName,
-    HostPattern, LogLevel, LogTarget, MediaPattern, Mode, Owner, Protocol, ProxyHeader, ProxyProtocol, ReloadEngine,
-    SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer, UrlPath, WorkerClass,
-    Workers,
+    HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, Owner, Protocol, ProxyHeader,
+    ProxyProtocol, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer,
+    UrlPath, WorkerClass, Workers,
 };
 
 settings! {
@@ -609,6 +609,62 @@ settings! {
     /// Addresses, networks, or `*`; with `proxy_protocol` only. Peers on unix sockets are among them.
     proxy_allow_ips: Vec<TrustedPeer> = "127.0.0.1,::1"
         cli "--proxy-allow-from", gunicorn "proxy_allow_ips";
+
+    section "HTTP/2";
+
+    /// The versions of HTTP that clients may choose over TLS.
+    ///
+    /// Names in the order of preference: `h2` and `h1`. `h1` is always understood on connections that choose nothing.
+    http_protocols: Vec<HttpVersion> = "h2,h1"
+        gunicorn "http_protocols";
+
+    /// Speak HTTP/2 without TLS too.
+    ///
+    /// `prior-knowledge` serves peers that begin with HTTP/2 right away, as proxies do; it is meant for those in
+    /// `forwarded_allow_ips` and on unix sockets, and others are served HTTP/1.1 alone. `Upgrade: h2c` is not served.
+    http2_cleartext: Http2Cleartext = off
+        gunicorn "http2_cleartext";
+
+    /// Most requests of a connection at the same time.
+    ///
+    /// What exceeds it is refused by protocol, and the client tries again.
+    http2_max_concurrent_streams: u32 = 100
+        at_least 1, at_most 10000, gunicorn "http2_max_concurrent_streams";
+
+    /// How much of a request's content may be sent ahead.
+    ///
+    /// Content is taken as it comes, so a larger window helps uploads over long distances.
+    http2_initial_window_size: Bytes = 65535
+        at_least 1, at_most 256MiB, gunicorn "http2_initial_window_size";
+
+    /// How much of all content on a connection may be sent ahead.
+    http2_connection_window_size: Bytes = 1MiB
+        at_least 65535, at_most 256MiB;
+
+    /// Largest frame that a client may send.
+    http2_max_frame_size: Bytes = 16384
+        at_least 16384, at_most 16777215, gunicorn "http2_max_frame_size";
+
+    /// Largest list of fields, decoded; a larger one gets 431.
+    ///
+    /// The bytes of all names and values and 32 for each field. A list far above it ends the connection.
+    http2_max_header_list_size: Bytes = 65536
+        at_least 1024, at_most 16MiB, gunicorn "http2_max_header_list_size";
+
+    /// Most requests a client may take back without getting answers.
+    ///
+    /// Answered requests earn resets again, and so does time. A client that has none left is cut off
+    /// (`ENHANCE_YOUR_CALM`).
+    http2_resets_max: u32 = 200
+        at_least 1;
+
+    /// Most control frames of a client beyond what its requests need.
+    ///
+    /// `PING`, `SETTINGS`, `PRIORITY`, `WINDOW_UPDATE`, empty `DATA` and unknown frames. Answers and time earn frames
+    /// again; a client that has none left is cut off (`ENHANCE_YOUR_CALM`).
+    http2_control_frames_max: u32 = 1000
+        at_least 10;
+
 
     section "Static files";
 

@@ -308,7 +308,6 @@ fn what_cannot_be_served_is_refused_wherever_it_stands() {
         (&["--certfile", "x.pem"][..], &[][..]),
         (&["--keyfile=x.pem"], &[]),
         (&["--cert-reqs", "2"], &[]),
-        (&["--http-protocols", "h2,h1"], &[]),
         (&["--dirty-app", "a:b"], &[]),
         (&["--paste", "site.ini"], &[]),
         (&[], &[("GUNICORN_CMD_ARGS", "--certfile x.pem")]),

@@ -6,6 +6,8 @@ use farrier_http::{Origin, Request};
 
 use crate::engine::Token;
 use crate::front::admission::Opening;
+use crate::front::h2::session::Session;
+use crate::front::h2::stream::StreamLink;
 use crate::front::reader::{ContentReader, HeadReader};
 use crate::spool::Sink;
 use crate::transport::Link;
@@ -28,6 +30,28 @@ pub(crate) struct Connection {
     pub(crate) readable: bool,
     /// The client has ended its direction: reading goes on until the end is seen.
     pub(crate) ended: bool,
+    /// This stands for one stream of an HTTP/2 connection, which has the same token and link. It is never in the leader's
+    /// table.
+    pub(crate) stream: Option<Arc<StreamLink>>,
+}
+
+impl Connection {
+    /// Stands for one stream of an HTTP/2 connection while its request is dealt with.
+    pub(crate) fn of_stream(token: Token, link: Arc<Link>, origin: Origin, stream: Arc<StreamLink>) -> Connection {
+        Connection {
+            token,
+            link,
+            origin,
+            opening: Opening::http2(),
+            phase: Phase::Idle,
+            deadline_ms: u64::MAX,
+            looked_at_ms: u64::MAX,
+            requests: 0,
+            readable: false,
+            ended: false,
+            stream: Some(stream),
+        }
+    }
 }
 
 /// What a connection waits for.
@@ -45,6 +69,8 @@ pub(crate) enum Phase {
         /// Bytes of the next request that came with the last one.
         next: Option<Box<PartialHead>>,
     },
+    /// HTTP/2 is spoken, until the session ends.
+    Http2(Box<Session>),
     /// The client to close, so that it can read the answer before a reset destroys it.
     Lingering,
 }

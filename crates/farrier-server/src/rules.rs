@@ -6,7 +6,7 @@ use std::time::Duration;
 
 pub(crate) use farrier_config::Protocol;
 use farrier_config::value::Value;
-use farrier_config::{Config, HeaderMap, ProxyProtocol, TrustedPeer};
+use farrier_config::{Config, HeaderMap, Http2Cleartext, HttpVersion, ProxyProtocol, TrustedPeer};
 use farrier_http::wire::proxy::Versions;
 use farrier_http::{FieldPolicy, Limits, Peer, SchemeField, Underscores, field};
 
@@ -36,6 +36,7 @@ pub(crate) struct Rules {
     pub(crate) fields: FieldPolicy,
     pub(crate) dropped_fields: DroppedFields,
     pub(crate) admission: Admission,
+    pub(crate) http2: Http2Rules,
     /// The log has had a word about variables that are not obeyed.
     pub(crate) has_noted_commands: AtomicBool,
     trusted_peers: Vec<TrustedPeer>,
@@ -77,6 +78,7 @@ impl Rules {
             fields: field_policy(config),
             dropped_fields: DroppedFields::default(),
             admission: admission(config, protocols),
+            http2: Http2Rules::of(config),
             has_noted_commands: AtomicBool::new(false),
             trusted_peers: config.forwarded_allow_ips.clone(),
         }
@@ -102,6 +104,40 @@ fn admission(config: &Config, protocols: Vec<Protocol>) -> Admission {
             ProxyProtocol::Auto => Some(Versions::Any),
         },
         proxy_peers: Peers(config.proxy_allow_ips.clone()),
+        cleartext_http2_peers: match config.http2_cleartext {
+            Http2Cleartext::Off => None,
+            Http2Cleartext::PriorKnowledge => Some(Peers(config.forwarded_allow_ips.clone())),
+        },
+    }
+}
+
+/// What governs HTTP/2.
+pub(crate) struct Http2Rules {
+    /// Offered over TLS.
+    #[allow(dead_code, reason = "asked where TLS begins")]
+    pub(crate) is_offered: bool,
+    pub(crate) max_concurrent_streams: u32,
+    pub(crate) initial_window_bytes: u32,
+    pub(crate) connection_window_bytes: u32,
+    pub(crate) max_frame_bytes: u32,
+    pub(crate) max_header_list_bytes: u32,
+    pub(crate) resets_max: u32,
+    pub(crate) control_frames_max: u32,
+}
+
+impl Http2Rules {
+    fn of(config: &Config) -> Http2Rules {
+        let size = |bytes: farrier_config::Bytes| u32::try_from(bytes.0).unwrap_or(u32::MAX >> 1);
+        Http2Rules {
+            is_offered: config.http_protocols.contains(&HttpVersion::H2),
+            max_concurrent_streams: config.http2_max_concurrent_streams,
+            initial_window_bytes: size(config.http2_initial_window_size),
+            connection_window_bytes: size(config.http2_connection_window_size),
+            max_frame_bytes: size(config.http2_max_frame_size),
+            max_header_list_bytes: size(config.http2_max_header_list_size),
+            resets_max: config.http2_resets_max,
+            control_frames_max: config.http2_control_frames_max,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use farrier_http::{BodyFraming, KnownField, Peer, Request, Scheme, TargetForm, percent};
+use farrier_http::{BodyFraming, KnownField, Peer, Request, Scheme, TargetForm, Version, percent};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -52,6 +52,7 @@ pub(crate) struct Environs {
     templates: Vec<Py<PyDict>>,
     methods: Vec<(&'static [u8], Py<PyString>)>,
     http10: Py<PyString>,
+    http2: Py<PyString>,
     https: Py<PyString>,
     last_peer: Option<(IpAddr, Py<PyString>)>,
     scratch: Vec<u8>,
@@ -72,6 +73,7 @@ impl Environs {
         Ok(Environs {
             methods: methods.iter().map(|&method| (method, latin1(py, method).unbind())).collect(),
             http10: PyString::intern(py, "HTTP/1.0").unbind(),
+            http2: PyString::intern(py, "HTTP/2").unbind(),
             https: PyString::intern(py, "https").unbind(),
             fields: FieldKeys::new(py),
             last_values: LastValues::default(),
@@ -100,8 +102,10 @@ impl Environs {
             };
             environ.set_item(&self.keys.request_method, method)?;
         }
-        if request.head.version == farrier_http::Version::Http10 {
-            environ.set_item(&self.keys.server_protocol, &self.http10)?;
+        match request.head.version {
+            Version::Http11 => {}
+            Version::Http10 => environ.set_item(&self.keys.server_protocol, &self.http10)?,
+            Version::Http2 => environ.set_item(&self.keys.server_protocol, &self.http2)?,
         }
         self.set_target(py, &environ, request)?;
         self.set_peer(py, &environ, request)?;

@@ -2,6 +2,7 @@
 
 pub mod fastcgi;
 pub mod h1;
+pub mod h2;
 pub mod proxy;
 pub mod uwsgi;
 

@@ -7,6 +7,7 @@ use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Request, Via};
 
 use super::desk::SeatId;
+use crate::front::h2::stream::StreamLink;
 use crate::log::access::printable;
 use crate::transport::{Link, TakenOver};
 
@@ -30,9 +31,17 @@ struct Entry {
     path: Vec<u8>,
 }
 
+/// What a call is taken from its seat by.
+pub(crate) enum Reins {
+    /// A connection that carries one request at a time.
+    Connection(Arc<Link>),
+    /// A stream.
+    Stream(Arc<StreamLink>),
+}
+
 struct Running {
     started_ns: u64,
-    link: Arc<Link>,
+    reins: Reins,
     facts: RequestFacts,
     via: Via,
     stage: Stage,
@@ -93,8 +102,7 @@ impl CallSheet {
     }
 
     /// A call begins.
-    pub(crate) fn open(&self, request: &Request, link: &Arc<Link>, facts: RequestFacts, started_ns: u64) {
-        link.begin_response();
+    pub(crate) fn open(&self, request: &Request, reins: Reins, facts: RequestFacts, started_ns: u64) {
         let mut entry = self.entry();
         entry.serial += 1;
         entry.method.clear();
@@ -102,7 +110,7 @@ impl CallSheet {
         entry.path.clear();
         entry.path.extend_from_slice(request.path());
         let via = request.head.gateway.via;
-        entry.call = Some(Running { started_ns, link: Arc::clone(link), facts, via, stage: Stage::InTime });
+        entry.call = Some(Running { started_ns, reins, facts, via, stage: Stage::InTime });
     }
 
     /// The call has ended. Something is left to be done only where it was late.
@@ -121,13 +129,13 @@ impl CallSheet {
     ///
     /// # Arguments
     ///
-    /// `answer` makes the response for the client.
+    /// `take_over` takes it, with an answer for the client.
     pub(crate) fn look(
         self: &Arc<CallSheet>,
         now_ns: u64,
         timeout_ns: u64,
         grace_ns: u64,
-        answer: impl FnOnce(RequestFacts, Via) -> Vec<u8>,
+        take_over: impl FnOnce(&Reins, RequestFacts, Via) -> TakenOver,
     ) -> Look {
         let mut entry = self.entry();
         let Some(call) = &mut entry.call else { return Look::Nothing };
@@ -135,12 +143,7 @@ impl CallSheet {
         let (is_first, taken) = match call.stage {
             Stage::InTime if age_ns < timeout_ns => return Look::At(call.started_ns + timeout_ns),
             Stage::InTime => {
-                let ends_by_close = match call.via {
-                    Via::Http => call.facts.version == farrier_http::Version::Http10,
-                    Via::Uwsgi => true,
-                    Via::FastCgi(_) => false,
-                };
-                let taken = call.link.take_over(&answer(call.facts, call.via), ends_by_close);
+                let taken = take_over(&call.reins, call.facts, call.via);
                 call.stage = Stage::TakenOver { at_ns: now_ns, taken };
                 (true, taken)
             }

@@ -14,6 +14,7 @@ use super::slots::{Slots, Token};
 use super::timers::Timers;
 use crate::connection::{Connection, Phase};
 use crate::control::Control;
+use crate::front::h2::arrival::Arrival;
 use crate::rules::Rules;
 use crate::transport::Link;
 
@@ -44,6 +45,10 @@ pub(crate) struct Lead {
     pub(crate) draining_since_ms: Option<u64>,
     /// Turns that will take one connection only.
     pub(crate) single_accepts: u32,
+    /// Requests of HTTP/2 connections that are to be served.
+    pub(crate) arrivals: VecDeque<Arrival>,
+    /// Room for the connections whose bells have rung.
+    pub(crate) rung: Vec<Token>,
 }
 
 /// Whether the worker takes connections.
@@ -111,6 +116,7 @@ impl Lead {
             // Most clients speak first and at once.
             readable: true,
             ended: false,
+            stream: None,
         });
         if over_cap { Accepted::OverCap(connection) } else { Accepted::Connection(connection) }
     }

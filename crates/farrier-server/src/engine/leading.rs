@@ -32,7 +32,7 @@ const AGILE_MAX: usize = 2;
 const LINGER_TURN_BYTES: usize = 1 << 20;
 
 /// Where the lead is after a request was dealt with.
-enum Whereabouts {
+pub(super) enum Whereabouts {
     /// Still here, and the connection too.
     Here(Box<Lead>, Box<Connection>, Settled),
     /// Still here; the connection waits for another seat.
@@ -62,6 +62,12 @@ impl Seat {
             }
             while let Some((token, readiness)) = lead.ready.pop_front() {
                 lead = match self.deal(lead, token, readiness) {
+                    Some(lead) => lead,
+                    None => return true,
+                };
+            }
+            if !lead.arrivals.is_empty() || self.shared.rung.has_any() {
+                lead = match self.serve_streams(lead) {
                     Some(lead) => lead,
                     None => return true,
                 };
@@ -136,7 +142,9 @@ impl Seat {
         };
         // The last connection may have come back closed just now: then there is nothing to wait for.
         let drained = lead.draining_since_ms.is_some() && self.is_empty(lead);
-        let has_work = !lead.ready.is_empty() || !lead.fetched.is_empty() || oldest_ms == Some(0) || drained;
+        let has_streams = !lead.arrivals.is_empty() || shared.rung.has_any();
+        let is_busy = has_streams || !lead.ready.is_empty() || !lead.fetched.is_empty();
+        let has_work = is_busy || oldest_ms == Some(0) || drained;
         let timeout_ms = if has_work { Some(0) } else { wake_ms.map(|at| at.saturating_sub(lead.now_ms)) };
         let mut events = std::mem::take(&mut self.events);
         let ready = &mut lead.ready;
@@ -221,6 +229,10 @@ impl Seat {
     /// Brings a connection as far as it goes now.
     fn advance(&mut self, mut lead: Box<Lead>, mut connection: Box<Connection>) -> Option<Box<Lead>> {
         loop {
+            if connection.stream.is_some() {
+                self.stream_ended(&mut lead, &connection);
+                return Some(lead);
+            }
             match &mut connection.phase {
                 Phase::Flushing { .. } => {
                     if !self.flush(&mut lead, &mut connection) {
@@ -241,6 +253,10 @@ impl Seat {
                     }
                     return Some(lead);
                 }
+                Phase::Http2(_) => {
+                    self.drive(&mut lead, connection);
+                    return Some(lead);
+                }
                 Phase::Idle | Phase::Head(_) | Phase::Content(_) => {}
             }
             let now_ms = lead.now_ms;
@@ -257,6 +273,7 @@ impl Seat {
                     self.close(&mut lead, connection);
                     return Some(lead);
                 }
+                Ok(Step::Http2(request)) => self.begin_session(&lead, &mut connection, request),
                 Ok(Step::Refused(error, request)) => self.refuse(&mut connection, error, request, now_ms),
                 Ok(Step::Request(request, end)) => match self.answer(lead, connection, request, end) {
                     Whereabouts::Here(still, here, Settled::Open) => {
@@ -284,7 +301,7 @@ impl Seat {
     }
 
     /// Deals with a complete request: here and now if its route is short, through the queues otherwise.
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         lead: Box<Lead>,
         mut connection: Box<Connection>,
@@ -469,8 +486,8 @@ impl Seat {
                 Whereabouts::Here(still, connection, settled) => {
                     lead = still;
                     match settled {
-                        Settled::Closed => self.close(&mut lead, connection),
-                        Settled::Open => lead = self.advance(lead, connection)?,
+                        Settled::Closed if connection.stream.is_none() => self.close(&mut lead, connection),
+                        Settled::Closed | Settled::Open => lead = self.advance(lead, connection)?,
                     }
                 }
                 Whereabouts::Queued(still) => lead = still,
@@ -535,6 +552,7 @@ impl Seat {
                 Returned::Closed(token) => lead.slots.release(token),
                 Returned::Ready(waiting) => lead.fetched.push(waiting),
                 Returned::Fetched(token) => lead.ready.push_back((token, Readiness::WRITABLE)),
+                Returned::Open(connection) if connection.stream.is_some() => self.stream_ended(lead, &connection),
                 Returned::Open(connection) => {
                     let readiness = Readiness {
                         readable: connection.readable,
@@ -624,7 +642,7 @@ impl Seat {
         open
     }
 
-    fn close(&mut self, lead: &mut Lead, connection: Box<Connection>) {
+    pub(super) fn close(&mut self, lead: &mut Lead, connection: Box<Connection>) {
         lead.slots.release(connection.token);
         drop(connection);
         if let Accepting::NotUntil(_) = lead.accepting {
@@ -688,7 +706,7 @@ impl Seat {
     }
 
     /// Lets a connection wait.
-    fn park(&self, lead: &mut Lead, connection: Box<Connection>) {
+    pub(super) fn park(&self, lead: &mut Lead, connection: Box<Connection>) {
         if let Err(error) = lead.park(connection, &self.shared.poller) {
             self.shared.error_log.write(
                 Level::Error,
@@ -707,6 +725,10 @@ impl Seat {
                 Found::Busy(_) => lead.timers.look_at(token, lead.now_ms + 1000),
                 Found::Connection(mut connection) => {
                     connection.looked_at_ms = u64::MAX;
+                    if matches!(connection.phase, Phase::Http2(_)) {
+                        self.look_at_session(lead, connection);
+                        continue;
+                    }
                     match h1::expire(&mut connection, &self.shared.rules, lead.now_ms) {
                         Expired::NotYet => self.park(lead, connection),
                         Expired::Close => self.close(lead, connection),
@@ -732,6 +754,10 @@ impl Seat {
             let Some(Job { mut connection, request, .. }) = job else { return };
             let error = Error::server(Kind::Overloaded, "the request waited too long for a seat (see queue_timeout)");
             self.refuse(&mut connection, error, request, lead.now_ms);
+            if connection.stream.is_some() {
+                self.stream_ended(lead, &connection);
+                continue;
+            }
             let now = Readiness::WRITABLE;
             lead.ready.push_back((connection.token, now));
             self.park(lead, connection);
@@ -768,6 +794,10 @@ impl Seat {
         lead.set_accepting(Accepting::NoMore, &self.shared.poller);
         for token in lead.slots.parked() {
             if let Found::Connection(mut connection) = lead.slots.take(token) {
+                if matches!(connection.phase, Phase::Http2(_)) {
+                    self.say_farewell(lead, connection);
+                    continue;
+                }
                 if matches!(connection.phase, Phase::Idle) {
                     connection.deadline_ms = connection.deadline_ms.min(lead.now_ms + DRAIN_IDLE_MS);
                 }
@@ -790,7 +820,7 @@ impl Seat {
         if self.shared.desk().stopping {
             return true;
         }
-        if !self.is_empty(lead) || !lead.ready.is_empty() {
+        if !self.is_empty(lead) || !lead.ready.is_empty() || !lead.arrivals.is_empty() {
             return false;
         }
         // The last connection is gone; a client may have connected meanwhile.

@@ -5,6 +5,7 @@
 //! looks once a tick whether the leader's call has outlived it, and gives the lead to a parked seat if so. One seat is
 //! always left for short routes.
 
+mod bell;
 mod call_sheet;
 mod desk;
 mod held;
@@ -20,6 +21,7 @@ mod routes;
 mod seat;
 mod shared;
 mod slots;
+mod streams;
 mod thread_meter;
 mod thread_state;
 mod timers;
@@ -92,6 +94,8 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         now_ms: 0,
         draining_since_ms: None,
         single_accepts: 0,
+        arrivals: VecDeque::new(),
+        rung: Vec::new(),
     });
     if let Some(control) = &lead.control {
         for descriptor in control.descriptors() {

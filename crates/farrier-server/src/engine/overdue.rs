@@ -10,15 +10,18 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use farrier_http::{Error, Kind};
+use farrier_http::wire::h1::RequestFacts;
+use farrier_http::{Error, Kind, Version, Via};
 
-use super::call_sheet::{CallSheet, Late, Look, NamedCall};
+use super::call_sheet::{CallSheet, Late, Look, NamedCall, Reins};
 use super::desk::SeatId;
 use super::host::Host;
 use super::native_hint;
 use super::shared::Shared;
 use crate::front::h1_error::whole_response;
+use crate::front::h2::respond::whole_answer;
 use crate::log::error::Level;
+use crate::rules::Rules;
 use crate::transport::TakenOver;
 
 /// How long the log entry waits for the threads' stacks.
@@ -87,8 +90,8 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         let mut next_ns = now_ns + timeout_ns;
         let (mut late, mut lost) = (Vec::new(), Vec::new());
         for sheet in overdue.sheets() {
-            let answer = |facts, via| whole_response(&error(), facts, via, &shared.rules);
-            match sheet.look(now_ns, timeout_ns, grace_ns, answer) {
+            let take_over = |reins: &Reins, facts, via| take_over(reins, facts, via, &shared.rules);
+            match sheet.look(now_ns, timeout_ns, grace_ns, take_over) {
                 Look::Nothing => {}
                 Look::At(at_ns) => next_ns = next_ns.min(at_ns),
                 Look::Overdue(call) => {
@@ -125,6 +128,20 @@ pub(crate) fn came_back(shared: &Shared, late: &Late, call_ns: u64) {
     }
     let seconds = seconds(call_ns);
     shared.error_log.write(Level::Warning, &format!("Overdue request came back: {} after {seconds} s", late.request));
+}
+
+fn take_over(reins: &Reins, facts: RequestFacts, via: Via, rules: &Rules) -> TakenOver {
+    match reins {
+        Reins::Connection(link) => {
+            let ends_by_close = match via {
+                Via::Http => facts.version == Version::Http10,
+                Via::Uwsgi => true,
+                Via::FastCgi(_) => false,
+            };
+            link.take_over(&whole_response(&error(), facts, via, rules), ends_by_close)
+        }
+        Reins::Stream(stream) => stream.take_over(whole_answer(&error(), facts, rules)),
+    }
 }
 
 /// What an overdue call's client is told, and what the access log shows once the call is over.

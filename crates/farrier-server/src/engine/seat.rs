@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Error, Kind, Occupies, Request, Side};
 
-use super::call_sheet::CallSheet;
+use super::call_sheet::{CallSheet, Reins};
 use super::desk::{Call, Desk, Job, JobKind, Order, Permit, Returned, SPARES, SeatId};
 use super::overdue;
 use super::routes::ComputeShare;
@@ -29,7 +29,7 @@ pub(crate) struct Seat {
     pub(crate) shared: Arc<Shared>,
     pub(crate) bench: Bench,
     /// What it tells of its calls, where they have a limit.
-    sheet: Option<Arc<CallSheet>>,
+    pub(super) sheet: Option<Arc<CallSheet>>,
     /// The seat is attached to the interpreter.
     pub(crate) attached: bool,
     pub(crate) meter: ThreadMeter,
@@ -339,6 +339,9 @@ impl Seat {
                     || self.shared.draining.load(Ordering::Relaxed)
             }
         };
+        if connection.stream.is_some() {
+            return self.hand_back_stream(connection);
+        }
         let token = connection.token;
         // A leader that was deposed in its call may hold a connection that the poller does not know yet. If it cannot be
         // watched the leader finds out.
@@ -372,6 +375,9 @@ impl Seat {
         started_ns: u64,
         occupies: Occupies,
     ) -> (Settled, u64) {
+        if let Some(stream) = connection.stream.clone() {
+            return self.serve_stream(connection, &stream, request, started_ns, occupies);
+        }
         let shared = &*self.shared;
         connection.requests += 1;
         request.notes.clear();
@@ -390,7 +396,8 @@ impl Seat {
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
         let sheet = self.sheet.as_ref().filter(|_| occupies == Occupies::Seat);
         if let Some(sheet) = sheet {
-            sheet.open(&request, &connection.link, facts, started_ns);
+            connection.link.begin_response();
+            sheet.open(&request, Reins::Connection(Arc::clone(&connection.link)), facts, started_ns);
         }
         let mut respond = H1Respond::new(channel, &mut self.bench, facts, request.head.gateway.via, keep_lines);
         let handled = catch_unwind(AssertUnwindSafe(|| shared.handler.handle(&mut request, &mut respond)));
@@ -415,8 +422,11 @@ impl Seat {
 
     /// Answers a request that never reached a handler.
     pub(crate) fn refuse(&mut self, connection: &mut Connection, error: Error, mut request: Box<Request>, now_ms: u64) {
-        let shared = &*self.shared;
         request.origin = connection.origin;
+        if let Some(stream) = &connection.stream {
+            return self.refuse_stream(stream, error, request, &connection.link);
+        }
+        let shared = &*self.shared;
         let facts = RequestFacts { is_head: false, version: request.head.version, keep_alive: false };
         let channel = Channel {
             rules: &shared.rules,
@@ -477,7 +487,14 @@ impl Seat {
         Settled::Closed
     }
 
-    fn record(&self, request: &Request, outcome: &Outcome, lines: Option<&[u8]>, call_ns: u64, by_application: bool) {
+    pub(super) fn record(
+        &self,
+        request: &Request,
+        outcome: &Outcome,
+        lines: Option<&[u8]>,
+        call_ns: u64,
+        by_application: bool,
+    ) {
         if by_application {
             self.shared.metrics.called(&Called {
                 status: outcome.status,
@@ -525,7 +542,7 @@ impl Seat {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

@@ -6,6 +6,7 @@ use std::thread::Thread;
 
 use farrier_http::Handler;
 
+use super::bell::Rung;
 use super::desk::{Desk, SPARES};
 use super::host::Host;
 use super::overdue::Overdue;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) access_log: Option<Arc<AccessLog>>,
     pub(crate) error_log: Arc<ErrorLog>,
     pub(crate) metrics: Arc<dyn Metrics>,
+    /// HTTP/2 connections that have something to send.
+    pub(crate) rung: Rung,
     /// The leader is in its wait, or about to be.
     pub(crate) polling: AtomicBool,
     /// Responses say `Connection: close`.
@@ -76,6 +79,7 @@ impl Shared {
             access_log,
             error_log,
             metrics,
+            rung: Rung::default(),
             polling: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             monitor_asleep: AtomicBool::new(false),

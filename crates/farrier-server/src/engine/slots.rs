@@ -112,6 +112,14 @@ impl Slots {
         }
     }
 
+    /// The connection at a token, where it is.
+    pub(crate) fn parked_at(&mut self, token: Token) -> Option<&mut Connection> {
+        match &mut self.slot(token)?.place {
+            Place::Parked(connection) => Some(connection),
+            Place::Free | Place::Busy(_) => None,
+        }
+    }
+
     /// Puts the connection back.
     pub(crate) fn park(&mut self, connection: Box<Connection>) {
         if let Some(slot) = self.slot(connection.token) {

@@ -14,13 +14,30 @@ pub(crate) struct Admission {
     /// The PROXY headers that are read.
     pub(crate) proxy_header: Option<Versions>,
     pub(crate) proxy_peers: Peers,
+    /// Peers that may begin with HTTP/2 without TLS.
+    pub(crate) cleartext_http2_peers: Option<Peers>,
+}
+
+/// What a connection speaks, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/1.1 or HTTP/2, as the first bytes or TLS will tell.
+    HttpOrHttp2,
+    Uwsgi,
+    FastCgi,
+    /// Any of the last three, as the first bytes will tell; and HTTP/2 if the switch is on.
+    Auto {
+        http2: bool,
+    },
 }
 
 /// What one connection may speak.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opening {
-    /// The protocol; `Auto` until the first bytes have told.
-    pub(crate) protocol: Protocol,
+    /// The protocol.
+    pub(crate) protocol: Spoken,
     /// The PROXY header that must come first.
     pub(crate) proxy_header: Option<Versions>,
     may_speak_uwsgi: bool,
@@ -32,8 +49,16 @@ impl Admission {
     pub(crate) fn opening(&self, listener: usize, peer: Peer) -> Opening {
         let protocol = self.protocols.get(listener).copied().unwrap_or(Protocol::Http);
         let http_alone = protocol == Protocol::Http;
+        let http2 = self.cleartext_http2_peers.as_ref().is_some_and(|peers| peers.includes(peer));
+        let spoken = match protocol {
+            Protocol::Http if http2 => Spoken::HttpOrHttp2,
+            Protocol::Http => Spoken::Http,
+            Protocol::Uwsgi => Spoken::Uwsgi,
+            Protocol::FastCgi => Spoken::FastCgi,
+            Protocol::Auto => Spoken::Auto { http2 },
+        };
         Opening {
-            protocol,
+            protocol: spoken,
             proxy_header: self.proxy_header.filter(|_| self.proxy_peers.includes(peer)),
             may_speak_uwsgi: !http_alone && self.uwsgi_peers.includes(peer),
             may_speak_fastcgi: !http_alone && self.fastcgi_peers.includes(peer),
@@ -42,6 +67,11 @@ impl Admission {
 }
 
 impl Opening {
+    /// What a stream of an HTTP/2 connection speaks.
+    pub(crate) fn http2() -> Opening {
+        Opening { protocol: Spoken::HttpOrHttp2, proxy_header: None, may_speak_uwsgi: false, may_speak_fastcgi: false }
+    }
+
     /// Judges a request by the protocol that it came by.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A seat's workbench: the buffers it uses for one request after the other, so that serving allocates nothing.
 
 use farrier_http::Request;
+use http::HeaderValue;
 
 use crate::clock::Date;
 
@@ -14,11 +15,31 @@ pub(crate) struct Bench {
     pub(crate) out: Vec<u8>,
     /// The Date field's value.
     pub(crate) date: Date,
+    /// The values of the Date and Server fields as HTTP/2 takes them.
+    date_value: Option<HeaderValue>,
+    server_value: Option<HeaderValue>,
 }
 
 impl Bench {
     pub(crate) fn new() -> Bench {
-        Bench { spare: None, out: Vec::new(), date: Date::default() }
+        Bench { spare: None, out: Vec::new(), date: Date::default(), date_value: None, server_value: None }
+    }
+
+    /// The Date field's value.
+    pub(crate) fn date_value(&mut self) -> Option<HeaderValue> {
+        let text = self.date.now();
+        if self.date_value.as_ref().is_none_or(|value| value.as_bytes() != text.as_bytes()) {
+            self.date_value = HeaderValue::from_str(text).ok();
+        }
+        self.date_value.clone()
+    }
+
+    /// The Server field's value, which is always the same.
+    pub(crate) fn server_value(&mut self, text: &[u8]) -> Option<HeaderValue> {
+        if self.server_value.is_none() {
+            self.server_value = HeaderValue::from_bytes(text).ok();
+        }
+        self.server_value.clone()
     }
 
     /// An empty request with a full arena.

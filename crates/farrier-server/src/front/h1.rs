@@ -21,6 +21,8 @@ const CONTENT_ROOM_BYTES: usize = 64 * 1024;
 pub(crate) enum Step {
     /// A complete request, and where in its arena it ends: what follows belongs to the next one.
     Request(Box<Request>, usize),
+    /// The connection speaks HTTP/2, and begins with the bytes of this request's arena.
+    Http2(Box<Request>),
     /// The connection waits for its client.
     Wait,
     /// Something else is to be done with the connection, as its phase says.
@@ -38,7 +40,7 @@ pub(crate) fn advance(connection: &mut Connection, bench: &mut Bench, rules: &Ru
             Phase::Idle => begin(connection, bench, rules, now_ms),
             Phase::Head(partial) => continue_head(connection, partial, bench, rules, now_ms),
             Phase::Content(partial) => continue_content(connection, partial, bench, rules, now_ms),
-            phase @ (Phase::Flushing { .. } | Phase::Lingering) => {
+            phase @ (Phase::Flushing { .. } | Phase::Lingering | Phase::Http2(_)) => {
                 connection.phase = phase;
                 Progress::Wait
             }
@@ -49,6 +51,7 @@ pub(crate) fn advance(connection: &mut Connection, bench: &mut Bench, rules: &Ru
             Progress::Answered => return Step::Again,
             Progress::Request(request, end) => return Step::Request(request, end),
             Progress::Refused(error, request) => return Step::Refused(error, request),
+            Progress::Http2(request) => return Step::Http2(request),
             Progress::Closed => return Step::Closed,
         }
     }
@@ -77,6 +80,7 @@ enum Progress {
     Answered,
     Request(Box<Request>, usize),
     Refused(Error, Box<Request>),
+    Http2(Box<Request>),
     Closed,
 }
 
@@ -112,6 +116,7 @@ fn begin(connection: &mut Connection, bench: &mut Bench, rules: &Rules, now_ms: 
             bench.give_back(request);
             again_if(connection.readable)
         }
+        Ok(Read::Http2) => Progress::Http2(request),
         Ok(Read::Question(answer)) => {
             bench.give_back(request);
             answer_question(connection, answer, rules, now_ms)
@@ -154,6 +159,7 @@ fn continue_head(
             connection.deadline_ms = now_ms + rules.keepalive_ms.max(rules.header_timeout_ms);
             return again_if(connection.readable);
         }
+        Ok(Read::Http2) => return Progress::Http2(partial.request),
         Ok(Read::Question(answer)) => return answer_question(connection, answer, rules, now_ms),
         Err(error) => return Progress::Refused(error, partial.request),
     }
@@ -363,6 +369,6 @@ pub(crate) fn expire(connection: &mut Connection, rules: &Rules, now_ms: u64) ->
         Phase::Content(partial) => {
             Expired::Refuse(Error::client(Kind::RequestTimeout, "the content came too slowly"), partial.request)
         }
-        Phase::Idle | Phase::Flushing { .. } | Phase::Lingering => Expired::Close,
+        Phase::Idle | Phase::Flushing { .. } | Phase::Lingering | Phase::Http2(_) => Expired::Close,
     }
 }

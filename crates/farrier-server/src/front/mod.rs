@@ -1,5 +1,6 @@
-//! Fronts turn a connection's bytes into requests and answers into bytes. They share everything but
-//! their codecs: HTTP/1.1, uwsgi, FastCGI, and the PROXY header in front of any of them.
+//! Fronts turn a connection's bytes into requests and answers into bytes. Those that carry one request at a time share
+//! everything but their codecs: HTTP/1.1, uwsgi, FastCGI, and the PROXY header in front of any of them. HTTP/2 is a room of
+//! its own.
 
 pub(crate) mod admission;
 pub(crate) mod bench;
@@ -7,4 +8,5 @@ pub(crate) mod dialect;
 pub(crate) mod h1;
 pub(crate) mod h1_error;
 pub(crate) mod h1_respond;
+pub(crate) mod h2;
 pub(crate) mod reader;

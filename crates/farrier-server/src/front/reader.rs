@@ -7,16 +7,20 @@ use farrier_http::wire::uwsgi::PacketKind;
 use farrier_http::wire::{fastcgi, h1, uwsgi};
 use farrier_http::{Error, Limits, Origin, Peer, Request, RequestHead, Via};
 
-use crate::front::admission::Opening;
-use crate::rules::Protocol;
+use crate::front::admission::{Opening, Spoken};
+use crate::front::h2::io::PREFACE;
 use crate::transport::Link;
 
 /// Reads a head.
 pub(crate) enum HeadReader {
     /// A PROXY header comes first.
     Proxy(Versions),
-    /// The first bytes will tell the protocol.
-    Undecided,
+    /// The first bytes will tell the protocol, which may be HTTP/2 if the switch is on.
+    Undecided {
+        http2: bool,
+    },
+    /// The first bytes will tell whether it is HTTP/1.1 or HTTP/2.
+    HttpOrHttp2,
     Http(h1::HeadDecoder),
     Uwsgi(uwsgi::HeadDecoder),
     FastCgi(fastcgi::HeadDecoder),
@@ -31,6 +35,8 @@ pub(crate) enum Read {
     Partial,
     /// Nothing of a request has come: what came is dealt with.
     Nothing,
+    /// The connection speaks HTTP/2: what has come is its beginning.
+    Http2,
     /// A question that wants these bytes for an answer, and then the end.
     Question(&'static [u8]),
 }
@@ -42,10 +48,11 @@ impl HeadReader {
             return HeadReader::Proxy(versions);
         }
         match opening.protocol {
-            Protocol::Http => HeadReader::Http(h1::HeadDecoder::default()),
-            Protocol::Uwsgi => HeadReader::Uwsgi(uwsgi::HeadDecoder::default()),
-            Protocol::FastCgi => HeadReader::FastCgi(fastcgi::HeadDecoder::default()),
-            Protocol::Auto => HeadReader::Undecided,
+            Spoken::Http => HeadReader::Http(h1::HeadDecoder::default()),
+            Spoken::HttpOrHttp2 => HeadReader::HttpOrHttp2,
+            Spoken::Uwsgi => HeadReader::Uwsgi(uwsgi::HeadDecoder::default()),
+            Spoken::FastCgi => HeadReader::FastCgi(fastcgi::HeadDecoder::default()),
+            Spoken::Auto { http2 } => HeadReader::Undecided { http2 },
         }
     }
 
@@ -90,7 +97,19 @@ impl HeadReader {
                 }
                 opening.proxy_header = None;
             }
-            HeadReader::Undecided => match told_by(arena.filled()) {
+            HeadReader::HttpOrHttp2 => {
+                let beginning = arena.filled();
+                let preface = &PREFACE[..PREFACE.len().min(beginning.len())];
+                if !beginning.starts_with(preface) {
+                    opening.protocol = Spoken::Http;
+                } else if preface.len() == PREFACE.len() {
+                    return Ok(Read::Http2);
+                } else {
+                    return Ok(if beginning.is_empty() { Read::Nothing } else { Read::Partial });
+                }
+            }
+            HeadReader::Undecided { http2 } => match told_by(arena.filled()) {
+                Some(Spoken::Http) if *http2 => opening.protocol = Spoken::HttpOrHttp2,
                 Some(protocol) => opening.protocol = protocol,
                 None => return Ok(if arena.filled().is_empty() { Read::Nothing } else { Read::Partial }),
             },
@@ -127,12 +146,12 @@ impl HeadReader {
 
 /// The protocol that a connection begins with. uwsgi's packets begin with 0, 30 or the four bytes of a ping, FastCGI's records
 /// with their version, and HTTP with a letter.
-fn told_by(bytes: &[u8]) -> Option<Protocol> {
+fn told_by(bytes: &[u8]) -> Option<Spoken> {
     Some(match *bytes {
         [] | [100] => return None,
-        [0 | 30, ..] | [100, 0, ..] => Protocol::Uwsgi,
-        [1, ..] => Protocol::FastCgi,
-        _ => Protocol::Http,
+        [0 | 30, ..] | [100, 0, ..] => Spoken::Uwsgi,
+        [1, ..] => Spoken::FastCgi,
+        _ => Spoken::Http,
     })
 }
 

@@ -74,7 +74,7 @@ pub(super) fn must_be_one_line(known: KnownField) -> bool {
 
 /// Decides for one request, from all its fields. What is wrong is looked for in this order: Content-Length, then
 /// Transfer-Encoding with HTTP/1.0, with Content-Length, and its codings.
-pub(super) fn request_framing(bytes: &[u8], version: Version, fields: &[Field]) -> Result<BodyFraming, Error> {
+pub(crate) fn request_framing(bytes: &[u8], version: Version, fields: &[Field]) -> Result<BodyFraming, Error> {
     let mut length = None;
     let mut codings = Codings::default();
     for field in fields {

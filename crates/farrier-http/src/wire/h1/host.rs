@@ -15,7 +15,7 @@ pub(super) fn is_host_with_port(authority: &[u8]) -> bool {
 }
 
 /// Whether both name the same host and port. The scheme's default port may be left out (RFC 9110 §4.2.3).
-pub(super) fn same_authority(a: &[u8], b: &[u8], scheme: Scheme) -> bool {
+pub(crate) fn same_authority(a: &[u8], b: &[u8], scheme: Scheme) -> bool {
     let default = match scheme {
         Scheme::Http => 80,
         Scheme::Https => 443,

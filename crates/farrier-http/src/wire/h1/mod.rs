@@ -11,7 +11,7 @@ pub(crate) mod host;
 mod line;
 mod list;
 pub(crate) mod request_line;
-mod semantics;
+pub(crate) mod semantics;
 pub(crate) mod target;
 mod trailer;
 

@@ -41,6 +41,19 @@ pub(super) fn understand(bytes: &[u8], head: &mut RequestHead) -> Result<(), Err
     Ok(())
 }
 
+/// Fills what `head` says of the client's expectation, alone. Its framing is decided already.
+pub(crate) fn understand_expectation(bytes: &[u8], head: &mut RequestHead) -> Result<(), Error> {
+    let mut expects = false;
+    for field in head.fields.iter().filter(|field| field.known == KnownField::Expect) {
+        if !bytes[field.value.range()].eq_ignore_ascii_case(b"100-continue") {
+            return Err(Error::client(Kind::ExpectationFailed, "Expect names something other than 100-continue"));
+        }
+        expects = true;
+    }
+    head.expect_continue = expects && head.framing != BodyFraming::Length(0);
+    Ok(())
+}
+
 /// RFC 9112 §3.2: exactly one valid Host, which a target with an authority must not contradict; HTTP/1.0 may lack it.
 fn check_host(bytes: &[u8], head: &mut RequestHead, hosts: usize) -> Result<(), Error> {
     match hosts {
