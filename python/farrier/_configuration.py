@@ -124,14 +124,25 @@ class Cfg:
         return self.settings["wsgi_app"].get() or "farrier"
 
     @property
+    def certfile(self) -> str | None:
+        """The file of the first certificate."""
+        return next(iter(self.settings["certfile"].get()), None)
+
+    @property
+    def keyfile(self) -> str | None:
+        """The file of the first key."""
+        return next(iter(self.settings["keyfile"].get()), None)
+
+    @property
     def is_ssl(self) -> bool:
         """Whether clients speak TLS with the server."""
-        return False
+        return bool(self.settings["certfile"].get() or self.settings["keyfile"].get())
 
     @property
     def ssl_options(self) -> dict[str, Any]:
-        """The settings of TLS."""
-        return {}
+        """The settings of TLS, by the names that Gunicorn gives them."""
+        names = ("keyfile", "certfile", "cert_reqs", "ca_certs", "ciphers")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def paste_global_conf(self) -> dict[str, str] | None:

@@ -55,8 +55,8 @@ def check(name: str, given: Hook | str | None) -> Hook | None:
         )
     if name == "ssl_context":
         raise HookError(
-            f"ssl_context is given ({_place(hook)}), but this version of Farrier does not serve TLS: remove the hook and "
-            f"let a proxy in front of Farrier terminate TLS."
+            f"ssl_context is given ({_place(hook)}), but Python's ssl does not serve here, so there is no context to make: "
+            f"remove the hook and say with certfile, keyfile, ca_certs, cert_reqs, ciphers and tls_min_version what it would."
         )
     if accepted(name, hook) is None:
         raise HookError(

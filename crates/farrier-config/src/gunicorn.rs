@@ -74,8 +74,8 @@ const fn refused(
     Gunicorn { name, flags, default, became: Became::Refused { unless, instead } }
 }
 
-const TLS: &str = "Farrier does not speak TLS yet, and will not serve in the clear what was meant to be encrypted: let a \
-                   proxy in front hold the certificate";
+const SSL_CONTEXT: &str = "Python's `ssl` does not serve here, so there is no context to make: say with `certfile`, `keyfile`, \
+                           `ca_certs`, `cert_reqs`, `ciphers` and `tls_min_version` what it would";
 const ASGI: &str = "Farrier serves WSGI applications: keep an ASGI server for this one";
 const DIRTY: &str = "there are no dirty arbiters: use a task queue such as Celery, RQ or Dramatiq for long jobs";
 const CONTROL: &str = "there is no control socket, and no file is made for one: signals do the same";
@@ -228,14 +228,14 @@ pub const GUNICORN: &[(&str, &[Gunicorn])] = &[
     (
         "SSL",
         &[
-            refused("keyfile", "--keyfile", "None", &[], TLS),
-            refused("certfile", "--certfile", "None", &[], TLS),
+            row("keyfile", "--keyfile", "None"),
+            row("certfile", "--certfile", "None"),
             unused("ssl_version", "--ssl-version", "2", OPENSSL),
-            refused("cert_reqs", "--cert-reqs", "0", &["false"], TLS),
-            refused("ca_certs", "--ca-certs", "None", &[], TLS),
+            row("cert_reqs", "--cert-reqs", "0"),
+            row("ca_certs", "--ca-certs", "None"),
             unused("suppress_ragged_eofs", "--suppress-ragged-eofs", "True", OPENSSL),
             unused("do_handshake_on_connect", "--do-handshake-on-connect", "False", OPENSSL),
-            refused("ciphers", "--ciphers", "None", &[], TLS),
+            row("ciphers", "--ciphers", "None"),
         ],
     ),
     (
@@ -256,7 +256,7 @@ pub const GUNICORN: &[(&str, &[Gunicorn])] = &[
             hook("worker_exit"),
             hook("nworkers_changed"),
             hook("on_exit"),
-            refused("ssl_context", "", "None", &[], TLS),
+            refused("ssl_context", "", "None", &[], SSL_CONTEXT),
         ],
     ),
     (

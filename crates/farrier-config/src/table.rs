@@ -12,10 +12,10 @@ use std::time::Duration;
 use crate::macros::settings;
 use crate::tables::{Mount, Site, StaticMount};
 use crate::value::{
-    AccessLogFormat, Account, BindAddress, Bytes, Compress, EnvVar, ErrorPages, FieldName, HeaderMap, HostName,
-    HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, Owner, Protocol, ProxyHeader,
-    ProxyProtocol, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TrustedPeer,
-    UrlPath, WorkerClass, Workers,
+    AccessLogFormat, Account, BindAddress, Bytes, ClientCertificates, Compress, EnvVar, ErrorPages, FieldName,
+    HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, Owner,
+    Protocol, ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress,
+    SyslogFacility, TlsVersion, TrustedPeer, UrlPath, WorkerClass, Workers,
 };
 
 settings! {
@@ -610,6 +610,54 @@ settings! {
     proxy_allow_ips: Vec<TrustedPeer> = "127.0.0.1,::1"
         cli "--proxy-allow-from", gunicorn "proxy_allow_ips";
 
+    section "TLS";
+
+    /// Certificates in PEM, each with its chain; repeat for several.
+    ///
+    /// With a certificate, addresses in `bind` speak TLS unless they begin with `http://`. The certificate is chosen by the
+    /// name that a client asks for; the first is the default. Files that change are read again without a reload.
+    certfile: Vec<PathBuf> = none
+        takes "FILE", gunicorn "certfile";
+
+    /// Files with the private keys, in the order of `certfile`.
+    ///
+    /// In PEM, and not encrypted. Not needed where the files of `certfile` contain the keys.
+    keyfile: Vec<PathBuf> = none
+        takes "FILE", gunicorn "keyfile";
+
+    /// Authorities that client certificates are verified against.
+    ///
+    /// A file with their certificates in PEM.
+    ca_certs: Option<PathBuf> = none
+        takes "FILE", gunicorn "ca_certs";
+
+    /// Whether clients are asked for a certificate.
+    ///
+    /// `none`, `optional` or `required`, or Python's numbers for these, 0, 1 and 2. What was verified stands in the environ as `SSL_CLIENT_S_DN` and the
+    /// like.
+    cert_reqs: ClientCertificates = none
+        gunicorn "cert_reqs";
+
+    /// Cipher suites to offer, as OpenSSL or IANA names them.
+    ///
+    /// Separated by colons. Without it all suites are offered that have forward secrecy and authenticated encryption; no
+    /// others can be.
+    ciphers: Option<String> = none
+        takes "NAMES", gunicorn "ciphers";
+
+    /// Least version of TLS: `1.2` or `1.3`.
+    tls_min_version: TlsVersion = "1.2";
+
+    /// How often the key of session tickets is replaced.
+    ///
+    /// A ticket lets a client that comes back skip most of the handshake, at every worker; it is accepted for one more such
+    /// period. 0 gives no tickets.
+    tls_ticket_rotation: Duration = 12h;
+
+    /// How long a TLS handshake may take.
+    ///
+    /// Counted from the connection's start. 0 turns it off.
+    handshake_timeout: Duration = 15s;
     section "HTTP/2";
 
     /// The versions of HTTP that clients may choose over TLS.

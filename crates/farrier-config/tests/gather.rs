@@ -303,7 +303,7 @@ fn a_bad_argument_says_what_is_accepted() {
         ),
         (
             &["-b", "a:1", "-b", "b:x,c:1"],
-            "command line -b: expected `HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `unix:PATH`, `unix:@NAME`, `fd://N` or `fd://NAME`, with `uwsgi://`, `fastcgi://`, `uwsgi+unix:` or `fastcgi+unix:` in front for another protocol than HTTP, got `b:x`",
+            "command line -b: expected `HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `unix:PATH`, `unix:@NAME`, `fd://N` or `fd://NAME`, with `http://`, `https://`, `uwsgi://`, `fastcgi://` (or `https+unix:` and the like) in front for what is spoken there, got `b:x`",
         ),
     ] {
         assert_eq!(argument_errors(line), error, "{line:?}");

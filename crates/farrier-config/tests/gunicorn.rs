@@ -305,19 +305,17 @@ fn what_changes_nothing_is_told_once_and_what_asks_for_nothing_is_not() {
 #[test]
 fn what_cannot_be_served_is_refused_wherever_it_stands() {
     for (arguments, variables) in [
-        (&["--certfile", "x.pem"][..], &[][..]),
-        (&["--keyfile=x.pem"], &[]),
-        (&["--cert-reqs", "2"], &[]),
+        (&["--dirty-workers", "1"][..], &[][..]),
         (&["--dirty-app", "a:b"], &[]),
         (&["--paste", "site.ini"], &[]),
-        (&[], &[("GUNICORN_CMD_ARGS", "--certfile x.pem")]),
-        (&[], &[("FARRIER_CERTFILE", "x.pem")]),
+        (&[], &[("GUNICORN_CMD_ARGS", "--dirty-workers 1")]),
+        (&[], &[("FARRIER_DIRTY_WORKERS", "1")]),
     ] {
         let error = error(arguments, variables);
         assert!(error.contains("is not supported: "), "{arguments:?} {variables:?}: {error}");
     }
-    let toml = gather([""; 0], [("", ""); 0], |_| Ok("certfile = 'x.pem'".to_string()));
-    assert!(toml.is_err_and(|error| error.to_string().starts_with("farrier.toml:1: certfile is not supported")));
+    let toml = gather([""; 0], [("", ""); 0], |_| Ok("dirty_workers = 1".to_string()));
+    assert!(toml.is_err_and(|error| error.to_string().starts_with("farrier.toml:1: dirty_workers is not supported")));
     // With an application that is named, PasteDeploy's file is only passed over.
     assert_eq!(warnings(&config(&["--paste", "site.ini", "app:app"], &[])).len(), 1);
 }
@@ -364,7 +362,7 @@ fn an_embedding_program_gives_the_only_layer() {
     assert_eq!(config.bind, [BindAddress::Tcp { host: "127.0.0.1".into(), port: 9 }]);
 
     let mut layer = Layer::default();
-    layer.insert("certfile", Answer { raw: Raw::Text("x".into()), source });
+    layer.insert("dirty_workers", Answer { raw: Raw::Text("1".into()), source });
     assert!(resolve_embedded(layer).is_err());
 }
 

@@ -106,7 +106,6 @@ impl FileStretch {
     ///
     /// # Errors
     /// The file cannot be read, or is not what it was: the message must not look complete.
-    #[allow(dead_code, reason = "for transports that encrypt, and for those that put content in frames")]
     pub(crate) fn read_next(&mut self, into: &mut [u8]) -> io::Result<Piece> {
         self.check_version()?;
         let wanted = into.len().min(usize::try_from(self.bytes).unwrap_or(usize::MAX));

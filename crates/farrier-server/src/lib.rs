@@ -20,7 +20,9 @@ pub mod rescue;
 mod rules;
 mod spool;
 pub mod static_files;
+pub mod tls;
 mod transport;
 
 pub use control::{Command, Control};
 pub use engine::{Host, NoHost, Parts};
+pub use rules::Security;

@@ -1,6 +1,7 @@
 //! The settings of the data plane, as the rooms of this crate use them: read once, in the units they are used in.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -9,10 +10,12 @@ use farrier_config::value::Value;
 use farrier_config::{Config, HeaderMap, Http2Cleartext, HttpVersion, ProxyProtocol, TrustedPeer};
 use farrier_http::wire::proxy::Versions;
 use farrier_http::{FieldPolicy, Limits, Peer, SchemeField, Underscores, field};
+use rustls::ServerConfig;
 
 use crate::dropped_fields::DroppedFields;
 use crate::front::admission::Admission;
 use crate::spool::SpoolSettings;
+use crate::tls::Terms;
 
 /// What governs connections and messages.
 pub(crate) struct Rules {
@@ -39,11 +42,22 @@ pub(crate) struct Rules {
     pub(crate) http2: Http2Rules,
     /// The log has had a word about variables that are not obeyed.
     pub(crate) has_noted_commands: AtomicBool,
+    pub(crate) handshake_timeout_ms: u64,
     trusted_peers: Vec<TrustedPeer>,
+    security: Security,
+}
+
+/// Where TLS is spoken, and on what terms.
+#[derive(Default)]
+pub struct Security {
+    /// One per listener, in the order of `bind`; none on those beyond.
+    pub secured: Vec<bool>,
+    /// The terms; without them no listener speaks TLS.
+    pub terms: Option<Arc<Terms>>,
 }
 
 impl Rules {
-    pub(crate) fn of(config: &Config, protocols: Vec<Protocol>) -> Rules {
+    pub(crate) fn of(config: &Config, protocols: Vec<Protocol>, security: Security) -> Rules {
         Rules {
             limits: Limits {
                 request_line_bytes_max: size_unless_zero(config.limit_request_line),
@@ -80,12 +94,21 @@ impl Rules {
             admission: admission(config, protocols),
             http2: Http2Rules::of(config),
             has_noted_commands: AtomicBool::new(false),
+            handshake_timeout_ms: ms(config.handshake_timeout),
             trusted_peers: config.forwarded_allow_ips.clone(),
+            security,
         }
     }
 }
 
 impl Rules {
+    /// The terms of a session with a client that has just connected to a listener; `None` where TLS is not spoken.
+    pub(crate) fn terms_of(&self, listener: usize, now_ms: u64) -> Option<Arc<ServerConfig>> {
+        let terms = self.security.terms.as_ref()?;
+        let is_secured = self.security.secured.get(listener).copied().unwrap_or(false);
+        is_secured.then(|| terms.now(now_ms))
+    }
+
     /// Whether forwarding fields are believed from a peer at this address.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_peers.iter().any(|peer| peer.includes(address))

@@ -5,10 +5,14 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rustls::ServerConfig;
 
 use crate::engine::{Poller, Token};
 use crate::file_stretch::{ColdStretch, FileStretch, Turn};
+use crate::tls::flow;
+use crate::tls::session::{Negotiated, Session};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
 /// What a write came to.
@@ -29,6 +33,8 @@ pub(crate) enum Received {
     Bytes(usize),
     /// Nothing now.
     Nothing,
+    /// So many bytes in the clear, where TLS should have begun. The connection goes on in the clear.
+    Plain(usize),
     /// The client sends no more.
     End,
     /// The connection is broken.
@@ -44,11 +50,18 @@ const WATCHED: u8 = 1;
 /// The poller tells of input and of room to write.
 const WATCHED_WRITABLE: u8 = 2;
 
-/// A connected socket, shared by the seat that produces a response and the leader that writes its rest.
-///
-/// (TLS will stand here, between the outbox and the socket.)
+/// A connected socket, shared by the seat that produces a response and the leader that writes its rest. With TLS its session
+/// stands between the outbox and the socket, under the outbox's lock: a seat may write while the leader flushes.
 pub(crate) struct Link {
     socket: OwnedFd,
+    /// There is TLS on it.
+    is_secured: AtomicBool,
+    /// What TLS agreed on, once the handshake is done.
+    negotiated: OnceLock<Negotiated>,
+    /// The handshake was done lately, and nobody has asked.
+    just_secured: AtomicBool,
+    /// The response is not what its handler meant: the connection must not end as if it were whole.
+    is_incomplete: AtomicBool,
     /// The client is known to have left.
     gone: AtomicBool,
     /// The client has ended its direction.
@@ -64,9 +77,22 @@ pub(crate) struct Link {
 #[derive(Default)]
 struct Outbox {
     rest: Option<Box<Rest>>,
+    security: Security,
     broken: bool,
     /// Something was sent since [`Link::begin_response`].
     begun: bool,
+}
+
+/// What stands between the outbox and the socket.
+#[derive(Default)]
+enum Security {
+    /// Nothing.
+    #[default]
+    None,
+    /// TLS, on these terms; the client has not sent anything yet.
+    Wanted(Arc<ServerConfig>),
+    /// TLS.
+    Session(Box<Session>),
 }
 
 /// What became of a connection that was taken from its seat.
@@ -81,7 +107,7 @@ pub(crate) enum TakenOver {
 }
 
 #[derive(Default)]
-struct Rest {
+pub(crate) struct Rest {
     bytes: Vec<u8>,
     /// Bytes of the front that have been written.
     written: usize,
@@ -105,19 +131,31 @@ pub(crate) enum Pause {
 }
 
 impl Link {
-    pub(crate) fn new(socket: OwnedFd) -> Link {
+    /// A connection in the clear, or with TLS on these terms.
+    pub(crate) fn new(socket: OwnedFd, terms: Option<Arc<ServerConfig>>) -> Link {
         Link {
             socket,
+            is_secured: AtomicBool::new(terms.is_some()),
+            negotiated: OnceLock::new(),
+            just_secured: AtomicBool::new(false),
+            is_incomplete: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             pending: AtomicBool::new(false),
             watched: AtomicU8::new(UNWATCHED),
-            outbox: Mutex::new(Outbox::default()),
+            outbox: Mutex::new(Outbox {
+                security: terms.map_or(Security::None, Security::Wanted),
+                ..Outbox::default()
+            }),
         }
     }
 
-    /// Reads what is there.
+    /// Reads what is there: `Bytes` that do not fill `into` say that the socket is empty. With TLS the handshake goes on
+    /// here, and there is `Nothing` until it is done.
     pub(crate) fn receive(&self, into: &mut [u8]) -> Received {
+        if self.is_secured.load(Ordering::Relaxed) {
+            return self.receive_secured(into);
+        }
         loop {
             return match rustix::net::recv(&self.socket, &mut *into, RecvFlags::empty()) {
                 Ok((_, 0)) => Received::End,
@@ -129,6 +167,48 @@ impl Link {
         }
     }
 
+    fn receive_secured(&self, into: &mut [u8]) -> Received {
+        let mut outbox = self.lock();
+        let Outbox { rest, security, .. } = &mut *outbox;
+        if let Security::Wanted(terms) = security {
+            let Ok(session) = Session::new(Arc::clone(terms)) else { return Received::Broken };
+            *security = Security::Session(Box::new(session));
+        }
+        let Security::Session(session) = security else { return Received::Broken };
+        let received = flow::receive(session, &self.socket, rest, into);
+        if let Received::Plain(_) = received {
+            *security = Security::None;
+            self.is_secured.store(false, Ordering::Relaxed);
+        } else if self.negotiated.get().is_none()
+            && let Some(negotiated) = session.negotiated()
+        {
+            let is_validation = negotiated.is_validation;
+            // Set once: the lock is held.
+            let _ = self.negotiated.set(negotiated);
+            self.just_secured.store(true, Ordering::Relaxed);
+            if is_validation {
+                // RFC 8737 §3: the handshake was all there is to say.
+                return Received::End;
+            }
+        }
+        received
+    }
+
+    /// What TLS agreed on, once the handshake is done; `None` for a connection in the clear.
+    pub(crate) fn negotiated(&self) -> Option<&Negotiated> {
+        self.negotiated.get()
+    }
+
+    /// Whether the handshake was done since this was last asked.
+    pub(crate) fn take_just_secured(&self) -> bool {
+        self.just_secured.load(Ordering::Relaxed) && self.just_secured.swap(false, Ordering::Relaxed)
+    }
+
+    /// Says that the response was broken off: without a close_notify at the connection's end the client can tell.
+    pub(crate) fn set_incomplete(&self) {
+        self.is_incomplete.store(true, Ordering::Relaxed);
+    }
+
     /// Writes the pieces in one system call, or keeps what the socket does not take. `more`: something follows at once.
     pub(crate) fn send(&self, pieces: &[&[u8]], more: bool) -> Sent {
         let mut outbox = self.lock();
@@ -136,9 +216,11 @@ impl Link {
             return Sent::Broken;
         }
         outbox.begun = true;
+        if !matches!(outbox.security, Security::None) {
+            return outbox.send_secured(&self.socket, pieces, more);
+        }
         if let Some(rest) = outbox.rest.as_deref_mut() {
-            let last = rest.files.back_mut().map_or(&mut rest.bytes, |(_, behind)| behind);
-            pieces.iter().for_each(|piece| last.extend_from_slice(piece));
+            rest.keep_last(pieces);
             return outbox.flush(&self.socket);
         }
         let total: usize = pieces.iter().map(|piece| piece.len()).sum();
@@ -192,8 +274,8 @@ impl Link {
             TakenOver::Cut
         } else {
             // Nothing was sent before, so there is room for so short an answer.
-            match send_pieces(&self.socket, &[answer], false) {
-                Ok(_) => TakenOver::Answered,
+            match outbox.send_last(&self.socket, answer) {
+                Ok(()) => TakenOver::Answered,
                 Err(_) => TakenOver::Gone,
             }
         };
@@ -202,6 +284,8 @@ impl Link {
         match taken {
             TakenOver::Answered => self.shutdown_write(),
             TakenOver::Gone => {}
+            // RFC 8446 §6.1: without a close_notify the message is incomplete.
+            TakenOver::Cut if self.is_secured.load(Ordering::Relaxed) => self.shutdown_sockets(Shutdown::Both),
             // RFC 9112 §8: only a reset tells such a client that the message is incomplete. A unix socket knows none.
             TakenOver::Cut if ends_by_close && rustix::net::connect_unspec(&self.socket).is_ok() => {}
             TakenOver::Cut => self.shutdown_both(),
@@ -303,18 +387,37 @@ impl Link {
 
     /// Ends both directions, before the last owner of the socket lets go of it.
     pub(crate) fn shutdown_both(&self) {
-        let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+        self.say_goodbye();
+        self.shutdown_sockets(Shutdown::Both);
     }
 
     /// Ends the writing direction: the client sees the end of the answer and may still send.
     pub(crate) fn shutdown_write(&self) {
+        self.say_goodbye();
+        self.shutdown_sockets(Shutdown::Write);
+    }
+
+    fn shutdown_sockets(&self, directions: Shutdown) {
         // It fails only when the connection is gone already.
-        let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
+        let _ = rustix::net::shutdown(&self.socket, directions);
+    }
+
+    /// Ends TLS in an orderly way, where there is any and where what was sent is whole.
+    fn say_goodbye(&self) {
+        if self.is_secured.load(Ordering::Relaxed) && !self.is_incomplete.load(Ordering::Relaxed) {
+            self.lock().say_goodbye(&self.socket);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Outbox> {
         // A panic while sending leaves bytes, not broken invariants; the connection is closed by its owner.
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.say_goodbye();
     }
 }
 
@@ -325,12 +428,62 @@ impl AsFd for Link {
 }
 
 impl Outbox {
+    #[inline(never)]
+    fn send_secured(&mut self, socket: &OwnedFd, pieces: &[&[u8]], more: bool) -> Sent {
+        let Outbox { rest, security, .. } = self;
+        let Security::Session(session) = security else {
+            // Before the handshake nothing can be said.
+            self.broken = true;
+            return Sent::Broken;
+        };
+        let waited = rest.is_some();
+        if let Some(rest) = rest.as_deref_mut().filter(|rest| !rest.files.is_empty()) {
+            rest.keep_last(pieces);
+            return self.flush(socket);
+        }
+        if flow::send(session, socket, rest, pieces, more).is_err() {
+            return self.give_up();
+        }
+        match rest {
+            Some(_) if waited => self.flush(socket),
+            Some(rest) => Sent::Unsent(rest.memory_bytes()),
+            None => Sent::All,
+        }
+    }
+
+    /// Sends what ends the connection.
+    fn send_last(&mut self, socket: &OwnedFd, answer: &[u8]) -> io::Result<()> {
+        match &mut self.security {
+            Security::None => send_pieces(socket, &[answer], false).map(drop),
+            Security::Wanted(_) => Err(io::ErrorKind::NotConnected.into()),
+            Security::Session(session) => {
+                flow::send(session, socket, &mut self.rest, &[answer], true)?;
+                flow::put(socket, &mut self.rest, &session.goodbye(), false)?;
+                self.rest = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn say_goodbye(&mut self, socket: &OwnedFd) {
+        if !self.broken
+            && self.rest.is_none()
+            && let Security::Session(session) = &mut self.security
+        {
+            let goodbye = session.goodbye();
+            if !goodbye.is_empty() {
+                // Whoever has left need not know.
+                let _ = send_pieces(socket, &[&goodbye], false);
+            }
+        }
+    }
+
     fn flush(&mut self, socket: &OwnedFd) -> Sent {
         if self.broken {
             return Sent::Broken;
         }
         let Some(rest) = self.rest.as_deref_mut() else { return Sent::All };
-        match rest.flush(socket) {
+        match rest.flush(socket, &mut self.security) {
             Ok(true) => {
                 self.rest = None;
                 Sent::All
@@ -348,8 +501,19 @@ impl Outbox {
 }
 
 impl Rest {
+    /// Keeps bytes of the wire behind what is unsent of them.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Keeps bytes behind everything that is unsent, as they are given.
+    fn keep_last(&mut self, pieces: &[&[u8]]) {
+        let last = self.files.back_mut().map_or(&mut self.bytes, |(_, behind)| behind);
+        pieces.iter().for_each(|piece| last.extend_from_slice(piece));
+    }
+
     /// Writes what the socket takes. True when nothing is left.
-    fn flush(&mut self, socket: &OwnedFd) -> io::Result<bool> {
+    fn flush(&mut self, socket: &OwnedFd, security: &mut Security) -> io::Result<bool> {
         if self.pause != Pause::Fetching {
             self.pause = Pause::None;
         }
@@ -361,9 +525,17 @@ impl Rest {
             if self.pause == Pause::Fetching {
                 return Ok(false);
             }
-            self.pause = match stretch.send_to(socket)? {
+            let turn = match security {
+                Security::Session(session) => flow::send_stretch(session, socket, &mut self.bytes, stretch)?,
+                _ => stretch.send_to(socket)?,
+            };
+            self.pause = match turn {
                 Turn::Done => {
-                    self.bytes = std::mem::take(behind);
+                    match security {
+                        // What stands behind a file is encrypted when the file is: records have an order.
+                        Security::Session(session) => flow::seal(session, behind, &mut self.bytes)?,
+                        _ => self.bytes = std::mem::take(behind),
+                    }
                     self.files.pop_front();
                     continue;
                 }
@@ -402,7 +574,7 @@ impl Rest {
 }
 
 /// Sends as much as the socket takes now; 0 when it takes nothing.
-fn send_pieces(socket: &OwnedFd, pieces: &[&[u8]], more: bool) -> io::Result<usize> {
+pub(crate) fn send_pieces(socket: &OwnedFd, pieces: &[&[u8]], more: bool) -> io::Result<usize> {
     let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
     loop {
         let result = match pieces {

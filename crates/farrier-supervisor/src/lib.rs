@@ -11,6 +11,7 @@ pub mod clock;
 pub mod daemon;
 pub mod file_watch;
 pub mod heartbeat;
+pub mod keyring;
 pub mod link;
 mod memory;
 mod nursery;

@@ -7,7 +7,7 @@ use farrier_supervisor::sockets::Activation;
 use farrier_supervisor::{BindOptions, ListenSpec, Listener};
 use pyo3::prelude::*;
 
-use crate::accounts;
+use crate::{accounts, certificates};
 
 /// Where to listen. Sockets that a service manager has passed take the place of the addresses, unless one of these
 /// names a descriptor.
@@ -52,21 +52,35 @@ fn specs_of(
                 passed => Ok(passed.into_iter().map(ListenSpec::Fd).collect()),
             };
         }
-        BindAddress::Speaking(_, place) => return specs_of(place, mode, (uid, gid), activation),
+        BindAddress::Speaking(_, place) | BindAddress::Secured(place) => {
+            return specs_of(place, mode, (uid, gid), activation);
+        }
     }])
 }
 
 /// What is spoken on each listener: what its address says, or else the setting.
 pub(crate) fn protocols(config: &Config, listeners: &[Listener]) -> Vec<Protocol> {
+    let said = |address: Option<&BindAddress>| address.and_then(BindAddress::protocol).unwrap_or(config.protocol);
+    addresses(config, listeners).into_iter().map(said).collect()
+}
+
+/// Whether TLS is spoken on each listener: what its address says, or else whether there is a certificate for HTTP.
+pub(crate) fn secured(config: &Config, listeners: &[Listener]) -> Vec<bool> {
+    let otherwise = certificates::are_wanted(config) && config.protocol == Protocol::Http;
+    let said = |address: Option<&BindAddress>| address.and_then(BindAddress::is_secured).unwrap_or(otherwise);
+    addresses(config, listeners).into_iter().map(said).collect()
+}
+
+/// The address of the configuration that each listener was bound for.
+fn addresses<'c>(config: &'c Config, listeners: &[Listener]) -> Vec<Option<&'c BindAddress>> {
     let specs: Vec<&ListenSpec> = listeners.iter().map(Listener::spec).collect();
-    let said = |(index, spec): (usize, &&ListenSpec)| {
+    let bound_for = |(index, spec): (usize, &&ListenSpec)| {
         let mut found = config.bind.iter().filter(|address| is_at(address.place(), spec));
         // Port 0 may be asked for several times; a name may have several addresses.
         let before = specs[..index].iter().filter(|other| *other == spec).count();
-        let address = found.clone().nth(before).or_else(|| found.next_back());
-        address.and_then(BindAddress::protocol).unwrap_or(config.protocol)
+        found.clone().nth(before).or_else(|| found.next_back())
     };
-    specs.iter().enumerate().map(said).collect()
+    specs.iter().enumerate().map(bound_for).collect()
 }
 
 /// Whether the listener was bound for the address.
@@ -82,9 +96,13 @@ fn is_at(address: &BindAddress, spec: &ListenSpec) -> bool {
 
 /// Lets the listeners say what is spoken on them.
 pub(crate) fn name_protocols(config: &Config, listeners: &mut [Listener]) {
-    let protocols = protocols(config, listeners);
-    for (listener, protocol) in listeners.iter_mut().zip(protocols) {
-        let name = (protocol != Protocol::Http).then(|| protocol.text());
+    let (protocols, secured) = (protocols(config, listeners), secured(config, listeners));
+    for (listener, (protocol, is_secured)) in listeners.iter_mut().zip(protocols.into_iter().zip(secured)) {
+        let name = match protocol {
+            _ if is_secured => Some("https".to_owned()),
+            Protocol::Http => None,
+            protocol => Some(protocol.text()),
+        };
         listener.name_protocol(name.as_deref());
     }
 }

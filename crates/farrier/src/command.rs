@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use crate::configured::{Asked, Configured};
 use crate::embedding::Given;
 use crate::hooks::Hooks;
-use crate::{application, files, import_uwsgi, server};
+use crate::{application, certificates, files, import_uwsgi, server};
 
 /// Runs the command and gives its exit code.
 pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
@@ -71,6 +71,13 @@ fn check(py: Python<'_>, configured: &Configured) -> i32 {
     if let Err(raised) = Hooks::of(py, configured.cfg.clone_ref(py)) {
         eprintln!("farrier: {}", raised.value(py));
         return 1;
+    }
+    match certificates::check(config) {
+        Ok(warnings) => warnings.iter().for_each(|warning| eprintln!("farrier: {warning}")),
+        Err(reason) => {
+            eprintln!("farrier: {reason}");
+            return 1;
+        }
     }
     match application::load(py, config.wsgi_app.as_deref()) {
         Ok(_) => match files::expand(py, &config.static_files).and_then(|mounts| files::check(&mounts)) {

@@ -5,6 +5,7 @@
 mod accounts;
 mod addresses;
 mod application;
+mod certificates;
 mod command;
 mod compose;
 mod configured;

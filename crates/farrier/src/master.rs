@@ -18,6 +18,7 @@ use farrier_supervisor::upgrade::{Inheritance, Passed, Upgrade};
 use farrier_supervisor::{Housekeeping, Listener, Notice, title};
 use pyo3::prelude::*;
 
+use crate::certificates::Certificates;
 use crate::gauges::Gauges;
 use crate::launch;
 use crate::statistics::Stats;
@@ -228,6 +229,7 @@ pub(crate) struct Tending<'m> {
     pub(crate) master: &'m RefCell<Master>,
     pub(crate) gauges: &'m Gauges,
     pub(crate) stats: &'m Stats,
+    pub(crate) certificates: &'m Certificates,
     pub(crate) log: &'m ErrorLog,
     /// How to make the process of a successor.
     pub(crate) fork: &'m dyn Fn() -> io::Result<farrier_supervisor::Forked>,
@@ -237,7 +239,9 @@ pub(crate) struct Tending<'m> {
 
 impl Housekeeping for Tending<'_> {
     fn wake_at(&self) -> Option<Duration> {
-        [self.master.borrow().wake_at(), self.gauges.wake_at(), self.stats.wake_at()].into_iter().flatten().min()
+        let tasks =
+            [self.master.borrow().wake_at(), self.gauges.wake_at(), self.stats.wake_at(), self.certificates.wake_at()];
+        tasks.into_iter().flatten().min()
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -250,6 +254,7 @@ impl Housekeeping for Tending<'_> {
 
     fn work(&mut self, now: Duration, workers: usize) {
         self.gauges.tell_backlog(now);
+        self.certificates.work(now, self.log);
         self.master.borrow_mut().work(now, workers, self.log);
     }
 

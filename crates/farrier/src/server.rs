@@ -13,6 +13,7 @@ use farrier_supervisor::{
 use pyo3::prelude::*;
 
 use crate::application::{self, Application};
+use crate::certificates::Certificates;
 use crate::configured::{Asked, Configured};
 use crate::embedding::Given;
 use crate::gauges::Gauges;
@@ -129,6 +130,17 @@ fn serve(
     if let Err(code) = hooks.on_starting(py) {
         return code;
     }
+    let certificates = Certificates::new().and_then(|certificates| {
+        certificates.read(config, true, log)?;
+        Ok(certificates)
+    });
+    let certificates = match certificates {
+        Ok(certificates) => certificates,
+        Err(reason) => {
+            log.write(Level::Error, &reason);
+            return EXIT_CONFIGURATION;
+        }
+    };
     let mut say = |level: SupervisorLevel, text: &str| log.write(level_of(level), text);
     let listeners = match listening::open(py, config, &mut master.borrow_mut(), identity.as_ref(), log) {
         Ok(listeners) => listeners,
@@ -169,8 +181,15 @@ fn serve(
     if let Err(raised) = application::freeze(py) {
         log.write(Level::Warning, &format!("Cannot set objects apart from the garbage collection: {raised}"));
     }
-    let mut tending =
-        Tending { gauges: &gauges, stats: &stats, master, log, fork: &|| fork(py), pre_exec: &|| hooks.pre_exec(py) };
+    let mut tending = Tending {
+        gauges: &gauges,
+        stats: &stats,
+        certificates: &certificates,
+        master,
+        log,
+        fork: &|| fork(py),
+        pre_exec: &|| hooks.pre_exec(py),
+    };
     let code = supervise(Plan {
         settings,
         listeners,
@@ -184,8 +203,10 @@ fn serve(
         worker: &mut |link, listeners| {
             gauges.close();
             stats.close();
+            certificates.close();
             let (generations, preloaded) = (generations.borrow(), preloaded.borrow());
-            worker::run(py, generations.of(link.generation()), link, listeners, preloaded.as_ref(), &hooks)
+            let configured = generations.of(link.generation());
+            worker::run(py, configured, link, listeners, certificates.reader(), preloaded.as_ref(), &hooks)
         },
         forked: &mut |spawn, pid| {
             gauges.forked();
@@ -196,6 +217,7 @@ fn serve(
             load: &mut |generation| {
                 gauges.close();
                 stats.close();
+                certificates.close();
                 let application = template::load(py, &generations.borrow().of(generation).config, &logs)?;
                 *preloaded.borrow_mut() = Some(application);
                 Ok(())
@@ -211,7 +233,7 @@ fn serve(
         exit_child: &mut |code| process::exit_now(code),
         log: &mut say,
         read_config: &mut |generation, listeners| {
-            let (config, renewal) = renew(py, given, listeners, generation, &hooks, master, &logs)?;
+            let (config, renewal) = renew(py, given, listeners, generation, &hooks, master, &logs, &certificates)?;
             gauges.renewed(generation, &config.config, renewal.listeners.as_deref().unwrap_or(listeners));
             generations.borrow_mut().add(generation, config);
             Ok(renewal)
@@ -268,6 +290,7 @@ fn fork(py: Python<'_>) -> io::Result<Forked> {
 }
 
 /// Reads the configuration again for the next generation.
+#[allow(clippy::too_many_arguments, reason = "all that a generation is made of comes together here")]
 fn renew(
     py: Python<'_>,
     given: &Given<'_, '_>,
@@ -276,6 +299,7 @@ fn renew(
     hooks: &ServerHooks,
     master: &RefCell<Master>,
     logs: &ArbiterLogs,
+    certificates: &Certificates,
 ) -> Result<(Configured, Renewal), String> {
     let log = &*logs.error;
     let configured = match given.read(py) {
@@ -296,6 +320,7 @@ fn renew(
     let mut listeners =
         sockets::rebind_all(listeners, &specs, &options, &mut say).map_err(|error| error.to_string())?;
     addresses::name_protocols(config, &mut listeners);
+    certificates.read(config, false, log)?;
     logs.renew(py, config, configured.cfg.bind(py))?;
     let settings = compose::arbiter_settings(config);
     let set = Hooks::of(py, configured.cfg.clone_ref(py)).map_err(|raised| raised.value(py).to_string())?;

@@ -10,6 +10,7 @@ use farrier_config::Config;
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::static_files::Placed;
 use farrier_server::{Command, Control, Parts, engine};
+use farrier_supervisor::keyring::KeyringReader;
 use farrier_supervisor::{Cause, Listener, Signal, SignalPipe, WorkerLink, process};
 use farrier_wsgi::{WsgiHandler, seam};
 use pyo3::prelude::*;
@@ -23,7 +24,7 @@ use crate::logging::WorkerLogs;
 use crate::measured::measured;
 use crate::painted::Paint;
 use crate::worker_hooks::{Farewell, WorkerHooks};
-use crate::{accounts, addresses, compose, development, master, recycling};
+use crate::{accounts, addresses, certificates, compose, development, master, recycling};
 
 /// Runs in the forked process and gives its exit code.
 pub(crate) fn run(
@@ -31,6 +32,7 @@ pub(crate) fn run(
     configured: &Configured,
     link: WorkerLink,
     listeners: &[Listener],
+    keyring: KeyringReader,
     preloaded: Option<&Application>,
     hooks: &ServerHooks,
 ) -> i32 {
@@ -46,7 +48,7 @@ pub(crate) fn run(
     };
     master::set_worker_title(config);
     let hooks = hooks.enter(py, &link, &logs.error);
-    let code = match boot(py, config, forked, &link, listeners, preloaded, &hooks, &logs) {
+    let code = match boot(py, config, forked, &link, listeners, keyring, preloaded, &hooks, &logs) {
         Ok(parts) => serve(py, config, &link, parts, &hooks, &logs),
         Err(code) => code,
     };
@@ -64,6 +66,7 @@ fn boot(
     forked: SystemTime,
     link: &Arc<WorkerLink>,
     listeners: &[Listener],
+    keyring: KeyringReader,
     preloaded: Option<&Application>,
     hooks: &WorkerHooks,
     logs: &Arc<WorkerLogs>,
@@ -72,6 +75,10 @@ fn boot(
     hooks.post_fork(py).map_err(|()| link.boot_failed(true))?;
     // Before the application is loaded: what it opens and makes is then its own.
     accounts::become_user(py, config).map_err(|reason| {
+        log.write(Level::Error, &reason);
+        link.boot_failed(true)
+    })?;
+    let security = certificates::security(config, listeners, keyring, log).map_err(|reason| {
         log.write(Level::Error, &reason);
         link.boot_failed(true)
     })?;
@@ -105,6 +112,7 @@ fn boot(
     Ok(Parts {
         listeners: sockets,
         protocols: addresses::protocols(config, listeners),
+        security,
         handler: compose::handler(config, Arc::new(handler), folders, link.slot()),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),

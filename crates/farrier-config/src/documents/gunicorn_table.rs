@@ -57,7 +57,7 @@ fn is_same_default(there: &str, row: &Setting) -> bool {
     // Written otherwise, and the same all the same.
     same_word
         || there.is_empty() && row.default == "none"
-        || matches!(row.name, "chdir" | "sendfile" | "umask" | "secure_scheme_headers" | "logger_class")
+        || matches!(row.name, "cert_reqs" | "chdir" | "sendfile" | "umask" | "secure_scheme_headers" | "logger_class")
 }
 
 #[cfg(test)]

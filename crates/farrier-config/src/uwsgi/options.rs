@@ -226,7 +226,7 @@ pub(super) const OPTIONS: &[UwsgiOption] = &[
     needless("freebind abstract-socket", "an abstract socket is written `unix:@NAME`"),
     without(
         "https https-socket suwsgi-socket ssl-* sslsocket http-to-https https-export-cert sni*",
-        "Farrier does not speak TLS yet: let a proxy in front hold the certificate",
+        "say it with `certfile`, `keyfile` and an address that begins with `https://`",
     ),
     without("scgi-socket", "SCGI is not served: use `proxy_pass` or `uwsgi_pass` in the proxy"),
     without("puwsgi-socket", "bodies break out of that protocol and can run code: use `socket`"),

@@ -26,13 +26,15 @@ pub enum BindAddress {
     NamedFd(String),
     /// One of the others, with the protocol that is spoken there.
     Speaking(Protocol, Box<BindAddress>),
+    /// One of the others, with HTTP over TLS.
+    Secured(Box<BindAddress>),
 }
 
 impl BindAddress {
     /// The address without its protocol.
     pub fn place(&self) -> &BindAddress {
         match self {
-            BindAddress::Speaking(_, place) => place,
+            BindAddress::Speaking(_, place) | BindAddress::Secured(place) => place,
             place => place,
         }
     }
@@ -41,6 +43,16 @@ impl BindAddress {
     pub fn protocol(&self) -> Option<Protocol> {
         match self {
             BindAddress::Speaking(protocol, _) => Some(*protocol),
+            BindAddress::Secured(_) => Some(Protocol::Http),
+            _ => None,
+        }
+    }
+
+    /// Whether TLS is spoken there; `None` where the address leaves it to whether there is a certificate.
+    pub fn is_secured(&self) -> Option<bool> {
+        match self {
+            BindAddress::Secured(_) => Some(true),
+            BindAddress::Speaking(..) => Some(false),
             _ => None,
         }
     }
@@ -60,25 +72,34 @@ impl fmt::Display for BindAddress {
             BindAddress::Abstract(name) => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
             BindAddress::Fd(number) => write!(f, "fd://{number}"),
             BindAddress::NamedFd(name) => write!(f, "fd://{name}"),
-            BindAddress::Speaking(protocol, place) => match &**place {
-                BindAddress::Tcp { .. } => write!(f, "{}://{place}", protocol.text()),
-                _ => write!(f, "{}+{place}", protocol.text()),
-            },
+            BindAddress::Speaking(protocol, place) => speaks(f, &protocol.text(), place),
+            BindAddress::Secured(place) => speaks(f, "https", place),
         }
+    }
+}
+
+fn speaks(f: &mut fmt::Formatter<'_>, protocol: &str, place: &BindAddress) -> fmt::Result {
+    match place {
+        BindAddress::Tcp { .. } => write!(f, "{protocol}://{place}"),
+        _ => write!(f, "{protocol}+{place}"),
     }
 }
 
 impl Value for BindAddress {
     const EXPECTED: &'static str = "`HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `unix:PATH`, `unix:@NAME`, `fd://N` or `fd://NAME`, \
-         with `uwsgi://`, `fastcgi://`, `uwsgi+unix:` or `fastcgi+unix:` in front for another protocol than HTTP";
+         with `http://`, `https://`, `uwsgi://`, `fastcgi://` (or `https+unix:` and the like) in front for what is spoken \
+         there";
     const METAVAR: &'static str = "ADDRESS";
 
     fn parse(text: &str) -> Result<Self, Rejected> {
         let word = text.trim();
         match speaking(word) {
-            Some((protocol, rest)) => {
-                let place = place(rest, text)?;
-                Ok(BindAddress::Speaking(protocol, Box::new(place)))
+            Some((spoken, rest)) => {
+                let place = Box::new(place(rest, text)?);
+                Ok(match spoken {
+                    Spoken::Protocol(protocol) => BindAddress::Speaking(protocol, place),
+                    Spoken::Https => BindAddress::Secured(place),
+                })
             }
             None => place(word, text),
         }
@@ -89,18 +110,25 @@ impl Value for BindAddress {
     }
 }
 
-/// The protocol in front of an address, and the address: `uwsgi://HOST:PORT`, `uwsgi+unix:PATH`, `uwsgi+fd://N`.
-fn speaking(word: &str) -> Option<(Protocol, &str)> {
+/// What stands in front of an address.
+enum Spoken {
+    Protocol(Protocol),
+    Https,
+}
+
+/// What is said in front of an address, and the address: `uwsgi://HOST:PORT`, `uwsgi+unix:PATH`, `uwsgi+fd://N`.
+fn speaking(word: &str) -> Option<(Spoken, &str)> {
     let at = word.find(['+', ':'])?;
-    let protocol = match &word[..at] {
-        "http" => Protocol::Http,
-        "uwsgi" => Protocol::Uwsgi,
-        "fastcgi" | "fcgi" => Protocol::FastCgi,
-        "auto" => Protocol::Auto,
+    let spoken = match &word[..at] {
+        "http" => Spoken::Protocol(Protocol::Http),
+        "https" => Spoken::Https,
+        "uwsgi" => Spoken::Protocol(Protocol::Uwsgi),
+        "fastcgi" | "fcgi" => Spoken::Protocol(Protocol::FastCgi),
+        "auto" => Spoken::Protocol(Protocol::Auto),
         _ => return None,
     };
     let rest = word[at..].strip_prefix('+').or_else(|| word[at..].strip_prefix("://"))?;
-    Some((protocol, rest))
+    Some((spoken, rest))
 }
 
 /// An address without a protocol.
@@ -115,7 +143,7 @@ fn place(word: &str, text: &str) -> Result<BindAddress, Rejected> {
     let address = address.strip_suffix('/').filter(|_| address.len() < text.len()).unwrap_or(address);
     match address.split_once("://") {
         Some((scheme, _)) => Err(Rejected::because(format!(
-            "`{scheme}://` is not served; `http://`, `uwsgi://`, `fastcgi://`, `tcp://` and `fd://` are"
+            "`{scheme}://` is not served; `http://`, `https://`, `uwsgi://`, `fastcgi://`, `tcp://` and `fd://` are"
         ))),
         None => tcp(address, text),
     }
@@ -221,6 +249,8 @@ mod tests {
             ("fastcgi://localhost:9000", speaking(Protocol::FastCgi, tcp("localhost", 9000))),
             ("fcgi://localhost:9000", speaking(Protocol::FastCgi, tcp("localhost", 9000))),
             ("fastcgi+fd://3", speaking(Protocol::FastCgi, BindAddress::Fd(3))),
+            ("https://:443", BindAddress::Secured(Box::new(tcp("", 443)))),
+            ("https+unix:/run/tls.sock", BindAddress::Secured(Box::new(unix("/run/tls.sock")))),
             ("auto://:80", speaking(Protocol::Auto, tcp("", 80))),
             ("uwsgi", tcp("uwsgi", 8000)),
             ("uwsgi:3031", tcp("uwsgi", 3031)),
@@ -245,6 +275,8 @@ mod tests {
             "[::1]:80",
             "uwsgi://[::1]:80",
             "fastcgi+unix:x",
+            "https://[::1]:443",
+            "https+unix:x",
             "unix:/run/app.sock",
             "unix:@farrier",
             "fd://3",
@@ -290,7 +322,6 @@ mod tests {
             ("::1:8000", "brackets"),
             ("8000", "`:8000`"),
             ("scgi://:3031", "`scgi://` is not served"),
-            ("https://:443", "`https://` is not served"),
             (&long, "at most 107 bytes"),
         ] {
             match BindAddress::parse(text) {

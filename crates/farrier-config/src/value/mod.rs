@@ -3,6 +3,7 @@
 mod access_log_format;
 mod bind_address;
 mod bytes;
+mod client_certificates;
 mod compress;
 mod duration;
 mod env_var;
@@ -35,6 +36,7 @@ use std::cmp::Ordering;
 pub use access_log_format::AccessLogFormat;
 pub use bind_address::BindAddress;
 pub use bytes::Bytes;
+pub use client_certificates::ClientCertificates;
 pub use compress::{Compress, ContentCoding};
 pub use env_var::EnvVar;
 pub use error_pages::ErrorPages;
@@ -53,7 +55,7 @@ pub use stats_address::StatsAddress;
 pub use text::UrlPath;
 pub use trusted_peer::{Cidr, TrustedPeer};
 pub use url_prefix::UrlPrefix;
-pub use word::{HeaderMap, Protocol, ProxyHeader, ReloadEngine, SyslogFacility};
+pub use word::{HeaderMap, Protocol, ProxyHeader, ReloadEngine, SyslogFacility, TlsVersion};
 pub use worker_class::WorkerClass;
 pub use workers::Workers;
 

@@ -64,6 +64,16 @@ words! {
 }
 
 words! {
+    /// A version of TLS.
+    enum TlsVersion takes "VERSION" expects "`1.2` or `1.3`" {
+        /// RFC 5246.
+        V1_2 = "1.2",
+        /// RFC 8446.
+        V1_3 = "1.3",
+    }
+}
+
+words! {
     /// What is done with a header field whose name has an underscore.
     enum HeaderMap takes "WORD" expects "`drop`, `refuse` or `dangerous`" {
         /// The application does not see it.

@@ -101,16 +101,21 @@ impl Lead {
             }
         };
         let peer = address.and_then(peer_of).unwrap_or(Peer::Unix);
-        let link = Arc::new(Link::new(socket));
+        let terms = rules.terms_of(index, self.now_ms);
+        let (scheme, patience_ms) = match terms {
+            None => (Scheme::Http, rules.keepalive_ms.max(rules.header_timeout_ms)),
+            Some(_) => (Scheme::Https, rules.handshake_timeout_ms),
+        };
+        let link = Arc::new(Link::new(socket, terms));
         let token = self.slots.reserve(Arc::clone(&link));
-        let origin = Origin { peer, listener: ListenerId(index as u16), scheme: Scheme::Http };
+        let origin = Origin { peer, listener: ListenerId(index as u16), scheme };
         let connection = Box::new(Connection {
             token,
             link,
             origin,
             opening: rules.admission.opening(index, peer),
             phase: Phase::Idle,
-            deadline_ms: self.now_ms + rules.keepalive_ms.max(rules.header_timeout_ms),
+            deadline_ms: self.now_ms + patience_ms,
             looked_at_ms: u64::MAX,
             requests: 0,
             // Most clients speak first and at once.

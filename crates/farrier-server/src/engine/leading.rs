@@ -309,6 +309,9 @@ impl Seat {
         end: usize,
     ) -> Whereabouts {
         request.origin = connection.origin;
+        if let Some(negotiated) = connection.link.negotiated() {
+            request.secure = Some(Arc::clone(&negotiated.secure));
+        }
         if request.came_through_gateway() {
             request.take_origin_from_gateway();
             self.note_commands(&request);
@@ -635,7 +638,7 @@ impl Seat {
                     connection.readable = false;
                     break true;
                 }
-                Received::End | Received::Broken => break false,
+                Received::End | Received::Plain(_) | Received::Broken => break false,
             }
         };
         self.bench.give_back(request);

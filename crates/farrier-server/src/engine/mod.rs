@@ -47,7 +47,7 @@ use crate::control::Control;
 use crate::log::access::AccessLog;
 use crate::log::error::ErrorLog;
 use crate::metrics::Metrics;
-use crate::rules::{Rules, Seating};
+use crate::rules::{Rules, Seating, Security};
 
 pub use self::host::{Host, NoHost};
 pub(crate) use self::poller::Poller;
@@ -59,6 +59,8 @@ pub struct Parts {
     pub listeners: Vec<OwnedFd>,
     /// What is spoken on each of them; HTTP on those beyond.
     pub protocols: Vec<Protocol>,
+    /// Where TLS is spoken, and on what terms.
+    pub security: Security,
     /// What answers.
     pub handler: Arc<dyn Handler>,
     /// The runtime the handler lives in.
@@ -114,7 +116,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         poller,
         parts.host,
         parts.handler,
-        Rules::of(config, parts.protocols),
+        Rules::of(config, parts.protocols, parts.security),
         seating,
         interpreter_lock,
         parts.access_log,

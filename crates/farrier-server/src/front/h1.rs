@@ -93,7 +93,14 @@ fn begin(connection: &mut Connection, bench: &mut Bench, rules: &Rules, now_ms: 
         Received::Bytes(_) => {}
         Received::Nothing => {
             bench.give_back(request);
+            if connection.link.take_just_secured() {
+                connection.deadline_ms = now_ms + rules.keepalive_ms.max(rules.header_timeout_ms);
+            }
             return Progress::Wait;
+        }
+        Received::Plain(_) => {
+            let error = Error::bad_request("the request was sent in the clear to a port that speaks TLS; use https://");
+            return Progress::Refused(error, request);
         }
         Received::End | Received::Broken => {
             bench.give_back(request);
@@ -181,7 +188,7 @@ fn continue_head(
             connection.phase = Phase::Head(partial);
             Progress::Wait
         }
-        Received::End | Received::Broken => {
+        Received::End | Received::Plain(_) | Received::Broken => {
             bench.give_back(partial.request);
             Progress::Closed
         }
@@ -293,7 +300,7 @@ fn continue_content(
             let error = Error::client(Kind::ClientGone, "the client broke off its request's content");
             Progress::Refused(error, partial.request)
         }
-        Received::Broken => {
+        Received::Plain(_) | Received::Broken => {
             bench.give_back(partial.request);
             Progress::Closed
         }
@@ -331,7 +338,7 @@ fn fill(connection: &mut Connection, request: &mut Request) -> Received {
             request.arena.advance(count);
         }
         Received::Nothing => connection.readable = false,
-        Received::End | Received::Broken => {}
+        Received::Plain(_) | Received::End | Received::Broken => {}
     }
     received
 }

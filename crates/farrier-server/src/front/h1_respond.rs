@@ -171,6 +171,7 @@ impl<'a> H1Respond<'a> {
         }
         let after = match self.state {
             State::Broken => {
+                self.channel.link.set_incomplete();
                 if self.framing == ResponseFraming::UntilClose
                     && !self.unsent
                     && !matches!(self.dialect, Dialect::FastCgi(_))

@@ -1,0 +1,16 @@
+//! TLS on the server's side (RFC 8446, RFC 5246) with rustls, sans-I/O inside the transport: sessions, the certificate for a
+//! name, tickets that every worker can read, and what the arbiter publishes for all that.
+
+pub mod certificates;
+mod ciphers;
+mod client_certificate;
+pub(crate) mod flow;
+pub mod keyring;
+mod resolver;
+pub(crate) mod session;
+mod settings;
+mod terms;
+mod tickets;
+
+pub use self::settings::TlsSettings;
+pub use self::terms::Terms;

@@ -1,0 +1,269 @@
+//! One TLS session, without I/O: bytes of the wire become bytes of the connection and the other way round.
+//!
+//! rustls' unbuffered connection is used because it owns no buffer: a session that waits holds its keys and nothing else,
+//! and what comes is decrypted where it was read.
+
+use std::sync::Arc;
+
+use farrier_http::Secure;
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+
+use super::client_certificate;
+use super::resolver;
+
+/// Plaintext that one record carries at most (RFC 8446 §5.1).
+pub(crate) const RECORD_BYTES_MAX: usize = 16 * 1024;
+
+/// Room that a record needs beyond its plaintext, and then some for a message of the protocol's own in front of it.
+pub(crate) const OVERHEAD_BYTES: usize = 512;
+
+/// Bytes of records that are not complete, or of a handshake message that is not, which a client may make the server keep.
+const INBOX_BYTES_MAX: usize = 80 * 1024;
+
+/// Bytes that a client may send until the handshake is done: hello and certificates, both far smaller in practice.
+const HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
+
+/// The protocol was broken, or the session cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Failed;
+
+/// What the two ends agreed on.
+#[derive(Debug, Clone)]
+pub(crate) struct Negotiated {
+    /// HTTP/2 is spoken (ALPN `h2`, RFC 9113 §3.2).
+    #[expect(dead_code, reason = "read by the front of HTTP/2")]
+    pub(crate) http2: bool,
+    /// The connection is a validation by an authority (ALPN `acme-tls/1`, RFC 8737), and nothing else comes on it.
+    pub(crate) is_validation: bool,
+    /// What the application may see.
+    pub(crate) secure: Arc<Secure>,
+}
+
+/// A session of the server's side.
+pub(crate) struct Session {
+    connection: UnbufferedServerConnection,
+    /// Bytes of the wire that make no whole record yet.
+    inbox: Vec<u8>,
+    /// Plaintext for which there was no room, and how much of its front has been taken.
+    held: Vec<u8>,
+    taken: usize,
+    /// The server name that the client asked for.
+    server_name: Option<String>,
+    /// Bytes that came before the handshake was done.
+    handshake_bytes: usize,
+    /// The client has ended its direction with a close_notify.
+    ended: bool,
+    /// The close_notify was made.
+    said_goodbye: bool,
+}
+
+impl Session {
+    /// A session whose client has not been heard yet.
+    ///
+    /// # Errors
+    /// The settings make no session.
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Session, Failed> {
+        Ok(Session {
+            connection: UnbufferedServerConnection::new(config).map_err(|_| Failed)?,
+            inbox: Vec::new(),
+            held: Vec::new(),
+            taken: 0,
+            server_name: None,
+            handshake_bytes: 0,
+            ended: false,
+            said_goodbye: false,
+        })
+    }
+
+    /// Whether no byte has come yet.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.handshake_bytes == 0 && self.inbox.is_empty()
+    }
+
+    /// Whether the client said that it sends no more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// What belongs in front of the bytes that come next.
+    pub(crate) fn inbox(&self) -> &[u8] {
+        &self.inbox
+    }
+
+    /// Plaintext that was held back for want of room.
+    pub(crate) fn take_held(&mut self, into: &mut [u8]) -> usize {
+        if self.held.is_empty() {
+            return 0;
+        }
+        let count = into.len().min(self.held.len() - self.taken);
+        into[..count].copy_from_slice(&self.held[self.taken..self.taken + count]);
+        self.taken += count;
+        if self.taken == self.held.len() {
+            (self.held, self.taken) = (Vec::new(), 0);
+        }
+        count
+    }
+
+    /// Decrypts `incoming`, which begins with the inbox. Gives the number of bytes of plaintext put into `into`; appends to
+    /// `out` what is to be sent, also after a failure (an alert).
+    ///
+    /// # Errors
+    /// The client broke the protocol or a bound, or does not get what it wants.
+    pub(crate) fn open(&mut self, incoming: &mut [u8], into: &mut [u8], out: &mut Vec<u8>) -> Result<usize, Failed> {
+        let was_handshaking = self.connection.is_handshaking();
+        if was_handshaking {
+            self.handshake_bytes += incoming.len() - self.inbox.len();
+            if self.handshake_bytes > HANDSHAKE_BYTES_MAX {
+                return Err(Failed);
+            }
+            resolver::forget_asked();
+        }
+        let (mut start, mut filled) = (0, 0);
+        let outcome = loop {
+            let UnbufferedStatus { discard, state, .. } = self.connection.process_tls_records(&mut incoming[start..]);
+            match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let Ok(record) = record else { return Err(Failed) };
+                        let count = record.payload.len().min(into.len() - filled);
+                        into[filled..filled + count].copy_from_slice(&record.payload[..count]);
+                        filled += count;
+                        self.held.extend_from_slice(&record.payload[count..]);
+                    }
+                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut |room| data.encode(room), out)?,
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::PeerClosed) => self.ended = true,
+                Ok(ConnectionState::Closed) => {
+                    self.ended = true;
+                    break Ok(());
+                }
+                Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => {
+                    start += discard;
+                    break Ok(());
+                }
+                // Early data is never accepted.
+                Ok(_) => break Err(Failed),
+                Err(_) => {
+                    self.alert(out);
+                    break Err(Failed);
+                }
+            }
+            start += discard;
+        };
+        if was_handshaking && let Some(name) = resolver::take_asked() {
+            self.server_name = Some(name);
+        }
+        outcome?;
+        let rest = if self.ended { &[] } else { &incoming[start..] };
+        if rest.len() > INBOX_BYTES_MAX {
+            return Err(Failed);
+        }
+        if !rest.is_empty() || !self.inbox.is_empty() {
+            self.inbox = rest.to_vec();
+        }
+        Ok(filled)
+    }
+
+    /// Encrypts one record's worth of plaintext into `room`, which has [`OVERHEAD_BYTES`] more than that. Gives the bytes used.
+    ///
+    /// # Errors
+    /// The handshake is not done, or the keys are used up.
+    pub(crate) fn seal(&mut self, plain: &[u8], room: &mut [u8]) -> Result<usize, Failed> {
+        let mut used = 0;
+        loop {
+            match self.connection.process_tls_records(&mut []).state {
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    return match traffic.encrypt(plain, &mut room[used..]) {
+                        Ok(count) => Ok(used + count),
+                        Err(EncryptError::InsufficientSize(_) | EncryptError::EncryptExhausted) => Err(Failed),
+                    };
+                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    used += data.encode(&mut room[used..]).map_err(|_| Failed)?;
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::PeerClosed) => self.ended = true,
+                _ => return Err(Failed),
+            }
+        }
+    }
+
+    /// The record that ends this direction (RFC 8446 §6.1); empty once it was made, and before the handshake is done.
+    pub(crate) fn goodbye(&mut self) -> Vec<u8> {
+        let mut room = vec![0; OVERHEAD_BYTES];
+        let mut used = 0;
+        while !self.said_goodbye {
+            match self.connection.process_tls_records(&mut []).state {
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    used += traffic.queue_close_notify(&mut room[used..]).unwrap_or(0);
+                    self.said_goodbye = true;
+                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    used += data.encode(&mut room[used..]).unwrap_or(0);
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::PeerClosed) => self.ended = true,
+                _ => self.said_goodbye = true,
+            }
+        }
+        room.truncate(used);
+        room
+    }
+
+    /// What the two ends agreed on, once the handshake is done.
+    pub(crate) fn negotiated(&self) -> Option<Negotiated> {
+        let connection = &*self.connection;
+        if connection.is_handshaking() {
+            return None;
+        }
+        let protocol = match connection.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "TLSv1.3",
+        };
+        let suite = connection.negotiated_cipher_suite();
+        let cipher = suite.and_then(|suite| suite.suite().as_str()).unwrap_or_default();
+        let client = connection.peer_certificates().and_then(|chain| client_certificate::described(chain.first()?));
+        let alpn = connection.alpn_protocol();
+        Some(Negotiated {
+            http2: alpn == Some(b"h2"),
+            is_validation: alpn == Some(b"acme-tls/1"),
+            secure: Arc::new(Secure {
+                protocol,
+                // rustls names the suites of 1.3 after the version that they belong to.
+                cipher: cipher.replacen("TLS13_", "TLS_", 1),
+                server_name: self.server_name.clone(),
+                client,
+            }),
+        })
+    }
+
+    fn alert(&mut self, out: &mut Vec<u8>) {
+        loop {
+            match self.connection.process_tls_records(&mut []).state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    if encode(&mut |room| data.encode(room), out).is_err() {
+                        return;
+                    }
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Appends a message of the protocol's own.
+fn encode(encode: &mut dyn FnMut(&mut [u8]) -> Result<usize, EncodeError>, out: &mut Vec<u8>) -> Result<(), Failed> {
+    let at = out.len();
+    match encode(&mut []) {
+        Err(EncodeError::InsufficientSize(size)) => {
+            out.resize(at + size.required_size, 0);
+            encode(&mut out[at..]).map(drop).map_err(|_| Failed)
+        }
+        Ok(_) => Ok(()),
+        Err(EncodeError::AlreadyEncoded) => Err(Failed),
+    }
+}

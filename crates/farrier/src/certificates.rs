@@ -1,0 +1,287 @@
+//! The arbiter's certificates: read at the start, at a reload and when their files change, and published to the workers
+//! together with the keys of session tickets.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use farrier_config::{BindAddress, ClientCertificates, Config};
+use farrier_server::Security;
+use farrier_server::log::error::{ErrorLog, Level};
+use farrier_server::tls::certificates::{Identity, IdentityFiles, authorities};
+use farrier_server::tls::keyring::{self, Contents, TicketKey};
+use farrier_server::tls::{Terms, TlsSettings};
+use farrier_supervisor::Listener;
+use farrier_supervisor::clock::monotonic;
+use farrier_supervisor::keyring::{Keyring, KeyringReader};
+
+use crate::addresses;
+
+/// How often files are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Ticket keys that are accepted: the present one and the one before.
+const TICKET_KEYS: usize = 2;
+
+/// Whether there is a certificate to serve with.
+pub(crate) fn are_wanted(config: &Config) -> bool {
+    !config.certfile.is_empty()
+}
+
+/// What the arbiter publishes, and where it comes from.
+pub(crate) struct Certificates {
+    keyring: Keyring,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Where each of the published identities came from.
+    files: Vec<IdentityFiles>,
+    sources: Sources,
+    contents: Contents,
+    stamps: BTreeMap<PathBuf, Option<Stamp>>,
+    /// Files have changed since they were read; they are read once they have rested for a look.
+    has_changed: bool,
+    ticket_rotation: Duration,
+    next_look: Option<Duration>,
+    next_rotation: Option<Duration>,
+}
+
+/// Where certificates come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Sources {
+    identities: Vec<IdentityFiles>,
+    authorities: Option<PathBuf>,
+}
+
+/// What tells that a file is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: (i64, i64),
+    bytes: u64,
+    inode: u64,
+}
+
+/// Judges the settings of TLS and the files that they name, as a start does. Gives what looks like a mistake and does no harm.
+///
+/// # Errors
+/// What is wrong.
+pub(crate) fn check(config: &Config) -> Result<Vec<String>, String> {
+    let sources = Sources::of(config)?;
+    TlsSettings::of(config)?;
+    let mut warnings = Vec::new();
+    for files in &sources.identities {
+        warnings.extend(files.load(SystemTime::now())?.warnings);
+    }
+    if let Some(path) = &sources.authorities {
+        authorities(path)?;
+    }
+    Ok(warnings)
+}
+
+impl Certificates {
+    /// Nothing yet.
+    ///
+    /// # Errors
+    /// No memory to share with workers.
+    pub(crate) fn new() -> Result<Certificates, String> {
+        let keyring = Keyring::new().map_err(|error| format!("Cannot share certificates with workers: {error}"))?;
+        Ok(Certificates { keyring, state: RefCell::default() })
+    }
+
+    /// Reads what the settings name. At the start whatever is wrong is an error; later only the settings themselves are, and a
+    /// certificate that cannot be read any more stays as it was.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub(crate) fn read(&self, config: &Config, is_start: bool, log: &ErrorLog) -> Result<(), String> {
+        if is_start {
+            check(config)?;
+        }
+        TlsSettings::of(config)?;
+        let mut state = self.state.borrow_mut();
+        state.sources = Sources::of(config)?;
+        state.ticket_rotation = config.tls_ticket_rotation;
+        if state.sources == Sources::default() {
+            *state = State::default();
+            return Ok(());
+        }
+        state.stamps = state.sources.stamps();
+        state.read_files(log);
+        if state.files.is_empty() {
+            return Err("certfile: there is no certificate that could be used".to_owned());
+        }
+        if state.contents.ticket_keys.is_empty() {
+            state.rotate(monotonic())?;
+        }
+        state.next_look.get_or_insert(monotonic() + LOOK_INTERVAL);
+        self.publish(&state)
+    }
+
+    /// When there is something to do.
+    pub(crate) fn wake_at(&self) -> Option<Duration> {
+        let state = self.state.borrow();
+        [state.next_look, state.next_rotation].into_iter().flatten().min()
+    }
+
+    /// Looks at the files and the age of the ticket key.
+    pub(crate) fn work(&self, now: Duration, log: &ErrorLog) {
+        let mut state = self.state.borrow_mut();
+        let mut is_new = false;
+        if state.next_rotation.is_some_and(|at| at <= now) {
+            match state.rotate(now) {
+                Ok(()) => is_new = true,
+                Err(reason) => {
+                    log.write(Level::Error, &format!("The key of session tickets is not replaced: {reason}"))
+                }
+            }
+        }
+        if state.next_look.is_some_and(|at| at <= now) {
+            state.next_look = Some(now + LOOK_INTERVAL);
+            is_new |= state.look(log);
+        }
+        if is_new && let Err(reason) = self.publish(&state) {
+            log.write(Level::Error, &reason);
+        }
+    }
+
+    /// The end that workers read.
+    pub(crate) fn reader(&self) -> KeyringReader {
+        self.keyring.reader()
+    }
+
+    /// Lets go of what only the arbiter needs, in a process that was forked from it.
+    pub(crate) fn close(&self) {
+        self.keyring.close_writer();
+        *self.state.borrow_mut() = State::default();
+    }
+
+    fn publish(&self, state: &State) -> Result<(), String> {
+        let published = self.keyring.publish(&state.contents.encode());
+        published.map_err(|error| format!("Cannot share certificates with workers: {error}"))
+    }
+}
+
+impl State {
+    /// Reads all files; what cannot be read stays as it was. True when something else came of it.
+    fn read_files(&mut self, log: &ErrorLog) -> bool {
+        let known = std::mem::take(&mut self.files);
+        let identities = std::mem::take(&mut self.contents.identities);
+        let mut before: Vec<(IdentityFiles, Identity)> = known.into_iter().zip(identities).collect();
+        let mut is_new = false;
+        for files in &self.sources.identities {
+            let old = before.iter().position(|(known, _)| known == files).map(|at| before.swap_remove(at).1);
+            let identity = match files.load(SystemTime::now()) {
+                Ok(loaded) => {
+                    loaded.warnings.iter().for_each(|warning| log.write(Level::Warning, warning));
+                    is_new |= old.as_ref() != Some(&loaded.identity);
+                    Some(loaded.identity)
+                }
+                Err(reason) => {
+                    let then = if old.is_some() { "the certificate before stays in use" } else { "it is left out" };
+                    log.write(Level::Error, &format!("{reason}; {then}"));
+                    old
+                }
+            };
+            if let Some(identity) = identity {
+                self.files.push(files.clone());
+                self.contents.identities.push(identity);
+            }
+        }
+        if let Some(path) = &self.sources.authorities {
+            match authorities(path) {
+                Ok(read) => is_new |= std::mem::replace(&mut self.contents.authorities, read.clone()) != read,
+                Err(reason) => log.write(Level::Error, &format!("{reason}; the authorities before stay in use")),
+            }
+        }
+        is_new || !before.is_empty()
+    }
+
+    /// True when something else is to be published.
+    fn look(&mut self, log: &ErrorLog) -> bool {
+        let stamps = self.sources.stamps();
+        if stamps != self.stamps {
+            // A certificate and its key are replaced one after the other: wait until nothing changes any more.
+            self.stamps = stamps;
+            self.has_changed = true;
+            return false;
+        }
+        let is_new = std::mem::take(&mut self.has_changed) && self.read_files(log);
+        if is_new {
+            log.write(Level::Info, "Certificates have changed and are in use");
+        }
+        is_new
+    }
+
+    fn rotate(&mut self, now: Duration) -> Result<(), String> {
+        if self.ticket_rotation.is_zero() {
+            self.next_rotation = None;
+            return Ok(());
+        }
+        self.next_rotation = Some(now + self.ticket_rotation);
+        self.contents.ticket_keys.insert(0, TicketKey::random()?);
+        self.contents.ticket_keys.truncate(TICKET_KEYS);
+        Ok(())
+    }
+}
+
+impl Sources {
+    fn of(config: &Config) -> Result<Sources, String> {
+        let identities = IdentityFiles::pairs(&config.certfile, &config.keyfile)?;
+        if identities.is_empty()
+            && let Some(address) = config.bind.iter().find(|address| matches!(address, BindAddress::Secured(_)))
+        {
+            return Err(format!("bind: {address} speaks TLS, which takes a certificate; name its file with certfile"));
+        }
+        let asks = config.cert_reqs != ClientCertificates::None && !identities.is_empty();
+        Ok(Sources { identities, authorities: config.ca_certs.clone().filter(|_| asks) })
+    }
+
+    fn stamps(&self) -> BTreeMap<PathBuf, Option<Stamp>> {
+        let files = self.identities.iter().flat_map(IdentityFiles::paths).chain(self.authorities.as_deref());
+        files.map(|path| (path.to_owned(), Stamp::of(path))).collect()
+    }
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Stamp> {
+        let facts = fs::metadata(path).ok()?;
+        Some(Stamp { modified: (facts.mtime(), facts.mtime_nsec()), bytes: facts.len(), inode: facts.ino() })
+    }
+}
+
+/// Where a worker speaks TLS, and on what terms.
+///
+/// # Errors
+/// What is published cannot be used.
+pub(crate) fn security(
+    config: &Config,
+    listeners: &[Listener],
+    published: KeyringReader,
+    log: &Arc<ErrorLog>,
+) -> Result<Security, String> {
+    let secured = addresses::secured(config, listeners);
+    let terms = match secured.contains(&true) {
+        true => Some(Arc::new(Terms::new(TlsSettings::of(config)?, Arc::new(Published(published)), Arc::clone(log))?)),
+        false => None,
+    };
+    Ok(Security { secured, terms })
+}
+
+/// The worker's end of the keyring, as the data plane sees it.
+struct Published(KeyringReader);
+
+impl keyring::Keyring for Published {
+    fn version(&self) -> u64 {
+        self.0.version()
+    }
+
+    fn read(&self) -> Option<(u64, Vec<u8>)> {
+        self.0.read()
+    }
+}
