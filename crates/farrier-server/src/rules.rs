@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-pub(crate) use farrier_config::Protocol;
 use farrier_config::value::Value;
+pub(crate) use farrier_config::{ClientCertificates, Protocol, TlsVersion};
 use farrier_config::{Config, HeaderMap, Http2Cleartext, HttpVersion, ProxyProtocol, TrustedPeer};
 use farrier_http::wire::proxy::Versions;
 use farrier_http::{FieldPolicy, Limits, Peer, SchemeField, Underscores, field};
@@ -15,7 +15,7 @@ use rustls::ServerConfig;
 use crate::dropped_fields::DroppedFields;
 use crate::front::admission::Admission;
 use crate::spool::SpoolSettings;
-use crate::tls::Terms;
+use crate::tls::{self, Terms, TlsSettings};
 
 /// What governs connections and messages.
 pub(crate) struct Rules {
@@ -112,6 +112,28 @@ impl Rules {
     /// Whether forwarding fields are believed from a peer at this address.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_peers.iter().any(|peer| peer.includes(address))
+    }
+}
+
+impl TlsSettings {
+    /// # Errors
+    /// A setting that means nothing, or two that contradict each other.
+    pub fn of(config: &Config) -> Result<TlsSettings, String> {
+        if config.cert_reqs != ClientCertificates::None && config.ca_certs.is_none() {
+            let reason =
+                "cert_reqs: client certificates are verified against authorities; name their file with ca_certs";
+            return Err(reason.to_owned());
+        }
+        Ok(TlsSettings {
+            provider: tls::provider(config.ciphers.as_deref())?,
+            version_min: config.tls_min_version,
+            client_certificates: config.cert_reqs,
+            // A ticket is accepted with the key that made it and with the one after.
+            ticket_lifetime: config.tls_ticket_rotation,
+            // HTTP/2's front says whether it is on.
+            offers_http2: false,
+            offers_validation: false,
+        })
     }
 }
 

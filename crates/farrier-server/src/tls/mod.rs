@@ -13,4 +13,5 @@ mod terms;
 mod tickets;
 
 pub use self::settings::TlsSettings;
+pub(crate) use self::settings::provider;
 pub use self::terms::Terms;

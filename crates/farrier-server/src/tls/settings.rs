@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use farrier_config::{ClientCertificates, Config, TlsVersion};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 use super::ciphers;
+use crate::rules::{ClientCertificates, TlsVersion};
 
-/// What governs sessions, the same for all listeners of a worker.
+/// What governs sessions, the same for all listeners of a worker. Made from the configuration by [`TlsSettings::of`].
 #[derive(Debug, Clone)]
 pub struct TlsSettings {
     pub(crate) provider: Arc<CryptoProvider>,
@@ -22,29 +22,11 @@ pub struct TlsSettings {
     pub(crate) offers_validation: bool,
 }
 
-impl TlsSettings {
-    /// # Errors
-    /// A setting that means nothing, or two that contradict each other.
-    pub fn of(config: &Config) -> Result<TlsSettings, String> {
-        let cipher_suites = match &config.ciphers {
-            Some(text) => ciphers::named(text)?,
-            None => ciphers::all(),
-        };
-        if config.cert_reqs != ClientCertificates::None && config.ca_certs.is_none() {
-            return Err(
-                "cert_reqs: client certificates are verified against authorities; name their file with ca_certs"
-                    .to_owned(),
-            );
-        }
-        let provider = CryptoProvider { cipher_suites, ..aws_lc_rs::default_provider() };
-        Ok(TlsSettings {
-            provider: Arc::new(provider),
-            version_min: config.tls_min_version,
-            client_certificates: config.cert_reqs,
-            // A ticket is accepted with the key that made it and with the one after.
-            ticket_lifetime: config.tls_ticket_rotation,
-            offers_http2: false,
-            offers_validation: false,
-        })
-    }
+/// What encrypts, with the suites that the setting `ciphers` names, or all.
+///
+/// # Errors
+/// A name that is none, or that names what is not offered.
+pub(crate) fn provider(ciphers: Option<&str>) -> Result<Arc<CryptoProvider>, String> {
+    let cipher_suites = ciphers.map_or_else(|| Ok(ciphers::all()), ciphers::named)?;
+    Ok(Arc::new(CryptoProvider { cipher_suites, ..aws_lc_rs::default_provider() }))
 }

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use farrier_config::{ClientCertificates, TlsVersion};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, version};
 
@@ -11,6 +10,7 @@ use super::resolver::{Resolver, VALIDATION_PROTOCOL};
 use super::settings::TlsSettings;
 use super::tickets::Tickets;
 use crate::log::error::{ErrorLog, Level};
+use crate::rules::{ClientCertificates, TlsVersion};
 
 /// How often a worker looks whether something else is published, in ms.
 const LOOK_INTERVAL_MS: u64 = 1000;
