@@ -30,7 +30,7 @@ pub struct Terms {
 struct Current {
     version: u64,
     looked_ms: u64,
-    config: Arc<ServerConfig>,
+    terms: Arc<ServerConfig>,
 }
 
 impl Terms {
@@ -41,8 +41,8 @@ impl Terms {
     pub fn new(settings: TlsSettings, keyring: Arc<dyn Keyring>, log: Arc<ErrorLog>) -> Result<Terms, String> {
         let tickets = Arc::new(Tickets::new(Arc::clone(&keyring), settings.ticket_lifetime));
         let Some((version, bytes)) = keyring.read() else { return Err("TLS: no certificate is published".to_owned()) };
-        let config = config(&settings, &tickets, version, &bytes)?;
-        let current = Mutex::new(Current { version, looked_ms: 0, config });
+        let terms = made(&settings, &tickets, version, &bytes)?;
+        let current = Mutex::new(Current { version, looked_ms: 0, terms });
         Ok(Terms { settings, keyring, tickets, log, current })
     }
 
@@ -55,21 +55,21 @@ impl Terms {
                 self.renew(&mut current);
             }
         }
-        Arc::clone(&current.config)
+        Arc::clone(&current.terms)
     }
 
     fn renew(&self, current: &mut Current) {
         // What is being written right now is read at the next look.
         let Some((version, bytes)) = self.keyring.read() else { return };
-        match config(&self.settings, &self.tickets, version, &bytes) {
-            Ok(config) => current.config = config,
+        match made(&self.settings, &self.tickets, version, &bytes) {
+            Ok(terms) => current.terms = terms,
             Err(reason) => self.log.write(Level::Error, &format!("{reason}; the certificates before stay in use")),
         }
         current.version = version;
     }
 }
 
-fn config(
+fn made(
     settings: &TlsSettings,
     tickets: &Arc<Tickets>,
     version: u64,
@@ -102,20 +102,20 @@ fn config(
             builder.with_client_cert_verifier(verifier.build().map_err(|error| format!("ca_certs: {error}"))?)
         }
     };
-    let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(&contents)));
+    let mut terms = builder.with_cert_resolver(Arc::new(Resolver::new(&contents)));
     // Sessions live in tickets alone: a client that knows none begins anew, and no worker remembers anything.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
+    terms.session_storage = Arc::new(NoServerSessionStorage {});
+    terms.send_tls13_tickets = 0;
     if !settings.ticket_lifetime.is_zero() {
-        config.ticketer = Arc::clone(tickets) as _;
-        config.send_tls13_tickets = TICKETS_SENT;
+        terms.ticketer = Arc::clone(tickets) as _;
+        terms.send_tls13_tickets = TICKETS_SENT;
     }
     if settings.offers_http2 {
-        config.alpn_protocols.push(b"h2".to_vec());
+        terms.alpn_protocols.push(b"h2".to_vec());
     }
-    config.alpn_protocols.push(b"http/1.1".to_vec());
+    terms.alpn_protocols.push(b"http/1.1".to_vec());
     if settings.offers_validation {
-        config.alpn_protocols.push(VALIDATION_PROTOCOL.to_vec());
+        terms.alpn_protocols.push(VALIDATION_PROTOCOL.to_vec());
     }
-    Ok(Arc::new(config))
+    Ok(Arc::new(terms))
 }
