@@ -72,6 +72,11 @@ impl FileStretch {
         Ok(FileStretch { file, offset, bytes, version, warm_until: offset })
     }
 
+    /// Bytes that are still to be sent.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Lets the kernel send what the socket takes, for one turn.
     ///
     /// # Errors

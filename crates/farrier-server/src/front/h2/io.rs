@@ -152,7 +152,7 @@ impl AsyncRead for LinkIo {
                 Poll::Pending
             }
             Received::End => Poll::Ready(Ok(())),
-            Received::Broken => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            Received::Plain(_) | Received::Broken => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
         }
     }
 }
