@@ -47,13 +47,11 @@ macro_rules! settings {
                     beyond: crate::beyond::Beyond::default(),
                 };
                 config.sources = resolver.sources;
-                match resolver.problems {
-                    problems if problems.is_empty() => {
-                        crate::settle::settle(&mut config);
-                        Ok(config)
-                    }
-                    problems => Err(crate::error::ConfigError::of(problems)),
-                }
+                let problems = match resolver.problems {
+                    problems if problems.is_empty() => crate::settle::settle(&mut config),
+                    problems => problems,
+                };
+                if problems.is_empty() { Ok(config) } else { Err(crate::error::ConfigError::of(problems)) }
             }
 
             /// Notes that the value of `name` follows from that of `origin`.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::answer::Source;
+use crate::error::Problem;
 use crate::table::Config;
-use crate::value::{Bytes, Mode, WorkerClass};
+use crate::value::{Bytes, Mode, ProxyHeader, TrustedPeer, WorkerClass};
 
 /// Fills in what follows from what was set. A setting that was set itself is never changed, but for `sync` with several
-/// threads, which is `gthread` as in Gunicorn.
-pub(crate) fn settle(config: &mut Config) {
+/// threads, which is `gthread` as in Gunicorn. Gives the settings that contradict each other.
+pub(crate) fn settle(config: &mut Config) -> Vec<Problem> {
     if let Some(class) = config.worker_class {
         if !config.is_set("threads") {
             config.threads = 1;
@@ -41,6 +42,32 @@ pub(crate) fn settle(config: &mut Config) {
             }
         }
     }
+    if config.trusted_proxy.is_empty() { Vec::new() } else { settle_trusted_proxy(config) }
+}
+
+/// Proxies that are trusted are believed in everything, so that the settings which say in what, and from whom, follow.
+fn settle_trusted_proxy(config: &mut Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut contradicts = |config: &Config, name: &str, says: &str| {
+        let source = config.source_of(name).cloned().unwrap_or_default();
+        problems.push(Problem::at(source, format!("{name} {says}; set one of the two")));
+    };
+    let is_same = |peers: &[TrustedPeer], others: &[TrustedPeer]| {
+        peers.iter().all(|peer| others.contains(peer)) && others.iter().all(|peer| peers.contains(peer))
+    };
+    if !config.is_set("forwarded_allow_ips") {
+        config.forwarded_allow_ips = config.trusted_proxy.clone();
+        config.follow("forwarded_allow_ips", "trusted_proxy");
+    } else if !is_same(&config.forwarded_allow_ips, &config.trusted_proxy) {
+        contradicts(config, "forwarded_allow_ips", "names other peers than trusted_proxy");
+    }
+    if !config.is_set("proxy_headers") {
+        config.proxy_headers = ProxyHeader::ALL.to_vec();
+        config.follow("proxy_headers", "trusted_proxy");
+    } else if !ProxyHeader::ALL.iter().all(|field| config.proxy_headers.contains(field)) {
+        contradicts(config, "proxy_headers", "does not name every field, and trusted_proxy believes them all");
+    }
+    problems
 }
 
 /// The default of a request's line and of a field, for which the head's own default leaves room.

@@ -547,6 +547,15 @@ settings! {
 
     section "Security";
 
+    /// Proxies that are believed in everything they say; repeat for several.
+    ///
+    /// Addresses, networks such as `10.0.0.0/8`, or `*`. `Forwarded`, `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and
+    /// `-Prefix` are read from the right, through any number of such proxies, and removed from all other peers, as is every
+    /// other `X-Forwarded-*` and `X-Real-IP`. Peers on unix sockets are always trusted. It sets `forwarded_allow_ips` and
+    /// `proxy_headers`, which say the same one by one; without it those hold, in Gunicorn's meaning.
+    trusted_proxy: Vec<TrustedPeer> = none
+        takes "PEERS";
+
     /// Proxies that are believed in what they say of the client.
     ///
     /// Addresses, networks such as `10.0.0.0/8`, or `*` for every peer, which is safe only where nobody but the proxy

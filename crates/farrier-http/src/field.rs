@@ -209,6 +209,12 @@ impl Seen {
         Seen(self.0 | other.0)
     }
 
+    /// What is not among `others`.
+    #[must_use]
+    pub const fn without(self, others: Seen) -> Seen {
+        Seen(self.0 & !others.0)
+    }
+
     /// Whether any of `others` is among it.
     pub const fn has_any(self, others: Seen) -> bool {
         self.0 & others.0 != 0

@@ -55,6 +55,8 @@ pub struct FieldPolicy {
     watched: Seen,
     /// Each request is told whether it came from a trusted proxy.
     tells: bool,
+    /// Everything that a proxy could say is removed from all others, whether it would be believed or not.
+    is_strict: bool,
 }
 
 impl FieldPolicy {
@@ -80,13 +82,25 @@ impl FieldPolicy {
             .fold(believed.with(Seen::UNDERSCORE).with(Seen::FOLDED), |seen, field| seen.with(Seen::of(field.known)));
         let forwarder_names =
             forwarder_names.into_iter().map(|name| name.to_ascii_uppercase().into_bytes().into()).collect();
-        FieldPolicy { underscores, forwarder_names, scheme_fields, believed, watched, tells: false }
+        FieldPolicy { underscores, forwarder_names, scheme_fields, believed, watched, tells: false, is_strict: false }
     }
 
     /// The same policy, which also notes in each request whether it came from a trusted proxy.
     #[must_use]
     pub fn telling(self, tells: bool) -> FieldPolicy {
         FieldPolicy { tells, ..self }
+    }
+
+    /// The same policy, which also removes from all but trusted peers whatever poses as a proxy's word: `Forwarded`,
+    /// `X-Real-IP`, the fields of the scheme, and every `X-Forwarded-*`.
+    #[must_use]
+    pub fn removing_from_others(self, is_strict: bool) -> FieldPolicy {
+        let kept = KnownField::ALL.iter().filter(|known| POSING.contains(known)).chain([&KnownField::Other]);
+        let watched = match is_strict {
+            true => kept.fold(self.watched, |seen, &known| seen.with(Seen::of(known))),
+            false => self.watched,
+        };
+        FieldPolicy { watched, is_strict, ..self }
     }
 
     /// Applies the policy to a request whose origin is the connection's.
@@ -126,12 +140,20 @@ impl FieldPolicy {
         }
         let is_trusted = is_trusted(request, &trusts);
         if is_trusted {
-            if seen.has_any(self.believed) {
-                forwarded::apply(request, self.believed, &trusts);
+            let older = self.scheme(request)?;
+            let newer = if seen.has_any(self.believed) {
+                let has_older = older.is_some() || seen.has_any(self.believed.without(NEWER));
+                forwarded::apply(request, self.believed, has_older, &trusts)
+            } else {
+                None
+            };
+            if older.is_some() && newer.is_some() && older != newer {
+                return Err(Error::bad_request("the fields that tell the scheme contradict each other"));
             }
-            if let Some(scheme) = self.scheme(request)? {
-                request.origin.scheme = scheme;
-            }
+            request.origin.scheme = older.or(newer).unwrap_or(request.origin.scheme);
+        } else if self.is_strict {
+            let Request { arena, head, .. } = request;
+            head.fields.retain(|field| !self.poses(field, arena.slice(field.name)));
         } else if seen.has_any(self.believed) {
             request.head.fields.retain(|field| !self.believed.has_any(Seen::of(field.known)));
         }
@@ -150,6 +172,15 @@ impl FieldPolicy {
             told = Some(scheme);
         }
         Ok(told)
+    }
+
+    /// Whether the field is one that only a trusted proxy may send.
+    fn poses(&self, field: &Field, name: &[u8]) -> bool {
+        const PREFIX: &[u8] = b"x-forwarded-";
+        let is_row = |row: &SchemeField| row.known == field.known && name.eq_ignore_ascii_case(&row.name);
+        POSING.contains(&field.known)
+            || name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+            || self.scheme_fields.iter().any(is_row)
     }
 
     fn judge_underscores(
@@ -222,6 +253,22 @@ const FORWARDING: [KnownField; 6] = [
     KnownField::XForwardedHost,
     KnownField::XForwardedPort,
     KnownField::XForwardedPrefix,
+    KnownField::XRealIp,
+];
+
+/// `Forwarded` and what is asked only where nothing else is told: what `X-Forwarded-*` come before.
+const NEWER: Seen = Seen::of(KnownField::Forwarded).with(Seen::of(KnownField::XRealIp));
+
+/// Fields of known names by which proxies speak.
+const POSING: [KnownField; 9] = [
+    KnownField::Forwarded,
+    KnownField::XForwardedFor,
+    KnownField::XForwardedHost,
+    KnownField::XForwardedPort,
+    KnownField::XForwardedPrefix,
+    KnownField::XForwardedProto,
+    KnownField::XForwardedProtocol,
+    KnownField::XForwardedSsl,
     KnownField::XRealIp,
 ];
 
@@ -332,10 +379,15 @@ mod tests {
         assert_eq!(values, [&b"one   two  \t three"[..], b"1"]);
     }
 
+    fn believing_all() -> FieldPolicy {
+        let all =
+            ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-real-ip"];
+        let scheme = vec![SchemeField::new("X-Forwarded-Proto", "https")];
+        FieldPolicy::new(Underscores::Drop, [], scheme, all).removing_from_others(true)
+    }
+
     fn origin_of(fields: &str) -> (String, Scheme, String) {
-        let policy =
-            FieldPolicy::new(Underscores::Drop, [], vec![], ["forwarded", "x-forwarded-for", "x-forwarded-host"]);
-        let (request, _) = applied(&policy, fields, Some("10.0.0.1")).expect("accepted");
+        let (request, _) = applied(&believing_all(), fields, Some("10.0.0.1")).expect("accepted");
         let peer = match request.origin.peer {
             Peer::Tcp(address) => address.to_string(),
             Peer::Unix => "unix".to_owned(),
@@ -351,6 +403,17 @@ mod tests {
             ("Forwarded: for=\"[2001:db8::1]:44\";Proto=HTTPS\r\n", "[2001:db8::1]:44", ""),
             ("Forwarded: for=192.0.2.1;proto=https\r\nForwarded: for=10.2.2.2;proto=https\r\n", "192.0.2.1:0", ""),
             ("Forwarded: for=192.0.2.1, for=_hidden;proto=https\r\n", "10.0.0.1:1", ""),
+            ("Forwarded: for=192.0.2.1, for=unknown;proto=https\r\n", "10.0.0.1:1", ""),
+            ("Forwarded: for=192.0.2.1, proto=https\r\n", "10.0.0.1:1", ""),
+            ("Forwarded: for=\"192.0.2.1:80\";proto=\"https\";host=\"a.test:8443\"\r\n", "192.0.2.1:80", "a.test:8443"),
+            ("Forwarded: for=\"[2001:db8::1]\" ; proto=https , for=10.3.3.3;proto=http\r\n", "[2001:db8::1]:0", ""),
+            ("Forwarded: For=192.0.2.1;PROTO=https;by=10.0.0.9, , for=10.3.3.3,\r\n", "192.0.2.1:0", ""),
+            ("Forwarded: for=192.0.2.1;host=a.test;proto=https, for=10.3.3.3;host=b.test\r\n", "192.0.2.1:0", "a.test"),
+            ("Forwarded: host=\"evil.test, for=\"192.0.2.1\";proto=https\r\n", "192.0.2.1:0", ""),
+            ("Forwarded: for=\"evil\\\", for=192.0.2.1;proto=https;host=a.test\r\n", "192.0.2.1:0", "a.test"),
+            ("Forwarded: for=\"x,y;host=b\", for=192.0.2.1;ext=\"a;host=b,c\";proto=https\r\n", "192.0.2.1:0", ""),
+            ("Forwarded: for=192.0.2.1;host=\"a b\";proto=https\r\n", "192.0.2.1:0", ""),
+            ("Forwarded: for=192.0.2.1;host=a;host=b;proto=https\r\n", "192.0.2.1:0", ""),
         ];
         for (fields, peer, host) in cases {
             assert_eq!(origin_of(fields), (peer.to_owned(), Scheme::Https, host.to_owned()), "{fields}");
@@ -359,7 +422,30 @@ mod tests {
 
     #[test]
     fn the_older_fields_win_over_forwarded() {
-        let fields = "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.1\r\n";
-        assert_eq!(origin_of(fields).0, "192.0.2.7:0");
+        let fields = "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.1;host=evil.test\r\n";
+        assert_eq!(origin_of(fields), ("192.0.2.7:0".to_owned(), Scheme::Http, String::new()));
+        let fields = "X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.1;host=evil.test\r\n";
+        assert_eq!(origin_of(fields), ("10.0.0.1:1".to_owned(), Scheme::Https, String::new()));
+        let fields = "X-Real-IP: 192.0.2.7\r\nForwarded: for=192.0.2.1\r\n";
+        assert_eq!(origin_of(fields).0, "192.0.2.1:0");
+    }
+
+    #[test]
+    fn schemes_that_contradict_each_other_are_refused_across_fields() {
+        let fields = |scheme| format!("X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.1;proto={scheme}\r\n");
+        assert!(applied(&believing_all(), &fields("http"), Some("10.0.0.1")).is_err());
+        assert!(applied(&believing_all(), &fields("https"), Some("10.0.0.1")).is_ok());
+        assert!(applied(&believing_all(), &fields("http"), Some("192.0.2.9")).is_ok(), "nobody is believed");
+    }
+
+    #[test]
+    fn whatever_poses_as_a_proxys_word_is_removed_from_others() {
+        let fields = "X-Forwarded-For: 1.1.1.1\r\nforwarded: for=1.1.1.1\r\nX-Real-Ip: 1.1.1.1\r\nX-FORWARDED-Proto: https\r\n\
+                      X-Forwarded-Ssl: on\r\nX-Forwarded-Server: a\r\nX-Forwarded-User: root\r\nX-Forwarde: kept\r\nAccept: */*\r\n";
+        let (request, _) = applied(&believing_all(), fields, Some("192.0.2.9")).expect("accepted");
+        assert_eq!(names(&request), ["X-Forwarde", "Accept"]);
+        assert_eq!(request.origin.scheme, Scheme::Http);
+        let (request, _) = applied(&believing_all(), fields, Some("10.0.0.1")).expect("accepted");
+        assert_eq!(names(&request).len(), 9);
     }
 }

@@ -19,62 +19,137 @@ pub struct Forwarded {
     pub prefix: Span,
 }
 
-/// Applies what a trusted proxy says to the request, as far as the field is in `believed`. The scheme is not among it: see
-/// [`crate::field_policy`].
-pub(crate) fn apply(request: &mut Request, believed: Seen, trusts: &impl Fn(IpAddr) -> bool) {
-    if let Some(client) = client(request, believed, trusts) {
-        request.origin.peer = Peer::Tcp(client);
-    }
-    let told = |known| believed.has_any(Seen::of(known)).then(|| last_item(request, known)).flatten();
-    let parameter =
-        |name| believed.has_any(Seen::of(KnownField::Forwarded)).then(|| parameter(request, name)).flatten();
-    let host = told(KnownField::XForwardedHost).or_else(|| parameter(b"host"));
+/// Applies what a trusted proxy says to the request, as far as the field is in `believed`, and gives the scheme that
+/// `Forwarded` tells. What other fields tell of it: see [`crate::field_policy`].
+///
+/// # Arguments
+///
+/// `has_older` says that the proxy speaks by `X-Forwarded-*`. Then `Forwarded` is not believed: a proxy that sets the one
+/// often lets the other pass as the client sent it.
+pub(crate) fn apply(
+    request: &mut Request,
+    believed: Seen,
+    has_older: bool,
+    trusts: &impl Fn(IpAddr) -> bool,
+) -> Option<Scheme> {
+    let told = |known| request.head.seen.has_any(Seen::of(known)) && believed.has_any(Seen::of(known));
+    let newer = if told(KnownField::Forwarded) { elements(request, trusts) } else { Told::default() };
+    let client = if told(KnownField::XForwardedFor) {
+        addresses(request, trusts)
+    } else if has_older || !told(KnownField::Forwarded) {
+        let single = request.field(KnownField::XRealIp).filter(|_| told(KnownField::XRealIp));
+        single.and_then(address)
+    } else {
+        newer.client
+    };
+    let item = |known| if told(known) { last_item(request, known) } else { None };
+    let host = item(KnownField::XForwardedHost).or(newer.host.filter(|_| !has_older));
     let host = host.filter(|&host| is_host(request.arena.slice(host)));
-    let port = told(KnownField::XForwardedPort)
+    let port = item(KnownField::XForwardedPort)
         .and_then(|port| std::str::from_utf8(request.arena.slice(port)).ok()?.parse().ok())
         .filter(|&port| port > 0);
-    let prefix = told(KnownField::XForwardedPrefix).and_then(|prefix| trimmed_prefix(request, prefix));
-    let scheme = parameter(b"proto").and_then(|scheme| match request.arena.slice(scheme) {
-        scheme if scheme.eq_ignore_ascii_case(b"https") => Some(Scheme::Https),
-        scheme if scheme.eq_ignore_ascii_case(b"http") => Some(Scheme::Http),
-        _ => None,
-    });
+    let prefix = item(KnownField::XForwardedPrefix).and_then(|prefix| trimmed_prefix(request, prefix));
     request.forwarded = Forwarded { host: host.unwrap_or_default(), port, prefix: prefix.unwrap_or_default() };
-    request.origin.scheme = scheme.unwrap_or(request.origin.scheme);
+    if let Some(client) = client {
+        request.origin.peer = Peer::Tcp(client);
+    }
+    newer.scheme
 }
 
-/// The rightmost address that is not a trusted proxy's; the leftmost of all if every one is trusted.
-fn client(request: &Request, believed: Seen, trusts: &impl Fn(IpAddr) -> bool) -> Option<SocketAddr> {
+/// The rightmost address of `X-Forwarded-For` that is not a trusted proxy's; the leftmost of all if every one is trusted.
+fn addresses(request: &Request, trusts: &impl Fn(IpAddr) -> bool) -> Option<SocketAddr> {
     let mut found = None;
-    let mut judge = |item: &[u8]| -> bool {
-        match address(item) {
-            Some(address) => {
-                found = Some(address);
-                trusts(address.ip())
-            }
-            // An obfuscated or broken item: what stands before it cannot be believed.
-            None => false,
+    let fields = request.head.fields.iter().rev().filter(|field| field.known == KnownField::XForwardedFor);
+    let items = fields.flat_map(|field| request.arena.slice(field.value).rsplit(|&byte| byte == b','));
+    for item in items {
+        // An obfuscated or broken item: what stands before it cannot be believed.
+        let Some(address) = address(item.trim_ascii()) else { break };
+        found = Some(address);
+        if !trusts(address.ip()) {
+            break;
         }
-    };
-    let lists = |known| {
-        let values = request.head.fields.iter().rev().filter(move |field| field.known == known);
-        values.flat_map(|field| request.arena.slice(field.value).rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii))
-    };
-    let told = |known| request.field(known).filter(|_| believed.has_any(Seen::of(known)));
-    if told(KnownField::XForwardedFor).is_some() {
-        lists(KnownField::XForwardedFor).take_while(|item| judge(item)).for_each(drop);
-    } else if told(KnownField::Forwarded).is_some() {
-        lists(KnownField::Forwarded)
-            .filter_map(|element| parameter_of(element, b"for"))
-            .take_while(|item| judge(item))
-            .for_each(drop);
-    } else if let Some(address) = told(KnownField::XRealIp) {
-        judge(address);
     }
     found
 }
 
-/// An address, perhaps with a port, perhaps in quotes: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `"[2001:db8::1]:80"`.
+/// What the elements of `Forwarded` say that trusted proxies have added.
+#[derive(Default)]
+struct Told {
+    client: Option<SocketAddr>,
+    host: Option<Span>,
+    scheme: Option<Scheme>,
+}
+
+/// Reads elements from the right, as long as each was added by a trusted proxy: the first by the peer, any other by the proxy
+/// that the element to its right names. The client's own is the last of them, so what it says counts most.
+fn elements(request: &Request, trusts: &impl Fn(IpAddr) -> bool) -> Told {
+    let mut told = Told::default();
+    for field in request.head.fields.iter().rev().filter(|field| field.known == KnownField::Forwarded) {
+        let mut rest = request.arena.slice(field.value);
+        let start = field.value.start as usize;
+        let offset =
+            |part: &[u8]| start + (part.as_ptr() as usize - request.arena.slice(field.value).as_ptr() as usize);
+        while !rest.is_empty() {
+            let element;
+            (rest, element) = split_last(rest);
+            if element.trim_ascii().is_empty() {
+                continue;
+            }
+            let host = parameter(element, b"host");
+            told.host = host.map(|host| Span::new(offset(host), offset(host) + host.len())).or(told.host);
+            told.scheme = match parameter(element, b"proto") {
+                Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => Some(Scheme::Https),
+                Some(scheme) if scheme.eq_ignore_ascii_case(b"http") => Some(Scheme::Http),
+                _ => told.scheme,
+            };
+            // Without an address, or with an obfuscated one (RFC 7239 §6.3), nobody knows who added what stands before it.
+            let Some(address) = parameter(element, b"for").and_then(address) else { return told };
+            told.client = Some(address);
+            if !trusts(address.ip()) {
+                return told;
+            }
+        }
+    }
+    told
+}
+
+/// What stands before the last comma outside of quotes, and what stands behind it. From the right, because the last element is
+/// the proxy's and well-formed; quotes that a client left open reach no further than its own.
+fn split_last(list: &[u8]) -> (&[u8], &[u8]) {
+    let mut is_quoted = false;
+    for at in (0..list.len()).rev() {
+        match list[at] {
+            b'"' => {
+                let escapes = list[..at].iter().rev().take_while(|&&byte| byte == b'\\').count();
+                is_quoted ^= escapes % 2 == 0;
+            }
+            b',' if !is_quoted => return (&list[..at], &list[at + 1..]),
+            _ => {}
+        }
+    }
+    (&[], list)
+}
+
+/// A parameter of an element, without its quotes. One that is there twice, or has escapes in it, says nothing.
+fn parameter<'a>(element: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut is_quoted = false;
+    let pairs = element.split(|&byte| {
+        is_quoted ^= byte == b'"';
+        byte == b';' && !is_quoted
+    });
+    let mut found = pairs.filter_map(|pair| {
+        let equals = pair.iter().position(|&byte| byte == b'=')?;
+        pair[..equals].trim_ascii().eq_ignore_ascii_case(name).then(|| pair[equals + 1..].trim_ascii())
+    });
+    let value = found.next()?;
+    if found.next().is_some() {
+        return None;
+    }
+    let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+    (!bare.is_empty() && !bare.contains(&b'"') && !bare.contains(&b'\\')).then_some(bare)
+}
+
+/// An address, perhaps with a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
 fn address(item: &[u8]) -> Option<SocketAddr> {
     let text = std::str::from_utf8(item).ok()?;
     if let Ok(ip) = text.parse::<IpAddr>() {
@@ -84,7 +159,7 @@ fn address(item: &[u8]) -> Option<SocketAddr> {
         return Some(SocketAddr::new(address.ip().to_canonical(), address.port()));
     }
     let bare = text.strip_prefix('[')?.strip_suffix(']')?;
-    bare.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 0))
+    bare.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip.to_canonical(), 0))
 }
 
 /// The last item of the last field of that name.
@@ -99,27 +174,6 @@ fn last_item(request: &Request, known: KnownField) -> Option<Span> {
 /// What stands behind the last comma.
 pub(crate) fn last_of_list(value: &[u8]) -> &[u8] {
     value.rsplit(|&byte| byte == b',').next().unwrap_or_default().trim_ascii()
-}
-
-/// A parameter of the last element of the last `Forwarded` field, unquoted.
-fn parameter(request: &Request, name: &[u8]) -> Option<Span> {
-    let element = last_item(request, KnownField::Forwarded)?;
-    let value = parameter_of(request.arena.slice(element), name)?;
-    // The value is a part of the element: find where.
-    let bytes = request.arena.slice(element);
-    let at = bytes.windows(value.len().max(1)).position(|window| window.as_ptr() == value.as_ptr())?;
-    let start = element.start as usize + at;
-    (!value.is_empty()).then(|| Span::new(start, start + value.len()))
-}
-
-fn parameter_of<'a>(element: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    element.split(|&byte| byte == b';').find_map(|pair| {
-        let equals = pair.iter().position(|&byte| byte == b'=')?;
-        let is_it = pair[..equals].trim_ascii().eq_ignore_ascii_case(name);
-        let value = pair[equals + 1..].trim_ascii();
-        let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
-        is_it.then_some(unquoted)
-    })
 }
 
 /// A path prefix without the slash at its end.

@@ -214,6 +214,7 @@ fn field_policy(config: &Config) -> FieldPolicy {
         believed.iter().map(String::as_str),
     )
     .telling(config.request_id_header.is_some())
+    .removing_from_others(!config.trusted_proxy.is_empty())
 }
 
 /// The value of the Server field; empty for none, also where the text could not stand in a field.

@@ -153,6 +153,18 @@ words! {
     }
 }
 
+impl ProxyHeader {
+    /// Every one.
+    pub const ALL: [ProxyHeader; 6] = [
+        ProxyHeader::XForwardedFor,
+        ProxyHeader::XForwardedHost,
+        ProxyHeader::XForwardedPort,
+        ProxyHeader::XForwardedPrefix,
+        ProxyHeader::XRealIp,
+        ProxyHeader::Forwarded,
+    ];
+}
+
 impl SyslogFacility {
     /// The facility's number in a line's priority.
     pub fn code(self) -> u8 {
