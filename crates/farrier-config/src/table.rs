@@ -547,7 +547,7 @@ settings! {
 
     section "Security";
 
-    /// Proxies that are believed in everything they say; repeat for several.
+    /// Proxies to believe in everything; repeat for several.
     ///
     /// Addresses, networks such as `10.0.0.0/8`, or `*`. `Forwarded`, `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and
     /// `-Prefix` are read from the right, through any number of such proxies, and removed from all other peers, as is every
