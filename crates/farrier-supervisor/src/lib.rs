@@ -8,6 +8,8 @@
 
 pub mod arbiter;
 pub mod clock;
+mod companion;
+mod companion_link;
 pub mod daemon;
 pub mod file_watch;
 pub mod heartbeat;
@@ -30,10 +32,11 @@ pub mod upgrade;
 pub use arbiter::{
     Action, Arbiter, ArbiterSettings, Cause, Event, Level, Notice, Spawn, TemplateId, TemplateSpawn, WorkerId,
 };
+pub use companion_link::CompanionLink;
 pub use file_watch::FileWatch;
 pub use heartbeat::{HeartbeatPage, Slot};
 pub use link::WorkerLink;
 pub use process::{ExitStatus, Fork, Forked, Pid};
-pub use run::{Housekeeping, Plan, Preload, Renewal, supervise};
+pub use run::{Accompany, Housekeeping, Plan, Preload, Renewal, supervise};
 pub use signals::{Signal, SignalPipe};
 pub use sockets::{BindOptions, ListenSpec, Listener, LocalAddress};

@@ -192,6 +192,11 @@ impl Link {
         TemplateLink { template, messages: messages_write, alive: alive_read }
     }
 
+    /// In a child that is neither: only what says whether the arbiter lives.
+    pub(crate) fn into_alive(self) -> OwnedFd {
+        self.alive_read
+    }
+
     /// What the workers have said since the last call. Does not block.
     pub(crate) fn drain(&self) -> Vec<Event> {
         let mut events = Vec::new();

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::arbiter::{EXIT_BOOT_FAILED, Level, Spawn, TemplateSpawn};
+use crate::companion_link::CompanionLink;
 use crate::heartbeat::HeartbeatPage;
 use crate::link::{Link, TemplateLink, WorkerLink};
 use crate::nursery::{Errand, Errands};
@@ -39,6 +40,10 @@ const WORKER_TOLERATES: &[Signal] =
 
 /// What a template lives through that has loaded the application: it leaves when the arbiter closes its pipe.
 const TEMPLATE_TOLERATES: &[Signal] = &[Signal::Term, Signal::Int, Signal::Quit];
+
+/// What a companion lives through: it leaves when it is told `TERM`, and Ctrl-C is the arbiter's to hear.
+const COMPANION_TOLERATES: &[Signal] =
+    &[Signal::Int, Signal::Quit, Signal::Hup, Signal::Ttin, Signal::Ttou, Signal::Usr1, Signal::Usr2, Signal::Winch];
 
 /// A panic in a worker: an uncaught exception of the server's own.
 const EXIT_PANIC: i32 = 255;
@@ -101,6 +106,17 @@ pub(crate) fn become_template(
             live_as_worker(link, &listeners, calls)
         }
     }
+}
+
+/// The life of a child that is to be a companion.
+pub(crate) fn become_companion(link: CompanionLink, calls: Calls<'_>, mask: SignalMask) -> ! {
+    // None of these can fail for signals that were caught a moment ago.
+    let _ = restore_defaults(ARBITER_SIGNALS).and_then(|()| tolerate(COMPANION_TOLERATES));
+    mask.restore();
+    // A copy of a listener would keep its address open.
+    process::close_all_but(link.descriptors());
+    let code = catch_unwind(AssertUnwindSafe(|| (calls.companion.live)(link)));
+    process::exit_now(code.unwrap_or(EXIT_PANIC))
 }
 
 /// How a template's loop ended: in the template itself, or in a worker that it has forked.

@@ -11,6 +11,8 @@ use crate::arbiter::{
     Action, Arbiter, ArbiterSettings, Cause, Event, Level, Notice, Spawn, TemplateId, TemplateSpawn, WorkerId,
 };
 use crate::clock::monotonic;
+use crate::companion::{Companion, Step};
+use crate::companion_link::{CompanionLines, CompanionLink};
 use crate::heartbeat::{HeartbeatPage, Slot, Watch};
 use crate::link::{Link, WorkerLink};
 use crate::memory::MemoryWatch;
@@ -53,6 +55,19 @@ pub struct Plan<'p> {
     pub notice: &'p mut dyn FnMut(Notice),
     /// What the parent does beside supervision; `&mut ()` does nothing.
     pub housekeeping: &'p mut dyn Housekeeping,
+    /// A process beside the workers.
+    pub companion: Accompany<'p>,
+}
+
+/// A process beside the workers, for work that is no request: forked by the arbiter, started again when it dies, replaced
+/// after a reload, ended with the server. Nothing waits for it.
+pub struct Accompany<'p> {
+    /// Whether there is to be one; asked at the start and after each reload.
+    pub is_wanted: &'p mut dyn FnMut() -> bool,
+    /// What it does, in the child, until `TERM` ends it; its return is the exit code. All descriptors of the arbiter are
+    /// closed there but the standard streams and the link's, so nothing of the arbiter's must be used. It must end when
+    /// [`CompanionLink::alive`] does.
+    pub live: &'p mut dyn FnMut(CompanionLink) -> i32,
 }
 
 /// What the parent does beside supervision: signs of life, and its part in an upgrade.
@@ -136,7 +151,7 @@ pub struct Renewal {
 /// use farrier_supervisor::process::{exit_now, fork_plain};
 /// use farrier_supervisor::sockets::bind_all;
 /// use farrier_supervisor::{
-///     ArbiterSettings, BindOptions, HeartbeatPage, Level, ListenSpec, Plan, Preload, Renewal, supervise,
+///     Accompany, ArbiterSettings, BindOptions, HeartbeatPage, Level, ListenSpec, Plan, Preload, Renewal, supervise,
 /// };
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -168,6 +183,7 @@ pub struct Renewal {
 ///     read_config: &mut |_generation, _listeners| Ok(Renewal { settings: ArbiterSettings::default(), listeners: None }),
 ///     notice: &mut |_notice| {},
 ///     housekeeping: &mut (),
+///     companion: Accompany { is_wanted: &mut || false, live: &mut |_link| 0 },
 /// };
 /// std::process::exit(supervise(plan)?);
 /// # }
@@ -192,13 +208,17 @@ pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
         read_config: plan.read_config,
         notice: plan.notice,
         housekeeping: plan.housekeeping,
+        companion: plan.companion,
     };
+    let companion = Companion::new((calls.companion.is_wanted)());
     let mut parent = Parent {
         arbiter,
         watch,
         memory,
         workers: BTreeMap::new(),
         templates: BTreeMap::new(),
+        companion,
+        companion_lines: None,
         signals,
         link,
         page: plan.page,
@@ -219,6 +239,10 @@ pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
         Side::Template(spawn, requests, mask) => {
             offspring::become_template(parent.bequeath(spawn.generation), spawn, requests, mask)
         }
+        Side::Companion(lines, mask) => {
+            let Parent { link, calls, .. } = parent;
+            offspring::become_companion(lines.into_link(link.into_alive()), calls, mask)
+        }
     }
 }
 
@@ -228,6 +252,9 @@ pub(crate) struct Parent<'p> {
     memory: MemoryWatch,
     workers: BTreeMap<WorkerId, Known>,
     templates: BTreeMap<TemplateId, Nursery>,
+    companion: Companion,
+    /// Of the companion that lives, or lived last.
+    companion_lines: Option<CompanionLines>,
     signals: SignalPipe,
     link: Link,
     page: HeartbeatPage,
@@ -262,6 +289,7 @@ pub(crate) struct Calls<'p> {
     read_config: &'p mut ReadConfig<'p>,
     notice: &'p mut dyn FnMut(Notice),
     housekeeping: &'p mut dyn Housekeeping,
+    pub(crate) companion: Accompany<'p>,
 }
 
 /// On which side of a fork `run` ended.
@@ -269,6 +297,7 @@ enum Side {
     Parent(i32),
     Worker(Spawn, SignalMask),
     Template(TemplateSpawn, Errands, SignalMask),
+    Companion(CompanionLines, SignalMask),
 }
 
 impl Parent<'_> {
@@ -296,6 +325,9 @@ impl Parent<'_> {
                         Outcome::End(side) => return side,
                     }
                 }
+            }
+            if let Outcome::End(side) = self.tend_companion() {
+                return side;
             }
             self.sleep();
             self.gather(&mut events);
@@ -327,6 +359,7 @@ impl Parent<'_> {
                 if !self.calls.housekeeping.shares_listeners() {
                     self.files.iter().for_each(SocketFile::unlink);
                 }
+                self.bury_companion();
                 return Outcome::End(Side::Parent(code));
             }
         }
@@ -394,6 +427,72 @@ impl Parent<'_> {
         }
     }
 
+    /// Does what is due for the companion.
+    fn tend_companion(&mut self) -> Outcome {
+        while let Some(step) = self.companion.due(monotonic()) {
+            match step {
+                Step::Signal(pid, signal) => drop(process::kill(pid, signal)),
+                Step::Start => {
+                    let started = self.start_companion();
+                    match started {
+                        Ok(Some(side)) => return Outcome::End(side),
+                        Ok(None) => {}
+                        Err(error) => {
+                            self.companion.not_started(monotonic());
+                            (self.calls.log)(Level::Error, &format!("The companion could not be forked: {error}"));
+                        }
+                    }
+                }
+            }
+        }
+        Outcome::Done
+    }
+
+    /// Forks it; in the child gives what it is to be.
+    fn start_companion(&mut self) -> io::Result<Option<Side>> {
+        let lines = CompanionLines::new()?;
+        let mask = block_all();
+        // It never touches the interpreter, so no hook needs to run there; with other threads around the hooks release locks.
+        let forked = process::fork_single().unwrap_or_else(|| self.calls.fork.fork());
+        match forked {
+            Ok(Forked::Child) => Ok(Some(Side::Companion(lines, mask))),
+            Ok(Forked::Parent(pid)) => {
+                mask.restore();
+                self.companion.started(pid, monotonic());
+                self.companion_lines = Some(lines);
+                Ok(None)
+            }
+            Err(error) => {
+                mask.restore();
+                Err(error)
+            }
+        }
+    }
+
+    /// Says anew whether a companion is wanted.
+    fn renew_companion(&mut self, is_wanted: bool) {
+        if let Some(Step::Signal(pid, signal)) = self.companion.renew(is_wanted, monotonic()) {
+            let _ = process::kill(pid, signal);
+        }
+    }
+
+    /// What the companion has said goes into the log.
+    fn hear_companion(&mut self) {
+        let lines = self.companion_lines.as_mut().map(CompanionLines::drain);
+        for (level, line) in lines.into_iter().flatten() {
+            (self.calls.log)(level, &line);
+        }
+    }
+
+    /// The server ends, and nothing of the companion's needs an end of its own.
+    fn bury_companion(&mut self) {
+        if let Some(pid) = self.companion.pid() {
+            let _ = process::kill(pid, Signal::Kill);
+            let _ = process::wait_for(pid);
+        }
+        self.hear_companion();
+    }
+
     fn read_config(&mut self, generation: u64) -> Event {
         match (self.calls.read_config)(generation, &self.listeners) {
             Ok(Renewal { settings, listeners }) => {
@@ -431,7 +530,14 @@ impl Parent<'_> {
             Notice::Upgrade => self.calls.housekeeping.upgrade(&self.listeners),
             _ => {}
         }
+        let (is_reloaded, is_over) = (matches!(notice, Notice::Reloaded { .. }), matches!(notice, Notice::Stopping));
         (self.calls.notice)(notice);
+        if is_reloaded {
+            let is_wanted = (self.calls.companion.is_wanted)();
+            self.renew_companion(is_wanted);
+        } else if is_over {
+            self.renew_companion(false);
+        }
     }
 
     /// Whether a message is the arbiter's to hear; what a template says of a worker is noted.
@@ -460,6 +566,14 @@ impl Parent<'_> {
             events.push_back(Event::Exited { worker, status });
             return;
         }
+        if self.companion.pid() == Some(pid) {
+            // Its last words come first.
+            self.hear_companion();
+            if let Some(line) = self.companion.ended(status, monotonic()) {
+                (self.calls.log)(Level::Warning, &format!("The companion {line}"));
+            }
+            return;
+        }
         let template = self.templates.iter().find(|(_, nursery)| nursery.pid == pid).map(|(&template, _)| template);
         let Some(template) = template else {
             // The successor; or one whom process 1 inherits, who is only buried.
@@ -476,12 +590,18 @@ impl Parent<'_> {
 
     /// Until a signal, a message or the time.
     fn sleep(&mut self) {
-        let wake_at =
-            [self.arbiter.wake_at(), self.watch.wake_at(), self.memory.wake_at(), self.calls.housekeeping.wake_at()];
+        let wake_at = [
+            self.arbiter.wake_at(),
+            self.watch.wake_at(),
+            self.memory.wake_at(),
+            self.calls.housekeeping.wake_at(),
+            self.companion.wake_at(),
+        ];
         let wake_at = wake_at.into_iter().flatten().min();
         let timeout = wake_at.map(|at| timespec(at.saturating_sub(monotonic())));
         let mut fds =
             vec![PollFd::new(&self.signals, PollFlags::IN), PollFd::from_borrowed_fd(self.link.fd(), PollFlags::IN)];
+        fds.extend(self.companion_lines.iter().map(|lines| PollFd::from_borrowed_fd(lines.fd(), PollFlags::IN)));
         fds.extend(self.calls.housekeeping.descriptor().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         // An error is EINTR, which is as good as a wake-up; everything is looked at after either.
         (self.calls.wait)(&mut || {
@@ -500,6 +620,7 @@ impl Parent<'_> {
                 more => ended.extend(more),
             }
         }
+        self.hear_companion();
         // Statuses before messages: what the ended had to say is then in the pipe, and must be heard before their end.
         let mut messages = self.link.drain();
         messages.retain(|message| self.is_heard(message, &ended));

@@ -199,6 +199,19 @@ pub fn take_over(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Closes every descriptor of this process but the standard streams and those that are named. Whatever owns one of the others
+/// must not be used any more, nor dropped: the end of a forked child is [`exit_now`].
+pub(crate) fn close_all_but(kept: [RawFd; 2]) {
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let numbers: Vec<RawFd> =
+        open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|fd| !kept.contains(fd)).collect();
+    for fd in numbers.into_iter().filter(|&fd| fd >= FIRST_FREE_FD) {
+        // SAFETY: close takes any number. Its owner is in a frame of the parent's that this child never returns to, so it is
+        // neither used nor closed a second time. (The listing's own descriptor is closed by now: EBADF.)
+        unsafe { libc::close(fd) };
+    }
+}
+
 /// Says whether the program that takes this process's place shall have the descriptor under its number.
 ///
 /// # Errors

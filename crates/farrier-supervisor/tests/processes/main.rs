@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use farrier_supervisor::process::{ExitStatus, fork_plain, own_pid};
 use farrier_supervisor::sockets::{BindOptions, rebind_all};
-use farrier_supervisor::{ArbiterSettings, Forked, ListenSpec, Pid, Renewal, Signal, clock};
+use farrier_supervisor::{ArbiterSettings, CompanionLink, Forked, Level, ListenSpec, Pid, Renewal, Signal, clock};
+use rustix::event::{PollFd, PollFlags, poll};
 use server::{Report, Script, Server, expect_gone, serve, settings};
 
 const SCENARIOS: &[(&str, fn())] = &[
@@ -37,6 +38,10 @@ const SCENARIOS: &[(&str, fn())] = &[
     ("a template that is killed takes no worker with it", a_template_is_killed),
     ("a template that cannot load ends a new server with its code", a_template_cannot_load),
     ("a template leaves when the arbiter is killed", a_template_leaves_a_killed_arbiter),
+    ("a companion that dies comes back and ends with the server", a_companion_comes_back),
+    ("a companion is replaced after a reload", a_companion_is_replaced),
+    ("a companion leaves when the arbiter is killed", a_companion_leaves_a_killed_arbiter),
+    ("a companion that ignores TERM does not outlive the server", a_companion_that_ignores_term),
 ];
 
 fn main() {
@@ -410,4 +415,73 @@ fn a_template_leaves_a_killed_arbiter() {
     server.expect(&format!("template leaves {template}"));
     let (status, _) = server.end();
     assert_eq!(status, ExitStatus::Signal(Signal::Kill.number()));
+}
+
+/// Says who it is and how many descriptors it has, and lives until the arbiter has ended.
+fn accompany(link: CompanionLink) -> i32 {
+    let open = std::fs::read_dir("/proc/self/fd").expect("there").count();
+    link.say(Level::Info, &format!("companion {} has {open}", own_pid()));
+    let alive = link.alive().expect("cloned");
+    let mut fds = [PollFd::new(&alive, PollFlags::IN)];
+    while poll(&mut fds, None).is_err() {}
+    0
+}
+
+fn with_companion(companion: fn(CompanionLink) -> i32) -> Server {
+    let listen = vec![ListenSpec::Tcp { host: "127.0.0.1".to_owned(), port: 0 }];
+    Server::start(Script { listen, companion: Some(companion), ..Script::default() })
+}
+
+fn expect_companion(server: &mut Server) -> Pid {
+    let said = server.expect("INFO companion ");
+    let (pid, descriptors) = said.split_once(" has ").expect("both");
+    // The standard streams, the two of its link and the one that lists them; above all no listener.
+    assert_eq!(descriptors, "6");
+    pid.parse().expect("a pid")
+}
+
+fn a_companion_comes_back() {
+    let mut server = with_companion(accompany);
+    let first = expect_companion(&mut server);
+    farrier_supervisor::process::kill(first, Signal::Kill).expect("lives");
+    server.expect(&format!("WARNING The companion (pid:{first}) ended with SIGKILL; it is started again in 1 s"));
+    let second = expect_companion(&mut server);
+    assert_ne!(first, second);
+    server.expect_ready(2);
+    stop(server, Signal::Int);
+    expect_gone(second);
+}
+
+fn a_companion_is_replaced() {
+    let mut server = with_companion(accompany);
+    let first = expect_companion(&mut server);
+    server.expect_ready(2);
+    server.signal(Signal::Hup);
+    server.expect("notice Reloaded");
+    let second = expect_companion(&mut server);
+    expect_gone(first);
+    stop(server, Signal::Term);
+    expect_gone(second);
+}
+
+fn a_companion_leaves_a_killed_arbiter() {
+    let mut server = with_companion(accompany);
+    let pid = expect_companion(&mut server);
+    server.expect_ready(2);
+    server.signal(Signal::Kill);
+    let (status, _) = server.end();
+    assert_eq!(status, ExitStatus::Signal(9));
+    expect_gone(pid);
+}
+
+fn a_companion_that_ignores_term() {
+    let mut server = with_companion(|link| {
+        // SAFETY: ignoring a signal runs no code.
+        unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+        accompany(link)
+    });
+    let said = server.expect("INFO companion ");
+    server.expect_ready(2);
+    stop(server, Signal::Term);
+    expect_gone(said.split(' ').next().and_then(|pid| pid.parse().ok()).expect("a pid"));
 }

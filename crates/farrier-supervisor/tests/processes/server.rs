@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use farrier_supervisor::process::{ExitStatus, exit_now, fork_plain, kill, own_pid};
 use farrier_supervisor::sockets::{BindOptions, bind_all};
 use farrier_supervisor::{
-    ArbiterSettings, Forked, HeartbeatPage, ListenSpec, Listener, LocalAddress, Pid, Plan, Preload, Renewal, Signal,
-    WorkerLink, supervise,
+    Accompany, ArbiterSettings, CompanionLink, Forked, HeartbeatPage, ListenSpec, Listener, LocalAddress, Pid, Plan,
+    Preload, Renewal, Signal, WorkerLink, supervise,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -27,6 +27,8 @@ pub(crate) struct Script {
     pub(crate) forks_failing: u32,
     /// In the arbiter before it begins.
     pub(crate) prepare: fn(),
+    /// A process beside the workers.
+    pub(crate) companion: Option<fn(CompanionLink) -> i32>,
 }
 
 impl Default for Script {
@@ -42,6 +44,7 @@ impl Default for Script {
             read_config: |_| Ok(Renewal { settings: settings(2), listeners: None }),
             forks_failing: 0,
             prepare: || {},
+            companion: None,
         }
     }
 }
@@ -203,6 +206,10 @@ fn arbiter(script: Script, listeners: Vec<Listener>, page: HeartbeatPage, report
         read_config: &mut |_, listeners| (script.read_config)(listeners),
         notice: &mut |notice| report.line(&format!("notice {notice:?}")),
         housekeeping: &mut (),
+        companion: Accompany {
+            is_wanted: &mut || script.companion.is_some(),
+            live: &mut |link| script.companion.map_or(0, |companion| companion(link)),
+        },
     };
     supervise(plan).expect("supervises")
 }

@@ -1,0 +1,99 @@
+//! The proof that a name is ours: written before the authority is told to look, removed when it has looked.
+
+use std::fs;
+use std::path::PathBuf;
+
+use instant_acme::{ChallengeType, KeyAuthorization};
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
+
+use crate::failure::Failure;
+use crate::settings::Challenge;
+use crate::state::State;
+
+/// Answers that are in the state directory; dropping them removes them.
+#[derive(Debug, Default)]
+pub(crate) struct Answers(Vec<PathBuf>);
+
+impl Answers {
+    /// Puts an answer there.
+    ///
+    /// # Errors
+    /// It cannot be written; the token is none.
+    pub(crate) fn put(
+        &mut self,
+        state: &State,
+        kind: Challenge,
+        name: &str,
+        token: &str,
+        key: &KeyAuthorization,
+    ) -> Result<(), Failure> {
+        let place = match kind {
+            // It becomes the name of a file, and the authority may be anybody (RFC 8555 §8.3: base64url).
+            Challenge::Http01 if !is_token(token) => {
+                return Err(Failure::of_ours("the authority's token for http-01 is not in base64url"));
+            }
+            Challenge::Http01 => state.answer(kind, token, key.as_str())?,
+            Challenge::TlsAlpn01 => state.answer(kind, &format!("{name}.pem"), &certificate(name, key)?)?,
+        };
+        self.0.push(place);
+        Ok(())
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for place in &self.0 {
+            // What cannot be removed answers a question that nobody asks any more.
+            let _ = fs::remove_file(place);
+        }
+    }
+}
+
+/// Removes the answers that a predecessor has left.
+pub(crate) fn sweep(state: &State, kind: Challenge, is_ours: impl Fn(&str) -> bool) {
+    for entry in fs::read_dir(state.challenges(kind)).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(&is_ours) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The library's word.
+pub(crate) fn kind_of(challenge: Challenge) -> ChallengeType {
+    match challenge {
+        Challenge::Http01 => ChallengeType::Http01,
+        Challenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
+    }
+}
+
+/// A certificate that shows the digest of the key authorization (RFC 8737 §3), and its key.
+fn certificate(name: &str, authorization: &KeyAuthorization) -> Result<String, Failure> {
+    let made = || -> Result<String, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new([name.to_owned()])?;
+        params.distinguished_name = DistinguishedName::new();
+        let digest = authorization.digest();
+        params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest.as_ref())];
+        let certificate = params.self_signed(&key)?;
+        Ok(certificate.pem() + &key.serialize_pem())
+    };
+    made().map_err(|error| Failure::of_ours(format!("cannot make the certificate of a challenge: {error}")))
+}
+
+fn is_token(token: &str) -> bool {
+    (1..=128).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_a_file_s_name_and_nothing_else() {
+        assert!(is_token("evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr_oA"));
+        let long = "a".repeat(129);
+        for bad in ["", ".", "..", "a/b", "a b", "a\0", &long] {
+            assert!(!is_token(bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Why an order did not succeed: what a person reads, and what it means for the next try.
+
+use std::error::Error as _;
+use std::fmt;
+use std::time::Duration;
+
+use instant_acme::{Error, Problem};
+
+use crate::state::StateError;
+
+/// An order that came to nothing.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What happened, with the authority's own words.
+    pub(crate) reason: String,
+    /// The authority may have counted it: it was asked for something and refused, or could not validate a name.
+    pub(crate) counts: bool,
+    /// What it asked for as a pause.
+    pub(crate) wait: Option<Duration>,
+    /// Another kind of challenge might succeed.
+    pub(crate) is_validation: bool,
+    /// The account is not known there any more.
+    pub(crate) lost_account: bool,
+}
+
+impl Failure {
+    /// Nothing that the authority could have counted.
+    pub(crate) fn of_ours(reason: impl Into<String>) -> Failure {
+        Failure { reason: reason.into(), counts: false, wait: None, is_validation: false, lost_account: false }
+    }
+
+    /// The authority could not see the proof.
+    pub(crate) fn of_validation(reason: impl Into<String>) -> Failure {
+        Failure { counts: true, is_validation: true, ..Failure::of_ours(reason) }
+    }
+
+    /// What the library says, in words.
+    ///
+    /// # Arguments
+    ///
+    /// `doing` completes "while ".
+    pub(crate) fn of(error: &Error, doing: &str, wait: Option<Duration>) -> Failure {
+        let said = match error {
+            Error::Api(problem) => format!("the authority refused while {doing}: {}", words(problem)),
+            Error::Timeout(_) => format!("the authority took too long while {doing}"),
+            other => format!("failed while {doing}: {}", with_causes(other)),
+        };
+        let kind = match error {
+            Error::Api(problem) => problem.r#type.as_deref().unwrap_or_default(),
+            _ => "",
+        };
+        Failure {
+            counts: matches!(error, Error::Api(_)),
+            wait,
+            lost_account: kind.ends_with(":accountDoesNotExist"),
+            ..Failure::of_ours(said)
+        }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Failure {
+        Failure::of_ours(error.to_string())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// A problem document (RFC 7807) on one line.
+pub(crate) fn words(problem: &Problem) -> String {
+    let kind = problem.r#type.as_deref().unwrap_or_default().rsplit(':').next().unwrap_or_default();
+    let detail = problem.detail.as_deref().unwrap_or("no detail");
+    let mut text = if kind.is_empty() { detail.to_owned() } else { format!("{detail} ({kind})") };
+    for part in &problem.subproblems {
+        text.push_str("; ");
+        text.push_str(&part.to_string());
+    }
+    clean(&text)
+}
+
+/// One line of bounded length: the words are a stranger's.
+fn clean(text: &str) -> String {
+    text.chars().take(1_000).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        // Some libraries repeat the cause in their own words.
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = inner.source();
+    }
+    clean(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_authority_s_words_are_one_line() {
+        let problem: Problem = Problem {
+            r#type: Some("urn:ietf:params:acme:error:rateLimited".to_owned()),
+            detail: Some("too many\nnew orders".to_owned()),
+            status: Some(429),
+            subproblems: Vec::new(),
+        };
+        let failure = Failure::of(&Error::Api(problem), "ordering", Some(Duration::from_secs(7)));
+        assert_eq!(failure.to_string(), "the authority refused while ordering: too many new orders (rateLimited)");
+        assert!(failure.counts && !failure.is_validation && failure.wait == Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn an_authority_that_cannot_be_reached_has_counted_nothing() {
+        let error = Error::Other("connection refused".into());
+        assert!(!Failure::of(&error, "ordering", None).counts);
+    }
+}

@@ -1,0 +1,345 @@
+//! Keeps one certificate: looks whether it is good, asks when the authority would like it renewed, orders, notes.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use instant_acme::Account;
+
+use crate::account::account;
+use crate::certificate::Leaf;
+use crate::challenge::sweep;
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::moment::{date, of_unix_s, span, unix_s};
+use crate::order::Ordering;
+use crate::record::Record;
+use crate::schedule::{LOOK_AFTER_FAILURE, Suggestion, allowed_at, renew_at, retry_delay};
+use crate::settings::{Challenge, Names, Settings};
+use crate::state::{State, StateError};
+use crate::{Level, Say};
+
+/// How often it is looked whether the other server that has the lock has gone.
+const STANDBY: Duration = Duration::from_secs(5);
+
+/// One certificate and what is known of it in this process.
+pub(crate) struct Keeper<'k> {
+    settings: &'k Settings,
+    state: &'k State,
+    connection: &'k Connection,
+    say: &'k Say<'k>,
+    names: Names,
+    lock: Option<OwnedFd>,
+    stands_by: bool,
+    /// Failures in a row.
+    failures: u32,
+    /// Failed validations in a row: they choose the challenge.
+    validations: usize,
+    not_before: SystemTime,
+    /// Between 0 and 1, for as long as this certificate is kept.
+    chance: f64,
+    told: Option<SystemTime>,
+}
+
+impl<'k> Keeper<'k> {
+    pub(crate) fn new(
+        settings: &'k Settings,
+        state: &'k State,
+        connection: &'k Connection,
+        say: &'k Say<'k>,
+        names: &Names,
+    ) -> Keeper<'k> {
+        Keeper {
+            settings,
+            state,
+            connection,
+            say,
+            names: names.clone(),
+            lock: None,
+            stands_by: false,
+            failures: 0,
+            validations: 0,
+            not_before: SystemTime::UNIX_EPOCH,
+            chance: chance(),
+            told: None,
+        }
+    }
+
+    /// Does what is due and says when to come again.
+    pub(crate) async fn tend(&mut self) -> SystemTime {
+        match self.look().await {
+            Ok(again) => again,
+            Err(error) => {
+                let again = self.pause(None);
+                self.say(Level::Error, &format!("{error}; next try {}", self.when(again)));
+                again
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<SystemTime, StateError> {
+        let now = SystemTime::now();
+        if !self.has_lock()? {
+            return Ok(now + STANDBY);
+        }
+        let place = self.state.record(&self.names);
+        let mut record = Record::read(&place)?;
+        let held = self.held()?;
+        let due = match &held {
+            Some(leaf) if self.is_good(leaf, &record) => {
+                self.ask_for_suggestion(leaf, &mut record, &place, now).await?;
+                let due = renew_at(
+                    (leaf.not_before, leaf.not_after),
+                    self.settings.renew_before,
+                    record.suggestion.as_ref(),
+                    self.chance,
+                );
+                // An authority that wants each certificate renewed at once, or a clock that is wrong, must not make orders
+                // without end.
+                due.max(of_unix_s(record.issued_unix_s) + (leaf.life() / 10).min(self.settings.retry_delay_max))
+            }
+            _ => SystemTime::UNIX_EPOCH,
+        };
+        let due = due.max(self.not_before).max(allowed_at(&record.failures_unix_s));
+        if due > now {
+            if self.told != Some(due) {
+                self.told = Some(due);
+                if let Some(leaf) = held.as_ref().filter(|leaf| !leaf.is_self_signed) {
+                    let ends = date(leaf.not_after);
+                    self.say(Level::Info, &format!("valid until {ends}, to be renewed {}", self.when(due)));
+                } else if allowed_at(&record.failures_unix_s) >= due {
+                    let text = format!("too many orders have failed in the last hour; next try {}", self.when(due));
+                    self.say(Level::Warning, &text);
+                }
+            }
+            let look = record.suggestion.as_ref().map(|suggestion| of_unix_s(suggestion.look_unix_s));
+            return Ok(look.map_or(due, |look| due.min(look.max(now + Duration::from_secs(1)))));
+        }
+        self.order(held.as_ref(), record, &place).await
+    }
+
+    async fn order(
+        &mut self,
+        held: Option<&Leaf>,
+        mut record: Record,
+        place: &std::path::Path,
+    ) -> Result<SystemTime, StateError> {
+        let challenge = self.challenge();
+        let reason = match held {
+            Some(leaf) if leaf.is_self_signed => "first order",
+            Some(leaf) if !leaf.covers(&self.names) => "the certificate is not for all of the names",
+            Some(_) if record.directory != self.settings.directory => "another authority is set",
+            Some(leaf) if leaf.not_after <= SystemTime::now() => "it has expired",
+            Some(_) => "renewal",
+            None => "first order",
+        };
+        let host = self.settings.directory.split('/').nth(2).unwrap_or_default();
+        self.say(Level::Info, &format!("ordering at {host} by {} ({reason})", challenge.word()));
+        let outcome = self.issue(held, &record, challenge).await;
+        let now = SystemTime::now();
+        match outcome {
+            Ok((pem, leaf)) => {
+                self.state.put(&self.names, &pem)?;
+                record = Record {
+                    directory: self.settings.directory.clone(),
+                    names: self.names.all().to_vec(),
+                    issued_unix_s: unix_s(now),
+                    expires_unix_s: unix_s(leaf.not_after),
+                    failures_unix_s: record.failures_unix_s,
+                    ..Record::default()
+                };
+                record.write(place)?;
+                (self.failures, self.validations, self.told) = (0, 0, None);
+                (self.not_before, self.chance) = (SystemTime::UNIX_EPOCH, chance());
+                self.say(Level::Info, &format!("issued, valid until {}", date(leaf.not_after)));
+                Ok(now)
+            }
+            Err(failure) => {
+                record.failed(&failure.reason, failure.counts, now);
+                record.write(place)?;
+                if failure.is_validation {
+                    self.validations += 1;
+                }
+                let again = self.pause(failure.wait).max(allowed_at(&record.failures_unix_s));
+                self.not_before = again;
+                self.told = Some(again);
+                let hint = if failure.is_validation { hint(challenge) } else { "" };
+                let text = format!("not issued: {failure}{hint}; {}; next try {}", served(held), self.when(again));
+                self.say(Level::Error, &text);
+                Ok(again)
+            }
+        }
+    }
+
+    async fn issue(
+        &self,
+        held: Option<&Leaf>,
+        record: &Record,
+        challenge: Challenge,
+    ) -> Result<(String, Leaf), Failure> {
+        let mut account = self.account(false).await?;
+        let replaces = || held.filter(|leaf| self.is_good(leaf, record)).and_then(Leaf::identifier);
+        // An authority without renewal information does not know what it is to replace.
+        let replaces = || record.suggestion.as_ref().and_then(|_| replaces());
+        let mut anew = false;
+        let pem = loop {
+            let ordering = Ordering {
+                account: &account,
+                connection: self.connection,
+                state: self.state,
+                names: &self.names,
+                challenge,
+                replaces: replaces(),
+                timeout: self.settings.timeout,
+            };
+            match ordering.run().await {
+                Err(failure) if failure.lost_account && !anew => {
+                    self.say(Level::Warning, "the authority does not know the account any more: making a new one");
+                    anew = true;
+                    account = self.account(true).await?;
+                }
+                outcome => break outcome?,
+            }
+        };
+        let leaf = Leaf::of(&pem).map_err(Failure::of_ours)?;
+        Ok((pem, leaf))
+    }
+
+    async fn account(&self, anew: bool) -> Result<Account, Failure> {
+        account(self.settings, self.state, self.connection, anew).await
+    }
+
+    /// Asks when the authority would like the certificate renewed, if it is time to ask.
+    async fn ask_for_suggestion(
+        &self,
+        leaf: &Leaf,
+        record: &mut Record,
+        place: &PathBuf,
+        now: SystemTime,
+    ) -> Result<(), StateError> {
+        let Some(identifier) = leaf.identifier() else { return Ok(()) };
+        if record.suggestion.as_ref().is_some_and(|known| of_unix_s(known.look_unix_s) > now) || self.not_before > now {
+            return Ok(());
+        }
+        // Without the authority the usual time holds, and the order will say what is wrong with it.
+        let Ok(account) = self.account(false).await else { return Ok(()) };
+        let before = record.suggestion.clone();
+        match account.renewal_info(&identifier).await {
+            Ok((info, look_after)) => {
+                let window = &info.suggested_window;
+                let seconds = |at: i64| u64::try_from(at).unwrap_or(0);
+                let window = (seconds(window.start.unix_timestamp()), seconds(window.end.unix_timestamp()));
+                let page =
+                    info.explanation_url.map(|page| page.chars().filter(|c| !c.is_control()).take(300).collect());
+                record.suggestion = Suggestion::of(window, look_after, page, before.as_ref(), chance(), now);
+            }
+            Err(instant_acme::Error::Unsupported(_)) => record.suggestion = None,
+            // What was known still holds; it is asked for again later.
+            Err(_) => {
+                if let Some(known) = &mut record.suggestion {
+                    known.look_unix_s = unix_s(now + LOOK_AFTER_FAILURE);
+                }
+            }
+        }
+        if record.suggestion == before {
+            return Ok(());
+        }
+        let windows = [&before, &record.suggestion].map(|it| it.as_ref().map(|it| (it.start_unix_s, it.end_unix_s)));
+        if let Some(new) = record.suggestion.as_ref().filter(|_| windows[0] != windows[1]) {
+            let page = new.explanation.as_ref().map_or_else(String::new, |page| format!(" (see {page})"));
+            let (start, end) = (date(of_unix_s(new.start_unix_s)), date(of_unix_s(new.end_unix_s)));
+            self.say(Level::Info, &format!("the authority suggests to renew between {start} and {end}{page}"));
+        }
+        record.write(place)
+    }
+
+    /// What is served now; `None` where there is nothing, or nothing that can be read.
+    fn held(&self) -> Result<Option<Leaf>, StateError> {
+        let place = self.state.certificate(&self.names);
+        let Some(text) = State::read(&place)? else { return Ok(None) };
+        match Leaf::of(&text) {
+            Ok(leaf) => Ok(Some(leaf)),
+            Err(reason) => {
+                self.say(Level::Warning, &format!("{}: {reason}", place.display()));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether what is served is what was asked for, so that only its age counts.
+    fn is_good(&self, leaf: &Leaf, record: &Record) -> bool {
+        !leaf.is_self_signed && leaf.covers(&self.names) && record.directory == self.settings.directory
+    }
+
+    fn has_lock(&mut self) -> Result<bool, StateError> {
+        if self.lock.is_none() {
+            self.lock = self.state.lock(&self.names)?;
+            match (&self.lock, self.stands_by) {
+                (None, false) => {
+                    self.say(Level::Info, "another server with this state directory orders; its certificate is used");
+                }
+                (Some(_), true) => self.say(Level::Info, "the other server has gone; this one orders from now on"),
+                _ => {}
+            }
+            self.stands_by = self.lock.is_none();
+            if self.lock.is_some() {
+                let own: Vec<String> = self.names.all().iter().map(|name| format!("{name}.pem")).collect();
+                sweep(self.state, Challenge::TlsAlpn01, |file| own.iter().any(|name| name == file));
+            }
+        }
+        Ok(self.lock.is_some())
+    }
+
+    /// What to try now: the next one after each failed validation.
+    fn challenge(&self) -> Challenge {
+        let challenges = &self.settings.challenges;
+        challenges.get(self.validations % challenges.len().max(1)).copied().unwrap_or(Challenge::Http01)
+    }
+
+    /// When to try again after one more failure.
+    fn pause(&mut self, asked: Option<Duration>) -> SystemTime {
+        self.failures = self.failures.saturating_add(1);
+        let Settings { retry_delay: first, retry_delay_max: longest, .. } = *self.settings;
+        SystemTime::now() + retry_delay(self.failures, first, longest, asked, chance())
+    }
+
+    fn when(&self, at: SystemTime) -> String {
+        match at.duration_since(SystemTime::now()) {
+            Ok(wait) => format!("in {} ({})", span(wait), date(at)),
+            Err(_) => "now".to_owned(),
+        }
+    }
+
+    fn say(&self, level: Level, text: &str) {
+        (self.say)(level, &format!("Certificate for {}: {text}", self.names.text()));
+    }
+}
+
+/// What visitors see meanwhile.
+fn served(held: Option<&Leaf>) -> String {
+    match held {
+        None => "nothing is served for it".to_owned(),
+        Some(leaf) if leaf.is_self_signed => "the temporary self-signed one is served".to_owned(),
+        Some(leaf) => match leaf.not_after.duration_since(SystemTime::now()) {
+            Ok(rest) => format!("the one that is served is valid for another {}", span(rest)),
+            Err(late) => format!("the one that is served EXPIRED {} ago", span(late.duration())),
+        },
+    }
+}
+
+/// What is most often wrong.
+fn hint(challenge: Challenge) -> &'static str {
+    match challenge {
+        Challenge::Http01 => " (does port 80 of the name lead to a plain-HTTP address of this server?)",
+        Challenge::TlsAlpn01 => " (does port 443 of the name lead to this server, without a proxy that ends TLS?)",
+    }
+}
+
+/// Between 0 and 1.
+fn chance() -> f64 {
+    let mut bytes = [0_u8; 4];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 0.5,
+    }
+}

@@ -1,0 +1,160 @@
+//! One order, from the names to the certificate (RFC 8555 §7.4).
+
+use std::time::Duration;
+
+use instant_acme::{
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, Error, Identifier, NewOrder, Order,
+    OrderStatus, RetryPolicy,
+};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData};
+
+use crate::certificate::Leaf;
+use crate::challenge::{Answers, kind_of};
+use crate::connection::Connection;
+use crate::failure::{Failure, words};
+use crate::settings::{Challenge, Names};
+use crate::state::State;
+
+/// What an order is made with.
+pub(crate) struct Ordering<'o> {
+    pub(crate) account: &'o Account,
+    pub(crate) connection: &'o Connection,
+    pub(crate) state: &'o State,
+    pub(crate) names: &'o Names,
+    pub(crate) challenge: Challenge,
+    /// The certificate that the new one replaces, where the authority keeps an eye on that (RFC 9773 §5).
+    pub(crate) replaces: Option<CertificateIdentifier<'static>>,
+    pub(crate) timeout: Duration,
+}
+
+impl Ordering<'_> {
+    /// Places the order and gives the chain and the key as one PEM text.
+    ///
+    /// # Errors
+    /// Whatever went wrong, in words.
+    pub(crate) async fn run(self) -> Result<String, Failure> {
+        let timeout = self.timeout;
+        let reason = format!("the authority took longer than {} s (acme_timeout)", timeout.as_secs());
+        match tokio::time::timeout(timeout, self.place()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure { counts: true, ..Failure::of_ours(reason) }),
+        }
+    }
+
+    async fn place(self) -> Result<String, Failure> {
+        let identifiers: Vec<Identifier> = self.names.all().iter().cloned().map(Identifier::Dns).collect();
+        let mut wanted = NewOrder::new(&identifiers);
+        if let Some(replaces) = self.replaces.clone() {
+            wanted = wanted.replaces(replaces);
+        }
+        let placed = match self.account.new_order(&wanted).await {
+            // The authority may not know what is replaced; the order is good all the same.
+            Err(Error::Api(problem)) if self.replaces.is_some() && speaks_of_replacement(&problem) => {
+                self.account.new_order(&NewOrder::new(&identifiers)).await
+            }
+            placed => placed,
+        };
+        let mut order = placed.map_err(|error| self.failed(&error, "ordering"))?;
+        // Removed at the end, however it ends.
+        let mut answers = Answers::default();
+        self.prove(&mut order, &mut answers).await?;
+        self.await_ready(&mut order).await?;
+        let (key, request) = request(self.names)?;
+        order.finalize_csr(&request).await.map_err(|error| self.failed(&error, "asking for the certificate"))?;
+        let chain = order.poll_certificate(&self.patience()).await;
+        let chain = chain.map_err(|error| self.failed(&error, "waiting for the certificate"))?;
+        let leaf = Leaf::of(&chain).map_err(|reason| Failure::of_ours(format!("the authority's answer: {reason}")))?;
+        if leaf.public_key != key.subject_public_key_info() || !leaf.covers(self.names) {
+            let reason = "the authority's certificate is not the one that was asked for: another key or other names";
+            return Err(Failure { counts: true, ..Failure::of_ours(reason) });
+        }
+        Ok(chain.trim_end().to_owned() + "\n" + &key.serialize_pem())
+    }
+
+    /// Proves each name that is not proven yet.
+    async fn prove(&self, order: &mut Order, answers: &mut Answers) -> Result<(), Failure> {
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization =
+                authorization.map_err(|error| self.failed(&error, "reading what is to be proven"))?;
+            match authorization.status {
+                AuthorizationStatus::Pending => {}
+                AuthorizationStatus::Valid => continue,
+                status => {
+                    let reason = format!("the authority's authorization is {status:?}").to_lowercase();
+                    return Err(Failure { counts: true, ..Failure::of_ours(reason) });
+                }
+            }
+            let kind = self.challenge;
+            let Some(mut challenge) = authorization.challenge(kind_of(kind)) else {
+                let reason = format!("the authority offers no {} for these names", kind.word());
+                return Err(Failure { is_validation: true, ..Failure::of_ours(reason) });
+            };
+            let (name, token) = (challenge.identifier().to_string(), challenge.token.clone());
+            // It becomes the name of a file.
+            if !self.names.all().contains(&name) {
+                return Err(Failure::of_ours("the authority asks for a name that was not ordered"));
+            }
+            answers.put(self.state, kind, &name, &token, &challenge.key_authorization())?;
+            challenge.set_ready().await.map_err(|error| self.failed(&error, "announcing a proof"))?;
+        }
+        Ok(())
+    }
+
+    async fn await_ready(&self, order: &mut Order) -> Result<(), Failure> {
+        let failed = match order.poll_ready(&self.patience()).await {
+            Ok(OrderStatus::Ready) => return Ok(()),
+            // What it says of the order says less than what it says of the names.
+            Ok(_) | Err(Error::Api(_)) => None,
+            Err(error) => Some(self.failed(&error, "waiting for the validation")),
+        };
+        Err(match failed {
+            Some(failure) => failure,
+            None => Failure::of_validation(self.verdict(order).await),
+        })
+    }
+
+    /// What the authority says of the names that it could not validate.
+    async fn verdict(&self, order: &mut Order) -> String {
+        let mut said = Vec::new();
+        let mut authorizations = order.authorizations();
+        while let Some(Ok(mut authorization)) = authorizations.next().await {
+            if authorization.refresh().await.is_err() {
+                continue;
+            }
+            let name = authorization.identifier().to_string();
+            let invalid = authorization.challenges.iter().filter(|each| each.status == ChallengeStatus::Invalid);
+            said.extend(invalid.filter_map(|each| each.error.as_ref()).map(|why| format!("{name}: {}", words(why))));
+        }
+        let said = if said.is_empty() { "without saying why".to_owned() } else { said.join("; ") };
+        format!("the authority could not validate by {}: {said}", self.challenge.word())
+    }
+
+    fn patience(&self) -> RetryPolicy {
+        // Waits of 1 to 2 s on the average: authorities ask for no more than that, and say so where they do.
+        RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.4).timeout(self.timeout)
+    }
+
+    fn failed(&self, error: &Error, doing: &str) -> Failure {
+        Failure::of(error, doing, self.connection.take_pause())
+    }
+}
+
+fn speaks_of_replacement(problem: &instant_acme::Problem) -> bool {
+    let kind = problem.r#type.as_deref().unwrap_or_default();
+    let detail = problem.detail.as_deref().unwrap_or_default();
+    kind.ends_with(":alreadyReplaced") || detail.contains("replace")
+}
+
+/// A new key and the request for a certificate with it (RFC 2986), in DER.
+fn request(names: &Names) -> Result<(KeyPair, Vec<u8>), Failure> {
+    let made = || -> Result<(KeyPair, Vec<u8>), rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(names.all().to_vec())?;
+        params.distinguished_name = DistinguishedName::new();
+        let request = params.serialize_request(&key)?;
+        let der = request.der().to_vec();
+        Ok((key, der))
+    };
+    made().map_err(|error| Failure::of_ours(format!("cannot make a key and a request: {error}")))
+}

@@ -1,0 +1,77 @@
+//! The notes beside a certificate: what must be remembered when the process is another.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::moment::unix_s;
+use crate::schedule::{FAILURES_PERIOD, Suggestion};
+use crate::state::{State, StateError};
+
+/// What is known of a certificate beside what it says itself. Times are whole seconds since 1970.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Record {
+    /// The directory address of the authority that has issued it.
+    pub(crate) directory: String,
+    /// The names that were asked for.
+    pub(crate) names: Vec<String>,
+    /// When it was issued, by this machine's clock.
+    pub(crate) issued_unix_s: u64,
+    /// When it expires; for readers of the file.
+    pub(crate) expires_unix_s: u64,
+    /// When the authority would like it to be renewed (RFC 9773).
+    pub(crate) suggestion: Option<Suggestion>,
+    /// When orders have failed lately that the authority may have counted.
+    pub(crate) failures_unix_s: Vec<u64>,
+    /// What went wrong last; for readers of the file.
+    pub(crate) last_failure: Option<String>,
+}
+
+impl Record {
+    /// Reads the notes; there are none where the file is missing or is not understood.
+    pub(crate) fn read(place: &Path) -> Result<Record, StateError> {
+        let text = State::read(place)?.unwrap_or_default();
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// Writes them.
+    pub(crate) fn write(&self, place: &Path) -> Result<(), StateError> {
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        State::write(place, &(text + "\n"))
+    }
+
+    /// Notes a failure, and forgets those of long ago.
+    pub(crate) fn failed(&mut self, reason: &str, counts: bool, now: SystemTime) {
+        let now = unix_s(now);
+        if counts {
+            self.failures_unix_s.push(now);
+        }
+        self.failures_unix_s.retain(|&at| at + FAILURES_PERIOD.as_secs() > now && at <= now);
+        self.last_failure = Some(reason.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn failures_of_long_ago_are_forgotten_and_those_of_the_future_too() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100_000);
+        let mut record = Record { failures_unix_s: vec![1, 99_000, 200_000], ..Record::default() };
+        record.failed("no", true, now);
+        assert_eq!(record.failures_unix_s, [99_000, 100_000]);
+        record.failed("unreachable", false, now);
+        assert_eq!(record.failures_unix_s, [99_000, 100_000]);
+    }
+
+    #[test]
+    fn notes_of_another_version_are_read_as_far_as_they_are_known() {
+        let read: Record = serde_json::from_str(r#"{"directory": "d", "other": 1}"#).expect("read");
+        assert_eq!(read, Record { directory: "d".to_owned(), ..Record::default() });
+    }
+}
