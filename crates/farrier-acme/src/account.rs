@@ -1,11 +1,7 @@
 //! The account at the authority: made once, kept, and bound to an account there where it wants that.
 
-use std::path::Path;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::alphabet::URL_SAFE;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
 use serde::{Deserialize, Serialize};
 
@@ -98,38 +94,6 @@ fn to_text(email: &Option<String>, credentials: &AccountCredentials) -> Result<S
 }
 
 fn binding(external: &ExternalAccount) -> Result<ExternalAccountKey, Failure> {
-    let key = hmac_key(&external.hmac_file).map_err(Failure::of_ours)?;
+    let key = external.key().map_err(|reason| Failure::of_ours(format!("acme_eab_hmac_file: {reason}")))?;
     Ok(ExternalAccountKey::new(external.key_id.clone(), &key))
-}
-
-/// The key in a file, in base64 of either alphabet, with padding or without.
-fn hmac_key(place: &Path) -> Result<Vec<u8>, String> {
-    let failed = |reason: &dyn std::fmt::Display| format!("acme_eab_hmac_file: {}: {reason}", place.display());
-    let text = std::fs::read_to_string(place).map_err(|error| failed(&error))?;
-    let text = text.trim().replace('+', "-").replace('/', "_");
-    let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    match GeneralPurpose::new(&URL_SAFE, lenient).decode(text) {
-        Ok(key) if key.is_empty() => Err(failed(&"it is empty")),
-        Ok(key) => Ok(key),
-        Err(error) => Err(failed(&error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_key_of_a_binding_may_be_written_in_any_base64() {
-        let place = std::env::temp_dir().join(format!("farrier-acme-hmac-{}", std::process::id()));
-        for text in ["-_8=", "-_8", "+/8=\n"] {
-            std::fs::write(&place, text).expect("written");
-            assert_eq!(hmac_key(&place), Ok(vec![0xfb, 0xff]), "{text}");
-        }
-        for text in ["", "?"] {
-            std::fs::write(&place, text).expect("written");
-            assert!(hmac_key(&place).expect_err("refused").starts_with("acme_eab_hmac_file: /"));
-        }
-        std::fs::remove_file(&place).expect("removed");
-    }
 }

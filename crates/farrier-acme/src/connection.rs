@@ -1,7 +1,6 @@
 //! Requests to the authority: HTTP/1.1 over TLS, one connection each, every step bounded in time and size.
 
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -33,33 +32,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Trusts the certificates in this file, or else those that the system trusts.
+    /// Trusts these certificates in PEM, or else those that the system trusts.
     ///
     /// # Errors
-    /// The file cannot be read or has none; the system trusts nobody.
-    pub(crate) fn new(ca_certs: Option<&Path>) -> Result<Connection, String> {
-        let mut roots = RootCertStore::empty();
-        match ca_certs {
-            Some(path) => {
-                let failed = |error: &dyn std::fmt::Display| format!("acme_ca_certs: {}: {error}", path.display());
-                for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
-                    let certificate = certificate.map_err(|error| failed(&error))?;
-                    roots.add(certificate).map_err(|error| failed(&error))?;
-                }
-                if roots.is_empty() {
-                    return Err(failed(&"there is no certificate in it"));
-                }
-            }
-            None => {
-                let found = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(found.certs);
-                if roots.is_empty() {
-                    return Err("this system trusts no authority (is the package ca-certificates installed?); \
-                                acme_ca_certs names a file with those to trust"
-                        .to_owned());
-                }
-            }
-        }
+    /// There are none, or they cannot be read.
+    pub(crate) fn new(ca_certs: Option<&str>) -> Result<Connection, String> {
+        let roots = Connection::roots(ca_certs)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -67,6 +45,25 @@ impl Connection {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Connection { tls: TlsConnector::from(Arc::new(config)), pause: Arc::default() })
+    }
+
+    /// Whom to trust.
+    pub(crate) fn roots(ca_certs: Option<&str>) -> Result<RootCertStore, String> {
+        let mut roots = RootCertStore::empty();
+        let Some(pem) = ca_certs else {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            return match roots.is_empty() {
+                true => Err("this system trusts no authority (is the package ca-certificates installed?); \
+                             acme_ca_certs names a file with those to trust"
+                    .to_owned()),
+                false => Ok(roots),
+            };
+        };
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            let certificate = certificate.map_err(|error| error.to_string())?;
+            roots.add(certificate).map_err(|error| error.to_string())?;
+        }
+        if roots.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(roots) }
     }
 
     /// The pause that the last refusal asked for, once.
@@ -184,12 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_certificates_trusts_nobody() {
-        let place = std::env::temp_dir().join(format!("farrier-acme-roots-{}", std::process::id()));
-        std::fs::write(&place, "nothing").expect("written");
-        let refused = Connection::new(Some(&place)).map(drop).expect_err("refused");
+    fn a_text_without_certificates_trusts_nobody() {
+        let refused = Connection::new(Some("nothing")).map(drop).expect_err("refused");
         assert!(refused.contains("there is no certificate in it"), "{refused}");
-        std::fs::remove_file(&place).expect("removed");
-        assert!(Connection::new(Some(&place)).map(drop).is_err());
     }
 }

@@ -63,7 +63,7 @@ async fn keep(settings: &Settings, say: &Say<'_>) -> i32 {
     let connection = match Connection::new(settings.ca_certs.as_deref()) {
         Ok(connection) => connection,
         Err(reason) => {
-            say(Level::Error, &format!("ACME: {reason}"));
+            say(Level::Error, &format!("acme_ca_certs: {reason}"));
             return EXIT_UNABLE;
         }
     };

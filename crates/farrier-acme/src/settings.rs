@@ -3,6 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use crate::connection::Connection;
+
 /// All that the process needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -16,8 +22,8 @@ pub struct Settings {
     pub challenges: Vec<Challenge>,
     /// The state directory, which exists.
     pub state: PathBuf,
-    /// Certificates that the ACME server's own must lead to; without them those that the system trusts.
-    pub ca_certs: Option<PathBuf>,
+    /// Certificates in PEM that the ACME server's own must lead to; without them those that the system trusts.
+    pub ca_certs: Option<String>,
     /// What binds the account to one at the authority.
     pub external_account: Option<ExternalAccount>,
     /// How long before its end a certificate is renewed; `None` for a third of its life.
@@ -28,6 +34,18 @@ pub struct Settings {
     pub retry_delay_max: Duration,
     /// How long the authority may take from the order to the certificate.
     pub timeout: Duration,
+}
+
+impl Settings {
+    /// Judges what others have given as text.
+    ///
+    /// # Errors
+    /// The setting that is wrong, and why.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        Connection::roots(self.ca_certs.as_deref()).map_err(|reason| ("acme_ca_certs", reason))?;
+        let binding = self.external_account.as_ref().map_or(Ok(()), |external| external.key().map(drop));
+        binding.map_err(|reason| ("acme_eab_hmac_file", reason))
+    }
 }
 
 /// The names of one certificate: lower-case DNS names, at least one. The first one gives the files their name.
@@ -89,13 +107,35 @@ impl Challenge {
 pub struct ExternalAccount {
     /// The key's identifier, as the authority gave it.
     pub key_id: String,
-    /// The file with the key, in base64 as the authority gave it.
-    pub hmac_file: PathBuf,
+    /// The key, in base64 as the authority gave it.
+    pub hmac_key: String,
+}
+
+impl ExternalAccount {
+    /// The key: base64 of either alphabet, with padding or without.
+    pub(crate) fn key(&self) -> Result<Vec<u8>, String> {
+        let text = self.hmac_key.trim().replace('+', "-").replace('/', "_");
+        let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        match GeneralPurpose::new(&URL_SAFE, lenient).decode(text) {
+            Ok(key) if key.is_empty() => Err("there is no key in it".to_owned()),
+            Ok(key) => Ok(key),
+            Err(error) => Err(format!("the key is not in base64: {error}")),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_of_a_binding_may_be_written_in_any_base64() {
+        let key = |text: &str| ExternalAccount { key_id: "id".to_owned(), hmac_key: text.to_owned() }.key();
+        for text in ["-_8=", "-_8", "+/8=\n"] {
+            assert_eq!(key(text), Ok(vec![0xfb, 0xff]), "{text}");
+        }
+        assert!(key("").is_err() && key("?").is_err());
+    }
 
     #[test]
     fn only_what_can_be_a_file_s_name_is_a_name() {

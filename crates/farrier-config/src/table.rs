@@ -12,10 +12,7 @@ use std::time::Duration;
 use crate::macros::settings;
 use crate::tables::{Mount, Site, StaticMount};
 use crate::value::{
-    AccessLogFormat, Account, BindAddress, Bytes, ClientCertificates, Compress, EnvVar, ErrorPages, FieldName,
-    HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, Owner,
-    Protocol, ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress,
-    SyslogFacility, TlsVersion, TrustedPeer, UrlPath, WorkerClass, Workers,
+    AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, ClientCertificates, Compress, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, Owner, Protocol, ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UrlPath, WorkerClass, Workers,
 };
 
 settings! {
@@ -722,6 +719,70 @@ settings! {
     http2_control_frames_max: u32 = 1000
         at_least 10;
 
+    section "ACME";
+
+    /// Get a certificate for these names, and keep it fresh.
+    ///
+    /// Names of one certificate are separated by commas; repeat the flag for several certificates. Addresses in `bind` then speak TLS as with `certfile`. Setting it
+    /// means that you agree to the authority's terms. Until the first certificate is there a temporary one is served, which no
+    /// browser trusts; see the page on ACME.
+    acme: Vec<CertificateNames> = none;
+
+    /// Address that the authority may write to.
+    acme_email: Option<Email> = none;
+
+    /// The authority: `letsencrypt`, `staging` or the address of an ACME directory.
+    ///
+    /// `staging` is Let's Encrypt's for trying out: its certificates are not trusted and its limits are wide.
+    acme_directory: AcmeDirectory = letsencrypt;
+
+    /// How control of the names is proven: `http-01`, `tls-alpn-01` or `auto`.
+    ///
+    /// The authority comes to port 80 of each name for `http-01`, to port 443 for `tls-alpn-01`. `auto` takes what the
+    /// addresses in `bind` allow, `http-01` first, and the other one after a failure.
+    acme_challenge: AcmeChallenge = auto;
+
+    /// Folder for keys, certificates and the account.
+    ///
+    /// Several servers may share it; one of them orders. Without it, `acme` in `$STATE_DIRECTORY` (which systemd sets), or
+    /// `/var/lib/farrier/acme` for root and `~/.local/state/farrier/acme` for others.
+    acme_state_dir: Option<PathBuf> = none
+        takes "FOLDER";
+
+    /// File with certificates that the ACME server's own must lead to.
+    ///
+    /// For an authority of one's own. Without it those are trusted that the system trusts.
+    acme_ca_certs: Option<PathBuf> = none
+        takes "FILE";
+
+    /// Key identifier of an external account.
+    ///
+    /// Some authorities want accounts to be bound to one of theirs; they give this and a key.
+    acme_eab_kid: Option<String> = none
+        takes "ID";
+
+    /// File with the key of an external account, in base64.
+    acme_eab_hmac_file: Option<PathBuf> = none
+        takes "FILE";
+
+    /// Renew a certificate so long before it ends.
+    ///
+    /// 0 means a third of its life. Where the authority suggests a time (renewal information, RFC 9773) that is taken.
+    acme_renew_before: Duration = 0s;
+
+    /// Wait after an order that failed; each further wait is twice as long.
+    ///
+    /// At most four orders fail in an hour, whatever this says: authorities count them.
+    acme_retry_delay: Duration = 60s
+        at_least 1s;
+
+    /// Longest wait between orders that fail.
+    acme_retry_delay_max: Duration = 6h
+        at_least 1s;
+
+    /// How long the authority may take for an order.
+    acme_timeout: Duration = 3m
+        at_least 1s;
 
     section "Static files";
 

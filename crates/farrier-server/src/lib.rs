@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod acme_challenge;
 pub mod clock;
 pub mod compression;
 mod connection;

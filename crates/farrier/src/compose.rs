@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use farrier_config::{Config, FieldName, UrlPath};
 use farrier_http::{Handler, Status};
-use farrier_server::compression;
 use farrier_server::health::{self, HealthPaths};
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::metrics::{Called, Metrics};
 use farrier_server::request_id;
 use farrier_server::static_files::{self, Placed};
+use farrier_server::{acme_challenge, compression};
 use farrier_supervisor::heartbeat::Counter;
 use farrier_supervisor::{ArbiterSettings, Listener, LocalAddress, Slot};
 use farrier_wsgi::{Diagnostics, Surroundings, traceback};
 use pyo3::prelude::*;
 
 use crate::painted::Paint;
-use crate::{filters, logging, recycling};
+use crate::{acme, filters, logging, recycling};
 
 /// The arbiter's settings.
 pub(crate) fn arbiter_settings(config: &Config) -> ArbiterSettings {
@@ -55,8 +55,9 @@ pub(crate) fn handler(
     };
     let compressed = compression::around(application, filters::compressor(config).as_ref());
     let sites = static_files::in_front_of(compressed, folders);
+    let challenged = acme_challenge::around(sites, acme::answers(config, farrier_acme::Challenge::Http01));
     let field = config.request_id_header.as_ref().map(|FieldName(name)| name.as_str());
-    let named = request_id::around(sites, field);
+    let named = request_id::around(challenged, field);
     health::around(named, paths, move || slot.is_leaving())
 }
 

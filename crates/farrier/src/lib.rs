@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod accounts;
+mod acme;
 mod addresses;
 mod application;
 mod certificates;

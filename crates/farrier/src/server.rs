@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::io;
 
 use farrier_config::Config;
-use farrier_server::log::error::Level;
+use farrier_server::log::error::{ErrorLog, Level};
 use farrier_supervisor::daemon::{Announcement, Detached, detach};
+use farrier_supervisor::privileges::Identity;
 use farrier_supervisor::{
-    BindOptions, Forked, HeartbeatPage, Level as SupervisorLevel, Listener, Notice, Plan, Preload, Renewal, process,
-    sockets, supervise,
+    Accompany, BindOptions, Forked, HeartbeatPage, Level as SupervisorLevel, Listener, Notice, Plan, Preload, Renewal,
+    process, sockets, supervise,
 };
 use pyo3::prelude::*;
 
@@ -22,7 +23,7 @@ use crate::hooks::{Hooks, ServerHooks};
 use crate::logging::ArbiterLogs;
 use crate::master::{Master, Tending};
 use crate::statistics::Stats;
-use crate::{accounts, addresses, compose, files, listening, template, worker};
+use crate::{accounts, acme, addresses, compose, files, listening, template, worker};
 
 /// Exit code for an address that cannot be bound, a log that cannot be opened and the like.
 pub(crate) const EXIT_CONFIGURATION: i32 = 1;
@@ -131,6 +132,7 @@ fn serve(
         return code;
     }
     let certificates = Certificates::new().and_then(|certificates| {
+        acme::prepare(config, identity.as_ref(), log)?;
         certificates.read(config, true, log)?;
         Ok(certificates)
     });
@@ -181,6 +183,7 @@ fn serve(
     if let Err(raised) = application::freeze(py) {
         log.write(Level::Warning, &format!("Cannot set objects apart from the garbage collection: {raised}"));
     }
+    let helper_identity = RefCell::new(None);
     let mut tending = Tending {
         gauges: &gauges,
         stats: &stats,
@@ -239,6 +242,27 @@ fn serve(
             Ok(renewal)
         },
         housekeeping: &mut tending,
+        companion: Accompany {
+            is_wanted: &mut || {
+                let generations = generations.borrow();
+                let config = &generations.serving().config;
+                if !acme::is_wanted(config) {
+                    return false;
+                }
+                // Here, where the interpreter is: the helper never touches it.
+                match accounts::identity(py, config) {
+                    Ok(whom) => *helper_identity.borrow_mut() = whom,
+                    Err(reason) => {
+                        log.write(Level::Error, &format!("No certificates are ordered: {reason}"));
+                        return false;
+                    }
+                }
+                true
+            },
+            live: &mut |link| {
+                acme::live(&generations.borrow().serving().config, helper_identity.borrow().as_ref(), &link)
+            },
+        },
         notice: &mut |notice| {
             match notice {
                 Notice::ReopenLogs => {
@@ -320,6 +344,7 @@ fn renew(
     let mut listeners =
         sockets::rebind_all(listeners, &specs, &options, &mut say).map_err(|error| error.to_string())?;
     addresses::name_protocols(config, &mut listeners);
+    acme::prepare(config, identity.as_ref(), log)?;
     certificates.read(config, false, log)?;
     logs.renew(py, config, configured.cfg.bind(py))?;
     let settings = compose::arbiter_settings(config);

@@ -1,9 +1,11 @@
 //! The types of settings. Each reads itself from text or TOML, says what it accepts, and writes itself back.
 
 mod access_log_format;
+mod authority;
 mod bind_address;
 mod bytes;
 mod client_certificates;
+mod certificate_names;
 mod compress;
 mod duration;
 mod env_var;
@@ -34,9 +36,11 @@ mod workers;
 use std::cmp::Ordering;
 
 pub use access_log_format::AccessLogFormat;
+pub use authority::{AcmeDirectory, Email};
 pub use bind_address::BindAddress;
 pub use bytes::Bytes;
 pub use client_certificates::ClientCertificates;
+pub use certificate_names::CertificateNames;
 pub use compress::{Compress, ContentCoding};
 pub use env_var::EnvVar;
 pub use error_pages::ErrorPages;
@@ -55,7 +59,7 @@ pub use stats_address::StatsAddress;
 pub use text::UrlPath;
 pub use trusted_peer::{Cidr, TrustedPeer};
 pub use url_prefix::UrlPrefix;
-pub use word::{HeaderMap, Protocol, ProxyHeader, ReloadEngine, SyslogFacility, TlsVersion};
+pub use word::{AcmeChallenge, HeaderMap, Protocol, ProxyHeader, ReloadEngine, SyslogFacility, TlsVersion};
 pub use worker_class::WorkerClass;
 pub use workers::Workers;
 

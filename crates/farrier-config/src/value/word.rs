@@ -70,6 +70,15 @@ words! {
         V1_2 = "1.2",
         /// RFC 8446.
         V1_3 = "1.3",
+
+    /// How control of a name is proven to an authority.
+    enum AcmeChallenge takes "CHALLENGE" expects "`auto`, `http-01` or `tls-alpn-01`" {
+        /// The one that the addresses allow, and the other when it fails.
+        Auto = "auto",
+        /// A file, fetched over plain HTTP from port 80.
+        Http01 = "http-01",
+        /// A certificate, looked at on port 443.
+        TlsAlpn01 = "tls-alpn-01",
     }
 }
 

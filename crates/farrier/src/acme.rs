@@ -1,0 +1,222 @@
+//! ACME from the configuration: what the helper process is to do, its state directory, and what is served until it has done it.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use farrier_acme::{Challenge, ExternalAccount, Names, Settings, State, placeholder};
+use farrier_config::{AcmeChallenge, AcmeDirectory, Config};
+use farrier_server::log::error::{ErrorLog, Level};
+use farrier_supervisor::privileges::{Identity, own_uid};
+use farrier_supervisor::{CompanionLink, Level as SupervisorLevel, title};
+
+use farrier_config::BindAddress;
+use farrier_config::value::Value;
+
+/// Exit code of a helper that cannot become its user.
+const EXIT_USER: i32 = 1;
+
+/// Whether certificates are to be ordered.
+pub(crate) fn is_wanted(config: &Config) -> bool {
+    !config.acme.is_empty()
+}
+
+/// Judges the settings of ACME and the files that they name. Gives what looks like a mistake and does no harm.
+///
+/// # Errors
+/// What is wrong.
+pub(crate) fn check(config: &Config) -> Result<Vec<String>, String> {
+    if config.acme_eab_kid.is_some() != config.acme_eab_hmac_file.is_some() {
+        return Err("acme_eab_kid and acme_eab_hmac_file belong together: an authority gives both".to_owned());
+    }
+    if !is_wanted(config) {
+        return Ok(Vec::new());
+    }
+    let mut seen = BTreeSet::new();
+    for name in config.acme.iter().flat_map(|certificate| certificate.names()) {
+        if !seen.insert(name) {
+            return Err(format!("acme: {name} is in two certificates; name it once"));
+        }
+    }
+    let settings = settings(config)?;
+    settings.check().map_err(|(setting, reason)| match setting {
+        "acme_ca_certs" if config.acme_ca_certs.is_none() => reason,
+        setting => format!("{setting}: {reason}"),
+    })?;
+    Ok(warnings(config))
+}
+
+/// What the authority would not find, going by the addresses: ports can be forwarded, so it is no error.
+fn warnings(config: &Config) -> Vec<String> {
+    let challenge = config.acme_challenge;
+    let is_at = |wanted: u16| {
+        config.bind.iter().any(|address| match address.place() {
+            BindAddress::Tcp { port, .. } => *port == wanted,
+            BindAddress::Fd(_) | BindAddress::NamedFd(_) => true,
+            _ => false,
+        })
+    };
+    let says_https = config.acme_directory == AcmeDirectory::LetsEncrypt;
+    let (port, word) = match challenge {
+        AcmeChallenge::Http01 => (80, "http-01"),
+        AcmeChallenge::TlsAlpn01 => (443, "tls-alpn-01"),
+        AcmeChallenge::Auto if !is_at(80) && !is_at(443) => (80, "http-01, or to port 443 for tls-alpn-01"),
+        AcmeChallenge::Auto => return Vec::new(),
+    };
+    if is_at(port) || !says_https {
+        return Vec::new();
+    }
+    vec![format!("acme: the authority comes to port {port} for {word}, and no address has it: forward it to one")]
+}
+
+/// What the helper is to do.
+///
+/// # Errors
+/// A file cannot be read; there is no place for the state.
+fn settings(config: &Config) -> Result<Settings, String> {
+    let read = |setting: &str, path: &PathBuf| {
+        fs::read_to_string(path).map_err(|error| format!("{setting}: {}: {error}", path.display()))
+    };
+    let external = match (&config.acme_eab_kid, &config.acme_eab_hmac_file) {
+        (Some(key_id), Some(file)) => {
+            Some(ExternalAccount { key_id: key_id.clone(), hmac_key: read("acme_eab_hmac_file", file)? })
+        }
+        _ => None,
+    };
+    Ok(Settings {
+        certificates: certificates(config),
+        email: config.acme_email.as_ref().map(Value::text),
+        directory: config.acme_directory.url().to_owned(),
+        challenges: challenges(config),
+        state: state_directory(config)?,
+        ca_certs: config.acme_ca_certs.as_ref().map(|path| read("acme_ca_certs", path)).transpose()?,
+        external_account: external,
+        renew_before: Some(config.acme_renew_before).filter(|ahead| !ahead.is_zero()),
+        retry_delay: config.acme_retry_delay,
+        retry_delay_max: config.acme_retry_delay_max,
+        timeout: config.acme_timeout,
+    })
+}
+
+fn certificates(config: &Config) -> Vec<Names> {
+    // The table takes no name that this one refuses.
+    config.acme.iter().filter_map(|certificate| Names::new(certificate.names().to_vec())).collect()
+}
+
+/// How to prove control of the names, the most promising first.
+fn challenges(config: &Config) -> Vec<Challenge> {
+    match config.acme_challenge {
+        AcmeChallenge::Http01 => vec![Challenge::Http01],
+        AcmeChallenge::TlsAlpn01 => vec![Challenge::TlsAlpn01],
+        AcmeChallenge::Auto => vec![Challenge::Http01, Challenge::TlsAlpn01],
+    }
+}
+
+/// Where keys and certificates are kept.
+fn state_directory(config: &Config) -> Result<PathBuf, String> {
+    if let Some(directory) = &config.acme_state_dir {
+        return std::path::absolute(directory)
+            .map_err(|error| format!("acme_state_dir: {}: {error}", directory.display()));
+    }
+    default_state_directory(&|name| env::var_os(name).filter(|value| !value.is_empty()), own_uid() == 0).ok_or_else(
+        || "acme: there is no home directory to keep certificates in; name a folder with acme_state_dir".to_owned(),
+    )
+}
+
+fn default_state_directory(variable: &dyn Fn(&str) -> Option<OsString>, is_root: bool) -> Option<PathBuf> {
+    // systemd.exec(5): several are separated by colons.
+    if let Some(given) = variable("STATE_DIRECTORY") {
+        let given = given.into_string().ok()?;
+        return Some(Path::new(given.split(':').next()?).join("acme"));
+    }
+    if is_root {
+        return Some("/var/lib/farrier/acme".into());
+    }
+    let home = || variable("HOME").map(|home| Path::new(&home).join(".local/state"));
+    let base = variable("XDG_STATE_HOME").map(PathBuf::from).filter(|base| base.is_absolute()).or_else(home)?;
+    Some(base.join("farrier/acme"))
+}
+
+/// Judges the settings, makes the state directory, and a temporary certificate where there is none yet.
+///
+/// # Errors
+/// What is wrong, or what cannot be made and what to do.
+pub(crate) fn prepare(config: &Config, identity: Option<&Identity>, log: &ErrorLog) -> Result<(), String> {
+    for warning in check(config)? {
+        log.write(Level::Warning, &warning);
+    }
+    if !is_wanted(config) {
+        return Ok(());
+    }
+    let state = State::at(state_directory(config)?);
+    let owner = identity.filter(|identity| !identity.is_own()).map(|identity| (identity.uid, identity.gid));
+    let failed = |error: &dyn std::fmt::Display| {
+        format!("acme: {error}; make a folder that is writable for the workers' user and name it with acme_state_dir")
+    };
+    state.prepare(owner).map_err(|error| failed(&error))?;
+    for names in certificates(config) {
+        if state.certificate(&names).exists() {
+            continue;
+        }
+        let pem = placeholder(&names)?;
+        if state.put_first(&names, &pem, owner).map_err(|error| failed(&error))? {
+            let text = format!(
+                "There is no certificate for {} yet: a temporary self-signed one is served until the authority has issued one",
+                names.all().join(", ")
+            );
+            log.write(Level::Warning, &text);
+        }
+    }
+    Ok(())
+}
+
+/// The files of the certificates that are ordered, each with its chain and key.
+pub(crate) fn certificate_files(config: &Config) -> Result<Vec<PathBuf>, String> {
+    if !is_wanted(config) {
+        return Ok(Vec::new());
+    }
+    let state = State::at(state_directory(config)?);
+    Ok(certificates(config).iter().map(|names| state.certificate(names)).collect())
+}
+
+/// Where workers find answers to challenges of this kind; `None` where there are never any.
+pub(crate) fn answers(config: &Config, kind: Challenge) -> Option<PathBuf> {
+    let is_used = is_wanted(config) && challenges(config).contains(&kind);
+    is_used.then(|| state_directory(config).ok()).flatten().map(|directory| State::at(directory).challenges(kind))
+}
+
+/// The helper's life; runs in its process and gives its exit code.
+pub(crate) fn live(config: &Config, identity: Option<&Identity>, link: &CompanionLink) -> i32 {
+    title::set("farrier: acme");
+    let say = |level: farrier_acme::Level, text: &str| {
+        let level = match level {
+            farrier_acme::Level::Info => SupervisorLevel::Info,
+            farrier_acme::Level::Warning => SupervisorLevel::Warning,
+            farrier_acme::Level::Error => SupervisorLevel::Error,
+        };
+        link.say(level, text);
+    };
+    // Before it becomes somebody else: the files may be root's.
+    let settings = match settings(config) {
+        Ok(settings) => settings,
+        Err(reason) => {
+            say(farrier_acme::Level::Error, &reason);
+            return EXIT_USER;
+        }
+    };
+    if let Some(identity) = identity
+        && let Err(error) = identity.assume()
+    {
+        say(farrier_acme::Level::Error, &format!("acme: cannot become user {}: {error}", identity.uid));
+        return EXIT_USER;
+    }
+    match link.alive() {
+        Ok(alive) => farrier_acme::run(&settings, alive, &say),
+        Err(error) => {
+            say(farrier_acme::Level::Error, &format!("acme: out of descriptors: {error}"));
+            EXIT_USER
+        }
+    }
+}

@@ -1,0 +1,273 @@
+"""A certificate authority on this machine: Pebble behind a front that counts and can refuse, the names' address records, and
+the ports where the authority expects the sites to be.
+
+Pebble (Let's Encrypt's server for testing clients) verifies signatures and nonces, refuses one good nonce in twenty, and
+really fetches what it validates. The front adds what Pebble 2.4 does not have: renewal information, and refusals on demand.
+"""
+
+import http.client
+import http.server
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+from wire import until
+
+PEBBLE = shutil.which("pebble")
+NAMES = shutil.which("pebble-challtestsrv")
+
+
+class Forwarder:
+    """A port that leads to a server once it is known where that is: the name's port 80 or 443."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.target = None
+        self.connections = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            self.connections += 1
+            if self.target is None:
+                client.close()
+                continue
+            server = socket.create_connection(self.target, timeout=20)
+            client.settimeout(20)
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _copy(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        """Nothing leads anywhere any more."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+class Front(http.server.BaseHTTPRequestHandler):
+    """Hands requests to Pebble and its answers back, unless a test has said something else."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *arguments):
+        """Says nothing."""
+
+    def _serve(self):
+        authority = self.server.authority
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        authority.requests.append((self.command, self.path))
+        answer = authority.answer(self.command, self.path) or self._forwarded(body)
+        status, fields, content = answer
+        self.send_response_only(status)
+        for name, value in fields:
+            if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                self.send_header(name, value)
+        self.send_header("Connection", "close")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.close_connection = True
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def _forwarded(self, body):
+        authority = self.server.authority
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", authority.pebble_port, context=authority.trusting, timeout=20
+        )
+        try:
+            fields = {"Host": self.headers["Host"], "Content-Type": self.headers.get("Content-Type", "")}
+            connection.request(self.command, self.path, body or None, fields)
+            response = connection.getresponse()
+            content = response.read()
+            return response.status, response.getheaders(), authority.improved(self.path, body, content)
+        finally:
+            connection.close()
+
+    do_GET = do_HEAD = do_POST = _serve
+
+
+class Authority:
+    """The whole of it; `url` is the address of its directory and `trust` the file with whom to trust for that."""
+
+    def __init__(self, directory, validity=None, environment=None, binding=None):
+        self.directory = str(directory)
+        self.http, self.https = Forwarder(), Forwarder()
+        self.validity, self.binding = validity, binding
+        self.environment = environment or {}
+        self.requests = []
+        self.refusals = []
+        #: Seconds from now: the window that is suggested for each certificate, and when to ask again.
+        self.window = None
+        self.look_again = 3600
+        self.processes = []
+        self._make_certificates()
+        self._start_names()
+        self._start_pebble()
+        self.front = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Front)
+        self.front.authority = self
+        self.front.daemon_threads = True
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._path("front.pem"), self._path("front.key"))
+        self.front.socket = context.wrap_socket(self.front.socket, server_side=True)
+        threading.Thread(target=self.front.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self.port = self.front.server_address[1]
+        self.url = "https://127.0.0.1:%d/dir" % self.port
+
+    def _path(self, name):
+        return os.path.join(self.directory, name)
+
+    def _make_certificates(self):
+        def openssl(*arguments):
+            new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+            command = ["openssl", "req", "-x509", *new, *arguments]
+            subprocess.run(command, check=True, capture_output=True, cwd=self.directory)
+
+        openssl("-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Authority of the tests")
+        name = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+        openssl("-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "front.key", "-out", "front.pem", "-subj", "/CN=front", *name)
+        self.trust = self._path("ca.pem")
+        self.trusting = ssl.create_default_context(cafile=self.trust)
+
+    def _start_names(self):
+        # Every name has the address 127.0.0.1 and no other.
+        flags = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]
+        self.names_port = self._started(
+            lambda ports: [NAMES, *flags, "-dns01", "127.0.0.1:%d" % ports[0], "-management", "127.0.0.1:%d" % ports[1]],
+            "names.log",
+        )
+
+    def _start_pebble(self):
+        def command(ports):
+            config = {
+                "listenAddress": "127.0.0.1:%d" % ports[0],
+                "managementListenAddress": "127.0.0.1:%d" % ports[1],
+                "certificate": self._path("front.pem"),
+                "privateKey": self._path("front.key"),
+                "httpPort": self.http.port,
+                "tlsPort": self.https.port,
+                "externalAccountBindingRequired": self.binding is not None,
+            }
+            if self.binding:
+                config["externalAccountMACKeys"] = {self.binding[0]: self.binding[1]}
+            if self.validity:
+                config["certificateValidityPeriod"] = self.validity
+            with open(self._path("pebble.json"), "w") as out:
+                json.dump({"pebble": config}, out)
+            names = "127.0.0.1:%d" % self.names_port
+            return [PEBBLE, "-config", self._path("pebble.json"), "-dnsserver", names, "-strict", "false"]
+
+        self.pebble_port = self._started(command, "pebble.log", check=self._answers)
+
+    def _answers(self, port):
+        try:
+            connection = http.client.HTTPSConnection("127.0.0.1", port, context=self.trusting, timeout=5)
+            connection.request("GET", "/dir")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+
+    def _started(self, command, log, check=None):
+        """Starts a program on ports that are free; another may take one meanwhile, so it is tried again."""
+        variables = dict(os.environ, PEBBLE_VA_NOSLEEP="1", PEBBLE_AUTHZREUSE="0", **self.environment)
+        for _ in range(5):
+            sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+            ports = [each.getsockname()[1] for each in sockets]
+            for each in sockets:
+                each.close()
+            with open(self._path(log), "ab") as out:
+                process = subprocess.Popen(command(ports), stdout=out, stderr=out, env=variables)
+            deadline = time.monotonic() + 15
+            while process.poll() is None and time.monotonic() < deadline:
+                if (check or self._accepts)(ports[0]):
+                    self.processes.append(process)
+                    return ports[0]
+                time.sleep(0.05)
+            process.kill()
+            process.wait()
+        with open(self._path(log)) as text:
+            raise AssertionError("%s does not start:\n%s" % (log, text.read()[-2000:]))
+
+    @staticmethod
+    def _accepts(port):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return True
+        except OSError:
+            return False
+
+    def answer(self, method, path):
+        """What the front says itself; None for what Pebble says."""
+        if path.startswith("/renewal-information/") and method == "GET":
+            now = time.time()
+            start, end = (
+                time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + seconds)) for seconds in self.window
+            )
+            content = json.dumps({"suggestedWindow": {"start": start, "end": end}, "explanationURL": "https://why.test/"})
+            return 200, [("Content-Type", "application/json"), ("Retry-After", str(self.look_again))], content.encode()
+        for index, (pattern, count, status, kind, detail, fields) in enumerate(self.refusals):
+            if count and method == "POST" and re.search(pattern, path):
+                self.refusals[index] = (pattern, count - 1, status, kind, detail, fields)
+                problem = {"type": "urn:ietf:params:acme:error:" + kind, "detail": detail, "status": status}
+                given = [("Content-Type", "application/problem+json"), ("Replay-Nonce", "none"), *fields]
+                return status, given, json.dumps(problem).encode()
+        return None
+
+    def refuse(self, pattern, kind, detail, count=1, status=403, fields=()):
+        """Refuses the next POSTs to paths like this."""
+        self.refusals.append((pattern, count, status, kind, detail, list(fields)))
+
+    def improved(self, path, request, content):
+        """Pebble's answer with what the front has beside it."""
+        if path == "/dir" and self.window:
+            directory = json.loads(content)
+            directory["renewalInfo"] = "https://127.0.0.1:%d/renewal-information" % self.port
+            return json.dumps(directory).encode()
+        return content
+
+    @property
+    def orders(self):
+        """How many were placed."""
+        return sum(1 for request in self.requests if request == ("POST", "/order-plz"))
+
+    @property
+    def accounts(self):
+        """How many requests for one there were."""
+        return sum(1 for request in self.requests if request == ("POST", "/sign-me-up"))
+
+    def log(self):
+        """What Pebble has written."""
+        with open(self._path("pebble.log")) as text:
+            return text.read()
+
+    def wait_orders(self, count, timeout=30):
+        """Waits until so many orders were placed."""
+        until(lambda: self.orders >= count, timeout, "%d orders" % count)
+
+    def close(self):
+        """Ends all of it."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.front.shutdown()
+        self.front.server_close()
+        self.http.close()
+        self.https.close()
