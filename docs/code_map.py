@@ -19,6 +19,7 @@ ROOMS = (
     "crates/farrier-config",
     "crates/farrier-server",
     "crates/farrier-supervisor",
+    "crates/farrier-acme",
     "crates/farrier-wsgi",
     "crates/farrier",
     "python/farrier",

@@ -143,7 +143,19 @@ class Authority:
 
         openssl("-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Authority of the tests")
         name = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
-        openssl("-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "front.key", "-out", "front.pem", "-subj", "/CN=front", *name)
+        openssl(
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-keyout",
+            "front.key",
+            "-out",
+            "front.pem",
+            "-subj",
+            "/CN=front",
+            *name,
+        )
         self.trust = self._path("ca.pem")
         self.trusting = ssl.create_default_context(cafile=self.trust)
 
@@ -151,7 +163,14 @@ class Authority:
         # Every name has the address 127.0.0.1 and no other.
         flags = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]
         self.names_port = self._started(
-            lambda ports: [NAMES, *flags, "-dns01", "127.0.0.1:%d" % ports[0], "-management", "127.0.0.1:%d" % ports[1]],
+            lambda ports: [
+                NAMES,
+                *flags,
+                "-dns01",
+                "127.0.0.1:%d" % ports[0],
+                "-management",
+                "127.0.0.1:%d" % ports[1],
+            ],
             "names.log",
         )
 
@@ -218,10 +237,10 @@ class Authority:
         """What the front says itself; None for what Pebble says."""
         if path.startswith("/renewal-information/") and method == "GET":
             now = time.time()
-            start, end = (
-                time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + seconds)) for seconds in self.window
+            start, end = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + seconds)) for seconds in self.window)
+            content = json.dumps(
+                {"suggestedWindow": {"start": start, "end": end}, "explanationURL": "https://why.test/"}
             )
-            content = json.dumps({"suggestedWindow": {"start": start, "end": end}, "explanationURL": "https://why.test/"})
             return 200, [("Content-Type", "application/json"), ("Retry-After", str(self.look_again))], content.encode()
         for index, (pattern, count, status, kind, detail, fields) in enumerate(self.refusals):
             if count and method == "POST" and re.search(pattern, path):

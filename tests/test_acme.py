@@ -1,17 +1,9 @@
 """Certificates from an authority: ordered, kept, renewed, and never the reason that a site is down."""
 
-import json
-import os
-import signal
-import socket
-import ssl
-import stat
-
 import pytest
 
 from authority import NAMES, PEBBLE, Authority
-from process import children, is_alive, title_of
-from wire import until
+from process import children, title_of
 
 pytestmark = pytest.mark.skipif(not (PEBBLE and NAMES), reason="needs pebble and pebble-challtestsrv")
 

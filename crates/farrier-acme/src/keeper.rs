@@ -1,7 +1,7 @@
 //! Keeps one certificate: looks whether it is good, asks when the authority would like it renewed, orders, notes.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use instant_acme::Account;
@@ -118,12 +118,7 @@ impl<'k> Keeper<'k> {
         self.order(held.as_ref(), record, &place).await
     }
 
-    async fn order(
-        &mut self,
-        held: Option<&Leaf>,
-        mut record: Record,
-        place: &std::path::Path,
-    ) -> Result<SystemTime, StateError> {
+    async fn order(&mut self, held: Option<&Leaf>, mut record: Record, place: &Path) -> Result<SystemTime, StateError> {
         let challenge = self.challenge();
         let reason = match held {
             Some(leaf) if leaf.is_self_signed => "first order",
@@ -214,7 +209,7 @@ impl<'k> Keeper<'k> {
         &self,
         leaf: &Leaf,
         record: &mut Record,
-        place: &PathBuf,
+        place: &Path,
         now: SystemTime,
     ) -> Result<(), StateError> {
         let Some(identifier) = leaf.identifier() else { return Ok(()) };

@@ -731,12 +731,12 @@ settings! {
     /// Address that the authority may write to.
     acme_email: Option<Email> = none;
 
-    /// The authority: `letsencrypt`, `staging` or the address of an ACME directory.
+    /// The authority: `letsencrypt`, `staging` or an address.
     ///
-    /// `staging` is Let's Encrypt's for trying out: its certificates are not trusted and its limits are wide.
+    /// The address is that of an ACME directory. `staging` is Let's Encrypt's for trying out: its certificates are not trusted and its limits are wide.
     acme_directory: AcmeDirectory = letsencrypt;
 
-    /// How control of the names is proven: `http-01`, `tls-alpn-01` or `auto`.
+    /// Proof of the names: `http-01`, `tls-alpn-01` or `auto`.
     ///
     /// The authority comes to port 80 of each name for `http-01`, to port 443 for `tls-alpn-01`. `auto` takes what the
     /// addresses in `bind` allow, `http-01` first, and the other one after a failure.
@@ -770,9 +770,9 @@ settings! {
     /// 0 means a third of its life. Where the authority suggests a time (renewal information, RFC 9773) that is taken.
     acme_renew_before: Duration = 0s;
 
-    /// Wait after an order that failed; each further wait is twice as long.
+    /// Wait after an order that failed.
     ///
-    /// At most four orders fail in an hour, whatever this says: authorities count them.
+    /// Each further wait is twice as long. At most four orders fail in an hour, whatever this says: authorities count them.
     acme_retry_delay: Duration = 60s
         at_least 1s;
 

@@ -173,6 +173,10 @@ pub(crate) fn prepare(config: &Config, identity: Option<&Identity>, log: &ErrorL
 }
 
 /// The files of the certificates that are ordered, each with its chain and key.
+///
+/// # Errors
+/// There is no place for them.
+#[expect(dead_code, reason = "TLS reads them, once it is there")]
 pub(crate) fn certificate_files(config: &Config) -> Result<Vec<PathBuf>, String> {
     if !is_wanted(config) {
         return Ok(Vec::new());
