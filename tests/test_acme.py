@@ -14,6 +14,7 @@ APPLICATION = """
 """
 
 NAME = "www.example.test"
+BOTH = ("http://127.0.0.1:0", "https://127.0.0.1:0")
 ISSUED = r"Certificate for %s: issued, valid until"
 
 
@@ -35,13 +36,14 @@ def authority(tmp_path_factory):
 def site(serve, tmp_path):
     """Starts a server that orders from an authority, and lets the authority find it."""
 
-    def start(authority, *flags, names=(NAME,), state=None, **options):
+    def start(authority, *flags, names=(NAME,), state=None, bind=BOTH, **options):
         given = ["--acme-directory", authority.url, "--acme-ca-certs", authority.trust]
         given += ["--acme-state-dir", str(state or tmp_path / "state"), "--acme-retry-delay", "1s"]
         for each in names:
             given += ["--acme", each]
-        server = serve(APPLICATION, *given, *flags, bind=("http://127.0.0.1:0",), **options)
-        authority.http.target = server.addresses[0]
+        server = serve(APPLICATION, *given, *flags, bind=bind, **options)
+        for address, shown in zip(server.addresses, bind):
+            (authority.http if shown.startswith("http:") else authority.https).target = address
         return server
 
     return start

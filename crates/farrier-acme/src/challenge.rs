@@ -15,7 +15,7 @@ use crate::state::State;
 pub(crate) struct Answers(Vec<PathBuf>);
 
 impl Answers {
-    /// Puts an answer there.
+    /// Puts an answer there. Gives the certificate, in DER, where it is one.
     ///
     /// # Errors
     /// It cannot be written; the token is none.
@@ -26,17 +26,20 @@ impl Answers {
         name: &str,
         token: &str,
         key: &KeyAuthorization,
-    ) -> Result<(), Failure> {
-        let place = match kind {
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let (place, certificate) = match kind {
             // It becomes the name of a file, and the authority may be anybody (RFC 8555 §8.3: base64url).
             Challenge::Http01 if !is_token(token) => {
                 return Err(Failure::of_ours("the authority's token for http-01 is not in base64url"));
             }
-            Challenge::Http01 => state.answer(kind, token, key.as_str())?,
-            Challenge::TlsAlpn01 => state.answer(kind, &format!("{name}.pem"), &certificate(name, key)?)?,
+            Challenge::Http01 => (state.answer(kind, token, key.as_str())?, None),
+            Challenge::TlsAlpn01 => {
+                let (pem, der) = certificate(name, key)?;
+                (state.answer(kind, &format!("{name}.pem"), &pem)?, Some(der))
+            }
         };
         self.0.push(place);
-        Ok(())
+        Ok(certificate)
     }
 }
 
@@ -66,16 +69,16 @@ pub(crate) fn kind_of(challenge: Challenge) -> ChallengeType {
     }
 }
 
-/// A certificate that shows the digest of the key authorization (RFC 8737 §3), and its key.
-fn certificate(name: &str, authorization: &KeyAuthorization) -> Result<String, Failure> {
-    let made = || -> Result<String, rcgen::Error> {
+/// A certificate that shows the digest of the key authorization (RFC 8737 §3): with its key in PEM, and in DER.
+fn certificate(name: &str, authorization: &KeyAuthorization) -> Result<(String, Vec<u8>), Failure> {
+    let made = || -> Result<(String, Vec<u8>), rcgen::Error> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new([name.to_owned()])?;
         params.distinguished_name = DistinguishedName::new();
         let digest = authorization.digest();
         params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest.as_ref())];
         let certificate = params.self_signed(&key)?;
-        Ok(certificate.pem() + &key.serialize_pem())
+        Ok((certificate.pem() + &key.serialize_pem(), certificate.der().to_vec()))
     };
     made().map_err(|error| Failure::of_ours(format!("cannot make the certificate of a challenge: {error}")))
 }

@@ -17,17 +17,23 @@ use crate::record::Record;
 use crate::schedule::{LOOK_AFTER_FAILURE, Suggestion, allowed_at, renew_at, retry_delay};
 use crate::settings::{Challenge, Names, Settings};
 use crate::state::{State, StateError};
-use crate::{Level, Say};
+use crate::{IsPublished, Level, Say};
 
 /// How often it is looked whether the other server that has the lock has gone.
 const STANDBY: Duration = Duration::from_secs(5);
 
+/// What all of them share.
+pub(crate) struct Surroundings<'k> {
+    pub(crate) settings: &'k Settings,
+    pub(crate) state: &'k State,
+    pub(crate) connection: &'k Connection,
+    pub(crate) say: &'k Say<'k>,
+    pub(crate) is_published: &'k IsPublished<'k>,
+}
+
 /// One certificate and what is known of it in this process.
 pub(crate) struct Keeper<'k> {
-    settings: &'k Settings,
-    state: &'k State,
-    connection: &'k Connection,
-    say: &'k Say<'k>,
+    around: &'k Surroundings<'k>,
     names: Names,
     lock: Option<OwnedFd>,
     stands_by: bool,
@@ -42,18 +48,9 @@ pub(crate) struct Keeper<'k> {
 }
 
 impl<'k> Keeper<'k> {
-    pub(crate) fn new(
-        settings: &'k Settings,
-        state: &'k State,
-        connection: &'k Connection,
-        say: &'k Say<'k>,
-        names: &Names,
-    ) -> Keeper<'k> {
+    pub(crate) fn new(around: &'k Surroundings<'k>, names: &Names) -> Keeper<'k> {
         Keeper {
-            settings,
-            state,
-            connection,
-            say,
+            around,
             names: names.clone(),
             lock: None,
             stands_by: false,
@@ -82,7 +79,7 @@ impl<'k> Keeper<'k> {
         if !self.has_lock()? {
             return Ok(now + STANDBY);
         }
-        let place = self.state.record(&self.names);
+        let place = self.around.state.record(&self.names);
         let mut record = Record::read(&place)?;
         let held = self.held()?;
         let due = match &held {
@@ -90,13 +87,13 @@ impl<'k> Keeper<'k> {
                 self.ask_for_suggestion(leaf, &mut record, &place, now).await?;
                 let due = renew_at(
                     (leaf.not_before, leaf.not_after),
-                    self.settings.renew_before,
+                    self.around.settings.renew_before,
                     record.suggestion.as_ref(),
                     self.chance,
                 );
                 // An authority that wants each certificate renewed at once, or a clock that is wrong, must not make orders
                 // without end.
-                due.max(of_unix_s(record.issued_unix_s) + (leaf.life() / 10).min(self.settings.retry_delay_max))
+                due.max(of_unix_s(record.issued_unix_s) + (leaf.life() / 10).min(self.around.settings.retry_delay_max))
             }
             _ => SystemTime::UNIX_EPOCH,
         };
@@ -123,20 +120,20 @@ impl<'k> Keeper<'k> {
         let reason = match held {
             Some(leaf) if leaf.is_self_signed => "first order",
             Some(leaf) if !leaf.covers(&self.names) => "the certificate is not for all of the names",
-            Some(_) if record.directory != self.settings.directory => "another authority is set",
+            Some(_) if record.directory != self.around.settings.directory => "another authority is set",
             Some(leaf) if leaf.not_after <= SystemTime::now() => "it has expired",
             Some(_) => "renewal",
             None => "first order",
         };
-        let host = self.settings.directory.split('/').nth(2).unwrap_or_default();
+        let host = self.around.settings.directory.split('/').nth(2).unwrap_or_default();
         self.say(Level::Info, &format!("ordering at {host} by {} ({reason})", challenge.word()));
         let outcome = self.issue(held, &record, challenge).await;
         let now = SystemTime::now();
         match outcome {
             Ok((pem, leaf)) => {
-                self.state.put(&self.names, &pem)?;
+                self.around.state.put(&self.names, &pem)?;
                 record = Record {
-                    directory: self.settings.directory.clone(),
+                    directory: self.around.settings.directory.clone(),
                     names: self.names.all().to_vec(),
                     issued_unix_s: unix_s(now),
                     expires_unix_s: unix_s(leaf.not_after),
@@ -180,12 +177,13 @@ impl<'k> Keeper<'k> {
         let pem = loop {
             let ordering = Ordering {
                 account: &account,
-                connection: self.connection,
-                state: self.state,
+                connection: self.around.connection,
+                state: self.around.state,
                 names: &self.names,
                 challenge,
                 replaces: replaces(),
-                timeout: self.settings.timeout,
+                timeout: self.around.settings.timeout,
+                is_published: self.around.is_published,
             };
             match ordering.run().await {
                 Err(failure) if failure.lost_account && !anew => {
@@ -201,7 +199,7 @@ impl<'k> Keeper<'k> {
     }
 
     async fn account(&self, anew: bool) -> Result<Account, Failure> {
-        account(self.settings, self.state, self.connection, anew).await
+        account(self.around.settings, self.around.state, self.around.connection, anew).await
     }
 
     /// Asks when the authority would like the certificate renewed, if it is time to ask.
@@ -250,7 +248,7 @@ impl<'k> Keeper<'k> {
 
     /// What is served now; `None` where there is nothing, or nothing that can be read.
     fn held(&self) -> Result<Option<Leaf>, StateError> {
-        let place = self.state.certificate(&self.names);
+        let place = self.around.state.certificate(&self.names);
         let Some(text) = State::read(&place)? else { return Ok(None) };
         match Leaf::of(&text) {
             Ok(leaf) => Ok(Some(leaf)),
@@ -263,12 +261,12 @@ impl<'k> Keeper<'k> {
 
     /// Whether what is served is what was asked for, so that only its age counts.
     fn is_good(&self, leaf: &Leaf, record: &Record) -> bool {
-        !leaf.is_self_signed && leaf.covers(&self.names) && record.directory == self.settings.directory
+        !leaf.is_self_signed && leaf.covers(&self.names) && record.directory == self.around.settings.directory
     }
 
     fn has_lock(&mut self) -> Result<bool, StateError> {
         if self.lock.is_none() {
-            self.lock = self.state.lock(&self.names)?;
+            self.lock = self.around.state.lock(&self.names)?;
             match (&self.lock, self.stands_by) {
                 (None, false) => {
                     self.say(Level::Info, "another server with this state directory orders; its certificate is used");
@@ -279,7 +277,7 @@ impl<'k> Keeper<'k> {
             self.stands_by = self.lock.is_none();
             if self.lock.is_some() {
                 let own: Vec<String> = self.names.all().iter().map(|name| format!("{name}.pem")).collect();
-                sweep(self.state, Challenge::TlsAlpn01, |file| own.iter().any(|name| name == file));
+                sweep(self.around.state, Challenge::TlsAlpn01, |file| own.iter().any(|name| name == file));
             }
         }
         Ok(self.lock.is_some())
@@ -287,14 +285,14 @@ impl<'k> Keeper<'k> {
 
     /// What to try now: the next one after each failed validation.
     fn challenge(&self) -> Challenge {
-        let challenges = &self.settings.challenges;
+        let challenges = &self.around.settings.challenges;
         challenges.get(self.validations % challenges.len().max(1)).copied().unwrap_or(Challenge::Http01)
     }
 
     /// When to try again after one more failure.
     fn pause(&mut self, asked: Option<Duration>) -> SystemTime {
         self.failures = self.failures.saturating_add(1);
-        let Settings { retry_delay: first, retry_delay_max: longest, .. } = *self.settings;
+        let Settings { retry_delay: first, retry_delay_max: longest, .. } = *self.around.settings;
         SystemTime::now() + retry_delay(self.failures, first, longest, asked, chance())
     }
 
@@ -306,7 +304,7 @@ impl<'k> Keeper<'k> {
     }
 
     fn say(&self, level: Level, text: &str) {
-        (self.say)(level, &format!("Certificate for {}: {text}", self.names.text()));
+        (self.around.say)(level, &format!("Certificate for {}: {text}", self.names.text()));
     }
 }
 

@@ -37,5 +37,8 @@ pub enum Level {
     Error,
 }
 
+/// Says whether a certificate (in DER) that proves a name is known to those who speak TLS.
+pub type IsPublished<'p> = dyn Fn(&str, &[u8]) -> bool + 'p;
+
 /// Takes lines for the log.
 pub type Say<'s> = dyn Fn(Level, &str) + 's;

@@ -10,10 +10,10 @@ use tokio::net::unix::pipe::Receiver;
 
 use crate::challenge::sweep;
 use crate::connection::Connection;
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, Surroundings};
 use crate::settings::{Challenge, Settings};
 use crate::state::State;
-use crate::{Level, Say};
+use crate::{IsPublished, Level, Say};
 
 /// The clock on the wall may be set: it is looked at once in a while, whatever is due.
 const NAP_MAX: Duration = Duration::from_secs(600);
@@ -29,7 +29,7 @@ const EXIT_UNABLE: i32 = 1;
 /// # Arguments
 ///
 /// `alive` is the reading end of a pipe into which nobody writes.
-pub fn run(settings: &Settings, alive: OwnedFd, say: &Say<'_>) -> i32 {
+pub fn run(settings: &Settings, alive: OwnedFd, say: &Say<'_>, is_published: &IsPublished<'_>) -> i32 {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -46,7 +46,7 @@ pub fn run(settings: &Settings, alive: OwnedFd, say: &Say<'_>) -> i32 {
             }
         };
         let mut gone = pin!(alive.readable());
-        let mut keeping = pin!(keep(settings, say));
+        let mut keeping = pin!(keep(settings, say, is_published));
         poll_fn(|context| match gone.as_mut().poll(context) {
             Poll::Ready(_) => Poll::Ready(0),
             Poll::Pending => keeping.as_mut().poll(context),
@@ -59,7 +59,7 @@ pub fn run(settings: &Settings, alive: OwnedFd, say: &Say<'_>) -> i32 {
 }
 
 /// Keeps the certificates; ends only when it cannot even begin.
-async fn keep(settings: &Settings, say: &Say<'_>) -> i32 {
+async fn keep(settings: &Settings, say: &Say<'_>, is_published: &IsPublished<'_>) -> i32 {
     let connection = match Connection::new(settings.ca_certs.as_deref()) {
         Ok(connection) => connection,
         Err(reason) => {
@@ -68,8 +68,9 @@ async fn keep(settings: &Settings, say: &Say<'_>) -> i32 {
         }
     };
     let state = State::at(&settings.state);
+    let surroundings = Surroundings { settings, state: &state, connection: &connection, say, is_published };
     let mut keepers: Vec<Keeper<'_>> =
-        settings.certificates.iter().map(|names| Keeper::new(settings, &state, &connection, say, names)).collect();
+        settings.certificates.iter().map(|names| Keeper::new(&surroundings, names)).collect();
     // Tokens of a predecessor that was killed: theirs are the only files that nobody else knows the name of.
     sweep_old_tokens(&state);
     loop {

@@ -8,12 +8,20 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData};
 
+use crate::IsPublished;
 use crate::certificate::Leaf;
 use crate::challenge::{Answers, kind_of};
 use crate::connection::Connection;
 use crate::failure::{Failure, words};
 use crate::settings::{Challenge, Names};
 use crate::state::State;
+
+/// Between two looks at whether a proof is published, and how long that is waited for: it takes the arbiter two seconds.
+const PUBLISHED_INTERVAL: Duration = Duration::from_millis(100);
+const PUBLISHED_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Workers look once a second at what is published.
+const WORKERS_LOOK: Duration = Duration::from_millis(1_200);
 
 /// What an order is made with.
 pub(crate) struct Ordering<'o> {
@@ -25,6 +33,7 @@ pub(crate) struct Ordering<'o> {
     /// The certificate that the new one replaces, where the authority keeps an eye on that (RFC 9773 §5).
     pub(crate) replaces: Option<CertificateIdentifier<'static>>,
     pub(crate) timeout: Duration,
+    pub(crate) is_published: &'o IsPublished<'o>,
 }
 
 impl Ordering<'_> {
@@ -95,9 +104,26 @@ impl Ordering<'_> {
             if !self.names.all().contains(&name) {
                 return Err(Failure::of_ours("the authority asks for a name that was not ordered"));
             }
-            answers.put(self.state, kind, &name, &token, &challenge.key_authorization())?;
+            let shown = answers.put(self.state, kind, &name, &token, &challenge.key_authorization())?;
+            if let Some(certificate) = shown {
+                self.await_published(&name, &certificate).await?;
+            }
             challenge.set_ready().await.map_err(|error| self.failed(&error, "announcing a proof"))?;
         }
+        Ok(())
+    }
+
+    /// Until every worker shows the certificate that proves a name.
+    async fn await_published(&self, name: &str, certificate: &[u8]) -> Result<(), Failure> {
+        let published = async {
+            while !(self.is_published)(name, certificate) {
+                tokio::time::sleep(PUBLISHED_INTERVAL).await;
+            }
+        };
+        if tokio::time::timeout(PUBLISHED_TIMEOUT, published).await.is_err() {
+            return Err(Failure::of_ours("the workers were not given the certificate that proves the name"));
+        }
+        tokio::time::sleep(WORKERS_LOOK).await;
         Ok(())
     }
 

@@ -36,5 +36,9 @@ pub use setting::{Attribute, Setting};
 pub use table::{ACTIONS, Config, SETTINGS};
 pub use tables::{Key, Mount, Place, Site, StaticMount};
 pub use value::{
-    AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, Cidr, ClientCertificates, Compress, ContentCoding, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, Owner, Piece, Plain, Protocol, ProxyHeader, ProxyProtocol, RedirectTarget, ReloadEngine, ResponseStatus, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UnixKind, UrlPath, UrlPrefix, WorkerClass, Workers,
+    AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, Cidr,
+    ClientCertificates, Compress, ContentCoding, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName,
+    HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, Owner, Piece, Plain, Protocol,
+    ProxyHeader, ProxyProtocol, RedirectTarget, ReloadEngine, ResponseStatus, SchemeField, StatsAddress, StatsdAddress,
+    SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UnixKind, UrlPath, UrlPrefix, WorkerClass, Workers,
 };

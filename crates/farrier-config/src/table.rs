@@ -12,7 +12,10 @@ use std::time::Duration;
 use crate::macros::settings;
 use crate::tables::{Mount, Site, StaticMount};
 use crate::value::{
-    AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, ClientCertificates, Compress, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, Owner, Protocol, ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UrlPath, WorkerClass, Workers,
+    AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, ClientCertificates,
+    Compress, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion,
+    LogLevel, LogTarget, MediaPattern, Mode, Owner, Protocol, ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField,
+    StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UrlPath, WorkerClass, Workers,
 };
 
 settings! {

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use farrier_config::value::Value;
+use farrier_config::{AcmeChallenge, Config, HeaderMap, Http2Cleartext, HttpVersion, ProxyProtocol, TrustedPeer};
 pub(crate) use farrier_config::{ClientCertificates, Protocol, TlsVersion};
-use farrier_config::{Config, HeaderMap, Http2Cleartext, HttpVersion, ProxyProtocol, TrustedPeer};
 use farrier_http::wire::proxy::Versions;
 use farrier_http::{FieldPolicy, Limits, Peer, SchemeField, Underscores, field};
 use rustls::ServerConfig;
@@ -132,7 +132,7 @@ impl TlsSettings {
             ticket_lifetime: config.tls_ticket_rotation,
             // HTTP/2's front says whether it is on.
             offers_http2: false,
-            offers_validation: false,
+            offers_validation: !config.acme.is_empty() && config.acme_challenge != AcmeChallenge::Http01,
         })
     }
 }

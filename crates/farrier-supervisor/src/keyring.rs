@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -67,6 +67,12 @@ impl Keyring {
     /// Gives up writing, in a process that is no arbiter.
     pub fn close_writer(&self) {
         *self.writer.borrow_mut() = None;
+    }
+}
+
+impl AsFd for KeyringReader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -3,7 +3,7 @@
 //! A template forks twice: the process between ends at once, so that the worker becomes a child of the arbiter, which
 //! then waits for it and signals it like any other, whatever happens to the template.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -114,7 +114,8 @@ pub(crate) fn become_companion(link: CompanionLink, calls: Calls<'_>, mask: Sign
     let _ = restore_defaults(ARBITER_SIGNALS).and_then(|()| tolerate(COMPANION_TOLERATES));
     mask.restore();
     // A copy of a listener would keep its address open.
-    process::close_all_but(link.descriptors());
+    let kept = calls.companion.keeps.iter().map(AsRawFd::as_raw_fd).chain(link.descriptors()).collect::<Vec<_>>();
+    process::close_all_but(&kept);
     let code = catch_unwind(AssertUnwindSafe(|| (calls.companion.live)(link)));
     process::exit_now(code.unwrap_or(EXIT_PANIC))
 }

@@ -65,9 +65,11 @@ pub struct Accompany<'p> {
     /// Whether there is to be one; asked at the start and after each reload.
     pub is_wanted: &'p mut dyn FnMut() -> bool,
     /// What it does, in the child, until `TERM` ends it; its return is the exit code. All descriptors of the arbiter are
-    /// closed there but the standard streams and the link's, so nothing of the arbiter's must be used. It must end when
-    /// [`CompanionLink::alive`] does.
+    /// closed there but the standard streams, the link's and those it keeps, so nothing else of the arbiter's must be used.
+    /// It must end when [`CompanionLink::alive`] does.
     pub live: &'p mut dyn FnMut(CompanionLink) -> i32,
+    /// Descriptors of the arbiter's that it keeps.
+    pub keeps: Vec<BorrowedFd<'p>>,
 }
 
 /// What the parent does beside supervision: signs of life, and its part in an upgrade.
@@ -183,7 +185,7 @@ pub struct Renewal {
 ///     read_config: &mut |_generation, _listeners| Ok(Renewal { settings: ArbiterSettings::default(), listeners: None }),
 ///     notice: &mut |_notice| {},
 ///     housekeeping: &mut (),
-///     companion: Accompany { is_wanted: &mut || false, live: &mut |_link| 0 },
+///     companion: Accompany { is_wanted: &mut || false, live: &mut |_link| 0, keeps: Vec::new() },
 /// };
 /// std::process::exit(supervise(plan)?);
 /// # }

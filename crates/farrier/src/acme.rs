@@ -7,13 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use farrier_acme::{Challenge, ExternalAccount, Names, Settings, State, placeholder};
-use farrier_config::{AcmeChallenge, AcmeDirectory, Config};
+use farrier_config::value::Value;
+use farrier_config::{AcmeChallenge, AcmeDirectory, BindAddress, Config, Protocol};
 use farrier_server::log::error::{ErrorLog, Level};
+use farrier_server::tls::keyring::Contents;
+use farrier_supervisor::keyring::KeyringReader;
 use farrier_supervisor::privileges::{Identity, own_uid};
 use farrier_supervisor::{CompanionLink, Level as SupervisorLevel, title};
-
-use farrier_config::BindAddress;
-use farrier_config::value::Value;
 
 /// Exit code of a helper that cannot become its user.
 const EXIT_USER: i32 = 1;
@@ -39,6 +39,12 @@ pub(crate) fn check(config: &Config) -> Result<Vec<String>, String> {
         if !seen.insert(name) {
             return Err(format!("acme: {name} is in two certificates; name it once"));
         }
+    }
+    let speaks_tls = |address: &BindAddress| address.is_secured().unwrap_or(config.protocol == Protocol::Http);
+    if !config.bind.iter().any(speaks_tls) {
+        return Err(
+            "acme: no address speaks TLS, so nobody would see the certificate; add `--bind https://:443`".to_owned()
+        );
     }
     let settings = settings(config)?;
     settings.check().map_err(|(setting, reason)| match setting {
@@ -176,7 +182,6 @@ pub(crate) fn prepare(config: &Config, identity: Option<&Identity>, log: &ErrorL
 ///
 /// # Errors
 /// There is no place for them.
-#[expect(dead_code, reason = "TLS reads them, once it is there")]
 pub(crate) fn certificate_files(config: &Config) -> Result<Vec<PathBuf>, String> {
     if !is_wanted(config) {
         return Ok(Vec::new());
@@ -192,7 +197,7 @@ pub(crate) fn answers(config: &Config, kind: Challenge) -> Option<PathBuf> {
 }
 
 /// The helper's life; runs in its process and gives its exit code.
-pub(crate) fn live(config: &Config, identity: Option<&Identity>, link: &CompanionLink) -> i32 {
+pub(crate) fn live(config: &Config, identity: Option<&Identity>, link: &CompanionLink, keyring: &KeyringReader) -> i32 {
     title::set("farrier: acme");
     let say = |level: farrier_acme::Level, text: &str| {
         let level = match level {
@@ -217,10 +222,19 @@ pub(crate) fn live(config: &Config, identity: Option<&Identity>, link: &Companio
         return EXIT_USER;
     }
     match link.alive() {
-        Ok(alive) => farrier_acme::run(&settings, alive, &say),
+        Ok(alive) => farrier_acme::run(&settings, alive, &say, &|name, leaf| is_published(keyring, name, leaf)),
         Err(error) => {
             say(farrier_acme::Level::Error, &format!("acme: out of descriptors: {error}"));
             EXIT_USER
         }
     }
+}
+
+/// Whether workers see this certificate when they are asked to prove a name.
+fn is_published(keyring: &KeyringReader, name: &str, leaf: &[u8]) -> bool {
+    let contents = keyring.read().and_then(|(_, bytes)| Contents::decode(&bytes));
+    let challenges = contents.into_iter().flat_map(|contents| contents.challenges);
+    challenges.into_iter().any(|challenge| {
+        challenge.origin == name && challenge.chain.first().is_some_and(|published| published.as_ref() == leaf)
+    })
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use farrier_acme::Challenge;
 use farrier_config::{BindAddress, ClientCertificates, Config};
 use farrier_server::Security;
 use farrier_server::log::error::{ErrorLog, Level};
@@ -19,7 +20,7 @@ use farrier_supervisor::Listener;
 use farrier_supervisor::clock::monotonic;
 use farrier_supervisor::keyring::{Keyring, KeyringReader};
 
-use crate::addresses;
+use crate::{acme, addresses};
 
 /// How often files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -27,9 +28,12 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Ticket keys that are accepted: the present one and the one before.
 const TICKET_KEYS: usize = 2;
 
+/// More validations than this are not answered at a time.
+const CHALLENGES_MAX: usize = 200;
+
 /// Whether there is a certificate to serve with.
 pub(crate) fn are_wanted(config: &Config) -> bool {
-    !config.certfile.is_empty()
+    !config.certfile.is_empty() || acme::is_wanted(config)
 }
 
 /// What the arbiter publishes, and where it comes from.
@@ -57,6 +61,8 @@ struct State {
 struct Sources {
     identities: Vec<IdentityFiles>,
     authorities: Option<PathBuf>,
+    /// The folder of certificates that answer validations.
+    challenges: Option<PathBuf>,
 }
 
 /// What tells that a file is another one.
@@ -74,8 +80,9 @@ struct Stamp {
 pub(crate) fn check(config: &Config) -> Result<Vec<String>, String> {
     let sources = Sources::of(config)?;
     TlsSettings::of(config)?;
-    let mut warnings = Vec::new();
-    for files in &sources.identities {
+    let mut warnings = acme::check(config)?;
+    // Those that are ordered may not be there yet.
+    for files in IdentityFiles::pairs(&config.certfile, &config.keyfile)? {
         warnings.extend(files.load(SystemTime::now())?.warnings);
     }
     if let Some(path) = &sources.authorities {
@@ -113,6 +120,7 @@ impl Certificates {
         }
         state.stamps = state.sources.stamps();
         state.read_files(log);
+        state.read_challenges();
         if state.files.is_empty() {
             return Err("certfile: there is no certificate that could be used".to_owned());
         }
@@ -211,10 +219,30 @@ impl State {
             self.has_changed = true;
             return false;
         }
-        let is_new = std::mem::take(&mut self.has_changed) && self.read_files(log);
+        if !std::mem::take(&mut self.has_changed) {
+            return false;
+        }
+        let is_new = self.read_files(log);
         if is_new {
             log.write(Level::Info, "Certificates have changed and are in use");
         }
+        self.read_challenges() || is_new
+    }
+
+    /// Reads what answers validations. True when something else came of it.
+    fn read_challenges(&mut self) -> bool {
+        let read: Vec<Identity> = self
+            .sources
+            .challenge_files()
+            .filter_map(|path| {
+                let origin = path.file_stem()?.to_str()?.to_owned();
+                // One that has gone meanwhile is wanted no more.
+                let loaded = IdentityFiles { certificate: path, key: None }.load(SystemTime::now()).ok()?;
+                Some(Identity { origin, ..loaded.identity })
+            })
+            .collect();
+        let is_new = read != self.contents.challenges;
+        self.contents.challenges = read;
         is_new
     }
 
@@ -232,19 +260,30 @@ impl State {
 
 impl Sources {
     fn of(config: &Config) -> Result<Sources, String> {
-        let identities = IdentityFiles::pairs(&config.certfile, &config.keyfile)?;
+        let mut identities = IdentityFiles::pairs(&config.certfile, &config.keyfile)?;
+        let ordered = acme::certificate_files(config)?.into_iter();
+        identities.extend(ordered.map(|certificate| IdentityFiles { certificate, key: None }));
         if identities.is_empty()
             && let Some(address) = config.bind.iter().find(|address| matches!(address, BindAddress::Secured(_)))
         {
             return Err(format!("bind: {address} speaks TLS, which takes a certificate; name its file with certfile"));
         }
         let asks = config.cert_reqs != ClientCertificates::None && !identities.is_empty();
-        Ok(Sources { identities, authorities: config.ca_certs.clone().filter(|_| asks) })
+        let authorities = config.ca_certs.clone().filter(|_| asks);
+        Ok(Sources { identities, authorities, challenges: acme::answers(config, Challenge::TlsAlpn01) })
     }
 
     fn stamps(&self) -> BTreeMap<PathBuf, Option<Stamp>> {
         let files = self.identities.iter().flat_map(IdentityFiles::paths).chain(self.authorities.as_deref());
-        files.map(|path| (path.to_owned(), Stamp::of(path))).collect()
+        let files = files.map(Path::to_owned).chain(self.challenge_files());
+        files.map(|path| (path.clone(), Stamp::of(&path))).collect()
+    }
+
+    /// What answers validations at present: nothing, but for the minutes of an order.
+    fn challenge_files(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = self.challenges.iter().flat_map(fs::read_dir).flatten().flatten();
+        let paths = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "pem"));
+        paths.take(CHALLENGES_MAX)
     }
 }
 

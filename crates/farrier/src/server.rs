@@ -2,11 +2,11 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::AsFd;
 
 use farrier_config::Config;
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_server::log::error::Level;
 use farrier_supervisor::daemon::{Announcement, Detached, detach};
-use farrier_supervisor::privileges::Identity;
 use farrier_supervisor::{
     Accompany, BindOptions, Forked, HeartbeatPage, Level as SupervisorLevel, Listener, Notice, Plan, Preload, Renewal,
     process, sockets, supervise,
@@ -183,7 +183,7 @@ fn serve(
     if let Err(raised) = application::freeze(py) {
         log.write(Level::Warning, &format!("Cannot set objects apart from the garbage collection: {raised}"));
     }
-    let helper_identity = RefCell::new(None);
+    let (helper_identity, helper_keyring) = (RefCell::new(None), certificates.reader());
     let mut tending = Tending {
         gauges: &gauges,
         stats: &stats,
@@ -260,8 +260,10 @@ fn serve(
                 true
             },
             live: &mut |link| {
-                acme::live(&generations.borrow().serving().config, helper_identity.borrow().as_ref(), &link)
+                let generations = generations.borrow();
+                acme::live(&generations.serving().config, helper_identity.borrow().as_ref(), &link, &helper_keyring)
             },
+            keeps: vec![helper_keyring.as_fd()],
         },
         notice: &mut |notice| {
             match notice {

@@ -70,7 +70,10 @@ words! {
         V1_2 = "1.2",
         /// RFC 8446.
         V1_3 = "1.3",
+    }
+}
 
+words! {
     /// How control of a name is proven to an authority.
     enum AcmeChallenge takes "CHALLENGE" expects "`auto`, `http-01` or `tls-alpn-01`" {
         /// The one that the addresses allow, and the other when it fails.

@@ -201,7 +201,7 @@ pub fn take_over(fd: RawFd) -> io::Result<OwnedFd> {
 
 /// Closes every descriptor of this process but the standard streams and those that are named. Whatever owns one of the others
 /// must not be used any more, nor dropped: the end of a forked child is [`exit_now`].
-pub(crate) fn close_all_but(kept: [RawFd; 2]) {
+pub(crate) fn close_all_but(kept: &[RawFd]) {
     let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let numbers: Vec<RawFd> =
         open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|fd| !kept.contains(fd)).collect();

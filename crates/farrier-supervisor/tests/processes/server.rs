@@ -209,6 +209,7 @@ fn arbiter(script: Script, listeners: Vec<Listener>, page: HeartbeatPage, report
         companion: Accompany {
             is_wanted: &mut || script.companion.is_some(),
             live: &mut |link| script.companion.map_or(0, |companion| companion(link)),
+            keeps: Vec::new(),
         },
     };
     supervise(plan).expect("supervises")
