@@ -39,6 +39,7 @@ pub use value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, Cidr,
     ClientCertificates, Compress, ContentCoding, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName,
     HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, Owner, Piece, Plain, Protocol,
-    ProxyHeader, ProxyProtocol, RedirectTarget, ReloadEngine, ResponseStatus, SchemeField, StatsAddress, StatsdAddress,
-    SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UnixKind, UrlPath, UrlPrefix, WorkerClass, Workers,
+    ProxyHeader, ProxyProtocol, Rate, RedirectTarget, ReloadEngine, ResponseStatus, SchemeField, StatsAddress,
+    StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UnixKind, UrlPath, UrlPrefix, WorkerClass,
+    Workers,
 };

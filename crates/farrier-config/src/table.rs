@@ -14,8 +14,9 @@ use crate::tables::{Mount, Site, StaticMount};
 use crate::value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, ClientCertificates,
     Compress, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion,
-    LogLevel, LogTarget, MediaPattern, Mode, Owner, Protocol, ProxyHeader, ProxyProtocol, ReloadEngine, SchemeField,
-    StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UrlPath, WorkerClass, Workers,
+    LogLevel, LogTarget, MediaPattern, Mode, Owner, Protocol, ProxyHeader, ProxyProtocol, Rate, ReloadEngine,
+    SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UrlPath,
+    WorkerClass, Workers,
 };
 
 settings! {
@@ -876,6 +877,15 @@ settings! {
     /// kept in memory. A `site` takes the pages from here that it has not itself.
     error_pages: ErrorPages = none
         cli "--error-page";
+    section "Limits of clients";
+
+    /// Requests that one client may send, such as `10/s`.
+    ///
+    /// `300/m burst 50` lets 50 come at once; without a word about it, as many as the rate names. One more is answered with
+    /// 429 and the time to wait. A client is an address of IPv4 or a network /64 of IPv6, as told by a trusted proxy; the
+    /// workers count together. Addresses in `trusted_proxy` and peers on unix sockets are not limited.
+    rate_limit: Option<Rate> = none;
+
     actions "Configuration";
 
     /// Read the settings from this file.

@@ -44,6 +44,8 @@ pub enum Kind {
     Overdue,
     /// The queue is full, or the request waited in it too long.
     Overloaded,
+    /// The client has sent more requests than it may (RFC 6585 §4).
+    TooManyRequests,
     /// The server is stopping and takes no more work.
     Stopping,
     /// No room to keep the content: disk full, or descriptors exhausted.

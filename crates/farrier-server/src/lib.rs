@@ -16,6 +16,7 @@ mod front;
 pub mod health;
 pub mod log;
 pub mod metrics;
+pub mod rate_limit;
 pub mod request_id;
 pub mod rescue;
 mod rules;

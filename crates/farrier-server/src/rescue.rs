@@ -14,6 +14,7 @@ pub fn status_of(error: &Error) -> Option<Status> {
         Kind::UnknownCoding | Kind::UnknownPacket => 501,
         Kind::UnsupportedVersion => 505,
         Kind::RequestTimeout => 408,
+        Kind::TooManyRequests => 429,
         Kind::Overloaded | Kind::Stopping => 503,
         Kind::Overdue => 504,
         Kind::NoRoom => 507,
@@ -39,7 +40,7 @@ pub fn response_to(error: &Error, retry_after_s: u64) -> Option<(ResponseHead, V
     }
     // These names and values are tokens and digits; `add` has nothing to refuse.
     let _ = head.add(b"Content-Type", b"text/plain; charset=utf-8");
-    if matches!(error.kind, Kind::Overloaded | Kind::Stopping) {
+    if matches!(error.kind, Kind::Overloaded | Kind::Stopping | Kind::TooManyRequests) {
         let _ = head.add(b"Retry-After", retry_after_s.max(1).to_string().as_bytes());
     }
     Some((head, content.into_bytes()))

@@ -1,0 +1,117 @@
+//! A rate of requests.
+
+use super::{Rejected, Value};
+
+/// So many requests in a stretch of time, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rate {
+    /// Requests …
+    pub requests: u64,
+    /// … in this time.
+    pub period: Period,
+    /// Requests that may come at once.
+    pub burst: u64,
+}
+
+/// What a rate counts in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Period {
+    /// `s`
+    Second,
+    /// `m`
+    Minute,
+    /// `h`
+    Hour,
+    /// `d`
+    Day,
+}
+
+impl Period {
+    const ALL: [(&'static str, Period, u64); 4] =
+        [("s", Period::Second, 1), ("m", Period::Minute, 60), ("h", Period::Hour, 3600), ("d", Period::Day, 86_400)];
+
+    /// How long it is, in seconds.
+    pub fn seconds(self) -> u64 {
+        self.row().2
+    }
+
+    fn row(self) -> (&'static str, Period, u64) {
+        Period::ALL[self as usize]
+    }
+}
+
+/// More would not be told apart from no limit at all.
+const NUMBER_MAX: u64 = 1_000_000;
+
+impl Value for Rate {
+    const EXPECTED: &'static str = "a rate such as `10/s`, `300/m` or `10/s burst 50`";
+    const METAVAR: &'static str = "RATE";
+
+    fn parse(text: &str) -> Result<Self, Rejected> {
+        let number = |word: &str| word.parse().ok().filter(|number| (1..=NUMBER_MAX).contains(number));
+        let mut words = text.split_ascii_whitespace().flat_map(|word| word.split('='));
+        let rate = words.next().and_then(|word| {
+            let (requests, unit) = word.split_once('/')?;
+            // nginx writes `10r/s`.
+            let requests = number(requests.strip_suffix('r').unwrap_or(requests))?;
+            let (_, period, _) = Period::ALL.into_iter().find(|(name, ..)| *name == unit)?;
+            Some((requests, period))
+        });
+        let burst = match (words.next(), words.next(), words.next()) {
+            (None, ..) => rate.map(|(requests, _)| requests),
+            (Some("burst"), Some(burst), None) => number(burst),
+            _ => None,
+        };
+        match (rate, burst) {
+            (Some((requests, period)), Some(burst)) => Ok(Rate { requests, period, burst }),
+            _ => Err(Rejected::unexpected(text)),
+        }
+    }
+
+    fn text(&self) -> String {
+        let (name, ..) = self.period.row();
+        match self.burst {
+            burst if burst == self.requests => format!("{}/{name}", self.requests),
+            burst => format!("{}/{name} burst {burst}", self.requests),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_read_and_written_back() {
+        for (text, written) in [
+            ("10/s", "10/s"),
+            ("10r/s burst=20", "10/s burst 20"),
+            ("300/m burst 1", "300/m burst 1"),
+            ("5/h burst 5", "5/h"),
+            ("1/d", "1/d"),
+        ] {
+            assert_eq!(Rate::parse(text).map(|rate| rate.text()).as_deref(), Ok(written), "{text}");
+        }
+        assert_eq!(Rate::parse("1/m").map(|rate| rate.period.seconds()), Ok(60));
+    }
+
+    #[test]
+    fn what_is_no_rate_is_refused() {
+        for text in [
+            "",
+            "10",
+            "10/",
+            "/s",
+            "0/s",
+            "10/x",
+            "10/s burst",
+            "10/s burst 0",
+            "10/s 20",
+            "1.5/s",
+            "-1/s",
+            "10/s burst 1 2",
+        ] {
+            assert_eq!(Rate::parse(text), Err(Rejected::unexpected(text)), "{text:?}");
+        }
+    }
+}
