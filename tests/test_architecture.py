@@ -38,6 +38,7 @@ UNSAFE_ROOMS = {
     "farrier-supervisor/src/process/mod.rs": "fork, kill, _exit, inherited descriptors",
     "farrier-supervisor/src/signals/pipe.rs": "signal handlers and masks",
     "farrier-supervisor/src/heartbeat/mod.rs": "memory shared with forked processes",
+    "farrier-supervisor/src/shared_words.rs": "memory shared with forked processes",
     "farrier-supervisor/src/privileges.rs": "a worker becomes its user for good",
     "farrier-supervisor/src/title.rs": "the title is written over the arguments",
     "farrier-wsgi/src/seam.rs": "the interpreter's thread states",

@@ -39,7 +39,6 @@ pub use heartbeat::{HeartbeatPage, Slot};
 pub use link::WorkerLink;
 pub use process::{ExitStatus, Fork, Forked, Pid};
 pub use run::{Accompany, Housekeeping, Plan, Preload, Renewal, supervise};
-pub use run::{Housekeeping, Plan, Preload, Renewal, supervise};
 pub use shared_words::SharedWords;
 pub use signals::{Signal, SignalPipe};
 pub use sockets::{BindOptions, ListenSpec, Listener, LocalAddress};

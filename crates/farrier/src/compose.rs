@@ -7,6 +7,7 @@ use farrier_http::{Handler, Status};
 use farrier_server::health::{self, HealthPaths};
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::metrics::{Called, Metrics};
+use farrier_server::rate_limit::{self, RateLimit};
 use farrier_server::request_id;
 use farrier_server::static_files::{self, Placed};
 use farrier_server::{acme_challenge, compression};
@@ -45,6 +46,7 @@ pub(crate) fn handler(
     config: &Config,
     application: Arc<dyn Handler>,
     folders: Vec<Placed>,
+    rate_limit: Option<RateLimit>,
     slot: Slot,
 ) -> Arc<dyn Handler> {
     let path = |path: &Option<UrlPath>| path.as_ref().map(|UrlPath(path)| path.clone());
@@ -55,7 +57,8 @@ pub(crate) fn handler(
     };
     let compressed = compression::around(application, filters::compressor(config).as_ref());
     let sites = static_files::in_front_of(compressed, folders);
-    let challenged = acme_challenge::around(sites, acme::answers(config, farrier_acme::Challenge::Http01));
+    let limited = rate_limit::around(sites, rate_limit);
+    let challenged = acme_challenge::around(limited, acme::answers(config, farrier_acme::Challenge::Http01));
     let field = config.request_id_header.as_ref().map(|FieldName(name)| name.as_str());
     let named = request_id::around(challenged, field);
     health::around(named, paths, move || slot.is_leaving())

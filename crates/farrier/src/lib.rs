@@ -7,6 +7,7 @@ mod acme;
 mod addresses;
 mod application;
 mod certificates;
+mod clients;
 mod command;
 mod compose;
 mod configured;

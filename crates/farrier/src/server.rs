@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 
 use crate::application::{self, Application};
 use crate::certificates::Certificates;
+use crate::clients::Clients;
 use crate::configured::{Asked, Configured};
 use crate::embedding::Given;
 use crate::gauges::Gauges;
@@ -161,6 +162,13 @@ fn serve(
             return EXIT_CONFIGURATION;
         }
     };
+    let clients = match Clients::new() {
+        Ok(clients) => clients,
+        Err(error) => {
+            log.write(Level::Error, &format!("Cannot share memory with workers: {error}"));
+            return EXIT_CONFIGURATION;
+        }
+    };
     let stats = match Stats::open(config, page, master.borrow().has_predecessor(), log) {
         Ok(stats) => stats,
         Err(reason) => {
@@ -209,7 +217,7 @@ fn serve(
             certificates.close();
             let (generations, preloaded) = (generations.borrow(), preloaded.borrow());
             let configured = generations.of(link.generation());
-            worker::run(py, configured, link, listeners, certificates.reader(), preloaded.as_ref(), &hooks)
+            worker::run(py, configured, link, listeners, certificates.reader(), clients, preloaded.as_ref(), &hooks)
         },
         forked: &mut |spawn, pid| {
             gauges.forked();

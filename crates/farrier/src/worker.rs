@@ -16,6 +16,7 @@ use farrier_wsgi::{WsgiHandler, seam};
 use pyo3::prelude::*;
 
 use crate::application::{self, Application};
+use crate::clients::Clients;
 use crate::configured::Configured;
 use crate::files::{self, Files};
 use crate::hooks::ServerHooks;
@@ -27,12 +28,14 @@ use crate::worker_hooks::{Farewell, WorkerHooks};
 use crate::{accounts, addresses, certificates, compose, development, master, recycling};
 
 /// Runs in the forked process and gives its exit code.
+#[allow(clippy::too_many_arguments, reason = "all that a worker inherits comes together here")]
 pub(crate) fn run(
     py: Python<'_>,
     configured: &Configured,
     link: WorkerLink,
     listeners: &[Listener],
     keyring: KeyringReader,
+    clients: Clients,
     preloaded: Option<&Application>,
     hooks: &ServerHooks,
 ) -> i32 {
@@ -48,7 +51,7 @@ pub(crate) fn run(
     };
     master::set_worker_title(config);
     let hooks = hooks.enter(py, &link, &logs.error);
-    let code = match boot(py, config, forked, &link, listeners, keyring, preloaded, &hooks, &logs) {
+    let code = match boot(py, config, forked, &link, listeners, keyring, clients, preloaded, &hooks, &logs) {
         Ok(parts) => serve(py, config, &link, parts, &hooks, &logs),
         Err(code) => code,
     };
@@ -67,6 +70,7 @@ fn boot(
     link: &Arc<WorkerLink>,
     listeners: &[Listener],
     keyring: KeyringReader,
+    clients: Clients,
     preloaded: Option<&Application>,
     hooks: &WorkerHooks,
     logs: &Arc<WorkerLogs>,
@@ -113,7 +117,7 @@ fn boot(
         listeners: sockets,
         protocols: addresses::protocols(config, listeners),
         security,
-        handler: compose::handler(config, Arc::new(handler), folders, link.slot()),
+        handler: compose::handler(config, Arc::new(handler), folders, clients.rate_limit(config, log), link.slot()),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),
         access_log: logs.access.clone(),
