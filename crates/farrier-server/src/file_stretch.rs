@@ -130,6 +130,11 @@ impl FileStretch {
         }
     }
 
+    /// Bytes that are left, as far as a number of them in memory can be.
+    pub(crate) fn left_bytes(&self) -> usize {
+        usize::try_from(self.bytes).unwrap_or(usize::MAX)
+    }
+
     /// What is to be read from the disk next, by a thread that may wait. Afterwards it counts as being in memory: nothing is
     /// to be sent or read before [`ColdStretch::warm`] has come back.
     pub(crate) fn take_cold(&mut self) -> ColdStretch {

@@ -355,7 +355,7 @@ impl Seat {
                 self.refuse(&mut connection, error, request, lead.now_ms);
                 Whereabouts::Here(lead, connection, Settled::Open)
             }
-            Err(Load::Stretch(..)) => Whereabouts::Queued(lead),
+            Err(Load::Stretch(..) | Load::Piece(..)) => Whereabouts::Queued(lead),
         }
     }
 

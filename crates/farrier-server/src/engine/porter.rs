@@ -9,14 +9,17 @@ use super::desk::{Returned, Waiting};
 use super::shared::Shared;
 use super::slots::Token;
 use crate::file_stretch::ColdStretch;
+use crate::front::h2::stream::StreamLink;
 use crate::transport::Link;
 
-/// What the porter is sent for. A connection has at most one of them under way, so `worker_connections` bounds the queue.
+/// What the porter is sent for. A connection or stream has at most one of them under way, so their bounds are the queue's.
 pub(crate) enum Load {
     /// What a request needs before it can be answered.
     Errand(Waiting),
     /// What a response needs before more of it can be written.
     Stretch(Token, Arc<Link>, ColdStretch),
+    /// The same for one stream of a connection.
+    Piece(Token, Arc<StreamLink>, ColdStretch),
 }
 
 /// The porter's queue, and whether there is a porter.
@@ -92,6 +95,11 @@ fn fetch(load: Load) -> Returned {
         Load::Stretch(token, link, cold) => {
             cold.warm();
             link.fetched();
+            Returned::Fetched(token)
+        }
+        Load::Piece(token, stream, cold) => {
+            cold.warm();
+            stream.fetched();
             Returned::Fetched(token)
         }
     }

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Error, Kind, Occupies, Request, Version};
+use h2::Reason;
 
 use super::bell::Bell;
 use super::call_sheet::Reins;
@@ -18,6 +19,7 @@ use super::lead::Lead;
 use super::leading::Whereabouts;
 use super::overdue;
 use super::poller::Readiness;
+use super::porter::{self, Load};
 use super::seat::{Seat, Settled, panic_text};
 use super::slots::{Found, Token};
 use crate::connection::{AfterResponse, Connection, Phase};
@@ -111,10 +113,10 @@ impl Seat {
         let now_ms = lead.now_ms;
         let Some(connection) = lead.slots.parked_at(token) else { return };
         let Phase::Http2(session) = &mut connection.phase else { return };
-        let has_file = stream.has_file();
+        let has_rest = stream.has_rest();
         session.take_back(stream, now_ms);
         // Otherwise its bell has rung: a stream that was answered has something to send.
-        if has_file || (session.is_over() && session.out == 0) {
+        if has_rest || (session.is_over() && session.out == 0) {
             lead.ready.push_back((token, Readiness::WRITABLE));
         }
     }
@@ -148,6 +150,11 @@ impl Seat {
         session.note(readable, ended);
         let driven = if session.is_over() { Driven::Ended } else { session.drive(&ground, &mut lead.arrivals) };
         let is_full = session.is_full();
+        for (stream, cold) in session.take_cold() {
+            if porter::send(&shared, Load::Piece(*token, Arc::clone(&stream), cold)).is_err() {
+                stream.give_up(Reason::INTERNAL_ERROR);
+            }
+        }
         let (deadline_ms, out) = (session.deadline_ms(&shared.rules), session.out);
         match driven {
             Driven::Ended if out == 0 => {
@@ -254,8 +261,8 @@ impl Seat {
 
     /// Gives a stream back to the leader, waking it only where nothing else will.
     pub(super) fn hand_back_stream(&self, carrier: Box<Connection>) {
-        let has_file = carrier.stream.as_ref().is_some_and(|stream| stream.has_file());
-        let urgent = has_file || carrier.link.is_gone() || self.shared.draining.load(Ordering::Relaxed);
+        let has_rest = carrier.stream.as_ref().is_some_and(|stream| stream.has_rest());
+        let urgent = has_rest || carrier.link.is_gone() || self.shared.draining.load(Ordering::Relaxed);
         self.shared.desk().returns.push(Returned::Open(carrier));
         if urgent {
             self.shared.wake_leader();

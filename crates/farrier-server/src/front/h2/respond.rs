@@ -14,9 +14,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::connection::AfterResponse;
 use crate::engine::Host;
+use crate::file_stretch::FileStretch;
 use crate::front::bench::Bench;
 use crate::front::h1_respond::Outcome;
-use crate::front::h2::stream::{FileStretch, Gone, StreamLink};
+use crate::front::h2::stream::{Gone, StreamLink};
 use crate::rescue;
 use crate::rules::Rules;
 use crate::transport::Link;
@@ -47,7 +48,12 @@ pub(crate) struct H2Respond<'a> {
     status: Status,
     content_bytes: u64,
     fault: Option<Error>,
+    /// The head's field lines, where the access log asks for them.
     kept_lines: Option<Vec<u8>>,
+    /// Fields that every head gets.
+    stamps: Vec<(Box<str>, Box<[u8]>)>,
+    /// The head names a version of what is sent.
+    is_version: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +86,8 @@ impl<'a> H2Respond<'a> {
             content_bytes: 0,
             fault: None,
             kept_lines: keep_lines.then(Vec::new),
+            stamps: Vec::new(),
+            is_version: false,
         }
     }
 
@@ -228,7 +236,10 @@ impl Respond for H2Respond<'_> {
         if !matches!(self.state, State::Waiting | State::Staged) {
             return;
         }
+        let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
+        let head = stamped.as_ref().unwrap_or(head);
         self.bench.out.clear();
+        self.is_version = head.has_etag();
         self.framing = response_framing(self.facts, head, length);
         self.remaining = match self.framing {
             ResponseFraming::Length(length) => length,
@@ -241,6 +252,10 @@ impl Respond for H2Respond<'_> {
             lines.extend_from_slice(head.lines());
         }
         self.state = State::Staged;
+    }
+
+    fn stamp(&mut self, name: &str, value: &[u8]) {
+        self.stamps.push((name.into(), value.into()));
     }
 
     fn inform(&mut self, head: &ResponseHead) -> Result<(), SendError> {
@@ -304,9 +319,19 @@ impl Respond for H2Respond<'_> {
             return Ok(());
         }
         self.content_bytes += bytes;
-        self.emit(&[], false)?;
+        // Only a head, or content that stands before the file.
+        if self.staged.is_some() || !self.bench.out.is_empty() {
+            self.emit(&[], false)?;
+        }
         // The leader reads it as the client takes it, so the seat need not wait.
-        self.channel.stream.set_file(FileStretch { file, offset, bytes, end: None });
+        match FileStretch::new(file, offset, bytes, self.is_version) {
+            Ok(stretch) => self.channel.stream.send_file(stretch),
+            Err(error) => {
+                self.break_off(Reason::INTERNAL_ERROR);
+                self.fault.get_or_insert(Error::server(Kind::Internal, format!("a file cannot be read: {error}")));
+                return Err(SendError::Gone);
+            }
+        }
         Ok(())
     }
 
@@ -326,7 +351,10 @@ impl Respond for H2Respond<'_> {
             self.fault.get_or_insert(Error::application("the application gave fewer bytes than its Content-Length"));
             return;
         }
-        let ended = if self.channel.stream.end_after_file(&mut self.trailers) {
+        if !self.bench.out.is_empty() && self.channel.stream.has_rest() && self.emit(&[], false).is_err() {
+            return;
+        }
+        let ended = if self.channel.stream.end_after_files(&mut self.trailers) {
             Ok(())
         } else if let Some(trailers) = self.trailers.take() {
             self.emit(&[], false).and_then(|()| {

@@ -11,11 +11,12 @@ use h2::server::{Connection, Handshake};
 use h2::{Reason, RecvStream};
 
 use crate::engine::Token;
+use crate::file_stretch::ColdStretch;
 use crate::front::h2::arrival::{Arrival, Incoming, Matter};
 use crate::front::h2::frames::Allowance;
 use crate::front::h2::io::{Io, LinkIo, lock};
 use crate::front::h2::piece::Piece;
-use crate::front::h2::stream::StreamLink;
+use crate::front::h2::stream::{Fed, StreamLink};
 use crate::rules::Rules;
 use crate::transport::Link;
 
@@ -53,6 +54,8 @@ pub(crate) struct Session {
     incoming: Vec<Incoming>,
     /// Streams that are answered and not written to their end.
     leaving: Vec<Leaving>,
+    /// Parts of files that have to be read from the disk first.
+    cold: Vec<(Arc<StreamLink>, ColdStretch)>,
     /// Streams that wait for a seat or are with one.
     pub(crate) out: usize,
     /// Requests received.
@@ -104,6 +107,7 @@ impl Session {
             waker,
             incoming: Vec::new(),
             leaving: Vec::new(),
+            cold: Vec::new(),
             out: 0,
             requests: 0,
             looked_at_bytes: 0,
@@ -143,10 +147,15 @@ impl Session {
     /// A stream comes back from the seat that has answered it.
     pub(crate) fn take_back(&mut self, stream: Arc<StreamLink>, now_ms: u64) {
         self.out = self.out.saturating_sub(1);
-        if stream.meter.unsent_bytes() > 0 || stream.has_file() {
+        if stream.meter.unsent_bytes() > 0 || stream.has_rest() {
             self.leaving.push(Leaving { stream, moved_bytes: 0, moved_ms: now_ms });
         }
         self.idle_since_ms = now_ms;
+    }
+
+    /// What has to be read from the disk before more of a stream can be sent.
+    pub(crate) fn take_cold(&mut self) -> Vec<(Arc<StreamLink>, ColdStretch)> {
+        std::mem::take(&mut self.cold)
     }
 
     /// Tells the client that the connection ends with the streams that are open.
@@ -380,15 +389,20 @@ impl Session {
             if moved_bytes != leaving.moved_bytes {
                 (leaving.moved_bytes, leaving.moved_ms) = (moved_bytes, ground.now_ms);
             }
-            if leaving.stream.has_file() {
-                let before = leaving.stream.meter.unsent_bytes();
-                if !leaving.stream.feed(FILE_AHEAD_BYTES) {
+            let unsent_bytes = leaving.stream.meter.unsent_bytes();
+            if !leaving.stream.has_rest() {
+                return unsent_bytes > 0;
+            }
+            match leaving.stream.feed(FILE_AHEAD_BYTES) {
+                Fed::Enough => {}
+                Fed::Cold(stretch) => self.cold.push((Arc::clone(&leaving.stream), stretch)),
+                Fed::GivenUp => {
                     has_fed = true;
                     return false;
                 }
-                has_fed |= leaving.stream.meter.unsent_bytes() != before || !leaving.stream.has_file();
             }
-            leaving.stream.meter.unsent_bytes() > 0 || leaving.stream.has_file()
+            has_fed |= leaving.stream.meter.unsent_bytes() != unsent_bytes || !leaving.stream.has_rest();
+            true
         });
         if self.leaving.is_empty() && !was_empty {
             self.idle_since_ms = ground.now_ms;

@@ -1,8 +1,7 @@
 //! The answering side of one stream, shared by the seat that answers it, the leader that writes its rest, and the watch that
 //! answers in place of an overdue call.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -11,23 +10,40 @@ use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 
+use crate::file_stretch::{self, ColdStretch, FileStretch};
 use crate::front::h2::piece::{Meter, Piece};
 use crate::transport::TakenOver;
 
 /// Bytes of a file that are read in one go.
-const FILE_PIECE_BYTES: u64 = 64 * 1024;
+const FILE_PIECE_BYTES: usize = 64 * 1024;
 
 /// A stream of which nothing more can be sent: it was reset, taken over, or its connection is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
 
-/// A stretch of a file that is still to be sent.
-pub(crate) struct FileStretch {
-    pub(crate) file: Arc<File>,
-    pub(crate) offset: u64,
-    pub(crate) bytes: u64,
+/// What the leader still has to read and send.
+#[derive(Default)]
+struct Rest {
+    stretches: VecDeque<Stretch>,
     /// The response ends with it, with these trailers if there are any.
-    pub(crate) end: Option<Option<HeaderMap>>,
+    end: Option<Option<HeaderMap>>,
+    /// Somebody waits for the disk.
+    is_fetching: bool,
+}
+
+enum Stretch {
+    File(FileStretch),
+    Bytes(Vec<u8>),
+}
+
+/// What came of sending more of what the leader has to read.
+pub(crate) enum Fed {
+    /// As much as may wait has been given, or everything.
+    Enough,
+    /// The disk has to be waited for; [`StreamLink::fetched`] follows.
+    Cold(ColdStretch),
+    /// The stream was given up.
+    GivenUp,
 }
 
 /// One stream's answering side.
@@ -43,12 +59,12 @@ struct Exit {
     broken: bool,
     /// The last frame has been given.
     ended: bool,
-    file: Option<FileStretch>,
+    rest: Option<Box<Rest>>,
 }
 
 impl StreamLink {
     pub(crate) fn new(respond: SendResponse<Piece>) -> StreamLink {
-        let exit = Exit { respond, body: None, broken: false, ended: false, file: None };
+        let exit = Exit { respond, body: None, broken: false, ended: false, rest: None };
         StreamLink { exit: Mutex::new(exit), meter: Arc::default() }
     }
 
@@ -81,69 +97,42 @@ impl StreamLink {
     }
 
     /// Lets the leader send a stretch of a file behind what has been given.
-    pub(crate) fn set_file(&self, stretch: FileStretch) {
-        self.exit().file = Some(stretch);
+    pub(crate) fn send_file(&self, stretch: FileStretch) {
+        let mut exit = self.exit();
+        exit.rest.get_or_insert_default().stretches.push_back(Stretch::File(stretch));
     }
 
-    /// Says how the response ends when its file is sent. False when there is no file.
-    pub(crate) fn end_after_file(&self, trailers: &mut Option<HeaderMap>) -> bool {
-        match &mut self.exit().file {
-            Some(stretch) => {
-                stretch.end = Some(trailers.take());
+    /// Says how the response ends when all files are sent. False when none is to be sent.
+    pub(crate) fn end_after_files(&self, trailers: &mut Option<HeaderMap>) -> bool {
+        match &mut self.exit().rest {
+            Some(rest) => {
+                rest.end = Some(trailers.take());
                 true
             }
             None => false,
         }
     }
 
-    /// Whether a part of a file is still to be sent.
-    pub(crate) fn has_file(&self) -> bool {
-        self.exit().file.is_some()
+    /// Whether the leader has something to read and send.
+    pub(crate) fn has_rest(&self) -> bool {
+        self.exit().rest.is_some()
     }
 
-    /// Sends more of the file, as long as no more than `high_water_bytes` wait. False: the stream was given up.
-    pub(crate) fn feed(&self, high_water_bytes: u64) -> bool {
-        let mut exit = self.exit();
-        while let Some(mut stretch) = exit.file.take() {
-            if exit.broken || exit.is_reset() {
-                exit.give_up(Reason::CANCEL);
-                return false;
-            }
-            let wanted = FILE_PIECE_BYTES.min(stretch.bytes);
-            if wanted > 0 && self.meter.unsent_bytes() + wanted > high_water_bytes.max(FILE_PIECE_BYTES) {
-                exit.file = Some(stretch);
-                return true;
-            }
-            let mut piece = vec![0; wanted as usize];
-            if stretch.file.read_exact_at(&mut piece, stretch.offset).is_err() {
-                // The file shrank: the message must not look complete.
-                exit.give_up(Reason::INTERNAL_ERROR);
-                return false;
-            }
-            stretch.offset += wanted;
-            stretch.bytes -= wanted;
-            let is_last = stretch.bytes == 0;
-            let (ends, trailers) = match stretch.end.take() {
-                Some(trailers) if is_last => (true, trailers),
-                end => {
-                    stretch.end = end;
-                    (false, None)
-                }
-            };
-            let sent = exit.send(None, piece, ends && trailers.is_none(), &self.meter);
-            let sent = match trailers {
-                Some(trailers) => sent.and_then(|()| exit.send_trailers(trailers)),
-                None => sent,
-            };
-            if sent.is_err() {
-                exit.give_up(Reason::CANCEL);
-                return false;
-            }
-            if !is_last {
-                exit.file = Some(stretch);
-            }
+    /// What was cold is in memory.
+    pub(crate) fn fetched(&self) {
+        if let Some(rest) = &mut self.exit().rest {
+            rest.is_fetching = false;
         }
-        true
+    }
+
+    /// Reads and sends more, as long as no more than `high_water_bytes` wait.
+    pub(crate) fn feed(&self, high_water_bytes: u64) -> Fed {
+        let mut exit = self.exit();
+        let fed = exit.feed(high_water_bytes, &self.meter);
+        fed.unwrap_or_else(|reason| {
+            exit.give_up(reason);
+            Fed::GivenUp
+        })
     }
 
     /// Whether the client has reset the stream, or its connection is gone.
@@ -208,6 +197,24 @@ impl Exit {
         if self.broken || self.ended {
             return Err(Gone);
         }
+        if let Some(rest) = &mut self.rest {
+            // Behind a file that the leader reads: what stands between stretches of it.
+            rest.stretches.push_back(Stretch::Bytes(content));
+            if end {
+                rest.end = Some(None);
+            }
+            return Ok(());
+        }
+        self.send_now(head, content, end, meter)
+    }
+
+    fn send_now(
+        &mut self,
+        head: Option<Response<()>>,
+        content: Vec<u8>,
+        end: bool,
+        meter: &Arc<Meter>,
+    ) -> Result<(), Gone> {
         if let Some(head) = head {
             let is_whole = end && content.is_empty();
             self.body = Some(self.respond.send_response(head, is_whole).map_err(|_| Gone)?);
@@ -233,6 +240,50 @@ impl Exit {
         self.body.as_mut().ok_or(Gone)?.send_trailers(trailers).map_err(|_| Gone)
     }
 
+    /// Sends more of what the leader has to read; the reason for giving the stream up where that cannot be.
+    fn feed(&mut self, high_water_bytes: u64, meter: &Arc<Meter>) -> Result<Fed, Reason> {
+        loop {
+            if self.broken || self.is_reset() {
+                return Err(Reason::CANCEL);
+            }
+            let Some(rest) = &mut self.rest else { return Ok(Fed::Enough) };
+            let piece = match rest.stretches.front_mut() {
+                _ if rest.is_fetching || meter.unsent_bytes() >= high_water_bytes => return Ok(Fed::Enough),
+                None => Vec::new(),
+                Some(Stretch::Bytes(bytes)) => {
+                    let bytes = std::mem::take(bytes);
+                    rest.stretches.pop_front();
+                    bytes
+                }
+                Some(Stretch::File(file)) => {
+                    let mut piece = vec![0; FILE_PIECE_BYTES.min(file.left_bytes())];
+                    // The file shrank or was changed: the message must not look complete.
+                    match file.read_next(&mut piece).map_err(|_| Reason::INTERNAL_ERROR)? {
+                        file_stretch::Piece::Bytes(count) => piece.truncate(count),
+                        file_stretch::Piece::Cold => {
+                            rest.is_fetching = true;
+                            return Ok(Fed::Cold(file.take_cold()));
+                        }
+                    }
+                    if file.left_bytes() == 0 {
+                        rest.stretches.pop_front();
+                    }
+                    piece
+                }
+            };
+            let is_last = rest.stretches.is_empty();
+            let end = if is_last { self.rest.take().and_then(|rest| rest.end) } else { None };
+            let sent = match end {
+                Some(Some(trailers)) => {
+                    self.send_now(None, piece, false, meter).and_then(|()| self.send_trailers(trailers))
+                }
+                Some(None) => self.send_now(None, piece, true, meter),
+                None => self.send_now(None, piece, false, meter),
+            };
+            sent.map_err(|Gone| Reason::CANCEL)?;
+        }
+    }
+
     /// Asked without wishing to be told later.
     fn is_reset(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
@@ -244,7 +295,7 @@ impl Exit {
     }
 
     fn give_up(&mut self, reason: Reason) {
-        self.file = None;
+        self.rest = None;
         if !self.broken && !self.ended {
             match &mut self.body {
                 Some(body) => body.send_reset(reason),
