@@ -98,6 +98,12 @@ pub trait Respond {
     /// [`SendError`]: produce no more.
     fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError>;
 
+    /// Gives fields that follow the content (RFC 9110 §6.5), before the response is finished; a second call replaces the first.
+    /// Where the client cannot take them, they are dropped. An answer around another one hands them on.
+    fn trailers(&mut self, trailers: &ResponseHead) {
+        let _ = trailers;
+    }
+
     /// Ends a complete response. A response that is dropped without it is aborted: the connection closes.
     fn finish(&mut self);
 

@@ -376,6 +376,17 @@ impl Request {
         head.seen = head.seen.with(Seen::of(known));
     }
 
+    /// Whether the client takes trailers (RFC 9110 §10.1.4). HTTP/2 has a place for them in any case.
+    pub fn takes_trailers(&self) -> bool {
+        let asks = || {
+            let values = self.fields().filter(|(known, ..)| *known == KnownField::Te).map(|(.., value)| value);
+            values
+                .flat_map(|value| value.split(|&byte| byte == b','))
+                .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+        };
+        self.head.version == Version::Http2 || (self.head.seen.has_any(Seen::of(KnownField::Te)) && asks())
+    }
+
     /// The content, where it is in memory: `None` for a spooled body.
     pub fn body_in_memory(&self) -> Option<&[u8]> {
         match &self.body {

@@ -13,6 +13,7 @@ use crate::file_wrapper::FileWrapper;
 use crate::gateway_variables::GatewayVariables;
 use crate::input::Input;
 use crate::names::{FieldKeys, Keys, LastValues, latin1};
+use crate::send_trailers::SendTrailers;
 
 /// What an environ says of the server, the same for every request.
 pub struct Surroundings {
@@ -53,6 +54,7 @@ pub(crate) struct Environs {
     methods: Vec<(&'static [u8], Py<PyString>)>,
     http10: Py<PyString>,
     http2: Py<PyString>,
+    send_trailers: Py<SendTrailers>,
     https: Py<PyString>,
     last_peer: Option<(IpAddr, Py<PyString>)>,
     scratch: Vec<u8>,
@@ -74,6 +76,7 @@ impl Environs {
             methods: methods.iter().map(|&method| (method, latin1(py, method).unbind())).collect(),
             http10: PyString::intern(py, "HTTP/1.0").unbind(),
             http2: PyString::intern(py, "HTTP/2").unbind(),
+            send_trailers: Py::new(py, SendTrailers)?,
             https: PyString::intern(py, "https").unbind(),
             fields: FieldKeys::new(py),
             last_values: LastValues::default(),
@@ -102,10 +105,16 @@ impl Environs {
             };
             environ.set_item(&self.keys.request_method, method)?;
         }
+        if request.takes_trailers() {
+            environ.set_item(&self.keys.send_trailers, &self.send_trailers)?;
+        }
         match request.head.version {
             Version::Http11 => {}
             Version::Http10 => environ.set_item(&self.keys.server_protocol, &self.http10)?,
-            Version::Http2 => environ.set_item(&self.keys.server_protocol, &self.http2)?,
+            Version::Http2 => {
+                environ.set_item(&self.keys.server_protocol, &self.http2)?;
+                environ.set_item(&self.keys.gunicorns_send_trailers, &self.send_trailers)?;
+            }
         }
         self.set_target(py, &environ, request)?;
         self.set_peer(py, &environ, request)?;

@@ -50,6 +50,8 @@ keys! {
     server_protocol = "SERVER_PROTOCOL",
     url_scheme = "wsgi.url_scheme",
     input = "wsgi.input",
+    send_trailers = "farrier.send_trailers",
+    gunicorns_send_trailers = "gunicorn.http2.send_trailers",
 }
 
 /// The environ key of a request field, as HTTP_NAME.

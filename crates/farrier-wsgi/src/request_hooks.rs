@@ -265,6 +265,10 @@ impl Respond for Watched<'_> {
         Ok(())
     }
 
+    fn trailers(&mut self, trailers: &ResponseHead) {
+        self.inner.trailers(trailers);
+    }
+
     fn finish(&mut self) {
         self.inner.finish();
     }

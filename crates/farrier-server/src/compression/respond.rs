@@ -282,6 +282,10 @@ impl Respond for Compressing<'_> {
         }
     }
 
+    fn trailers(&mut self, trailers: &ResponseHead) {
+        self.inner.trailers(trailers);
+    }
+
     fn finish(&mut self) {
         if self.state == State::Gathering && self.given == 0 && self.expected.is_none_or(|expected| expected == 0) {
             // Nothing to encode.

@@ -400,6 +400,9 @@ impl Seat {
             sheet.open(&request, Reins::Connection(Arc::clone(&connection.link)), facts, started_ns);
         }
         let mut respond = H1Respond::new(channel, &mut self.bench, facts, request.head.gateway.via, keep_lines);
+        if request.takes_trailers() {
+            respond.permit_trailers();
+        }
         let handled = catch_unwind(AssertUnwindSafe(|| shared.handler.handle(&mut request, &mut respond)));
         match handled {
             Ok(Ok(())) => {}

@@ -81,6 +81,9 @@ pub(crate) struct H1Respond<'a> {
     is_version: bool,
     /// The head's field lines, where the access log asks for them.
     kept_lines: Option<Vec<u8>>,
+    /// The client takes trailers.
+    takes_trailers: bool,
+    trailer_lines: Vec<u8>,
     /// Fields that every head gets.
     stamps: Vec<(Box<str>, Box<[u8]>)>,
 }
@@ -127,8 +130,15 @@ impl<'a> H1Respond<'a> {
             fault: None,
             is_version: false,
             kept_lines: keep_lines.then(Vec::new),
+            takes_trailers: false,
+            trailer_lines: Vec::new(),
             stamps: Vec::new(),
         }
+    }
+
+    /// Says that the client takes trailers.
+    pub(crate) fn permit_trailers(&mut self) {
+        self.takes_trailers = matches!(self.dialect, Dialect::Http);
     }
 
     /// Answers with an error: a whole response if nothing was sent yet, a visible break otherwise.
@@ -464,6 +474,13 @@ impl Respond for H1Respond<'_> {
         Ok(())
     }
 
+    fn trailers(&mut self, trailers: &ResponseHead) {
+        // RFC 9110 §6.5.1: only for a client that says it takes them, and only the chunked coding has a place for them.
+        if self.takes_trailers {
+            self.trailer_lines = trailers.lines().to_vec();
+        }
+    }
+
     fn finish(&mut self) {
         match self.state {
             State::Staged | State::Sent => {}
@@ -481,6 +498,11 @@ impl Respond for H1Respond<'_> {
             Dialect::FastCgi(stdout) => {
                 stdout.close(&mut self.bench.out, 0);
                 stdout.end(&mut self.bench.out);
+            }
+            _ if self.framing == ResponseFraming::Chunked && !self.trailer_lines.is_empty() => {
+                self.bench.out.extend_from_slice(b"0\r\n");
+                self.bench.out.extend_from_slice(&self.trailer_lines);
+                self.bench.out.extend_from_slice(CHUNK_END);
             }
             _ if self.framing == ResponseFraming::Chunked => self.bench.out.extend_from_slice(LAST_CHUNK),
             _ => {}

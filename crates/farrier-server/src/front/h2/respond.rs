@@ -172,6 +172,10 @@ impl<'a> H2Respond<'a> {
         }
     }
 
+    fn is_without_content(&self) -> bool {
+        matches!(self.framing, ResponseFraming::NoContent(_))
+    }
+
     fn give_up(&mut self, kind: Kind, cause: &'static str) -> SendError {
         self.break_off(Reason::CANCEL);
         self.fault.get_or_insert(Error::client(kind, cause));
@@ -335,6 +339,10 @@ impl Respond for H2Respond<'_> {
         Ok(())
     }
 
+    fn trailers(&mut self, trailers: &ResponseHead) {
+        self.trailers = Some(field_map(trailers, 0)).filter(|trailers| !trailers.is_empty());
+    }
+
     fn finish(&mut self) {
         match self.state {
             State::Staged | State::Sent => {}
@@ -356,7 +364,7 @@ impl Respond for H2Respond<'_> {
         }
         let ended = if self.channel.stream.end_after_files(&mut self.trailers) {
             Ok(())
-        } else if let Some(trailers) = self.trailers.take() {
+        } else if let Some(trailers) = self.trailers.take().filter(|_| !self.is_without_content()) {
             self.emit(&[], false).and_then(|()| {
                 self.channel
                     .stream
