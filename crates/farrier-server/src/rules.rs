@@ -130,11 +130,25 @@ impl TlsSettings {
             client_certificates: config.cert_reqs,
             // A ticket is accepted with the key that made it and with the one after.
             ticket_lifetime: config.tls_ticket_rotation,
-            // HTTP/2's front says whether it is on.
-            offers_http2: false,
+            offered: offered(config),
             offers_validation: !config.acme.is_empty() && config.acme_challenge != AcmeChallenge::Http01,
         })
     }
+}
+
+/// The versions of HTTP by their names in ALPN (RFC 7301 §6, RFC 9113 §3.2), in the order of preference.
+fn offered(config: &Config) -> Vec<&'static [u8]> {
+    let mut names: Vec<&'static [u8]> = Vec::new();
+    for version in &config.http_protocols {
+        let name: &[u8] = match version {
+            HttpVersion::H1 => b"http/1.1",
+            HttpVersion::H2 => b"h2",
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.is_empty() { vec![b"http/1.1"] } else { names }
 }
 
 fn admission(config: &Config, protocols: Vec<Protocol>) -> Admission {
@@ -158,9 +172,6 @@ fn admission(config: &Config, protocols: Vec<Protocol>) -> Admission {
 
 /// What governs HTTP/2.
 pub(crate) struct Http2Rules {
-    /// Offered over TLS.
-    #[allow(dead_code, reason = "asked where TLS begins")]
-    pub(crate) is_offered: bool,
     pub(crate) max_concurrent_streams: u32,
     pub(crate) initial_window_bytes: u32,
     pub(crate) connection_window_bytes: u32,
@@ -174,7 +185,6 @@ impl Http2Rules {
     fn of(config: &Config) -> Http2Rules {
         let size = |bytes: farrier_config::Bytes| u32::try_from(bytes.0).unwrap_or(u32::MAX >> 1);
         Http2Rules {
-            is_offered: config.http_protocols.contains(&HttpVersion::H2),
             max_concurrent_streams: config.http2_max_concurrent_streams,
             initial_window_bytes: size(config.http2_initial_window_size),
             connection_window_bytes: size(config.http2_connection_window_size),

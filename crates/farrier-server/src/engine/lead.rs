@@ -113,7 +113,7 @@ impl Lead {
             token,
             link,
             origin,
-            opening: rules.admission.opening(index, peer),
+            opening: rules.admission.opening(index, peer, scheme == Scheme::Https),
             phase: Phase::Idle,
             deadline_ms: self.now_ms + patience_ms,
             looked_at_ms: u64::MAX,

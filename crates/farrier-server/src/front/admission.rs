@@ -23,8 +23,10 @@ pub(crate) struct Admission {
 pub(crate) enum Spoken {
     /// HTTP/1.1.
     Http,
-    /// HTTP/1.1 or HTTP/2, as the first bytes or TLS will tell.
+    /// HTTP/1.1 or HTTP/2, as the first bytes will tell.
     HttpOrHttp2,
+    /// HTTP/1.1 or HTTP/2, as was agreed on with TLS.
+    AsNegotiated,
     Uwsgi,
     FastCgi,
     /// Any of the last three, as the first bytes will tell; and HTTP/2 if the switch is on.
@@ -45,12 +47,13 @@ pub(crate) struct Opening {
 }
 
 impl Admission {
-    /// What a peer may speak on a listener.
-    pub(crate) fn opening(&self, listener: usize, peer: Peer) -> Opening {
+    /// What a peer may speak on a listener, with TLS or without.
+    pub(crate) fn opening(&self, listener: usize, peer: Peer, is_secured: bool) -> Opening {
         let protocol = self.protocols.get(listener).copied().unwrap_or(Protocol::Http);
         let http_alone = protocol == Protocol::Http;
         let http2 = self.cleartext_http2_peers.as_ref().is_some_and(|peers| peers.includes(peer));
         let spoken = match protocol {
+            Protocol::Http if is_secured => Spoken::AsNegotiated,
             Protocol::Http if http2 => Spoken::HttpOrHttp2,
             Protocol::Http => Spoken::Http,
             Protocol::Uwsgi => Spoken::Uwsgi,

@@ -21,6 +21,8 @@ pub(crate) enum HeadReader {
     },
     /// The first bytes will tell whether it is HTTP/1.1 or HTTP/2.
     HttpOrHttp2,
+    /// What was agreed on with TLS tells.
+    AsNegotiated,
     Http(h1::HeadDecoder),
     Uwsgi(uwsgi::HeadDecoder),
     FastCgi(fastcgi::HeadDecoder),
@@ -50,6 +52,7 @@ impl HeadReader {
         match opening.protocol {
             Spoken::Http => HeadReader::Http(h1::HeadDecoder::default()),
             Spoken::HttpOrHttp2 => HeadReader::HttpOrHttp2,
+            Spoken::AsNegotiated => HeadReader::AsNegotiated,
             Spoken::Uwsgi => HeadReader::Uwsgi(uwsgi::HeadDecoder::default()),
             Spoken::FastCgi => HeadReader::FastCgi(fastcgi::HeadDecoder::default()),
             Spoken::Auto { http2 } => HeadReader::Undecided { http2 },
@@ -96,6 +99,12 @@ impl HeadReader {
                     origin.peer = Peer::Tcp(addresses.source);
                 }
                 opening.proxy_header = None;
+            }
+            HeadReader::AsNegotiated => {
+                if link.negotiated().is_some_and(|negotiated| negotiated.http2) {
+                    return Ok(Read::Http2);
+                }
+                opening.protocol = Spoken::Http;
             }
             HeadReader::HttpOrHttp2 => {
                 let beginning = arena.filled();

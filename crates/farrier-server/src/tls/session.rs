@@ -33,7 +33,6 @@ pub(crate) struct Failed;
 #[derive(Debug, Clone)]
 pub(crate) struct Negotiated {
     /// HTTP/2 is spoken (ALPN `h2`, RFC 9113 §3.2).
-    #[expect(dead_code, reason = "read by the front of HTTP/2")]
     pub(crate) http2: bool,
     /// The connection is a validation by an authority (ALPN `acme-tls/1`, RFC 8737), and nothing else comes on it.
     pub(crate) is_validation: bool,

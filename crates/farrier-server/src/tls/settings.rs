@@ -16,8 +16,8 @@ pub struct TlsSettings {
     pub(crate) client_certificates: ClientCertificates,
     /// How long a ticket may be used; zero for no tickets.
     pub(crate) ticket_lifetime: Duration,
-    /// HTTP/2 is offered.
-    pub(crate) offers_http2: bool,
+    /// The versions of HTTP that are offered, by their names in ALPN, the preferred one first.
+    pub(crate) offered: Vec<&'static [u8]>,
     /// Authorities may validate domains by TLS.
     pub(crate) offers_validation: bool,
 }

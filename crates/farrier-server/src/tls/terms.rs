@@ -110,10 +110,7 @@ fn made(
         terms.ticketer = Arc::clone(tickets) as _;
         terms.send_tls13_tickets = TICKETS_SENT;
     }
-    if settings.offers_http2 {
-        terms.alpn_protocols.push(b"h2".to_vec());
-    }
-    terms.alpn_protocols.push(b"http/1.1".to_vec());
+    terms.alpn_protocols.extend(settings.offered.iter().map(|name| name.to_vec()));
     if settings.offers_validation {
         terms.alpn_protocols.push(VALIDATION_PROTOCOL.to_vec());
     }
