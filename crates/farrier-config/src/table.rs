@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::macros::settings;
-use crate::tables::{Mount, Site, StaticMount};
+use crate::tables::{InternalFolder, Mount, Site, StaticMount};
 use crate::value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, ClientCertificates,
     Compress, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion,
@@ -796,6 +796,13 @@ settings! {
     /// without the application. `auto` takes the folders from Django's settings: `STATIC_URL` and `STATIC_ROOT`, `MEDIA_URL`
     /// and `MEDIA_ROOT`.
     static_files as "static": Vec<StaticMount> = none;
+
+    /// A folder whose files the application may name in an answer; repeat for several.
+    ///
+    /// `URL=DIR`, or a table `[[internal]]`. `X-Accel-Redirect: URL/name` and `X-Sendfile: DIR/name` are answered with the
+    /// file, without the application's own content. Clients never see these fields. Where no folder is declared, only proxies
+    /// in `forwarded_allow_ips` do.
+    internal: Vec<InternalFolder> = none;
 
     /// Names of files that a worker remembers.
     ///

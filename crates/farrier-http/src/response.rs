@@ -18,6 +18,7 @@ pub struct ResponseHead {
     has_date: bool,
     has_server: bool,
     has_etag: bool,
+    names_file: bool,
 }
 
 impl Default for ResponseHead {
@@ -42,6 +43,7 @@ impl ResponseHead {
             has_date: false,
             has_server: false,
             has_etag: false,
+            names_file: false,
         }
     }
 
@@ -57,6 +59,7 @@ impl ResponseHead {
         self.has_date = false;
         self.has_server = false;
         self.has_etag = false;
+        self.names_file = false;
         let (code, rest) = match status {
             [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] => {
                 (u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'), rest)
@@ -109,6 +112,8 @@ impl ResponseHead {
             4 if name.eq_ignore_ascii_case(b"date") => self.has_date = true,
             4 if name.eq_ignore_ascii_case(b"etag") => self.has_etag = true,
             6 if name.eq_ignore_ascii_case(b"server") => self.has_server = true,
+            10 if name.eq_ignore_ascii_case(b"x-sendfile") => self.names_file = true,
+            16 if name.eq_ignore_ascii_case(b"x-accel-redirect") => self.names_file = true,
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = parse_length(value)
                     .ok_or_else(|| Error::application("the Content-Length must be digits only and fit into 63 bits"))?;
@@ -177,6 +182,27 @@ impl ResponseHead {
     /// Whether an entity tag was added: it names one version of the content.
     pub fn has_etag(&self) -> bool {
         self.has_etag
+    }
+
+    /// Whether it names a file that the server is to send (`X-Sendfile`, `X-Accel-Redirect`): nothing for clients to see.
+    pub fn names_file(&self) -> bool {
+        self.names_file
+    }
+
+    /// The same head without the fields that [`names_file`](ResponseHead::names_file) tells of.
+    pub fn without_file_names(&self) -> ResponseHead {
+        let mut head = ResponseHead {
+            reason: self.reason.clone(),
+            content_length: self.content_length,
+            ..ResponseHead::new(self.status)
+        };
+        let is_named =
+            |name: &[u8]| name.eq_ignore_ascii_case(b"x-sendfile") || name.eq_ignore_ascii_case(b"x-accel-redirect");
+        for (name, value) in self.fields().filter(|(name, _)| !is_named(name)) {
+            // It was added once already, so nothing is wrong with it.
+            let _ = head.add(name, value);
+        }
+        head
     }
 
     /// Whether a Server field was added.

@@ -14,6 +14,7 @@ pub mod engine;
 mod file_stretch;
 mod front;
 pub mod health;
+pub mod internal_files;
 pub mod log;
 pub mod metrics;
 pub mod rate_limit;

@@ -64,7 +64,7 @@ fn check(py: Python<'_>, configured: &Configured) -> i32 {
         eprintln!("farrier: {raised}");
         return 1;
     }
-    if let Err(reason) = files::check(&config.static_files) {
+    if let Err(reason) = files::check(config) {
         eprintln!("farrier: {reason}");
         return 1;
     }
@@ -80,7 +80,7 @@ fn check(py: Python<'_>, configured: &Configured) -> i32 {
         }
     }
     match application::load(py, config.wsgi_app.as_deref()) {
-        Ok(_) => match files::expand(py, &config.static_files).and_then(|mounts| files::check(&mounts)) {
+        Ok(_) => match files::expand(py, &config.static_files).and_then(|mounts| files::check_mounts(&mounts)) {
             Ok(()) => 0,
             Err(reason) => {
                 eprintln!("farrier: {reason}");

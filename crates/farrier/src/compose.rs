@@ -5,6 +5,7 @@ use std::sync::Arc;
 use farrier_config::{Config, FieldName, UrlPath};
 use farrier_http::{Handler, Status};
 use farrier_server::health::{self, HealthPaths};
+use farrier_server::internal_files::{self, InternalFiles};
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::metrics::{Called, Metrics};
 use farrier_server::rate_limit::{self, RateLimit};
@@ -47,6 +48,7 @@ pub(crate) fn handler(
     application: Arc<dyn Handler>,
     folders: Vec<Placed>,
     rate_limit: Option<RateLimit>,
+    internal: Option<&Arc<InternalFiles>>,
     slot: Slot,
 ) -> Arc<dyn Handler> {
     let path = |path: &Option<UrlPath>| path.as_ref().map(|UrlPath(path)| path.clone());
@@ -56,7 +58,7 @@ pub(crate) fn handler(
         is_logged: config.health_access_log,
     };
     let compressed = compression::around(application, filters::compressor(config).as_ref());
-    let sites = static_files::in_front_of(compressed, folders);
+    let sites = static_files::in_front_of(internal_files::around(compressed, internal), folders);
     let limited = rate_limit::around(sites, rate_limit);
     let challenged = acme_challenge::around(limited, acme::answers(config, farrier_acme::Challenge::Http01));
     let field = config.request_id_header.as_ref().map(|FieldName(name)| name.as_str());

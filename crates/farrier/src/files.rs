@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use farrier_config::value::Value;
 use farrier_config::{Config, StaticMount, UrlPrefix};
 use farrier_http::Handler;
+use farrier_server::internal_files::InternalFiles;
 use farrier_server::log::error::ErrorLog;
 use farrier_server::static_files::{self, Cache, CacheBounds, Folder};
 use pyo3::prelude::*;
+
+use crate::host::Interpreter;
 
 /// What the folders of a worker share.
 pub(crate) struct Files {
@@ -44,12 +48,41 @@ impl Files {
     }
 }
 
+/// Lets applications name files of the folders that are declared for it; nothing where there are none.
+///
+/// # Errors
+/// A folder cannot be served: one clear sentence.
+pub(crate) fn internal(config: &Config, files: &Files) -> Result<Option<Arc<InternalFiles>>, String> {
+    let folders = config.internal.iter().map(|folder| Folder {
+        prefix: folder.url.as_str().to_owned(),
+        directory: absolute(&folder.directory),
+        index: None,
+        max_age: Duration::ZERO,
+        immutable: Vec::new(),
+        precompressed: false,
+    });
+    InternalFiles::open(folders.collect(), &files.cache, &files.log, Arc::new(Interpreter))
+        .map_err(|reason| format!("internal: {reason}"))
+}
+
 /// Looks whether the folders that the settings name can be served; those that the application names are known when it is
 /// loaded.
 ///
 /// # Errors
 /// One cannot: one clear sentence.
-pub(crate) fn check(mounts: &[StaticMount]) -> Result<(), String> {
+pub(crate) fn check(config: &Config) -> Result<(), String> {
+    check_mounts(&config.static_files)?;
+    config.internal.iter().try_for_each(|folder| {
+        static_files::check(&absolute(&folder.directory))
+            .map_err(|reason| format!("internal: {reason} ({})", folder.place))
+    })
+}
+
+/// Looks whether folders can be served.
+///
+/// # Errors
+/// One cannot: one clear sentence.
+pub(crate) fn check_mounts(mounts: &[StaticMount]) -> Result<(), String> {
     let mut named = mounts.iter().filter(|mount| !mount.is_auto());
     named
         .try_for_each(|mount| static_files::check(&absolute(&mount.directory)).map_err(|reason| placed(mount, &reason)))

@@ -98,7 +98,7 @@ fn serve(
         ),
     );
     warn(log, config);
-    if let Err(reason) = files::check(&config.static_files) {
+    if let Err(reason) = files::check(config) {
         log.write(Level::Error, &reason);
         return EXIT_CONFIGURATION;
     }
@@ -344,7 +344,7 @@ fn renew(
     let config = &configured.config;
     warn(log, config);
     application::prepare(py, config).map_err(|raised| raised.to_string())?;
-    files::check(&config.static_files)?;
+    files::check(config)?;
     let identity = accounts::identity(py, config)?;
     accounts::give_logs(config, identity.as_ref())?;
     let specs = addresses::listen_specs(py, config, master.borrow().activation(), identity.as_ref())?;

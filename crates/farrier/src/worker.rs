@@ -99,10 +99,13 @@ fn boot(
     let around = hooks.around_requests(py).and_then(|around| logs.around_requests(py, around));
     let around = around.map_err(|raised| failed("Cannot call hooks", raised.into()))?;
     let handler = WsgiHandler::new(callable, compose::surroundings(config, listeners, log)).with_hooks(around);
-    let folders = folders(py, config, log).map_err(|reason| {
+    let files = Files::new(config, log);
+    let unserved = |reason: String| {
         log.write(Level::Error, &reason);
         link.boot_failed(true)
-    })?;
+    };
+    let folders = folders(py, config, &files).map_err(unserved)?;
+    let internal = files::internal(config, &files).map_err(unserved)?;
     let signals = link.catch_signals().map_err(|error| failed("Cannot catch signals", error))?;
     let alive = link.alive_fd().try_clone_to_owned().map_err(|error| failed("Out of descriptors", error))?;
     let sockets: Vec<OwnedFd> = listeners
@@ -117,7 +120,14 @@ fn boot(
         listeners: sockets,
         protocols: addresses::protocols(config, listeners),
         security,
-        handler: compose::handler(config, Arc::new(handler), folders, clients.rate_limit(config, log), link.slot()),
+        handler: compose::handler(
+            config,
+            Arc::new(handler),
+            folders,
+            clients.rate_limit(config, log),
+            internal.as_ref(),
+            link.slot(),
+        ),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),
         access_log: logs.access.clone(),
@@ -136,8 +146,7 @@ fn boot(
 }
 
 /// The folders of files, each with the path that it is served at.
-fn folders(py: Python<'_>, config: &Config, log: &Arc<ErrorLog>) -> Result<Vec<Placed>, String> {
-    let files = Files::new(config, log);
+fn folders(py: Python<'_>, config: &Config, files: &Files) -> Result<Vec<Placed>, String> {
     let mounts = files::expand(py, &config.static_files)?;
     mounts.iter().map(|mount| Ok((mount.url.as_str().to_owned(), files.folder(mount)?))).collect()
 }

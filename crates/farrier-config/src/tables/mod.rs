@@ -1,6 +1,7 @@
 //! Settings that are tables of a file, such as `[[static]]`: their keys, documented and typed as the rows of the table
 //! are, and what reads and writes them.
 
+mod internal_folder;
 mod macros;
 mod mount;
 mod place;
@@ -9,6 +10,7 @@ mod site;
 mod static_mount;
 mod written;
 
+pub use internal_folder::InternalFolder;
 pub use mount::Mount;
 pub use place::Place;
 pub use site::Site;

@@ -613,6 +613,8 @@ impl Seat {
                     connection.phase = Phase::Head(next);
                     connection.deadline_ms = lead.now_ms + rules.header_timeout_ms;
                 }
+                // Its answer said that it lives on; the drain has begun since.
+                None if lead.draining_since_ms.is_some() => connection.deadline_ms = lead.now_ms + DRAIN_IDLE_MS,
                 None => connection.deadline_ms = lead.now_ms + rules.keepalive_ms,
             },
         }

@@ -391,6 +391,7 @@ impl Seat {
             poller: &shared.poller,
             link: &connection.link,
             token: connection.token,
+            peer: connection.origin.peer,
             draining: &shared.draining,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
@@ -437,6 +438,7 @@ impl Seat {
             poller: &shared.poller,
             link: &connection.link,
             token: connection.token,
+            peer: connection.origin.peer,
             draining: &shared.draining,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());

@@ -9,7 +9,7 @@ use farrier_http::wire::h1::encode::{CHUNK_END, LAST_CHUNK, encode_chunk_size, e
 use farrier_http::wire::h1::framing::response_framing;
 use farrier_http::wire::h1::{RequestFacts, ResponseFraming};
 use farrier_http::wire::uwsgi;
-use farrier_http::{Error, Flush, Kind, Respond, ResponseHead, SendError, Side, Status, Version, Via};
+use farrier_http::{Error, Flush, Kind, Peer, Respond, ResponseHead, SendError, Side, Status, Version, Via};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::connection::AfterResponse;
@@ -60,8 +60,20 @@ pub(crate) struct Channel<'a> {
     pub(crate) poller: &'a Poller,
     pub(crate) link: &'a Arc<Link>,
     pub(crate) token: Token,
+    /// Who is at the other end: perhaps a proxy.
+    pub(crate) peer: Peer,
     /// No further request is wanted: responses say `Connection: close`.
     pub(crate) draining: &'a AtomicBool,
+}
+
+impl Channel<'_> {
+    /// Whether the peer is a proxy that may be told which file to send. No client may.
+    fn is_file_names_passed(&self) -> bool {
+        match self.peer {
+            Peer::Unix => true,
+            Peer::Tcp(address) => self.rules.trusts(address.ip()),
+        }
+    }
 }
 
 /// Answers one request.
@@ -327,6 +339,13 @@ impl Respond for H1Respond<'_> {
         if !matches!(self.state, State::Waiting | State::Staged) {
             return;
         }
+        let hidden = (head.names_file() && !self.channel.is_file_names_passed()).then(|| {
+            self.fault.get_or_insert(Error::application(
+                "the application names a file to be sent (X-Sendfile, X-Accel-Redirect), but no folder is declared for that (see the setting internal)",
+            ));
+            head.without_file_names()
+        });
+        let head = hidden.as_ref().unwrap_or(head);
         let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
         let head = stamped.as_ref().unwrap_or(head);
         self.bench.out.clear();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use farrier_http::conditional::Validators;
 use farrier_http::{Coding, Error, ResponseHead, Status, http_date};
-use rustix::fs::Stat;
+use rustix::fs::{Stat, fstat};
 
 use super::clock_ms;
 
@@ -164,12 +164,25 @@ impl Representation {
         head.add(b"X-Content-Type-Options", b"nosniff")
     }
 
-    /// Adds the fields that a 304 must have too (RFC 9110 §15.4.5).
-    fn validate(&self, head: &mut ResponseHead, varies: bool, lease: &Lease) -> Result<(), Error> {
+    /// Adds the fields that tell versions apart.
+    pub(crate) fn identify(&self, head: &mut ResponseHead) -> Result<(), Error> {
         if let Some(seconds) = self.modified_s {
             head.add(b"Last-Modified", http_date::format(seconds).as_bytes())?;
         }
-        head.add(b"ETag", self.etag.as_bytes())?;
+        head.add(b"ETag", self.etag.as_bytes())
+    }
+
+    /// Whether the content is still the one that the head tells of. What is in memory is.
+    pub(crate) fn is_there(&self) -> bool {
+        match &self.content {
+            Content::Memory(_) => true,
+            Content::Open(file) => fstat(file).is_ok_and(|stat| self.version.has_content_of(&stat)),
+        }
+    }
+
+    /// Adds the fields that a 304 must have too (RFC 9110 §15.4.5).
+    fn validate(&self, head: &mut ResponseHead, varies: bool, lease: &Lease) -> Result<(), Error> {
+        self.identify(head)?;
         head.add(b"Cache-Control", lease.cache_control.as_bytes())?;
         if varies { head.add(b"Vary", b"Accept-Encoding") } else { Ok(()) }
     }

@@ -1,12 +1,12 @@
 //! Serves the files of a folder, without a seat and without the interpreter: what was lately served costs no system call but
 //! the one that sends it.
 
-mod answer;
+pub(crate) mod answer;
 mod cache;
-mod found;
+pub(crate) mod found;
 mod front;
 mod name;
-mod room;
+pub(crate) mod room;
 mod root;
 
 use std::path::{Path, PathBuf};
@@ -14,11 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farrier_http::{AcceptEncoding, Error, Handler, Occupies, Request, Respond, ResponseHead, Status};
-use rustix::fs::fstat;
 use rustix::time::{ClockId, clock_gettime};
 
 use self::answer::{Plan, carry_out, plan, refuse};
-use self::found::{Content, Found, Representation, StaticFile, What};
+use self::found::{Found, Representation, StaticFile, What};
 use self::name::NoName;
 use self::room::Room;
 use self::root::Root;
@@ -101,7 +100,7 @@ impl Handler for StaticFiles {
         };
         let found = match (&found.what, self.room.name_of(request)) {
             // Changed within the second: what was promised a moment ago is not there any more.
-            (What::File(file), Ok(name)) if !is_there(choose(file, request)) => self.room.look_again(&name),
+            (What::File(file), Ok(name)) if !choose(file, request).is_there() => self.room.look_again(&name),
             _ => found,
         };
         match &found.what {
@@ -139,14 +138,6 @@ fn serve_file(file: &StaticFile, request: &Request, respond: &mut dyn Respond) -
         plan => carry_out(&plan, request, representation, respond, &|status, media_type| {
             head_like(&representation.whole, status, media_type)
         }),
-    }
-}
-
-/// Whether the content is the one that the head tells of. What is in memory is.
-fn is_there(representation: &Representation) -> bool {
-    match &representation.content {
-        Content::Memory(_) => true,
-        Content::Open(file) => fstat(file).is_ok_and(|stat| representation.version.has_content_of(&stat)),
     }
 }
 
