@@ -195,9 +195,13 @@ def cool(path):
 
 
 @pytest.mark.parametrize("size", [20_000, 10_000_000], ids=["small", "large"])
-def test_what_is_not_in_memory_is_fetched_by_the_porter(site, size):
+def test_what_is_not_in_memory_is_fetched_by_the_porter(serve, tmp_path, size):
+    root = fill(tmp_path)
+    # Without coded forms: only the disk knows that there are none.
+    settings = '[[static]]\nurl = "/static/"\ndir = "files"\nprecompressed = false\n'
+    site = serve(APPLICATION, settings=settings, directory=tmp_path)
     content = os.urandom(size)
-    path = site.root / "cold.bin"
+    path = root / "cold.bin"
     path.write_bytes(content)
     # What is in memory needs none.
     assert site.get("/static/text.txt").body == TEXT and site.get("/static/large.bin").body == LARGE
