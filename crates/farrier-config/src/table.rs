@@ -797,7 +797,7 @@ settings! {
     /// and `MEDIA_ROOT`.
     static_files as "static": Vec<StaticMount> = none;
 
-    /// Let the application send files of a folder by name; repeat for several.
+    /// Let the application name files to be sent; repeatable.
     ///
     /// `URL=DIR`, or a table `[[internal]]`. `X-Accel-Redirect: URL/name` and `X-Sendfile: DIR/name` are answered with the
     /// file, without the application's own content. Clients never see these fields. Where no folder is declared, only proxies
