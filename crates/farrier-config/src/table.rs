@@ -893,6 +893,15 @@ settings! {
     /// workers count together. Addresses in `trusted_proxy` and peers on unix sockets are not limited.
     rate_limit: Option<Rate> = none;
 
+    /// Connections that one client may have open.
+    ///
+    /// One more is answered with 429 and closed, or closed at once where TLS is spoken. A client is an address of IPv4 or a
+    /// network /64 of IPv6; the workers count together. Not limited are addresses in `trusted_proxy`, web servers that speak
+    /// uwsgi or FastCGI, peers whose connections begin with a PROXY header, and peers on unix sockets. 0 sets no limit;
+    /// `worker_connections` bounds them all together in any case.
+    limit_connections_per_address: u32 = 0
+        at_most 65534;
+
     actions "Configuration";
 
     /// Read the settings from this file.

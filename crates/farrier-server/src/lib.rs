@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod acme_challenge;
+pub mod client_hash;
 pub mod clock;
 pub mod compression;
 mod connection;
+pub mod connection_limit;
 pub mod control;
 mod dropped_fields;
 pub mod engine;

@@ -1,6 +1,7 @@
 //! The settings of the data plane, as the rooms of this crate use them: read once, in the units they are used in.
 
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use farrier_http::wire::proxy::Versions;
 use farrier_http::{FieldPolicy, Limits, Peer, SchemeField, Underscores, field};
 use rustls::ServerConfig;
 
+use crate::connection_limit::{ConnectionLimit, Counted, TooMany};
 use crate::dropped_fields::DroppedFields;
 use crate::front::admission::Admission;
 use crate::spool::SpoolSettings;
@@ -45,6 +47,7 @@ pub(crate) struct Rules {
     pub(crate) handshake_timeout_ms: u64,
     trusted_peers: Vec<TrustedPeer>,
     security: Security,
+    connection_limit: Option<ConnectionLimit>,
 }
 
 /// Where TLS is spoken, and on what terms.
@@ -57,7 +60,12 @@ pub struct Security {
 }
 
 impl Rules {
-    pub(crate) fn of(config: &Config, protocols: Vec<Protocol>, security: Security) -> Rules {
+    pub(crate) fn of(
+        config: &Config,
+        protocols: Vec<Protocol>,
+        security: Security,
+        connection_limit: Option<ConnectionLimit>,
+    ) -> Rules {
         Rules {
             limits: Limits {
                 request_line_bytes_max: size_unless_zero(config.limit_request_line),
@@ -97,6 +105,7 @@ impl Rules {
             handshake_timeout_ms: ms(config.handshake_timeout),
             trusted_peers: config.forwarded_allow_ips.clone(),
             security,
+            connection_limit,
         }
     }
 }
@@ -107,6 +116,25 @@ impl Rules {
         let terms = self.security.terms.as_ref()?;
         let is_secured = self.security.secured.get(listener).copied().unwrap_or(false);
         is_secured.then(|| terms.now(now_ms))
+    }
+
+    /// Counts a connection that has just come. Web servers and balancers are not limited, where they are known by what they
+    /// speak: they come for many clients.
+    ///
+    /// # Errors
+    /// The client has as many as it may.
+    pub(crate) fn count_connection(&self, listener: usize, peer: Peer) -> Result<Option<Counted>, TooMany> {
+        match &self.connection_limit {
+            Some(limit) if !self.admission.is_for_others(listener, peer) => limit.count(peer),
+            _ => Ok(None),
+        }
+    }
+
+    /// Tells a client that it has as many connections as it may.
+    pub(crate) fn tell_too_many(&self, socket: impl AsFd) {
+        if let Some(limit) = &self.connection_limit {
+            limit.tell(socket);
+        }
     }
 
     /// Whether forwarding fields are believed from a peer at this address.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::ServerConfig;
 
+use crate::connection_limit::Counted;
 use crate::engine::{Poller, Token};
 use crate::file_stretch::{ColdStretch, FileStretch, Turn};
 use crate::tls::flow;
@@ -71,6 +72,8 @@ pub(crate) struct Link {
     /// What the poller tells of: [`UNWATCHED`], [`WATCHED`] or [`WATCHED_WRITABLE`]. Changed by whoever owns the connection.
     watched: AtomicU8,
     outbox: Mutex<Outbox>,
+    /// Its share of what its client may have, as long as it is open.
+    _counted: Option<Counted>,
 }
 
 /// What is still to be written. It owns no memory while nothing is.
@@ -132,7 +135,7 @@ pub(crate) enum Pause {
 
 impl Link {
     /// A connection in the clear, or with TLS on these terms.
-    pub(crate) fn new(socket: OwnedFd, terms: Option<Arc<ServerConfig>>) -> Link {
+    pub(crate) fn new(socket: OwnedFd, terms: Option<Arc<ServerConfig>>, counted: Option<Counted>) -> Link {
         Link {
             socket,
             is_secured: AtomicBool::new(terms.is_some()),
@@ -147,6 +150,7 @@ impl Link {
                 security: terms.map_or(Security::None, Security::Wanted),
                 ..Outbox::default()
             }),
+            _counted: counted,
         }
     }
 

@@ -4,9 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use farrier_config::Config;
+use farrier_server::client_hash;
+use farrier_server::connection_limit::{self, ConnectionLimit};
 use farrier_server::log::error::ErrorLog;
+use farrier_server::log::occasional::Occasional;
 use farrier_server::rate_limit::{self, Rate, RateLimit};
-use farrier_supervisor::SharedWords;
+use farrier_supervisor::{SharedWords, Slot};
 
 use crate::recycling;
 
@@ -15,17 +18,50 @@ use crate::recycling;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clients {
     rates: SharedWords,
+    connections: SharedWords,
+    /// Workers that may live at the same time.
+    workers: usize,
 }
 
 impl Clients {
-    /// Maps the memory.
+    /// Maps the memory, for so many workers at the same time.
     ///
     /// # Errors
     /// The kernel's: no memory.
-    pub(crate) fn new() -> io::Result<Clients> {
+    pub(crate) fn new(workers: u32) -> io::Result<Clients> {
+        let workers = workers as usize;
         let rates = SharedWords::new(rate_limit::words_for(rate_limit::CLIENTS))?;
-        rate_limit::seed(&rates, [recycling::chance(), recycling::chance()]);
-        Ok(Clients { rates })
+        let connections = SharedWords::new(connection_limit::words_for(workers))?;
+        for words in [rates, connections] {
+            client_hash::seed(&words, [recycling::chance(), recycling::chance()]);
+        }
+        Ok(Clients { rates, connections, workers })
+    }
+
+    /// Forgets the connections of a worker that has ended, however that came.
+    pub(crate) fn ended(&self, slot: u32) {
+        connection_limit::clear(&self.connections, self.workers, slot as usize);
+    }
+
+    /// The limit of connections, if there is one, for the worker in this slot.
+    pub(crate) fn connection_limit(&self, config: &Config, log: &Arc<ErrorLog>, slot: Slot) -> Option<ConnectionLimit> {
+        let most = config.limit_connections_per_address;
+        if most == 0 {
+            return None;
+        }
+        let trusted = config.trusted_proxy.clone();
+        ConnectionLimit::new(
+            most,
+            self.connections.words(),
+            self.workers,
+            slot.number() as usize,
+            Box::new(move |address| trusted.iter().any(|proxy| proxy.includes(address))),
+            Occasional::new(
+                Arc::clone(log),
+                "connection",
+                "see limit_connections_per_address; behind a proxy, trusted_proxy",
+            ),
+        )
     }
 
     /// The limit of requests, if there is one.
@@ -36,7 +72,7 @@ impl Clients {
             rate: Rate { requests: rate.requests, period_ns: rate.period.seconds() * 1_000_000_000, burst: rate.burst },
             words: self.rates.words(),
             is_exempt: Box::new(move |address| trusted.iter().any(|proxy| proxy.includes(address))),
-            log: Arc::clone(log),
+            report: Occasional::new(Arc::clone(log), "request", "429; see rate_limit; behind a proxy, trusted_proxy"),
         })
     }
 }

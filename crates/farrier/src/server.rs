@@ -162,7 +162,7 @@ fn serve(
             return EXIT_CONFIGURATION;
         }
     };
-    let clients = match Clients::new() {
+    let clients = match Clients::new(page.slots()) {
         Ok(clients) => clients,
         Err(error) => {
             log.write(Level::Error, &format!("Cannot share memory with workers: {error}"));
@@ -239,6 +239,7 @@ fn serve(
         reaped: &mut |spawn, pid, _status| {
             gauges.ended();
             stats.ended(spawn);
+            clients.ended(spawn.slot);
             hooks.child_exit(py, spawn, pid);
         },
         exit_child: &mut |code| process::exit_now(code),

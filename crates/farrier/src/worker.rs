@@ -120,6 +120,7 @@ fn boot(
         listeners: sockets,
         protocols: addresses::protocols(config, listeners),
         security,
+        connection_limit: clients.connection_limit(config, log, link.slot()),
         handler: compose::handler(
             config,
             Arc::new(handler),

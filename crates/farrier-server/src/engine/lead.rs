@@ -13,6 +13,7 @@ use super::poller::{Poller, Readiness};
 use super::slots::{Slots, Token};
 use super::timers::Timers;
 use crate::connection::{Connection, Phase};
+use crate::connection_limit::TooMany;
 use crate::control::Control;
 use crate::front::h2::arrival::Arrival;
 use crate::rules::Rules;
@@ -70,6 +71,8 @@ pub(crate) enum Accepted {
     Connection(Box<Connection>),
     /// A connection above the cap: it gets 503.
     OverCap(Box<Connection>),
+    /// Its client has as many as it may; it is closed already.
+    Dismissed,
     /// Nobody waits.
     Nobody,
     /// The process or the system is out of descriptors or memory.
@@ -106,7 +109,16 @@ impl Lead {
             None => (Scheme::Http, rules.keepalive_ms.max(rules.header_timeout_ms)),
             Some(_) => (Scheme::Https, rules.handshake_timeout_ms),
         };
-        let link = Arc::new(Link::new(socket, terms));
+        let counted = match rules.count_connection(index, peer) {
+            Ok(counted) => counted,
+            Err(TooMany) => {
+                if terms.is_none() {
+                    rules.tell_too_many(&socket);
+                }
+                return Accepted::Dismissed;
+            }
+        };
+        let link = Arc::new(Link::new(socket, terms, counted));
         let token = self.slots.reserve(Arc::clone(&link));
         let origin = Origin { peer, listener: ListenerId(index as u16), scheme };
         let connection = Box::new(Connection {

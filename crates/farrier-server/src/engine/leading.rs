@@ -31,6 +31,9 @@ const AGILE_MAX: usize = 2;
 /// Bytes discarded from a lingering connection before others get their turn.
 const LINGER_TURN_BYTES: usize = 1 << 20;
 
+/// Connections that are turned away before others get their turn.
+const DISMISSALS_A_TURN: usize = 64;
+
 /// Where the lead is after a request was dealt with.
 pub(super) enum Whereabouts {
     /// Still here, and the connection too.
@@ -682,7 +685,14 @@ impl Seat {
     /// Takes one connection; one that is above the cap is refused at once.
     fn take_connection(&mut self, lead: &mut Lead, listener: usize) -> Option<Box<Connection>> {
         let shared = Arc::clone(&self.shared);
-        match lead.accept(listener, &shared.rules) {
+        let mut accepted = lead.accept(listener, &shared.rules);
+        for _ in 0..DISMISSALS_A_TURN {
+            if !matches!(accepted, Accepted::Dismissed) {
+                break;
+            }
+            accepted = lead.accept(listener, &shared.rules);
+        }
+        match accepted {
             Accepted::Connection(connection) => {
                 shared.metrics.accepted();
                 Some(connection)
@@ -696,7 +706,7 @@ impl Seat {
                 self.refuse(&mut connection, error, request, lead.now_ms);
                 Some(connection)
             }
-            Accepted::Nobody => None,
+            Accepted::Nobody | Accepted::Dismissed => None,
             Accepted::OutOfDescriptors(error) => {
                 shared.error_log.write(
                     Level::Error,

@@ -43,6 +43,7 @@ use self::shared::Shared;
 use self::slots::Slots;
 use self::thread_state::InterpreterLock;
 use self::timers::Timers;
+use crate::connection_limit::ConnectionLimit;
 use crate::control::Control;
 use crate::log::access::AccessLog;
 use crate::log::error::ErrorLog;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub protocols: Vec<Protocol>,
     /// Where TLS is spoken, and on what terms.
     pub security: Security,
+    /// What bounds the connections of one client, if anything does.
+    pub connection_limit: Option<ConnectionLimit>,
     /// What answers.
     pub handler: Arc<dyn Handler>,
     /// The runtime the handler lives in.
@@ -116,7 +119,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         poller,
         parts.host,
         parts.handler,
-        Rules::of(config, parts.protocols, parts.security),
+        Rules::of(config, parts.protocols, parts.security, parts.connection_limit),
         seating,
         interpreter_lock,
         parts.access_log,

@@ -47,6 +47,12 @@ pub(crate) struct Opening {
 }
 
 impl Admission {
+    /// Whether whoever connects there speaks for clients behind it, by a gateway protocol or with a PROXY header.
+    pub(crate) fn is_for_others(&self, listener: usize, peer: Peer) -> bool {
+        matches!(self.protocols.get(listener), Some(Protocol::Uwsgi | Protocol::FastCgi))
+            || (self.proxy_header.is_some() && self.proxy_peers.includes(peer))
+    }
+
     /// What a peer may speak on a listener, with TLS or without.
     pub(crate) fn opening(&self, listener: usize, peer: Peer, is_secured: bool) -> Opening {
         let protocol = self.protocols.get(listener).copied().unwrap_or(Protocol::Http);

@@ -4,6 +4,7 @@ pub mod access;
 pub mod collector;
 pub mod error;
 pub mod moment;
+pub mod occasional;
 pub mod outbox;
 pub mod recorder;
 pub mod statsd;

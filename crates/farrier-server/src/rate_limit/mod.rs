@@ -5,7 +5,7 @@ mod table;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use farrier_http::{Error, Flush, Handler, Kind, Occupies, Peer, Request, Respond};
 use rustix::time::{ClockId, clock_gettime};
@@ -13,26 +13,24 @@ use rustix::time::{ClockId, clock_gettime};
 use self::gcra::Pace;
 pub use self::gcra::Rate;
 use self::table::Table;
-pub use self::table::{seed, words_for};
-use crate::log::error::{ErrorLog, Level};
+pub use self::table::words_for;
+use crate::log::occasional::Occasional;
 use crate::rescue;
 
 /// Clients that can be told apart at the same time: half a megabyte of words.
 pub const CLIENTS: usize = 1 << 16;
 
-/// How often the log says that requests were refused.
-const REPORT_INTERVAL_NS: u64 = 10_000_000_000;
-
 /// What limits clients.
 pub struct RateLimit {
     /// How many requests one may send.
     pub rate: Rate,
-    /// Words that all workers share: as many as [`words_for`] says for [`CLIENTS`], with a key ([`seed`]).
+    /// Words that all workers share: as many as [`words_for`] says for [`CLIENTS`], with a key
+    /// ([`crate::client_hash::seed`]).
     pub words: &'static [AtomicU64],
     /// Addresses that are not limited: proxies that have not said for whom they ask.
     pub is_exempt: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
     /// Where it is said now and then that requests were refused.
-    pub log: Arc<ErrorLog>,
+    pub report: Occasional,
 }
 
 /// Limits the requests to `inner`, if there is a limit. A peer on a unix socket for which no address is told is not limited.
@@ -40,14 +38,7 @@ pub fn around(inner: Arc<dyn Handler>, limit: Option<RateLimit>) -> Arc<dyn Hand
     let limited = limit.and_then(|limit| {
         let table = Table::new(limit.words)?;
         let pace = Pace::of(limit.rate);
-        Some(Limited {
-            limit,
-            table,
-            pace,
-            refused: AtomicU64::new(0),
-            reported_ns: AtomicU64::new(0),
-            inner: Arc::clone(&inner),
-        })
+        Some(Limited { limit, table, pace, inner: Arc::clone(&inner) })
     });
     match limited {
         Some(limited) => Arc::new(limited),
@@ -60,9 +51,6 @@ struct Limited {
     limit: RateLimit,
     table: Table,
     pace: Pace,
-    /// Requests refused since the log was told.
-    refused: AtomicU64,
-    reported_ns: AtomicU64,
     inner: Arc<dyn Handler>,
 }
 
@@ -78,28 +66,10 @@ impl Limited {
         if (self.limit.is_exempt)(client) {
             return Ok(());
         }
-        let now_ns = now_ns();
-        self.table.admit(client, &self.pace, now_ns).map_err(|early_ns| {
-            self.report(client, now_ns);
+        self.table.admit(client, &self.pace, now_ns()).map_err(|early_ns| {
+            self.limit.report.refused(client);
             TooEarly { retry_after_s: early_ns.div_ceil(1_000_000_000).max(1) }
         })
-    }
-
-    /// Tells the log, at most once in a while.
-    fn report(&self, client: IpAddr, now_ns: u64) {
-        let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
-        let reported_ns = self.reported_ns.load(Ordering::Relaxed);
-        let is_due = reported_ns == 0 || now_ns.saturating_sub(reported_ns) >= REPORT_INTERVAL_NS;
-        let mine =
-            |word: &AtomicU64| word.compare_exchange(reported_ns, now_ns, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if is_due && mine(&self.reported_ns) {
-            self.refused.fetch_sub(refused, Ordering::Relaxed);
-            let requests = if refused == 1 { "a request" } else { &format!("{refused} requests") };
-            self.limit.log.write(
-                Level::Warning,
-                &format!("Refused {requests} with 429, the last from {client} (see rate_limit; behind a proxy, trusted_proxy)"),
-            );
-        }
     }
 }
 

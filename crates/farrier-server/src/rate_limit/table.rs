@@ -7,17 +7,11 @@
 //! room, the one that is closest to being even makes room and starts afresh: a flood of addresses makes the limit lenient
 //! for others, never strict.
 
-use std::hash::Hasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::gcra::Pace;
-
-/// Words before the clients: the key of the hash, and the rest of their line.
-const HEADER_WORDS: usize = LINE_WORDS;
-
-/// Words of a place.
-const LINE_WORDS: usize = 8;
+use crate::client_hash::{ClientHash, LINE_WORDS};
 
 /// Bits of a word that hold the time; the rest is the tag.
 const TIME_BITS: u32 = 40;
@@ -26,18 +20,7 @@ const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
 /// Words that a table for so many clients needs.
 pub const fn words_for(clients: usize) -> usize {
-    HEADER_WORDS + clients.next_power_of_two().next_multiple_of(LINE_WORDS)
-}
-
-/// Gives the table a key, before anybody uses it.
-///
-/// # Arguments
-///
-/// `key` is chance that no client knows.
-pub fn seed(words: &[AtomicU64], key: [u64; 2]) {
-    for (word, part) in words.iter().zip(key) {
-        word.store(part, Ordering::Relaxed);
-    }
+    LINE_WORDS + clients.next_power_of_two().next_multiple_of(LINE_WORDS)
 }
 
 /// A table in words that workers share.
@@ -45,19 +28,18 @@ pub(super) struct Table {
     lines: &'static [AtomicU64],
     /// Lines less one: a mask.
     mask: u64,
-    key: [u64; 2],
+    hash: ClientHash,
 }
 
 impl Table {
     /// The table in these words; `None` where there are too few.
     pub(super) fn new(words: &'static [AtomicU64]) -> Option<Table> {
-        let (header, lines) = words.split_at_checked(HEADER_WORDS)?;
+        let (_, lines) = words.split_at_checked(LINE_WORDS)?;
         let count = lines.len() / LINE_WORDS;
         if !count.is_power_of_two() {
             return None;
         }
-        let key = [header[0].load(Ordering::Relaxed), header[1].load(Ordering::Relaxed)];
-        Some(Table { lines, mask: count as u64 - 1, key })
+        Some(Table { lines, mask: count as u64 - 1, hash: ClientHash::of(words)? })
     }
 
     /// Whether a request of this client is admitted now.
@@ -65,7 +47,7 @@ impl Table {
     /// # Errors
     /// It comes too early, by so many nanoseconds.
     pub(super) fn admit(&self, client: IpAddr, pace: &Pace, now_ns: u64) -> Result<(), u64> {
-        let hash = self.hash(client);
+        let hash = self.hash.number(client);
         // A tag of zero would look like an empty word.
         let tag = (hash >> TIME_BITS).max(1) << TIME_BITS;
         let first = (hash & self.mask) as usize * LINE_WORDS;
@@ -98,19 +80,6 @@ impl Table {
             }
         }
     }
-
-    fn hash(&self, client: IpAddr) -> u64 {
-        // SipHash over the key and the address: without the key nobody can tell which addresses meet.
-        let mut hasher = std::collections::hash_map::DefaultHasher::new();
-        hasher.write_u64(self.key[0]);
-        hasher.write_u64(self.key[1]);
-        match client.to_canonical() {
-            IpAddr::V4(address) => hasher.write_u32(address.into()),
-            // Who has one address of IPv6 has 2^64 of them.
-            IpAddr::V6(address) => hasher.write_u64((u128::from(address) >> 64) as u64),
-        }
-        hasher.finish()
-    }
 }
 
 #[cfg(test)]
@@ -119,6 +88,7 @@ mod tests {
 
     use super::super::gcra::Rate;
     use super::*;
+    use crate::client_hash::seed;
 
     const SECOND_NS: u64 = 1_000_000_000;
 
