@@ -3,6 +3,7 @@
 No client library is used, because they refuse to send what a test must send. `hpack` turns fields into bytes and back.
 """
 
+import functools
 import socket
 import struct
 
@@ -114,17 +115,21 @@ class Message:
 
 
 class Connection:
-    """One connection; preface and SETTINGS are exchanged unless `quiet`. Every wait has a deadline of `timeout` seconds."""
+    """One connection; preface and SETTINGS are exchanged unless `quiet`. Every wait has a deadline of `timeout` seconds.
 
-    def __init__(self, address, timeout=15, tls=None, with_settings=(), quiet=False, receive_buffer=None):
+    While `grants` is set, as much as was received may be sent again.
+    """
+
+    def __init__(self, address, timeout=15, tls=None, with_settings=(), quiet=False, receive_buffer=None, grants=True):
         self.socket = socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX)
         self.socket.settimeout(timeout)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.connect(address)
         if tls:
+            self.pseudo = functools.partial(self.pseudo, scheme="https")
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
-        self.pending, self.ended = b"", False
+        self.pending, self.ended, self.grants = b"", False, grants
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.decoder.max_header_list_size = 1 << 20
         self.next_stream = 1
@@ -201,16 +206,16 @@ class Connection:
         return stream
 
     @staticmethod
-    def pseudo(method="GET", path="/"):
+    def pseudo(method="GET", path="/", scheme="http"):
         """The pseudo-fields of a good request."""
-        return [(":method", method), (":scheme", "http"), (":authority", "localhost"), (":path", path)]
+        return [(":method", method), (":scheme", scheme), (":authority", "localhost"), (":path", path)]
 
     def get(self, path="/", **options):
         """One request and its response."""
         return self.response(self.open(path=path, **options))
 
-    def response(self, stream, grants=True):
-        """Reads until this stream has ended. With `grants` what was received may be sent again."""
+    def response(self, stream):
+        """Reads until this stream has ended."""
         while True:
             message = self.messages.get(stream)
             if message and message.ended:
@@ -218,9 +223,9 @@ class Connection:
             got = self.read()
             assert got, "the connection ended before the response on stream %d: %r" % (stream, self.messages)
             assert got.kind != GOAWAY or got.error == NO_ERROR, got
-            self.take(got, grants)
+            self.take(got)
 
-    def take(self, got, grants=True):
+    def take(self, got):
         """Adds a frame to what is known: messages, settings, pings."""
         if got.kind == SETTINGS:
             if got.has(ACK):
@@ -238,7 +243,7 @@ class Connection:
                 self._take_fields(message, got)
             elif got.kind == DATA:
                 message.body += got.payload
-                if grants and got.payload:
+                if self.grants and got.payload:
                     self.send_anyway(window_update(0, len(got.payload)), window_update(got.stream, len(got.payload)))
             else:
                 message.reset = got.error

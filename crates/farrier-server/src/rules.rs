@@ -168,15 +168,18 @@ impl TlsSettings {
 fn offered(config: &Config) -> Vec<&'static [u8]> {
     let mut names: Vec<&'static [u8]> = Vec::new();
     for version in &config.http_protocols {
-        let name: &[u8] = match version {
-            HttpVersion::H1 => b"http/1.1",
-            HttpVersion::H2 => b"h2",
+        let known: &[&[u8]] = match version {
+            // Who speaks only HTTP/1.0 says so, and without a name in common the handshake would fail (RFC 7301 §3.2).
+            HttpVersion::H1 => &[b"http/1.1", b"http/1.0"],
+            HttpVersion::H2 => &[b"h2"],
         };
-        if !names.contains(&name) {
-            names.push(name);
+        for name in known {
+            if !names.contains(name) {
+                names.push(name);
+            }
         }
     }
-    if names.is_empty() { vec![b"http/1.1"] } else { names }
+    if names.is_empty() { vec![b"http/1.1", b"http/1.0"] } else { names }
 }
 
 fn admission(config: &Config, protocols: Vec<Protocol>) -> Admission {

@@ -1,0 +1,36 @@
+"""What a server's processes occupy: a bound is generous, but it is one."""
+
+from pathlib import Path
+
+
+def pss_bytes(server):
+    """Proportional set size of all processes of the server: shared pages count once."""
+    total = 0
+    for pid, _, state in server.processes():
+        if state != "Z":
+            try:
+                rollup = Path("/proc/%d/smaps_rollup" % pid).read_text()
+            except OSError:
+                continue
+            total += sum(int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Pss:"))
+    return total
+
+
+class Bounded:
+    """A context within which the server's memory grows by no more than so many bytes, as `check` looks, and at the end."""
+
+    def __init__(self, server, growth_bytes):
+        self.server, self.growth_bytes = server, growth_bytes
+
+    def __enter__(self):
+        self.before = pss_bytes(self.server)
+        return self
+
+    def check(self):
+        """Looks now."""
+        grown = pss_bytes(self.server) - self.before
+        assert grown <= self.growth_bytes, "%.1f MB more than the %.1f MB before" % (grown / 1e6, self.before / 1e6)
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.check()
