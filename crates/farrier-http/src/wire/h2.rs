@@ -40,7 +40,7 @@ pub fn read_head<'a>(
     request.head.version = Version::Http2;
     request.head.keep_alive = true;
     read_request_line(request, pseudo, limits)?;
-    check_scheme(pseudo.scheme, scheme)?;
+    check_scheme(pseudo.scheme)?;
     let authority = pseudo.authority.filter(|authority| !authority.is_empty());
     if let Some(authority) = authority {
         if !host::is_host(authority) {
@@ -106,13 +106,14 @@ fn read_request_line(request: &mut Request, pseudo: Pseudo<'_>, limits: &Limits)
     Ok(())
 }
 
-/// A proxy that speaks cleartext behind TLS may say `https`; over TLS nothing else makes sense.
-fn check_scheme(told: Option<&[u8]>, connection: Scheme) -> Result<(), Error> {
-    let Some(told) = told else { return Ok(()) };
-    if told.eq_ignore_ascii_case(b"https") || (connection == Scheme::Http && told.eq_ignore_ascii_case(b"http")) {
-        return Ok(());
+/// Clients are careless about which of the two it is, and proxies in front know better; others name nothing that is served.
+fn check_scheme(told: Option<&[u8]>) -> Result<(), Error> {
+    match told {
+        Some(told) if !told.eq_ignore_ascii_case(b"https") && !told.eq_ignore_ascii_case(b"http") => {
+            Err(Error::bad_request(":scheme is neither http nor https"))
+        }
+        _ => Ok(()),
     }
-    Err(Error::bad_request(":scheme is not the connection's"))
 }
 
 fn read_fields<'a>(
@@ -267,7 +268,6 @@ mod tests {
             Pseudo { path: b"https://a.example/", ..GET },
             Pseudo { path: b"/a b", ..GET },
             Pseudo { path: b"/a\0", ..GET },
-            Pseudo { scheme: Some(b"http"), ..GET },
             Pseudo { scheme: Some(b"ftp"), ..GET },
         ] {
             assert_eq!(refused(pseudo, &[]), Kind::BadRequest, "{pseudo:?}");

@@ -32,6 +32,9 @@ use crate::transport::Link;
 /// How long streams are served before what was answered leaves and other connections get their turn, in ms.
 const TURN_MS: u64 = 1;
 
+/// The least time between two looks at a session for the sake of its time-outs, in ms.
+const LOOK_AGAIN_MS: u64 = 10;
+
 impl Seat {
     /// Lets a connection speak HTTP/2, which begins with what stands in the request's arena.
     pub(super) fn begin_session(&mut self, lead: &Lead, connection: &mut Connection, request: Box<Request>) {
@@ -170,7 +173,8 @@ impl Seat {
                 connection.deadline_ms = u64::MAX;
             }
             Driven::Open | Driven::More => {
-                connection.deadline_ms = deadline_ms;
+                // What is due was dealt with; a look at once would find the same again.
+                connection.deadline_ms = deadline_ms.max(lead.now_ms + LOOK_AGAIN_MS);
                 if driven == Driven::More {
                     lead.ready.push_back((connection.token, Readiness::READABLE));
                 }

@@ -139,6 +139,18 @@ impl<'a> H2Respond<'a> {
 
     /// Gives what is staged and the content behind it to the stream.
     fn emit(&mut self, content: &[u8], end: bool) -> Result<(), SendError> {
+        let mut content = content;
+        let high_water_bytes = usize::try_from(self.channel.rules.response_buffer_bytes).unwrap_or(usize::MAX);
+        while self.channel.may_wait && content.len() > high_water_bytes {
+            // No more is copied than may wait for the client.
+            let piece;
+            (piece, content) = content.split_at(high_water_bytes);
+            self.give(piece, false)?;
+        }
+        self.give(content, end)
+    }
+
+    fn give(&mut self, content: &[u8], end: bool) -> Result<(), SendError> {
         let mut piece = std::mem::take(&mut self.bench.out);
         if piece.is_empty() {
             piece = content.to_vec();
@@ -155,8 +167,8 @@ impl<'a> H2Respond<'a> {
     /// Waits, detached from the interpreter, when too much is unsent.
     fn wait_for_room(&mut self) -> Result<(), SendError> {
         let StreamChannel { rules, host, stream, may_wait, .. } = &self.channel;
-        // A response that is complete costs memory, and no seat.
-        if !may_wait || self.state == State::Ended || stream.meter.unsent_bytes() <= rules.response_buffer_bytes {
+        // A response that is complete costs no seat, and memory up to the mark and what was given last.
+        if !may_wait || self.state == State::Ended || stream.meter.unsent_bytes() < rules.response_buffer_bytes {
             return Ok(());
         }
         let timeout = Duration::from_millis(rules.write_timeout_ms);

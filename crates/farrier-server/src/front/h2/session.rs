@@ -198,10 +198,10 @@ impl Session {
         self.incoming.iter().for_each(|incoming| at(incoming.deadline_ms(rules)));
         self.leaving.iter().for_each(|leaving| at(leaving.moved_ms + rules.write_timeout_ms));
         if self.is_idle() {
-            at(self.idle_since_ms + rules.keepalive_ms);
-            if let Some(farewell_ms) = self.farewell_ms {
-                at(farewell_ms.max(self.idle_since_ms) + FAREWELL_MS);
-            }
+            at(match self.farewell_ms {
+                Some(farewell_ms) => farewell_ms.max(self.idle_since_ms) + FAREWELL_MS,
+                None => self.idle_since_ms + rules.keepalive_ms,
+            });
         }
         deadline_ms
     }

@@ -296,7 +296,8 @@ impl Exit {
 
     fn give_up(&mut self, reason: Reason) {
         self.rest = None;
-        if !self.broken && !self.ended {
+        // Also after the last frame was given: it may wait for ever for the client's window.
+        if !self.broken {
             match &mut self.body {
                 Some(body) => body.send_reset(reason),
                 None => self.respond.send_reset(reason),
