@@ -133,7 +133,8 @@ class Server:
         for address in bind:
             arguments += ["--bind", address]
         arguments += [str(flag) for flag in flags]
-        arguments.append(application)
+        if application:
+            arguments.append(application)
         variables = {
             key: value
             for key, value in os.environ.items()

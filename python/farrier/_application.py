@@ -38,10 +38,12 @@ def load(specification: str | None) -> tuple[Callable[..., Any], str]:
     if specification is None:
         specification, _ = discover()
     module_part, _, expression = _split(specification)
-    module = _import(module_part, specification)
-    if not expression:
-        expression = "application"
-    application = _evaluate(module, expression, specification)
+    try:
+        with _django.one_project(specification):
+            module = _import(module_part, specification)
+            application = _evaluate(module, expression or "application", specification)
+    except _django.SecondProject as clash:
+        raise ApplicationNotFound(str(clash)) from None
     _django.import_urls()
     return application, specification
 

@@ -8,8 +8,49 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
+
+#: The variable that names a project's settings.
+VARIABLE = "DJANGO_SETTINGS_MODULE"
+
+#: The settings that an application of this process has asked for, and that application.
+_project: tuple[str, str] | None = None
+
+
+class SecondProject(Exception):
+    """An application is a second Django project, and Django keeps the settings of one in a process."""
+
+
+@contextmanager
+def one_project(specification: str) -> Iterator[None]:
+    """Watch over the import of an application: a second project would silently run with the settings of the first.
+
+    :param specification: the application.
+    :raises SecondProject: it asks for other settings than one before it.
+    """
+    global _project
+    before = os.environ.get(VARIABLE)
+    if _project is not None and before == _project[0]:
+        # So that what this one asks for is seen: a project's wsgi.py sets the variable only where it is not set.
+        del os.environ[VARIABLE]
+    try:
+        yield
+        asked = os.environ.get(VARIABLE)
+        if _project is None:
+            if asked is not None and asked != before:
+                _project = asked, specification
+        elif asked is not None and asked not in (before, _project[0]):
+            raise SecondProject(
+                f"{specification!r} is a Django project with the settings {asked!r}, but {_project[1]!r} has brought "
+                f"{_project[0]!r} already, and Django keeps one project's settings in a process: serve one of them from "
+                f"a server of its own."
+            )
+    finally:
+        if _project is not None and before == _project[0]:
+            os.environ[VARIABLE] = before
 
 
 def import_urls() -> None:

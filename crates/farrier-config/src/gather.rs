@@ -122,6 +122,7 @@ pub fn gather_from(
     beyond.warnings.splice(..0, file.warnings);
     let config = match Config::resolve(&layers) {
         Ok(mut config) if problems.is_empty() => {
+            config.site_plans().map_err(ConfigError::of)?;
             config.beyond = beyond;
             Box::new(config)
         }
@@ -152,6 +153,7 @@ pub fn resolve_embedded(layer: Layer) -> Result<Config, ConfigError> {
     let beyond = beyond::take(&layers, &mut problems);
     match Config::resolve(&layers) {
         Ok(mut config) if problems.is_empty() => {
+            config.site_plans().map_err(ConfigError::of)?;
             config.beyond = beyond;
             Ok(config)
         }

@@ -21,6 +21,7 @@ mod macros;
 mod resolve;
 mod setting;
 mod settle;
+pub mod sites;
 mod suggest;
 pub mod table;
 pub mod tables;

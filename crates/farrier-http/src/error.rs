@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::status::Status;
+
 /// Whose fault it is: decides the log level and, with the kind, the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -54,6 +56,8 @@ pub enum Kind {
     ApplicationFailed,
     /// A fault of the server's own, a caught panic among them.
     Internal,
+    /// A handler's answer is this status and nothing else: the server says it in its own words, or with a site's page.
+    Answer(Status),
 }
 
 /// An error as a value: it knows its side and its cause.
@@ -81,6 +85,11 @@ impl Error {
     /// An error of the server's.
     pub fn server(kind: Kind, cause: impl Into<Cow<'static, str>>) -> Self {
         Error { kind, side: Side::Server, cause: cause.into() }
+    }
+
+    /// No fault: an answer of this status, in the server's words. It is not logged as an error.
+    pub const fn answer(status: Status) -> Self {
+        Error::client(Kind::Answer(status), "")
     }
 
     /// The grammar was broken.

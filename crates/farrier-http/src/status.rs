@@ -13,6 +13,8 @@ impl Status {
     pub const PARTIAL_CONTENT: Status = Status(206);
     /// It is found somewhere else, for good.
     pub const MOVED_PERMANENTLY: Status = Status(301);
+    /// It is found somewhere else, for good, and the method stays.
+    pub const PERMANENT_REDIRECT: Status = Status(308);
     /// What the client has is still good.
     pub const NOT_MODIFIED: Status = Status(304);
     /// It cannot be understood.
@@ -25,6 +27,8 @@ impl Status {
     pub const METHOD_NOT_ALLOWED: Status = Status(405);
     /// What the client thinks of is not there any more.
     pub const PRECONDITION_FAILED: Status = Status(412);
+    /// The name is not served here.
+    pub const MISDIRECTED: Status = Status(421);
     /// Nothing of what was asked for is there.
     pub const RANGE_NOT_SATISFIABLE: Status = Status(416);
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use farrier_http::{Origin, Request};
+use farrier_http::{Limits, Origin, Request};
 
 use crate::engine::Token;
 use crate::front::admission::Opening;
@@ -98,6 +98,8 @@ pub(crate) struct PartialHead {
 pub(crate) struct PartialContent {
     pub(crate) request: Box<Request>,
     pub(crate) reader: ContentReader,
+    /// Its bounds, where its mount has others than all.
+    pub(crate) limits: Option<Box<Limits>>,
     pub(crate) sink: Sink,
     /// When the head was complete, in ms.
     pub(crate) since_ms: u64,

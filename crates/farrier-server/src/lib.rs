@@ -23,6 +23,7 @@ pub mod rate_limit;
 pub mod request_id;
 pub mod rescue;
 mod rules;
+pub mod sites;
 mod spool;
 pub mod static_files;
 pub mod tls;

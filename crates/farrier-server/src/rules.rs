@@ -1,5 +1,6 @@
 //! The settings of the data plane, as the rooms of this crate use them: read once, in the units they are used in.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -10,12 +11,14 @@ use farrier_config::value::Value;
 use farrier_config::{AcmeChallenge, Config, HeaderMap, Http2Cleartext, HttpVersion, ProxyProtocol, TrustedPeer};
 pub(crate) use farrier_config::{ClientCertificates, Protocol, TlsVersion};
 use farrier_http::wire::proxy::Versions;
-use farrier_http::{FieldPolicy, Limits, Peer, SchemeField, Underscores, field};
+use farrier_http::{Error, FieldPolicy, Limits, Peer, Request, ResponseHead, SchemeField, Underscores, field};
 use rustls::ServerConfig;
 
 use crate::connection_limit::{ConnectionLimit, Counted, TooMany};
 use crate::dropped_fields::DroppedFields;
 use crate::front::admission::Admission;
+use crate::rescue;
+use crate::sites::Sites;
 use crate::spool::SpoolSettings;
 use crate::tls::{self, Terms, TlsSettings};
 
@@ -45,6 +48,8 @@ pub(crate) struct Rules {
     /// The log has had a word about variables that are not obeyed.
     pub(crate) has_noted_commands: AtomicBool,
     pub(crate) handshake_timeout_ms: u64,
+    /// The sites, where there are several, or pages for errors.
+    sites: Option<Arc<Sites>>,
     trusted_peers: Vec<TrustedPeer>,
     security: Security,
     connection_limit: Option<ConnectionLimit>,
@@ -65,6 +70,7 @@ impl Rules {
         protocols: Vec<Protocol>,
         security: Security,
         connection_limit: Option<ConnectionLimit>,
+        sites: Option<Arc<Sites>>,
     ) -> Rules {
         Rules {
             limits: Limits {
@@ -103,6 +109,7 @@ impl Rules {
             http2: Http2Rules::of(config),
             has_noted_commands: AtomicBool::new(false),
             handshake_timeout_ms: ms(config.handshake_timeout),
+            sites,
             trusted_peers: config.forwarded_allow_ips.clone(),
             security,
             connection_limit,
@@ -140,6 +147,25 @@ impl Rules {
     /// Whether forwarding fields are believed from a peer at this address.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_peers.iter().any(|peer| peer.includes(address))
+    }
+
+    /// The response for an error: with the page of the site that a request's choice names, if there is one.
+    pub(crate) fn response_to(&self, error: &Error, choice: u32) -> Option<(ResponseHead, Cow<'_, [u8]>)> {
+        rescue::response_to(error, self.retry_after_s, |status| self.sites.as_ref()?.page(choice, status))
+    }
+
+    /// The longest content of a request whose head is complete.
+    #[inline]
+    pub(crate) fn body_bytes_max(&self, request: &mut Request) -> u64 {
+        let usual = self.limits.body_bytes_max;
+        self.sites.as_ref().map_or(usual, |sites| sites.body_bytes_max(request, usual))
+    }
+
+    /// The bounds for a request whose head is complete, where its mount has another than all.
+    #[inline]
+    pub(crate) fn limits_for(&self, request: &mut Request) -> Option<Limits> {
+        let body_bytes_max = self.body_bytes_max(request);
+        (body_bytes_max != self.limits.body_bytes_max).then(|| Limits { body_bytes_max, ..self.limits.clone() })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, SendError};
 use pyo3::exceptions::PyAssertionError;
@@ -19,7 +20,9 @@ use crate::{notes, overdue};
 pub struct WsgiHandler {
     application: Py<PyAny>,
     surroundings: Surroundings,
-    hooks: Option<RequestHooks>,
+    hooks: Option<Arc<RequestHooks>>,
+    /// Which of a process's handlers this is: each has its own place in what a seat keeps.
+    number: usize,
 }
 
 /// What a seat keeps between calls, so that no Python object is shared by seats on the hot path.
@@ -29,17 +32,22 @@ struct SeatLocal {
 }
 
 thread_local! {
-    static SEAT: RefCell<Option<SeatLocal>> = const { RefCell::new(None) };
+    /// By the handlers' numbers.
+    static SEAT: RefCell<Vec<Option<SeatLocal>>> = const { RefCell::new(Vec::new()) };
 }
+
+/// The number of the next handler.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 impl WsgiHandler {
     /// A handler for the application.
     pub fn new(application: Py<PyAny>, surroundings: Surroundings) -> WsgiHandler {
-        WsgiHandler { application, surroundings, hooks: None }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        WsgiHandler { application, surroundings, hooks: None, number }
     }
 
     /// The same handler with hooks around each request.
-    pub fn with_hooks(self, hooks: Option<RequestHooks>) -> WsgiHandler {
+    pub fn with_hooks(self, hooks: Option<Arc<RequestHooks>>) -> WsgiHandler {
         WsgiHandler { hooks, ..self }
     }
 
@@ -70,10 +78,13 @@ impl WsgiHandler {
         py: Python<'py>,
         request: &mut Request,
     ) -> PyResult<(Bound<'py, PyDict>, ResponseHead)> {
-        SEAT.with_borrow_mut(|local| {
-            let local = match local {
+        SEAT.with_borrow_mut(|locals| {
+            if locals.len() <= self.number {
+                locals.resize_with(self.number + 1, || None);
+            }
+            let local = match &mut locals[self.number] {
                 Some(local) => local,
-                None => local.insert(SeatLocal {
+                local => local.insert(SeatLocal {
                     environs: Environs::new(py, &self.surroundings)?,
                     head: ResponseHead::default(),
                 }),
@@ -101,8 +112,8 @@ impl WsgiHandler {
                 sent.and(closed.map_err(Failure::from))
             });
         let head = start_response.get().end();
-        SEAT.with_borrow_mut(|local| {
-            if let Some(local) = local {
+        SEAT.with_borrow_mut(|locals| {
+            if let Some(Some(local)) = locals.get_mut(self.number) {
                 local.head = head;
             }
         });

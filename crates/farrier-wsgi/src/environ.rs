@@ -27,6 +27,8 @@ pub struct Surroundings {
     pub server_software: String,
     /// `SCRIPT_NAME` of requests for which no proxy says another: a path without a slash at its end, or empty.
     pub script_name: String,
+    /// The path that the application is mounted at, decoded, without a slash at its end; empty for the root.
+    pub mount: String,
     /// Where `wsgi.errors` goes.
     pub diagnostics: Arc<dyn Diagnostics>,
     /// Entries of environ that the access log shows, names in lower case.
@@ -60,6 +62,7 @@ pub(crate) struct Environs {
     scratch: Vec<u8>,
     is_unix: Vec<bool>,
     script_name: Vec<u8>,
+    mount: Vec<u8>,
 }
 
 impl Environs {
@@ -85,6 +88,7 @@ impl Environs {
             scratch: Vec::new(),
             is_unix: surroundings.listeners.iter().map(|listener| listener.is_unix).collect(),
             script_name: surroundings.script_name.clone().into_bytes(),
+            mount: surroundings.mount.clone().into_bytes(),
             keys,
             templates,
         })
@@ -228,6 +232,9 @@ impl Environs {
             environ.set_item(&self.keys.server_port, itoa::Buffer::new().format(port))?;
         }
         let mounted = request.arena.slice(request.head.gateway.script_name);
+        if !self.mount.is_empty() {
+            return self.set_mount(py, environ, request);
+        }
         if !mounted.is_empty() && forwarded.prefix.is_empty() {
             // The web server has taken it off the path already.
             environ.set_item(&self.keys.script_name, latin1(py, mounted))?;
@@ -247,6 +254,30 @@ impl Environs {
             }
         }
         Ok(())
+    }
+
+    /// `SCRIPT_NAME` of an application that is mounted below the root: what is told of the root itself, then the mount.
+    /// `PATH_INFO` is what of the path is left (PEP 3333, "environ Variables").
+    fn set_mount(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+        let told = request.arena.slice(request.forwarded.prefix);
+        let mounted = request.arena.slice(request.head.gateway.script_name);
+        let mut path = match request.head.gateway.path_is_decoded {
+            true => request.path().to_vec(),
+            false => decoded(request.path()),
+        };
+        let mut script_name = match (told, mounted) {
+            ([], []) => self.script_name.clone(),
+            // The web server has taken it off the path already.
+            ([], mounted) => mounted.to_vec(),
+            (told, _) => decoded(told),
+        };
+        if !told.is_empty() || mounted.is_empty() {
+            take_prefix(&mut path, &script_name);
+        }
+        take_prefix(&mut path, &self.mount);
+        script_name.extend_from_slice(&self.mount);
+        environ.set_item(&self.keys.script_name, latin1(py, &script_name))?;
+        environ.set_item(&self.keys.path_info, latin1(py, &path))
     }
 
     fn set_server_from_host(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
@@ -318,6 +349,13 @@ fn join(
     let separator = if is_cookie { "; " } else { ", " };
     let value: String = value.iter().map(|&byte| char::from(byte)).collect();
     environ.set_item(key, PyString::new(py, &format!("{former}{separator}{value}")))
+}
+
+/// Takes a prefix off a path where it ends at a segment's border.
+fn take_prefix(path: &mut Vec<u8>, prefix: &[u8]) {
+    if path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")) {
+        path.drain(..prefix.len());
+    }
 }
 
 fn decoded(path: &[u8]) -> Vec<u8> {

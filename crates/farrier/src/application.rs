@@ -2,20 +2,64 @@
 
 use std::time::SystemTime;
 
+use farrier_config::Config;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// The application that was found.
-pub(crate) struct Application {
-    pub(crate) callable: Py<PyAny>,
-    /// When its code began to be loaded.
+/// All applications of a process, which may be none.
+pub(crate) struct Applications {
+    /// Each by its specification, in the order of the sites. `None` is the one that was found in the working directory.
+    all: Vec<(Option<String>, Py<PyAny>)>,
+    /// When their code began to be loaded.
     pub(crate) loaded_since: SystemTime,
 }
 
-impl Application {
-    /// The same application, for a worker that was forked with it.
-    pub(crate) fn shared(&self, py: Python<'_>) -> Application {
-        Application { callable: self.callable.clone_ref(py), loaded_since: self.loaded_since }
+impl Applications {
+    /// Loads all that the configuration names, one after the other.
+    ///
+    /// # Arguments
+    ///
+    /// `failed` is told of one that cannot be loaded, and may have another in its place.
+    ///
+    /// # Errors
+    /// What `failed` gives.
+    pub(crate) fn load<E>(
+        py: Python<'_>,
+        config: &Config,
+        mut failed: impl FnMut(LoadFailure) -> Result<Py<PyAny>, E>,
+    ) -> Result<Applications, E> {
+        let loaded_since = SystemTime::now();
+        let plans = config.applications();
+        let is_one_of_several = plans.len() > 1;
+        let mut all = Vec::new();
+        for plan in plans {
+            let callable = load(py, plan.name.as_deref()).or_else(|mut failure| {
+                if is_one_of_several {
+                    failure.reason = format!("{}: the mount at {}: {}", plan.place, plan.at, failure.reason);
+                }
+                failed(failure)
+            })?;
+            all.push((plan.name, callable));
+        }
+        Ok(Applications { all, loaded_since })
+    }
+
+    /// The same applications, for a worker that was forked with them.
+    pub(crate) fn shared(&self, py: Python<'_>) -> Applications {
+        let all = self.all.iter().map(|(name, callable)| (name.clone(), callable.clone_ref(py))).collect();
+        Applications { all, loaded_since: self.loaded_since }
+    }
+
+    /// The application of this specification.
+    pub(crate) fn callable(&self, py: Python<'_>, name: Option<&str>) -> Py<PyAny> {
+        let found = self.all.iter().find(|(known, _)| known.as_deref() == name);
+        // Invariant: what is loaded and what is mounted are read from the same plans.
+        found.map_or_else(|| py.None(), |(_, callable)| callable.clone_ref(py))
+    }
+
+    /// The one that hooks know: the first; None where there is no application.
+    pub(crate) fn first(&self, py: Python<'_>) -> Py<PyAny> {
+        self.all.first().map_or_else(|| py.None(), |(_, callable)| callable.clone_ref(py))
     }
 }
 
@@ -30,14 +74,13 @@ pub(crate) struct LoadFailure {
 }
 
 /// Loads what the specification names, or finds an application in the working directory.
-pub(crate) fn load(py: Python<'_>, specification: Option<&str>) -> Result<Application, LoadFailure> {
-    let loaded_since = SystemTime::now();
+fn load(py: Python<'_>, specification: Option<&str>) -> Result<Py<PyAny>, LoadFailure> {
     let loaded = py.import("farrier._application").and_then(|module| {
         let found = module.call_method1("load", (specification,))?;
         found.extract::<(Py<PyAny>, String)>()
     });
     match loaded {
-        Ok((callable, _)) => Ok(Application { callable, loaded_since }),
+        Ok((callable, _)) => Ok(callable),
         Err(raised) => Err(failure(py, &raised, specification)),
     }
 }
@@ -66,7 +109,7 @@ fn failure(py: Python<'_>, raised: &PyErr, specification: Option<&str>) -> LoadF
 ///
 /// # Errors
 /// The directory does not exist.
-pub(crate) fn prepare(py: Python<'_>, config: &farrier_config::Config) -> PyResult<()> {
+pub(crate) fn prepare(py: Python<'_>, config: &Config) -> PyResult<()> {
     if let Some(directory) = &config.chdir {
         py.import("os")?.call_method1("chdir", (directory,))?;
     }

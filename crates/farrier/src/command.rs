@@ -6,10 +6,11 @@ use std::ffi::OsString;
 use farrier_config::{Config, Problem, Source};
 use pyo3::prelude::*;
 
+use crate::application::Applications;
 use crate::configured::{Asked, Configured};
 use crate::embedding::Given;
 use crate::hooks::Hooks;
-use crate::{application, certificates, files, import_uwsgi, server};
+use crate::{application, certificates, import_uwsgi, server, sites};
 
 /// Runs the command and gives its exit code.
 pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
@@ -64,10 +65,6 @@ fn check(py: Python<'_>, configured: &Configured) -> i32 {
         eprintln!("farrier: {raised}");
         return 1;
     }
-    if let Err(reason) = files::check(config) {
-        eprintln!("farrier: {reason}");
-        return 1;
-    }
     if let Err(raised) = Hooks::of(py, configured.cfg.clone_ref(py)) {
         eprintln!("farrier: {}", raised.value(py));
         return 1;
@@ -79,17 +76,17 @@ fn check(py: Python<'_>, configured: &Configured) -> i32 {
             return 1;
         }
     }
-    match application::load(py, config.wsgi_app.as_deref()) {
-        Ok(_) => match files::expand(py, &config.static_files).and_then(|mounts| files::check_mounts(&mounts)) {
-            Ok(()) => 0,
-            Err(reason) => {
-                eprintln!("farrier: {reason}");
-                1
-            }
-        },
-        Err(failure) => {
+    let opened = sites::open(config).and_then(|_| {
+        let loaded = Applications::load(py, config, |failure| {
             eprint!("{}", failure.traceback);
-            eprintln!("farrier: {}", failure.reason);
+            Err(vec![failure.reason])
+        });
+        loaded.and_then(|_| sites::open_loaded(py, config))
+    });
+    match opened {
+        Ok(_) => 0,
+        Err(problems) => {
+            problems.iter().for_each(|problem| eprintln!("farrier: {problem}"));
             1
         }
     }

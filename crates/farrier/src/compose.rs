@@ -2,23 +2,24 @@
 
 use std::sync::Arc;
 
+use farrier_config::sites::MountPlan;
 use farrier_config::{Config, FieldName, UrlPath};
 use farrier_http::{Handler, Status};
+use farrier_server::acme_challenge;
 use farrier_server::health::{self, HealthPaths};
-use farrier_server::internal_files::{self, InternalFiles};
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::metrics::{Called, Metrics};
 use farrier_server::rate_limit::{self, RateLimit};
 use farrier_server::request_id;
-use farrier_server::static_files::{self, Placed};
-use farrier_server::{acme_challenge, compression};
+use farrier_server::sites::route;
 use farrier_supervisor::heartbeat::Counter;
 use farrier_supervisor::{ArbiterSettings, Listener, LocalAddress, Slot};
 use farrier_wsgi::{Diagnostics, Surroundings, traceback};
 use pyo3::prelude::*;
 
 use crate::painted::Paint;
-use crate::{acme, filters, logging, recycling};
+use crate::sites::Opened;
+use crate::{acme, logging, recycling, sites};
 
 /// The arbiter's settings.
 pub(crate) fn arbiter_settings(config: &Config) -> ArbiterSettings {
@@ -42,13 +43,12 @@ pub(crate) fn worker_count(config: &Config) -> u32 {
     config.workers.on(farrier_supervisor::process::cpus_allowed())
 }
 
-/// What answers: the paths of health, folders of files, and behind them the application, with its filters around it.
+/// What answers, the outermost first: health, then what is done with every request, then the sites with their mounts.
 pub(crate) fn handler(
     config: &Config,
-    application: Arc<dyn Handler>,
-    folders: Vec<Placed>,
+    opened: &Opened,
+    mounts: Vec<Vec<Arc<dyn Handler>>>,
     rate_limit: Option<RateLimit>,
-    internal: Option<&Arc<InternalFiles>>,
     slot: Slot,
 ) -> Arc<dyn Handler> {
     let path = |path: &Option<UrlPath>| path.as_ref().map(|UrlPath(path)| path.clone());
@@ -57,8 +57,7 @@ pub(crate) fn handler(
         ready: path(&config.readyz_path),
         is_logged: config.health_access_log,
     };
-    let compressed = compression::around(application, filters::compressor(config).as_ref());
-    let sites = static_files::in_front_of(internal_files::around(compressed, internal), folders);
+    let sites = route(&opened.sites, mounts);
     let limited = rate_limit::around(sites, rate_limit);
     let challenged = acme_challenge::around(limited, acme::answers(config, farrier_acme::Challenge::Http01));
     let field = config.request_id_header.as_ref().map(|FieldName(name)| name.as_str());
@@ -66,14 +65,20 @@ pub(crate) fn handler(
     health::around(named, paths, move || slot.is_leaving())
 }
 
-/// What every environ says.
-pub(crate) fn surroundings(config: &Config, listeners: &[Listener], log: &Arc<ErrorLog>) -> Surroundings {
+/// What every environ of an application says.
+pub(crate) fn surroundings(
+    config: &Config,
+    listeners: &[Listener],
+    log: &Arc<ErrorLog>,
+    mount: &MountPlan,
+) -> Surroundings {
     Surroundings {
         listeners: listeners.iter().map(|listener| environ_listener(listener.local())).collect(),
         multithread: config.threads > 1,
         multiprocess: worker_count(config) > 1,
         server_software: format!("farrier/{}", env!("CARGO_PKG_VERSION")),
-        script_name: std::env::var("SCRIPT_NAME").unwrap_or_default().trim_end_matches('/').to_owned(),
+        script_name: sites::base(),
+        mount: mount.path.as_str().to_owned(),
         diagnostics: Arc::new(LoggedDiagnostics(Arc::clone(log), Paint::of(config))),
         noted: logging::noted_environ(config),
     }

@@ -10,7 +10,7 @@ use farrier_server::log::error::{ErrorLog, Level};
 use farrier_supervisor::{FileWatch, WorkerLink};
 use pyo3::prelude::*;
 
-use crate::application::{Application, LoadFailure};
+use crate::application::LoadFailure;
 
 /// Between two looks at which modules there are, and at the files where the kernel tells nothing.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -78,8 +78,7 @@ fn cover(py: Python<'_>, watch: &mut FileWatch, since: Option<SystemTime>, extra
 ///
 /// # Errors
 /// Python cannot import the package's own module.
-pub(crate) fn stand_in(py: Python<'_>, failure: &LoadFailure) -> PyResult<Application> {
+pub(crate) fn stand_in(py: Python<'_>, failure: &LoadFailure) -> PyResult<Py<PyAny>> {
     let text = format!("{}{}\n", failure.traceback, failure.reason);
-    let callable = py.import("farrier._reloader")?.call_method1("failed_application", (text,))?.unbind();
-    Ok(Application { callable, loaded_since: SystemTime::now() })
+    Ok(py.import("farrier._reloader")?.call_method1("failed_application", (text,))?.unbind())
 }

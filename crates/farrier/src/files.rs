@@ -65,13 +65,11 @@ pub(crate) fn internal(config: &Config, files: &Files) -> Result<Option<Arc<Inte
         .map_err(|reason| format!("internal: {reason}"))
 }
 
-/// Looks whether the folders that the settings name can be served; those that the application names are known when it is
-/// loaded.
+/// Looks whether the folders that applications may name files of can be served.
 ///
 /// # Errors
 /// One cannot: one clear sentence.
-pub(crate) fn check(config: &Config) -> Result<(), String> {
-    check_mounts(&config.static_files)?;
+pub(crate) fn check_internal(config: &Config) -> Result<(), String> {
     config.internal.iter().try_for_each(|folder| {
         static_files::check(&absolute(&folder.directory))
             .map_err(|reason| format!("internal: {reason} ({})", folder.place))

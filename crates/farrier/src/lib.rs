@@ -31,6 +31,7 @@ mod painted;
 mod recorder;
 mod recycling;
 mod server;
+mod sites;
 mod statistics;
 mod template;
 mod worker;

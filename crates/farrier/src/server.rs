@@ -13,7 +13,7 @@ use farrier_supervisor::{
 };
 use pyo3::prelude::*;
 
-use crate::application::{self, Application};
+use crate::application::{self, Applications};
 use crate::certificates::Certificates;
 use crate::clients::Clients;
 use crate::configured::{Asked, Configured};
@@ -24,7 +24,7 @@ use crate::hooks::{Hooks, ServerHooks};
 use crate::logging::ArbiterLogs;
 use crate::master::{Master, Tending};
 use crate::statistics::Stats;
-use crate::{accounts, acme, addresses, compose, files, listening, template, worker};
+use crate::{accounts, acme, addresses, compose, listening, sites, template, worker};
 
 /// Exit code for an address that cannot be bound, a log that cannot be opened and the like.
 pub(crate) const EXIT_CONFIGURATION: i32 = 1;
@@ -98,11 +98,11 @@ fn serve(
         ),
     );
     warn(log, config);
-    if let Err(reason) = files::check(config) {
-        log.write(Level::Error, &reason);
+    if let Err(problems) = sites::open(config) {
+        problems.iter().for_each(|problem| log.write(Level::Error, problem));
         return EXIT_CONFIGURATION;
     }
-    if config.wsgi_app.is_none() {
+    if config.looks_for_application() {
         let chosen = py
             .import("farrier._application")
             .and_then(|module| module.call_method0("discover")?.extract::<(String, String)>());
@@ -185,7 +185,7 @@ fn serve(
     let gauges = Gauges::new(&logs.error, config, &listeners);
     let generations = RefCell::new(Generations::new(configured));
     // Only ever filled in a template, and found there by the workers that it forks.
-    let preloaded: RefCell<Option<Application>> = RefCell::new(None);
+    let preloaded: RefCell<Option<Applications>> = RefCell::new(None);
     hooks.listens(py, &listeners);
     // A collection in a child would write to every object that it shares with this process.
     if let Err(raised) = application::freeze(py) {
@@ -229,8 +229,8 @@ fn serve(
                 gauges.close();
                 stats.close();
                 certificates.close();
-                let application = template::load(py, &generations.borrow().of(generation).config, &logs)?;
-                *preloaded.borrow_mut() = Some(application);
+                let applications = template::load(py, &generations.borrow().of(generation).config, &logs)?;
+                *preloaded.borrow_mut() = Some(applications);
                 Ok(())
             },
             reopen_logs: &mut || log.reopen(),
@@ -345,7 +345,7 @@ fn renew(
     let config = &configured.config;
     warn(log, config);
     application::prepare(py, config).map_err(|raised| raised.to_string())?;
-    files::check(config)?;
+    sites::open(config).map_err(|problems| problems.join("\n"))?;
     let identity = accounts::identity(py, config)?;
     accounts::give_logs(config, identity.as_ref())?;
     let specs = addresses::listen_specs(py, config, master.borrow().activation(), identity.as_ref())?;

@@ -1,25 +1,25 @@
-//! What a template does: it imports the application, says which threads would not survive a fork, and freezes what there is.
+//! What a template does: it imports the applications, says which threads would not survive a fork, and freezes what there is.
 
 use farrier_config::Config;
 use farrier_server::log::error::Level;
 use pyo3::prelude::*;
 
-use crate::application::{self, Application};
+use crate::application::{self, Applications};
 use crate::logging::ArbiterLogs;
 use crate::master;
 use crate::painted::Paint;
 
-/// Loads the application for all workers of a generation.
+/// Loads the applications for all workers of a generation.
 ///
 /// # Errors
 /// The exit code, when the application cannot be loaded; the log has been told why.
-pub(crate) fn load(py: Python<'_>, config: &Config, logs: &ArbiterLogs) -> Result<Application, i32> {
+pub(crate) fn load(py: Python<'_>, config: &Config, logs: &ArbiterLogs) -> Result<Applications, i32> {
     let log = &logs.error;
     master::set_template_title(config);
-    let application = application::load(py, config.wsgi_app.as_deref()).map_err(|failure| {
+    let applications = Applications::load(py, config, |failure| {
         log.put(&Paint::of(config).traceback(&failure.traceback));
         log.write(Level::Error, &failure.reason);
-        if failure.not_found { 4 } else { 3 }
+        Err(if failure.not_found { 4 } else { 3 })
     })?;
     logs.application_loaded(py);
     match other_threads(py) {
@@ -37,7 +37,7 @@ pub(crate) fn load(py: Python<'_>, config: &Config, logs: &ArbiterLogs) -> Resul
         log.write(Level::Error, &format!("The preloaded application could not be frozen: {raised}"));
         3
     })?;
-    Ok(application)
+    Ok(applications)
 }
 
 /// The names of Python's threads beside the main one.

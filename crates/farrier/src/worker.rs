@@ -7,25 +7,25 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use farrier_config::Config;
+use farrier_config::sites::MountPlan;
+use farrier_http::Handler;
 use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::static_files::Placed;
 use farrier_server::{Command, Control, Parts, engine};
 use farrier_supervisor::keyring::KeyringReader;
 use farrier_supervisor::{Cause, Listener, Signal, SignalPipe, WorkerLink, process};
 use farrier_wsgi::{WsgiHandler, seam};
 use pyo3::prelude::*;
 
-use crate::application::{self, Application};
+use crate::application::{self, Applications};
 use crate::clients::Clients;
 use crate::configured::Configured;
-use crate::files::{self, Files};
 use crate::hooks::ServerHooks;
 use crate::host::Interpreter;
 use crate::logging::WorkerLogs;
 use crate::measured::measured;
 use crate::painted::Paint;
 use crate::worker_hooks::{Farewell, WorkerHooks};
-use crate::{accounts, addresses, certificates, compose, development, master, recycling};
+use crate::{accounts, addresses, certificates, compose, development, master, recycling, sites};
 
 /// Runs in the forked process and gives its exit code.
 #[allow(clippy::too_many_arguments, reason = "all that a worker inherits comes together here")]
@@ -36,7 +36,7 @@ pub(crate) fn run(
     listeners: &[Listener],
     keyring: KeyringReader,
     clients: Clients,
-    preloaded: Option<&Application>,
+    preloaded: Option<&Applications>,
     hooks: &ServerHooks,
 ) -> i32 {
     let config = &configured.config;
@@ -71,7 +71,7 @@ fn boot(
     listeners: &[Listener],
     keyring: KeyringReader,
     clients: Clients,
-    preloaded: Option<&Application>,
+    preloaded: Option<&Applications>,
     hooks: &WorkerHooks,
     logs: &Arc<WorkerLogs>,
 ) -> Result<Parts, i32> {
@@ -86,11 +86,16 @@ fn boot(
         log.write(Level::Error, &reason);
         link.boot_failed(true)
     })?;
-    let Application { callable, loaded_since } = match preloaded {
-        Some(application) => application.shared(py),
+    let applications = match preloaded {
+        Some(applications) => applications.shared(py),
         None => load(py, config, link, log)?,
     };
-    hooks.post_worker_init(py, &callable).map_err(|()| link.boot_failed(true))?;
+    // Here and not before: the pages are this user's to read.
+    let opened = sites::open_loaded(py, config).map_err(|problems| {
+        problems.iter().for_each(|problem| log.write(Level::Error, problem));
+        link.boot_failed(true)
+    })?;
+    hooks.post_worker_init(py, &applications.first(py)).map_err(|()| link.boot_failed(true))?;
     logs.application_loaded(py);
     let failed = |what: &str, error: std::io::Error| {
         log.write(Level::Error, &format!("{what}: {error}"));
@@ -98,14 +103,15 @@ fn boot(
     };
     let around = hooks.around_requests(py).and_then(|around| logs.around_requests(py, around));
     let around = around.map_err(|raised| failed("Cannot call hooks", raised.into()))?;
-    let handler = WsgiHandler::new(callable, compose::surroundings(config, listeners, log)).with_hooks(around);
-    let files = Files::new(config, log);
-    let unserved = |reason: String| {
+    let around = around.map(Arc::new);
+    let application = |name: Option<&str>, mount: &MountPlan| -> Arc<dyn Handler> {
+        let surroundings = compose::surroundings(config, listeners, log, mount);
+        Arc::new(WsgiHandler::new(applications.callable(py, name), surroundings).with_hooks(around.clone()))
+    };
+    let mounts = sites::handlers(config, &opened.plans, &application, log).map_err(|reason| {
         log.write(Level::Error, &reason);
         link.boot_failed(true)
-    };
-    let folders = folders(py, config, &files).map_err(unserved)?;
-    let internal = files::internal(config, &files).map_err(unserved)?;
+    })?;
     let signals = link.catch_signals().map_err(|error| failed("Cannot catch signals", error))?;
     let alive = link.alive_fd().try_clone_to_owned().map_err(|error| failed("Out of descriptors", error))?;
     let sockets: Vec<OwnedFd> = listeners
@@ -114,21 +120,15 @@ fn boot(
         .collect::<Result<_, _>>()
         .map_err(|error| failed("Out of descriptors", error))?;
     // This worker watches for the others of its generation, too, and they may have loaded before it: they were forked later.
-    development::watch(py, config, link, loaded_since.min(forked), log);
+    development::watch(py, config, link, applications.loaded_since.min(forked), log);
     let (leaving, parting) = (Arc::clone(logs), hooks.clone());
     Ok(Parts {
         listeners: sockets,
         protocols: addresses::protocols(config, listeners),
         security,
         connection_limit: clients.connection_limit(config, log, link.slot()),
-        handler: compose::handler(
-            config,
-            Arc::new(handler),
-            folders,
-            clients.rate_limit(config, log),
-            internal.as_ref(),
-            link.slot(),
-        ),
+        handler: compose::handler(config, &opened, mounts, clients.rate_limit(config, log), link.slot()),
+        sites: opened.sites.are_needed().then(|| Arc::clone(&opened.sites)),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),
         access_log: logs.access.clone(),
@@ -146,15 +146,9 @@ fn boot(
     })
 }
 
-/// The folders of files, each with the path that it is served at.
-fn folders(py: Python<'_>, config: &Config, files: &Files) -> Result<Vec<Placed>, String> {
-    let mounts = files::expand(py, &config.static_files)?;
-    mounts.iter().map(|mount| Ok((mount.url.as_str().to_owned(), files.folder(mount)?))).collect()
-}
-
-/// The application, loaded by this worker for itself; the error is the exit code.
-fn load(py: Python<'_>, config: &Config, link: &WorkerLink, log: &ErrorLog) -> Result<Application, i32> {
-    application::load(py, config.wsgi_app.as_deref()).or_else(|failure| {
+/// The applications, loaded by this worker for itself; the error is the exit code.
+fn load(py: Python<'_>, config: &Config, link: &WorkerLink, log: &ErrorLog) -> Result<Applications, i32> {
+    Applications::load(py, config, |failure| {
         log.put(&Paint::of(config).traceback(&failure.traceback));
         log.write(Level::Error, &failure.reason);
         // A start in the middle of the work: the files are watched, and the next version may load.

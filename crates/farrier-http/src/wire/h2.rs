@@ -23,9 +23,11 @@ pub struct Pseudo<'a> {
     pub path: &'a [u8],
 }
 
-/// Fills an empty request's arena and head. `scheme` is the connection's; `ended` says that no content follows.
+/// Fills an empty request's arena and head. `scheme` is the connection's; `ended` says that no content follows,
+/// `body_bytes_max` how long the content of this request may be.
 ///
-/// What is wrong is looked for in this order: method, path, length of both, the fields one by one, host, framing, Expect.
+/// What is wrong is looked for in this order: method, path, length of both, the fields one by one, host, framing, Expect, the
+/// content's length.
 ///
 /// # Errors
 /// The request is refused (RFC 9113 §8.1.1; `Limits`). Other streams of the connection are not concerned.
@@ -36,6 +38,7 @@ pub fn read_head<'a>(
     scheme: Scheme,
     ended: bool,
     limits: &Limits,
+    body_bytes_max: impl FnOnce(&mut Request) -> u64,
 ) -> Result<(), Error> {
     request.head.version = Version::Http2;
     request.head.keep_alive = true;
@@ -63,14 +66,16 @@ pub fn read_head<'a>(
         BodyFraming::Length(1..) if ended => {
             return Err(Error::bad_request("the content is shorter than its Content-Length"));
         }
-        BodyFraming::Length(length) if length > limits.body_bytes_max => {
-            return Err(Error::client(Kind::BodyTooLarge, "the content is above its bound"));
-        }
         _ => {}
     }
     semantics::understand_expectation(arena.filled(), head)?;
     head.expect_continue &= !ended;
     head.bytes = arena.filled().len();
+    if let BodyFraming::Length(length) = head.framing
+        && length > body_bytes_max(request)
+    {
+        return Err(Error::client(Kind::BodyTooLarge, "the content is above its bound"));
+    }
     Ok(())
 }
 
@@ -228,7 +233,9 @@ mod tests {
     fn read(pseudo: Pseudo<'_>, fields: &[(&str, &str)], ended: bool) -> Result<Request, Error> {
         let mut request = Request::with_room(64);
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        read_head(&mut request, pseudo, fields, Scheme::Https, ended, &Limits::default()).map(|()| request)
+        let limits = Limits::default();
+        read_head(&mut request, pseudo, fields, Scheme::Https, ended, &limits, |_| limits.body_bytes_max)
+            .map(|()| request)
     }
 
     fn refused(pseudo: Pseudo<'_>, fields: &[(&str, &str)]) -> Kind {

@@ -44,6 +44,8 @@ struct Running {
     reins: Reins,
     facts: RequestFacts,
     via: Via,
+    /// What the request notes of its site.
+    choice: u32,
     stage: Stage,
 }
 
@@ -110,7 +112,8 @@ impl CallSheet {
         entry.path.clear();
         entry.path.extend_from_slice(request.path());
         let via = request.head.gateway.via;
-        entry.call = Some(Running { started_ns, reins, facts, via, stage: Stage::InTime });
+        let choice = request.choice;
+        entry.call = Some(Running { started_ns, reins, facts, via, choice, stage: Stage::InTime });
     }
 
     /// The call has ended. Something is left to be done only where it was late.
@@ -135,7 +138,7 @@ impl CallSheet {
         now_ns: u64,
         timeout_ns: u64,
         grace_ns: u64,
-        take_over: impl FnOnce(&Reins, RequestFacts, Via) -> TakenOver,
+        take_over: impl FnOnce(&Reins, RequestFacts, Via, u32) -> TakenOver,
     ) -> Look {
         let mut entry = self.entry();
         let Some(call) = &mut entry.call else { return Look::Nothing };
@@ -143,7 +146,7 @@ impl CallSheet {
         let (is_first, taken) = match call.stage {
             Stage::InTime if age_ns < timeout_ns => return Look::At(call.started_ns + timeout_ns),
             Stage::InTime => {
-                let taken = take_over(&call.reins, call.facts, call.via);
+                let taken = take_over(&call.reins, call.facts, call.via, call.choice);
                 call.stage = Stage::TakenOver { at_ns: now_ns, taken };
                 (true, taken)
             }

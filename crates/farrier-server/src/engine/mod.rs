@@ -49,6 +49,7 @@ use crate::log::access::AccessLog;
 use crate::log::error::ErrorLog;
 use crate::metrics::Metrics;
 use crate::rules::{Rules, Seating, Security};
+use crate::sites::Sites;
 
 pub use self::host::{Host, NoHost};
 pub(crate) use self::poller::Poller;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub connection_limit: Option<ConnectionLimit>,
     /// What answers.
     pub handler: Arc<dyn Handler>,
+    /// The sites that the handler routes to, where the engine must know of them: for their pages and bounds.
+    pub sites: Option<Arc<Sites>>,
     /// The runtime the handler lives in.
     pub host: Arc<dyn Host>,
     /// Where commands come from.
@@ -119,7 +122,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         poller,
         parts.host,
         parts.handler,
-        Rules::of(config, parts.protocols, parts.security, parts.connection_limit),
+        Rules::of(config, parts.protocols, parts.security, parts.connection_limit, parts.sites),
         seating,
         interpreter_lock,
         parts.access_log,

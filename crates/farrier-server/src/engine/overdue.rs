@@ -90,7 +90,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         let mut next_ns = now_ns + timeout_ns;
         let (mut late, mut lost) = (Vec::new(), Vec::new());
         for sheet in overdue.sheets() {
-            let take_over = |reins: &Reins, facts, via| take_over(reins, facts, via, &shared.rules);
+            let take_over = |reins: &Reins, facts, via, choice| take_over(reins, facts, via, choice, &shared.rules);
             match sheet.look(now_ns, timeout_ns, grace_ns, take_over) {
                 Look::Nothing => {}
                 Look::At(at_ns) => next_ns = next_ns.min(at_ns),
@@ -130,7 +130,7 @@ pub(crate) fn came_back(shared: &Shared, late: &Late, call_ns: u64) {
     shared.error_log.write(Level::Warning, &format!("Overdue request came back: {} after {seconds} s", late.request));
 }
 
-fn take_over(reins: &Reins, facts: RequestFacts, via: Via, rules: &Rules) -> TakenOver {
+fn take_over(reins: &Reins, facts: RequestFacts, via: Via, choice: u32, rules: &Rules) -> TakenOver {
     match reins {
         Reins::Connection(link) => {
             let ends_by_close = match via {
@@ -138,9 +138,9 @@ fn take_over(reins: &Reins, facts: RequestFacts, via: Via, rules: &Rules) -> Tak
                 Via::Uwsgi => true,
                 Via::FastCgi(_) => false,
             };
-            link.take_over(&whole_response(&error(), facts, via, rules), ends_by_close)
+            link.take_over(&whole_response(&error(), facts, via, choice, rules), ends_by_close)
         }
-        Reins::Stream(stream) => stream.take_over(whole_answer(&error(), facts, rules)),
+        Reins::Stream(stream) => stream.take_over(whole_answer(&error(), facts, choice, rules)),
     }
 }
 

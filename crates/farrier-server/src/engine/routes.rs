@@ -33,6 +33,10 @@ impl Route {
     pub(crate) fn of(request: &Request) -> Route {
         let mut hash = Fnv::default();
         hash.add(request.method());
+        // The same path of another application is another route.
+        if request.choice != 0 {
+            hash.add(&request.choice.to_le_bytes());
+        }
         for segment in request.path().split(|&byte| byte == b'/') {
             hash.add(b"/");
             let is_name = segment.len() <= 40 && !segment.iter().any(u8::is_ascii_digit);

@@ -400,7 +400,8 @@ impl Seat {
             connection.link.begin_response();
             sheet.open(&request, Reins::Connection(Arc::clone(&connection.link)), facts, started_ns);
         }
-        let mut respond = H1Respond::new(channel, &mut self.bench, facts, request.head.gateway.via, keep_lines);
+        let mut respond =
+            H1Respond::new(channel, &mut self.bench, facts, request.head.gateway.via, request.choice, keep_lines);
         if request.takes_trailers() {
             respond.permit_trailers();
         }
@@ -442,7 +443,8 @@ impl Seat {
             draining: &shared.draining,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
-        let mut respond = H1Respond::new(channel, &mut self.bench, facts, request.head.gateway.via, keep_lines);
+        let mut respond =
+            H1Respond::new(channel, &mut self.bench, facts, request.head.gateway.via, request.choice, keep_lines);
         respond.fail(error);
         let (outcome, lines) = respond.outcome(true);
         self.record(&request, &outcome, lines.as_deref(), 0, false);

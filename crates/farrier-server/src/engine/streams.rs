@@ -242,7 +242,7 @@ impl Seat {
             may_wait: by_application,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
-        let mut respond = H2Respond::new(channel, &mut self.bench, facts, keep_lines);
+        let mut respond = H2Respond::new(channel, &mut self.bench, facts, request.choice, keep_lines);
         let handled = catch_unwind(AssertUnwindSafe(|| shared.handler.handle(&mut request, &mut respond)));
         match handled {
             Ok(Ok(())) => {}
@@ -279,7 +279,7 @@ impl Seat {
         let facts = facts(&request);
         let channel = StreamChannel { rules: &shared.rules, host: &*shared.host, link, stream, may_wait: false };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
-        let mut respond = H2Respond::new(channel, &mut self.bench, facts, keep_lines);
+        let mut respond = H2Respond::new(channel, &mut self.bench, facts, request.choice, keep_lines);
         respond.fail(error);
         let (outcome, lines) = respond.outcome();
         self.record(&request, &outcome, lines.as_deref(), 0, false);

@@ -1,7 +1,7 @@
 //! The reading side of the fronts: drives a codec with what the socket gives until a request is complete.
 
 use farrier_http::wire::h1::encode::CONTINUE;
-use farrier_http::{Body, BodyFraming, Error, Kind, Request, Span};
+use farrier_http::{Body, BodyFraming, Error, Kind, Limits, Request, Span};
 
 use crate::connection::{AfterResponse, Connection, PartialContent, PartialHead, Phase};
 use crate::front::admission::Opening;
@@ -197,23 +197,23 @@ fn continue_head(
 
 fn head_complete(connection: &mut Connection, mut request: Box<Request>, rules: &Rules, now_ms: u64) -> Progress {
     let head_bytes = request.head.bytes;
-    let reader = connection
-        .opening
-        .judge(request.head.gateway.via)
-        .and_then(|()| ContentReader::of(&request.head, &rules.limits));
+    let own_limits = rules.limits_for(&mut request);
+    let limits = own_limits.as_ref().unwrap_or(&rules.limits);
+    let reader =
+        connection.opening.judge(request.head.gateway.via).and_then(|()| ContentReader::of(&request.head, limits));
     let reader = match reader {
         Ok(reader) => reader,
         Err(error) => return Progress::Refused(error, request),
     };
     if let ContentReader::Stdin(decoder) = &reader {
-        if let Some((content, bytes)) = whole_stdin(decoder, &request.arena.filled()[head_bytes..], &rules.limits) {
+        if let Some((content, bytes)) = whole_stdin(decoder, &request.arena.filled()[head_bytes..], limits) {
             request.body = match content.len() {
                 0 => Body::Empty,
                 _ => Body::InArena(Span::new(head_bytes + content.start, head_bytes + content.end)),
             };
             return Progress::Request(request, head_bytes + bytes);
         }
-        return content_begins(connection, request, reader, rules, now_ms);
+        return content_begins(connection, request, reader, own_limits, rules, now_ms);
     }
     match request.head.framing {
         BodyFraming::None => {
@@ -233,20 +233,21 @@ fn head_complete(connection: &mut Connection, mut request: Box<Request>, rules: 
     if request.head.expect_continue && request.arena.filled().len() == head_bytes {
         connection.link.send(&[CONTINUE], false);
     }
-    content_begins(connection, request, reader, rules, now_ms)
+    content_begins(connection, request, reader, own_limits, rules, now_ms)
 }
 
 fn content_begins(
     connection: &mut Connection,
     request: Box<Request>,
     reader: ContentReader,
+    limits: Option<Limits>,
     rules: &Rules,
     now_ms: u64,
 ) -> Progress {
     let received_bytes = (request.arena.filled().len() - request.head.bytes) as u64;
-    let sink = Sink::Empty;
+    let (sink, limits) = (Sink::Empty, limits.map(Box::new));
     connection.phase =
-        Phase::Content(Box::new(PartialContent { request, reader, sink, since_ms: now_ms, received_bytes }));
+        Phase::Content(Box::new(PartialContent { request, reader, limits, sink, since_ms: now_ms, received_bytes }));
     connection.deadline_ms = now_ms + rules.body_timeout_ms;
     Progress::Again
 }
@@ -313,7 +314,7 @@ fn decode_content(partial: &mut PartialContent, link: &Link, rules: &Rules) -> R
     let mut used = 0;
     let done = loop {
         let input = &partial.request.arena.filled()[head_bytes + used..];
-        let decoded = partial.reader.read(input, &rules.limits, link)?;
+        let decoded = partial.reader.read(input, partial.limits.as_deref().unwrap_or(&rules.limits), link)?;
         if !decoded.content.is_empty() {
             partial.sink.take(&input[decoded.content], &rules.spool)?;
         }

@@ -8,13 +8,12 @@ use farrier_http::{Error, Via};
 
 use crate::clock::Date;
 use crate::front::dialect::Dialect;
-use crate::rescue;
 use crate::rules::Rules;
 
 /// The response to an error, after which the connection closes; empty for an error that nobody can be told.
-pub(crate) fn whole_response(error: &Error, facts: RequestFacts, via: Via, rules: &Rules) -> Vec<u8> {
+pub(crate) fn whole_response(error: &Error, facts: RequestFacts, via: Via, choice: u32, rules: &Rules) -> Vec<u8> {
     let mut bytes = Vec::new();
-    if let Some((head, content)) = rescue::response_to(error, rules.retry_after_s) {
+    if let Some((head, content)) = rules.response_to(error, choice) {
         let facts = RequestFacts { keep_alive: false, ..facts };
         let framing = response_framing(facts, &head, Some(content.len() as u64));
         let content = if facts.is_head { &[][..] } else { &content };

@@ -81,6 +81,8 @@ pub(crate) struct H1Respond<'a> {
     channel: Channel<'a>,
     bench: &'a mut Bench,
     facts: RequestFacts,
+    /// What the request notes of its site, for the page of an error.
+    choice: u32,
     dialect: Dialect,
     state: State,
     framing: ResponseFraming,
@@ -118,6 +120,7 @@ impl<'a> H1Respond<'a> {
         bench: &'a mut Bench,
         mut facts: RequestFacts,
         via: Via,
+        choice: u32,
         keep_lines: bool,
     ) -> Self {
         bench.out.clear();
@@ -132,6 +135,7 @@ impl<'a> H1Respond<'a> {
             channel,
             bench,
             facts,
+            choice,
             dialect: Dialect::of(via),
             state: State::Waiting,
             framing: ResponseFraming::UntilClose,
@@ -156,8 +160,9 @@ impl<'a> H1Respond<'a> {
     /// Answers with an error: a whole response if nothing was sent yet, a visible break otherwise.
     pub(crate) fn fail(&mut self, error: Error) {
         self.dialect.note(&error);
+        let (rules, choice) = (self.channel.rules, self.choice);
         if matches!(self.state, State::Waiting | State::Staged) {
-            if let Some((head, content)) = rescue::response_to(&error, self.channel.rules.retry_after_s) {
+            if let Some((head, content)) = rules.response_to(&error, choice) {
                 self.bench.out.clear();
                 self.state = State::Waiting;
                 self.remaining = 0;

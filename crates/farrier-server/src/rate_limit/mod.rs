@@ -88,7 +88,7 @@ impl Handler for Limited {
         let early = request.found.as_ref().and_then(|found| found.downcast_ref::<TooEarly>());
         let Some(&TooEarly { retry_after_s }) = early else { return self.inner.handle(request, respond) };
         let error = Error::client(Kind::TooManyRequests, "this client has sent more requests than it may");
-        if let Some((head, content)) = rescue::response_to(&error, retry_after_s) {
+        if let Some((head, content)) = rescue::response_to(&error, retry_after_s, |_| None) {
             respond.head(&head, Some(content.len() as u64));
             // A client that has left need not know.
             let _ = respond.send(&content, Flush::Later);

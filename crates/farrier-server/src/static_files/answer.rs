@@ -110,6 +110,10 @@ pub(crate) fn carry_out(
 /// # Errors
 /// A field could not be added.
 pub(crate) fn refuse(respond: &mut dyn Respond, status: Status, fields: &[(&[u8], &[u8])]) -> Result<(), Error> {
+    if fields.is_empty() {
+        // A site may have a page for it.
+        return Err(Error::answer(status));
+    }
     let mut head = ResponseHead::new(status);
     for (name, value) in fields {
         head.add(name, value)?;

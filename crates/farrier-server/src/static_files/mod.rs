@@ -4,7 +4,6 @@
 pub(crate) mod answer;
 mod cache;
 pub(crate) mod found;
-mod front;
 mod name;
 pub(crate) mod room;
 mod root;
@@ -24,7 +23,6 @@ use self::root::Root;
 use crate::log::error::ErrorLog;
 
 pub use self::cache::{Cache, CacheBounds};
-pub use self::front::{Placed, in_front_of};
 
 /// A folder and how it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]

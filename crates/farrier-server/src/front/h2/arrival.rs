@@ -55,7 +55,7 @@ pub(crate) fn decode<T>(
         path: uri.path_and_query().map(|path| path.as_str().as_bytes()).unwrap_or_default(),
     };
     let fields = head.headers().iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    read_head(request, pseudo, fields, scheme, ended, &rules.limits)
+    read_head(request, pseudo, fields, scheme, ended, &rules.limits, |request| rules.body_bytes_max(request))
 }
 
 /// A request whose content is incomplete.
@@ -64,6 +64,7 @@ pub(crate) struct Incoming {
     request: Box<Request>,
     content: RecvStream,
     sink: Sink,
+    body_bytes_max: u64,
     /// When the head came, in ms.
     since_ms: u64,
     /// When content came at last, in ms.
@@ -95,7 +96,9 @@ impl Incoming {
         }
         let content = head.into_body();
         let sink = Sink::default();
-        Ok(Incoming { stream, request, content, sink, since_ms: now_ms, moved_ms: now_ms, received_bytes: 0 })
+        let body_bytes_max = rules.body_bytes_max(&mut request);
+        let (since_ms, moved_ms) = (now_ms, now_ms);
+        Ok(Incoming { stream, request, content, sink, body_bytes_max, since_ms, moved_ms, received_bytes: 0 })
     }
 
     /// Takes what content has come. `Ready` when the request is complete, refused, or broken off (`None`).
@@ -110,7 +113,7 @@ impl Incoming {
                     let _ = self.content.flow_control().release_capacity(piece.len());
                     self.moved_ms = now_ms;
                     self.received_bytes += piece.len() as u64;
-                    if self.received_bytes > rules.limits.body_bytes_max {
+                    if self.received_bytes > self.body_bytes_max {
                         let error = Error::client(Kind::BodyTooLarge, "the content is above its bound");
                         return Poll::Ready(Some(self.refused(error)));
                     }

@@ -40,6 +40,8 @@ pub(crate) struct H2Respond<'a> {
     channel: StreamChannel<'a>,
     bench: &'a mut Bench,
     facts: RequestFacts,
+    /// What the request notes of its site, for the page of an error.
+    choice: u32,
     state: State,
     framing: ResponseFraming,
     remaining: u64,
@@ -71,12 +73,19 @@ enum State {
 }
 
 impl<'a> H2Respond<'a> {
-    pub(crate) fn new(channel: StreamChannel<'a>, bench: &'a mut Bench, facts: RequestFacts, keep_lines: bool) -> Self {
+    pub(crate) fn new(
+        channel: StreamChannel<'a>,
+        bench: &'a mut Bench,
+        facts: RequestFacts,
+        choice: u32,
+        keep_lines: bool,
+    ) -> Self {
         bench.out.clear();
         H2Respond {
             channel,
             bench,
             facts,
+            choice,
             state: State::Waiting,
             framing: ResponseFraming::Chunked,
             remaining: 0,
@@ -93,8 +102,9 @@ impl<'a> H2Respond<'a> {
 
     /// Answers with an error: a whole response if nothing was sent yet, a visible break of the stream otherwise.
     pub(crate) fn fail(&mut self, error: Error) {
+        let rules = self.channel.rules;
         if matches!(self.state, State::Waiting | State::Staged) {
-            if let Some((head, content)) = rescue::response_to(&error, self.channel.rules.retry_after_s) {
+            if let Some((head, content)) = rules.response_to(&error, self.choice) {
                 self.bench.out.clear();
                 self.state = State::Waiting;
                 self.trailers = None;
@@ -201,11 +211,16 @@ impl<'a> H2Respond<'a> {
 }
 
 /// A whole answer to a request whose own seat cannot give it; `None` for an error that nobody can be told.
-pub(crate) fn whole_answer(error: &Error, facts: RequestFacts, rules: &Rules) -> Option<(Response<()>, Vec<u8>)> {
-    let (head, content) = rescue::response_to(error, rules.retry_after_s)?;
+pub(crate) fn whole_answer(
+    error: &Error,
+    facts: RequestFacts,
+    choice: u32,
+    rules: &Rules,
+) -> Option<(Response<()>, Vec<u8>)> {
+    let (head, content) = rules.response_to(error, choice)?;
     let framing = response_framing(facts, &head, Some(content.len() as u64));
     let response = response(&head, framing, &mut Bench::new(), &rules.server_header);
-    Some((response, if facts.is_head { Vec::new() } else { content }))
+    Some((response, if facts.is_head { Vec::new() } else { content.into_owned() }))
 }
 
 /// The head of a response as the `h2` crate takes it.

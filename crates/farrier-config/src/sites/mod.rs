@@ -1,0 +1,281 @@
+//! What the settings of sites mean: sites by their names, each with its mounts; and whether they contradict each other.
+
+mod check;
+mod redirect_loop;
+
+use std::collections::BTreeMap;
+
+use crate::error::Problem;
+use crate::table::Config;
+use crate::tables::{Mount, Place, StaticMount};
+use crate::value::{Bytes, ErrorPages, HostName, HostPattern, RedirectTarget, UrlPrefix, Value};
+
+/// What answers for some names of hosts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SitePlan {
+    /// The names that it serves; empty for one that serves whatever no other does.
+    pub hosts: Vec<HostPattern>,
+    /// It serves every name that no other site serves.
+    pub is_default: bool,
+    /// The one name that it goes by.
+    pub canonical_host: Option<HostName>,
+    /// What answers, each below a path of its own.
+    pub mounts: Vec<MountPlan>,
+    /// Pages for answers that the server makes itself: the site's own, then those for all sites.
+    pub error_pages: ErrorPages,
+    /// Where the site is said; the default for what stands outside of any.
+    pub place: Place,
+}
+
+/// A WSGI application, wherever it is mounted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApplicationPlan {
+    /// Its specification; `None` for the one that the working directory holds.
+    pub name: Option<String>,
+    /// The first place where it is mounted, for people: a path, or a host's name and a path.
+    pub at: String,
+    /// Where that is said.
+    pub place: Place,
+}
+
+/// What answers below a path.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MountPlan {
+    /// The path.
+    pub path: UrlPrefix,
+    /// What answers.
+    pub target: Target,
+    /// The longest request body, where it is not the server's.
+    pub body_bytes_max: Option<u64>,
+    /// Where the mount is said.
+    pub place: Place,
+}
+
+/// What a mount leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// A WSGI application, by its specification; `None` for the one that the working directory holds.
+    Application(Option<String>),
+    /// A folder of files.
+    Static(StaticMount),
+    /// Somewhere else.
+    Redirect {
+        /// Where to.
+        target: RedirectTarget,
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+    },
+    /// A fixed answer.
+    Respond {
+        /// Its status.
+        status: u16,
+        /// Its content; `None` for the page of its status.
+        content: Option<String>,
+        /// The content's media type.
+        content_type: String,
+    },
+}
+
+impl Config {
+    /// The sites, the default one first if there is one.
+    ///
+    /// # Errors
+    /// What contradicts itself, each with its place.
+    pub fn site_plans(&self) -> Result<Vec<SitePlan>, Vec<Problem>> {
+        self.site_plans_with(&mut |_| Ok(Vec::new()))
+    }
+
+    /// The sites, with the folders that `folders` knows for each that stands for those of the application's own settings.
+    ///
+    /// # Errors
+    /// What contradicts itself, each with its place; and what `folders` says.
+    pub fn site_plans_with(
+        &self,
+        folders: &mut dyn FnMut(&StaticMount) -> Result<Vec<StaticMount>, Problem>,
+    ) -> Result<Vec<SitePlan>, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let plans = plans(self, folders, &mut problems);
+        check::check(self, &plans, &mut problems);
+        if problems.is_empty() { Ok(plans) } else { Err(problems) }
+    }
+
+    /// The applications in the order of the sites, each once; of a site the one of the root comes first. The first is the
+    /// one that hooks know.
+    pub fn applications(&self) -> Vec<ApplicationPlan> {
+        let mut found: Vec<ApplicationPlan> = Vec::new();
+        for site in plans(self, &mut |_| Ok(Vec::new()), &mut Vec::new()) {
+            let mut mounts: Vec<&MountPlan> = site.mounts.iter().collect();
+            mounts.sort_by_key(|mount| !mount.path.is_root());
+            for mount in mounts {
+                let Target::Application(name) = &mount.target else { continue };
+                if found.iter().all(|other| other.name != *name) {
+                    let path = Value::text(&mount.path);
+                    let at = match site.hosts.first() {
+                        Some(host) if !self.sites.is_empty() => format!("{host}{path}"),
+                        _ => path,
+                    };
+                    found.push(ApplicationPlan { name: name.clone(), at, place: mount.place.clone() });
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether the application is to be looked for in the working directory: nothing else says what answers.
+    pub fn looks_for_application(&self) -> bool {
+        let has_application = |mounts: &[Mount]| mounts.iter().any(|mount| mount.app.is_some());
+        let has_root = self.mounts.iter().any(|mount| mount.path.is_root())
+            || self.static_files.iter().any(|files| files.url.is_root() && !files.is_auto());
+        self.wsgi_app.is_none() && self.sites.is_empty() && !has_root && !has_application(&self.mounts)
+    }
+}
+
+fn plans(
+    config: &Config,
+    folders: &mut dyn FnMut(&StaticMount) -> Result<Vec<StaticMount>, Problem>,
+    problems: &mut Vec<Problem>,
+) -> Vec<SitePlan> {
+    let mut plans = Vec::new();
+    let body = |own: Option<Bytes>| own.map(|bytes| bytes.0);
+    let has_own = config.wsgi_app.is_some() || !config.mounts.is_empty() || !config.static_files.is_empty();
+    if config.sites.is_empty() || has_own {
+        let place = |setting: &str| Place(config.source_of(setting).cloned().unwrap_or_default());
+        let static_files = expanded(&config.static_files, folders, problems);
+        let mut mounts = mounts(&config.mounts, &static_files, None, problems);
+        if config.wsgi_app.is_some() || config.looks_for_application() {
+            mounts.push(MountPlan {
+                path: UrlPrefix::root(),
+                target: Target::Application(config.wsgi_app.clone()),
+                body_bytes_max: None,
+                place: place("wsgi_app"),
+            });
+        }
+        plans.push(SitePlan {
+            hosts: config.allowed_hosts.clone(),
+            is_default: config.allowed_hosts.is_empty(),
+            canonical_host: config.canonical_host.clone(),
+            mounts,
+            error_pages: config.error_pages.clone(),
+            place: place("allowed_hosts"),
+        });
+    }
+    for site in &config.sites {
+        let limit = body(site.limit_request_body);
+        let static_files = expanded(&site.static_files, folders, problems);
+        let mut mounts = mounts(&site.mounts, &static_files, limit, problems);
+        if let Some(app) = &site.app {
+            mounts.push(MountPlan {
+                path: UrlPrefix::root(),
+                target: Target::Application(Some(app.clone())),
+                body_bytes_max: limit,
+                place: site.place.clone(),
+            });
+        }
+        let pages: BTreeMap<_, _> = config
+            .error_pages
+            .0
+            .iter()
+            .chain(&site.error_pages.0)
+            .map(|(status, path)| (*status, path.clone()))
+            .collect();
+        plans.push(SitePlan {
+            hosts: site.hosts.clone(),
+            is_default: site.is_default,
+            canonical_host: site.canonical_host.clone(),
+            mounts,
+            error_pages: ErrorPages(pages),
+            place: site.place.clone(),
+        });
+    }
+    // Requests that belong to no site yet are the default one's.
+    plans.sort_by_key(|site| !site.is_default);
+    plans
+}
+
+/// The folders, with those that the application names in the place of what stands for them.
+fn expanded(
+    static_files: &[StaticMount],
+    folders: &mut dyn FnMut(&StaticMount) -> Result<Vec<StaticMount>, Problem>,
+    problems: &mut Vec<Problem>,
+) -> Vec<StaticMount> {
+    let mut expanded = Vec::new();
+    for files in static_files {
+        match files.is_auto() {
+            false => expanded.push(files.clone()),
+            true => match folders(files) {
+                Ok(found) => expanded.extend(found),
+                Err(problem) => problems.push(problem),
+            },
+        }
+    }
+    expanded
+}
+
+fn mounts(
+    mounts: &[Mount],
+    static_files: &[StaticMount],
+    limit: Option<u64>,
+    problems: &mut Vec<Problem>,
+) -> Vec<MountPlan> {
+    let mut plans = Vec::new();
+    for mount in mounts {
+        match target(mount) {
+            Ok(target) => plans.push(MountPlan {
+                path: mount.path.clone(),
+                target,
+                body_bytes_max: mount.limit_request_body.map(|bytes| bytes.0).or(limit),
+                place: mount.place.clone(),
+            }),
+            Err(sentence) => {
+                let path = mount.path.text();
+                problems.push(Problem::at(mount.place.0.clone(), format!("mount `{path}`: {sentence}")));
+            }
+        }
+    }
+    plans.extend(static_files.iter().map(|files| MountPlan {
+        path: files.url.clone(),
+        target: Target::Static(files.clone()),
+        body_bytes_max: limit,
+        place: files.place.clone(),
+    }));
+    plans
+}
+
+/// What a mount leads to; the error is a sentence.
+fn target(mount: &Mount) -> Result<Target, String> {
+    let status = mount.status.map(|status| status.0);
+    let said = [
+        ("app", mount.app.is_some()),
+        ("static", mount.directory.is_some()),
+        ("redirect", mount.redirect.is_some()),
+        ("respond", mount.respond.is_some()),
+    ];
+    let said: Vec<&str> = said.iter().filter(|(_, is_said)| *is_said).map(|(key, _)| *key).collect();
+    if let [first, second, ..] = said.as_slice() {
+        return Err(format!("`{first}` and `{second}` cannot both answer"));
+    }
+    if let (Some(_), ["app" | "static"]) = (status, said.as_slice()) {
+        return Err(format!("`status` belongs to `redirect` and `respond`, not to `{}`", said[0]));
+    }
+    Ok(match mount {
+        Mount { app: Some(app), .. } => Target::Application(Some(app.clone())),
+        Mount { directory: Some(directory), .. } => {
+            let files = StaticMount::new(mount.path.clone(), directory.clone());
+            Target::Static(StaticMount { place: mount.place.clone(), ..files })
+        }
+        Mount { redirect: Some(target), .. } => match status.unwrap_or(308) {
+            status @ (301 | 302 | 303 | 307 | 308) => Target::Redirect { target: target.clone(), status },
+            other => return Err(format!("a redirect has the status 301, 302, 303, 307 or 308, not {other}")),
+        },
+        Mount { respond: None, .. } if status.is_none() => {
+            return Err("nothing answers there: give it one of `app`, `static`, `redirect`, `respond`, `status`".into());
+        }
+        Mount { respond, content_type, .. } => match status.unwrap_or(200) {
+            status if content_type.is_empty() || content_type.contains(|c: char| c.is_control() || !c.is_ascii()) => {
+                return Err(format!("`content_type` of the answer {status} is no media type"));
+            }
+            204 | 304 if respond.is_some() => return Err("an answer 204 or 304 has no content".into()),
+            status => Target::Respond { status, content: respond.clone(), content_type: content_type.clone() },
+        },
+    })
+}

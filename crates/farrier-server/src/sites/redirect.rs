@@ -1,0 +1,131 @@
+//! Redirects: where a client is sent, made of the setting's text and the request.
+
+use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, Scheme, Status};
+
+use super::{asked_host, hosts, paths};
+
+/// A part of the URL that a redirect leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// This text.
+    Text(String),
+    /// The request's path, as the client sent it.
+    Path,
+    /// What of the path stands below the mount.
+    Rest,
+    /// The query with its `?`, or nothing.
+    Query,
+    /// The request's host, with its port.
+    Host,
+    /// The scheme, as the client sees it.
+    Scheme,
+}
+
+/// Sends clients elsewhere.
+pub struct Redirect {
+    target: Vec<Part>,
+    status: Status,
+    /// The path of the mount, which `$rest` leaves out.
+    mount: Vec<u8>,
+}
+
+impl Redirect {
+    /// A redirect of what is below `mount`.
+    pub fn new(target: Vec<Part>, status: u16, mount: &str) -> Redirect {
+        Redirect { target, status: Status(status), mount: mount.as_bytes().to_vec() }
+    }
+
+    fn location(&self, request: &Request) -> Result<Vec<u8>, Error> {
+        let mut location = Vec::new();
+        for part in &self.target {
+            match part {
+                Part::Text(text) => location.extend_from_slice(text.as_bytes()),
+                Part::Path => escape(path_of(request), &mut location),
+                Part::Rest => {
+                    let (path, is_decoded) = (path_of(request), request.head.gateway.path_is_decoded);
+                    let bytes = paths::sent_bytes_of(&self.mount, path, is_decoded);
+                    escape(path.get(bytes..).unwrap_or_default(), &mut location);
+                }
+                Part::Query => query(request, &mut location),
+                Part::Host => match asked_host(request) {
+                    [] => return Err(Error::bad_request("the redirect needs the host that the request does not name")),
+                    host => location.extend_from_slice(host),
+                },
+                Part::Scheme => location.extend_from_slice(scheme(request)),
+            }
+        }
+        // `//host` would be a URL of another host, and the path may be anything (RFC 3986 §4.2).
+        let slashes = location.iter().take_while(|&&byte| byte == b'/').count();
+        if slashes > 1 {
+            location.drain(..slashes - 1);
+        }
+        Ok(location)
+    }
+}
+
+impl Handler for Redirect {
+    fn occupies(&self, _: &mut Request) -> Occupies {
+        Occupies::Nothing
+    }
+
+    fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
+        send(self.status, &self.location(request)?, respond)
+    }
+}
+
+/// Sends a client to the same place under the site's own name.
+pub(super) fn to_host(name: &[u8], request: &Request, respond: &mut dyn Respond) -> Result<(), Error> {
+    let mut location = scheme(request).to_vec();
+    location.extend_from_slice(b"://");
+    location.extend_from_slice(name);
+    location.extend_from_slice(hosts::port_of(asked_host(request)));
+    escape(path_of(request), &mut location);
+    query(request, &mut location);
+    send(Status::PERMANENT_REDIRECT, &location, respond)
+}
+
+fn send(status: Status, location: &[u8], respond: &mut dyn Respond) -> Result<(), Error> {
+    let mut head = ResponseHead::new(status);
+    head.add(b"Location", location)?;
+    head.add(b"Content-Type", b"text/plain; charset=utf-8")?;
+    let content = format!("{} {}\n", status.0, status.reason());
+    respond.head(&head, Some(content.len() as u64));
+    // A client that has left need not know.
+    let _ = respond.send(content.as_bytes(), Flush::Later);
+    respond.finish();
+    Ok(())
+}
+
+/// The path; `/` for a target that has none.
+fn path_of(request: &Request) -> &[u8] {
+    match request.path() {
+        path @ [b'/', ..] => path,
+        _ => b"/",
+    }
+}
+
+fn query(request: &Request, location: &mut Vec<u8>) {
+    if !request.query().is_empty() {
+        location.push(b'?');
+        escape(request.query(), location);
+    }
+}
+
+fn scheme(request: &Request) -> &'static [u8] {
+    match request.origin.scheme {
+        Scheme::Http => b"http",
+        Scheme::Https => b"https",
+    }
+}
+
+/// Appends what may stand in a URL as it is, and anything else percent-encoded: a web server in front may have decoded it.
+fn escape(text: &[u8], location: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in text {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') {
+            location.push(byte);
+        } else {
+            location.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The router: a handler over the handlers of all mounts.
+
+use std::sync::Arc;
+
+use farrier_http::{Error, Handler, Kind, Occupies, Request, Respond, Status};
+
+use super::choice::{Choice, Slot};
+use super::{Sites, redirect};
+
+/// Leads each request to its mount.
+struct Router {
+    sites: Arc<Sites>,
+    /// By site, by mount.
+    mounts: Vec<Vec<Arc<dyn Handler>>>,
+}
+
+/// A handler that leads each request to the handler of its mount, which are given by site in the order of the plans. Where
+/// there is nothing to choose, it is the only mount's handler itself.
+pub fn route(sites: &Arc<Sites>, mut mounts: Vec<Vec<Arc<dyn Handler>>>) -> Arc<dyn Handler> {
+    if !sites.have_choices()
+        && let Some(only) = mounts.first_mut().and_then(Vec::pop)
+    {
+        return only;
+    }
+    Arc::new(Router { sites: Arc::clone(sites), mounts })
+}
+
+impl Router {
+    fn mount(&self, site: usize, mount: usize) -> Option<&Arc<dyn Handler>> {
+        self.mounts.get(site)?.get(mount)
+    }
+}
+
+impl Handler for Router {
+    fn occupies(&self, request: &mut Request) -> Occupies {
+        let choice = self.sites.choose(request, true);
+        request.choice = choice.number();
+        match choice.slot() {
+            Slot::Mount(mount) => match self.mount(choice.site(), mount) {
+                Some(handler) => handler.occupies(request),
+                None => Occupies::Nothing,
+            },
+            _ => Occupies::Nothing,
+        }
+    }
+
+    fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
+        let Some(choice) = Choice::of(request.choice) else { return Err(Error::answer(Status::NOT_FOUND)) };
+        match choice.slot() {
+            Slot::Mount(mount) => match self.mount(choice.site(), mount) {
+                Some(handler) => handler.handle(request, respond),
+                None => Err(Error::answer(Status::NOT_FOUND)),
+            },
+            Slot::NotFound => Err(Error::answer(Status::NOT_FOUND)),
+            Slot::Ambiguous => Err(Error::bad_request("the path can be read in two ways (see the page on sites)")),
+            // RFC 9110 §15.5.20
+            Slot::Misdirected => Err(Error::answer(Status::MISDIRECTED)),
+            Slot::Nameless => Err(Error::bad_request("the request names no host, and no site serves it without")),
+            Slot::Canonical => match self.sites.canonical_of(choice.site()) {
+                Some(name) => redirect::to_host(name, request, respond),
+                None => Err(Error::answer(Status::NOT_FOUND)),
+            },
+            Slot::BodyTooLarge => {
+                Err(Error::client(Kind::BodyTooLarge, "the content is longer than limit_request_body of its mount"))
+            }
+        }
+    }
+}

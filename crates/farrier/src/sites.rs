@@ -1,0 +1,144 @@
+//! Opens the sites of a configuration: looks whether their folders are there, reads their pages, and makes a handler of each
+//! mount.
+
+use std::sync::Arc;
+
+use farrier_config::sites::{MountPlan, SitePlan, Target};
+use farrier_config::value::Piece;
+use farrier_config::{Config, HostPattern, Problem, RedirectTarget};
+use farrier_http::Handler;
+use farrier_server::compression::{self, Compressor};
+use farrier_server::internal_files::{self, InternalFiles};
+use farrier_server::log::error::ErrorLog;
+use farrier_server::sites::{Fixed, MountParts, Name, Part, Redirect, SiteParts, Sites};
+use pyo3::prelude::*;
+
+use crate::files::{self, Files};
+use crate::filters;
+
+/// The sites as they are planned, and as requests meet them.
+pub(crate) struct Opened {
+    pub(crate) plans: Vec<SitePlan>,
+    pub(crate) sites: Arc<Sites>,
+}
+
+/// Opens the sites, as far as they can be known before the applications are loaded.
+///
+/// # Errors
+/// A sentence for each thing that is wrong: a folder that is not there, a page that cannot be read.
+pub(crate) fn open(config: &Config) -> Result<Opened, Vec<String>> {
+    opened(config, config.site_plans())
+}
+
+/// Opens the sites once the applications are loaded, whose settings may name folders.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_loaded(py: Python<'_>, config: &Config) -> Result<Opened, Vec<String>> {
+    let plans = config.site_plans_with(&mut |files| {
+        files::expand(py, std::slice::from_ref(files)).map_err(|message| Problem { source: None, message })
+    });
+    opened(config, plans)
+}
+
+fn opened(config: &Config, planned: Result<Vec<SitePlan>, Vec<Problem>>) -> Result<Opened, Vec<String>> {
+    let plans = planned.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<String>>())?;
+    let check = |mount: &MountPlan| match &mount.target {
+        Target::Static(folder) => files::check_mounts(std::slice::from_ref(folder)).err(),
+        _ => None,
+    };
+    let mut problems: Vec<String> = plans.iter().flat_map(|site| &site.mounts).filter_map(check).collect();
+    problems.extend(files::check_internal(config).err());
+    match Sites::of(plans.iter().map(parts).collect(), &base()) {
+        Ok(sites) if problems.is_empty() => Ok(Opened { plans, sites: Arc::new(sites) }),
+        Ok(_) => Err(problems),
+        Err(pages) => {
+            problems.extend(pages);
+            Err(problems)
+        }
+    }
+}
+
+/// The path that the server's root has for clients: `SCRIPT_NAME` in the environment, as in Gunicorn.
+pub(crate) fn base() -> String {
+    std::env::var("SCRIPT_NAME").unwrap_or_default().trim_end_matches('/').to_owned()
+}
+
+fn parts(plan: &SitePlan) -> SiteParts {
+    let names = plan.hosts.iter().flat_map(|host| match host {
+        HostPattern::Exact(name) => vec![Name::Exact(name.as_str().to_owned())],
+        HostPattern::Below(name) => vec![Name::Below(name.as_str().to_owned())],
+        HostPattern::Within(name) => {
+            vec![Name::Exact(name.as_str().to_owned()), Name::Below(name.as_str().to_owned())]
+        }
+    });
+    let mount =
+        |mount: &MountPlan| MountParts { prefix: mount.path.as_str().to_owned(), body_bytes_max: mount.body_bytes_max };
+    SiteParts {
+        names: names.collect(),
+        is_default: plan.is_default,
+        canonical: plan.canonical_host.as_ref().map(|name| name.as_str().to_owned()),
+        mounts: plan.mounts.iter().map(mount).collect(),
+        pages: plan.error_pages.0.clone(),
+    }
+}
+
+/// Makes the handler of an application, by its specification, at a mount.
+pub(crate) type MakeApplication<'a> = dyn Fn(Option<&str>, &MountPlan) -> Arc<dyn Handler> + 'a;
+
+/// The handlers of all mounts, by site.
+///
+/// `application` makes those of applications; their filters are put around them here.
+///
+/// # Errors
+/// A folder cannot be served: one clear sentence.
+pub(crate) fn handlers(
+    config: &Config,
+    plans: &[SitePlan],
+    application: &MakeApplication<'_>,
+    log: &Arc<ErrorLog>,
+) -> Result<Vec<Vec<Arc<dyn Handler>>>, String> {
+    let files = Files::new(config, log);
+    let internal = files::internal(config, &files)?;
+    let makers = Makers { compressor: filters::compressor(config), files, internal, application };
+    plans.iter().map(|site| site.mounts.iter().map(|mount| makers.handler(mount)).collect()).collect()
+}
+
+/// What handlers of mounts are made with.
+struct Makers<'a> {
+    compressor: Option<Arc<Compressor>>,
+    files: Files,
+    internal: Option<Arc<InternalFiles>>,
+    application: &'a MakeApplication<'a>,
+}
+
+impl Makers<'_> {
+    fn handler(&self, mount: &MountPlan) -> Result<Arc<dyn Handler>, String> {
+        Ok(match &mount.target {
+            Target::Application(name) => {
+                let compressed =
+                    compression::around((self.application)(name.as_deref(), mount), self.compressor.as_ref());
+                internal_files::around(compressed, self.internal.as_ref())
+            }
+            Target::Static(folder) => self.files.folder(folder)?,
+            Target::Redirect { target, status } => {
+                Arc::new(Redirect::new(target_parts(target), *status, mount.path.as_str()))
+            }
+            Target::Respond { status, content, content_type } => {
+                Arc::new(Fixed::new(*status, content.clone().map(|content| (content_type.clone(), content))))
+            }
+        })
+    }
+}
+
+fn target_parts(target: &RedirectTarget) -> Vec<Part> {
+    let part = |piece: &Piece| match piece {
+        Piece::Text(text) => Part::Text(text.clone()),
+        Piece::Path => Part::Path,
+        Piece::Rest => Part::Rest,
+        Piece::Query => Part::Query,
+        Piece::Host => Part::Host,
+        Piece::Scheme => Part::Scheme,
+    };
+    target.0.iter().map(part).collect()
+}
