@@ -30,7 +30,6 @@ status = 301
 
 [[site]]
 hosts = ["example.org", "*.example.org"]
-default = true
 app = "shop.wsgi"
 canonical-host = "example.org"
 error_pages = { 503 = "down.html" }
@@ -78,7 +77,7 @@ fn tables_become_typed_values() {
     assert_eq!(config.error_pages.0.get(&404), Some(&PathBuf::from("pages/404.html")));
     let [site] = config.sites.as_slice() else { panic!("{config:?}") };
     assert_eq!(site.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(), ["example.org", "*.example.org"]);
-    assert!(site.is_default);
+    assert!(!site.is_default);
     assert_eq!((site.mounts.len(), site.static_files.len()), (1, 1));
     assert_eq!(site.static_files[0].place.to_string(), "farrier.toml:34");
 }
@@ -152,7 +151,7 @@ fn what_is_printed_gives_the_same_tables_and_names_their_place() {
     for line in [
         "[[static]]                                    # farrier.toml:4",
         "# mount: 2 below                              # farrier.toml:10",
-        "[[site.mount]]                                # farrier.toml:30",
+        "[[site.mount]]                                # farrier.toml:29",
         "error_pages = { 404 = \"pages/404.html\" }      # farrier.toml:20",
     ] {
         assert!(text.lines().any(|printed| printed == line), "{line:?} is not in\n{text}");
