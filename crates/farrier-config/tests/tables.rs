@@ -79,7 +79,7 @@ fn tables_become_typed_values() {
     assert_eq!(site.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(), ["example.org", "*.example.org"]);
     assert!(!site.is_default);
     assert_eq!((site.mounts.len(), site.static_files.len()), (1, 1));
-    assert_eq!(site.static_files[0].place.to_string(), "farrier.toml:34");
+    assert_eq!(site.static_files[0].place.to_string(), "farrier.toml:33");
 }
 
 #[test]
