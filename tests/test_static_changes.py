@@ -76,7 +76,7 @@ def test_a_folder_behind_a_link_may_be_exchanged(serve, tmp_path):
     for name in ("one", "two"):
         write(tmp_path / name / "a.txt", name.encode())
     (tmp_path / "current").symlink_to("one")
-    server = serve(APPLICATION, "--static", "/=current", directory=tmp_path)
+    server = serve("", "--static", "/=current", directory=tmp_path)
     assert server.get("/a.txt").body == b"one"
     (tmp_path / "next").symlink_to("two")
     os.replace(tmp_path / "next", tmp_path / "current")

@@ -143,7 +143,7 @@ def test_large_parts_reach_a_slow_client_whole(serve, tmp_path):
     content = os.urandom(6_000_000)
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "huge.bin").write_bytes(content)
-    server = serve(APPLICATION, "--static", "/=files", directory=tmp_path)
+    server = serve("", "--static", "/=files", directory=tmp_path)
     wire = server.connect(receive_buffer=4096)
     wire.send(message(target="/huge.bin", fields=[("Range", "bytes=0-2499999,3000000-5499999,5999000-")]))
     # The server answers others while this client reads nothing yet.
