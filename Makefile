@@ -34,7 +34,7 @@ help: ## List the targets
 run: $(VENV)/examples.stamp $(VENV)/farrier.stamp ## Serve the Django example on http://127.0.0.1:8000
 	@cd examples/django_site && $(BIN)/python prepare.py
 	@echo "Farrier serves it on http://$(BIND)/ (the admin: http://$(BIND)/admin/). Ctrl-C stops it."
-	@cd examples/django_site && exec $(BIN)/farrier --bind $(BIND) forge.wsgi:application
+	@cd examples/django_site && exec $(BIN)/farrier --bind $(BIND) --static auto forge.wsgi:application
 
 .PHONY: install
 install: $(VENV)/farrier.stamp ## Build the package and install it into .venv

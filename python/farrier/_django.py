@@ -85,10 +85,11 @@ def static_folders() -> list[tuple[str, str]]:
         raise ValueError("`auto` reads the settings of a Django project, and the application is none: name URL=DIR")
     from django.conf import settings  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
-    folders = [("STATIC", *_served(settings, "STATIC"))]
-    if getattr(settings, "MEDIA_ROOT", "") and getattr(settings, "MEDIA_URL", ""):
-        folders.append(("MEDIA", *_served(settings, "MEDIA")))
-    return [(url, root) for kind, url, root in folders if kind == "STATIC" or os.path.isdir(root)]
+    folders = [_served(settings, "STATIC")]
+    # Without a MEDIA_URL uploads are not meant to be public; Django then says "/".
+    if getattr(settings, "MEDIA_ROOT", "") and getattr(settings, "MEDIA_URL", "/") not in (None, "", "/"):
+        folders.append(_served(settings, "MEDIA"))
+    return folders
 
 
 def _served(settings: Any, kind: str) -> tuple[str, str]:
@@ -97,7 +98,7 @@ def _served(settings: Any, kind: str) -> tuple[str, str]:
         raise ValueError(
             f"Django's setting {kind}_ROOT is not set: name the folder that `manage.py collectstatic` fills"
         )
-    if not url:
+    if not url or url == "/":
         raise ValueError(f"Django's setting {kind}_URL is not set: name the path that the files are served at")
     path = urlsplit(str(url))
     if path.netloc:
@@ -105,4 +106,6 @@ def _served(settings: Any, kind: str) -> tuple[str, str]:
     root = os.path.abspath(root)
     if kind == "STATIC" and not os.path.isdir(root):
         raise ValueError(f"Django's STATIC_ROOT, {root}, does not exist: run `manage.py collectstatic`")
+    # Uploads make their folder with the first of them.
+    os.makedirs(root, exist_ok=True)
     return "/" + path.path.lstrip("/"), root

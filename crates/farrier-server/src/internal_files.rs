@@ -251,6 +251,13 @@ impl Respond for Diverting<'_> {
         }
     }
 
+    fn trailers(&mut self, trailers: &ResponseHead) {
+        // They tell of content that is not sent.
+        if self.order.is_none() {
+            self.inner.trailers(trailers);
+        }
+    }
+
     fn finish(&mut self) {
         match self.order {
             None => self.inner.finish(),

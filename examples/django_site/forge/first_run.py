@@ -1,4 +1,4 @@
-"""What the site needs before its first request: tables, a demo user, something to sell."""
+"""What the site needs before its first request: tables, a demo user, something to sell, and its files in one folder."""
 
 import fcntl
 import sys
@@ -50,13 +50,15 @@ def _prepare():
         get_user_model().objects.create_superuser(USER, password=PASSWORD)
     for name, description, cents in WARES:
         Ware.objects.get_or_create(name=name, defaults={"description": description, "price_cents": cents})
+    call_command("collectstatic", verbosity=0, interactive=False)
     # A server that loads the application before it forks must not hand an open connection to its workers.
     connections.close_all()
     _done_mark().touch()
 
 
 def _is_prepared():
-    return _done_mark().exists() and settings.DATABASES["default"]["NAME"].exists()
+    manifest = settings.STATIC_ROOT / "staticfiles.json"
+    return _done_mark().exists() and manifest.exists() and settings.DATABASES["default"]["NAME"].exists()
 
 
 def _done_mark():

@@ -1,10 +1,11 @@
 """The site's addresses."""
 
+from django.conf import settings
 from django.contrib import admin
-from django.contrib.staticfiles.views import serve
 from django.urls import path
+from django.views.static import serve
 
-from workshop.views import baskets, diagnostics, drawings, home, streams, waiting
+from workshop.views import baskets, diagnostics, drawings, gallery, home, streams, waiting
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -13,6 +14,7 @@ urlpatterns = [
     path("drawings/", drawings.drawings, name="drawings"),
     path("drawings/<int:drawing_id>/download/", drawings.download, name="drawing-download"),
     path("drawings/<int:drawing_id>/delete/", drawings.delete, name="drawing-delete"),
+    path("gallery/", gallery.gallery, name="gallery"),
     path("stream/", streams.ticks, name="stream"),
     path("download/ledger.csv", streams.ledger, name="ledger"),
     path("waiting/", waiting.waiting, name="waiting"),
@@ -21,7 +23,6 @@ urlpatterns = [
     path("environ/", diagnostics.environ, name="environ"),
     path("broken/", diagnostics.broken, name="broken"),
     path("admin/", admin.site.urls),
-    # Found by the framework, so that the site needs no other server and no build step; a real site lets the
-    # server in front answer for its files.
-    path("static/<path:path>", serve, {"insecure": True}, name="static"),
+    # For servers that are not told of the files: with `farrier --static auto` no such request comes here.
+    path("static/<path:path>", serve, {"document_root": settings.STATIC_ROOT}, name="static"),
 ]

@@ -16,6 +16,7 @@ use crate::connection::AfterResponse;
 use crate::engine::{Host, Poller, Token};
 use crate::front::bench::Bench;
 use crate::front::dialect::Dialect;
+use crate::front::file_names;
 use crate::rescue;
 use crate::rules::Rules;
 use crate::transport::{Link, Sent, TakenOver};
@@ -68,7 +69,7 @@ pub(crate) struct Channel<'a> {
 
 impl Channel<'_> {
     /// Whether the peer is a proxy that may be told which file to send. No client may.
-    fn is_file_names_passed(&self) -> bool {
+    fn passes_file_names(&self) -> bool {
         match self.peer {
             Peer::Unix => true,
             Peer::Tcp(address) => self.rules.trusts(address.ip()),
@@ -344,12 +345,8 @@ impl Respond for H1Respond<'_> {
         if !matches!(self.state, State::Waiting | State::Staged) {
             return;
         }
-        let hidden = (head.names_file() && !self.channel.is_file_names_passed()).then(|| {
-            self.fault.get_or_insert(Error::application(
-                "the application names a file to be sent (X-Sendfile, X-Accel-Redirect), but no folder is declared for that (see the setting internal)",
-            ));
-            head.without_file_names()
-        });
+        let hidden =
+            (head.names_file() && !self.channel.passes_file_names()).then(|| file_names::hide(head, &mut self.fault));
         let head = hidden.as_ref().unwrap_or(head);
         let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
         let head = stamped.as_ref().unwrap_or(head);

@@ -5,6 +5,7 @@
 pub(crate) mod admission;
 pub(crate) mod bench;
 pub(crate) mod dialect;
+pub(crate) mod file_names;
 pub(crate) mod h1;
 pub(crate) mod h1_error;
 pub(crate) mod h1_respond;

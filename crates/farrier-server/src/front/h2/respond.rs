@@ -16,6 +16,7 @@ use crate::connection::AfterResponse;
 use crate::engine::Host;
 use crate::file_stretch::FileStretch;
 use crate::front::bench::Bench;
+use crate::front::file_names;
 use crate::front::h1_respond::Outcome;
 use crate::front::h2::stream::{Gone, StreamLink};
 use crate::rescue;
@@ -267,6 +268,8 @@ impl Respond for H2Respond<'_> {
         if !matches!(self.state, State::Waiting | State::Staged) {
             return;
         }
+        let hidden = head.names_file().then(|| file_names::hide(head, &mut self.fault));
+        let head = hidden.as_ref().unwrap_or(head);
         let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
         let head = stamped.as_ref().unwrap_or(head);
         self.bench.out.clear();
