@@ -272,6 +272,19 @@ fn a_reload_keeps_what_it_has_and_lets_go_of_the_rest() {
 }
 
 #[test]
+fn a_reload_keeps_as_many_listeners_of_one_specification_as_there_were() {
+    let specs = [tcp("127.0.0.1", 0), tcp("127.0.0.1", 0)];
+    let ports = |listeners: &[Listener]| listeners.iter().map(inet).collect::<Vec<_>>();
+    let old = bind(&specs).expect("bound");
+    let mut present = rebind_all(&old, &specs, &options(), &mut |_, _| {}).expect("bound");
+    assert_eq!(ports(&present), ports(&old));
+    let more = [specs[0].clone(), specs[0].clone(), specs[0].clone()];
+    present = rebind_all(&present, &more, &options(), &mut |_, _| {}).expect("bound");
+    assert_eq!(ports(&present)[..2], ports(&old)[..]);
+    assert_eq!(present.len(), 3);
+}
+
+#[test]
 fn a_reload_that_fails_leaves_everything_as_it_was() {
     let place = Place::new("failing");
     let (kept, fresh) = (place.at("kept"), place.at("fresh"));

@@ -160,8 +160,8 @@ pub fn rebind_all_patiently(
     patience: Patience<'_>,
 ) -> Result<Vec<Listener>, BindError> {
     let mut bound: Vec<Listener> = Vec::new();
-    for spec in specs {
-        let outcome = match shared(old, spec) {
+    for (index, spec) in specs.iter().enumerate() {
+        let outcome = match shared(old, specs, index) {
             Ok(kept) if kept.is_empty() => bind_patiently(spec, specs, options, log, patience),
             outcome => outcome,
         };
@@ -176,8 +176,15 @@ pub fn rebind_all_patiently(
     Ok(bound)
 }
 
-fn shared(old: &[Listener], spec: &ListenSpec) -> Result<Vec<Listener>, BindError> {
-    let kept = old.iter().filter(|listener| listener.spec == *spec).map(Listener::share);
+/// What `old` has for one of the specifications. A name may have several addresses, and port 0 may be asked for several times:
+/// each time its own listeners are taken over, in their order.
+fn shared(old: &[Listener], specs: &[ListenSpec], index: usize) -> Result<Vec<Listener>, BindError> {
+    let spec = &specs[index];
+    let is_same = |other: &&ListenSpec| *other == spec;
+    let (before, times) = (specs[..index].iter().filter(is_same).count(), specs.iter().filter(is_same).count());
+    let kept: Vec<&Listener> = old.iter().filter(|listener| listener.spec == *spec).collect();
+    let each = kept.len().div_ceil(times);
+    let kept = kept.into_iter().skip(before * each).take(each).map(Listener::share);
     kept.collect::<io::Result<_>>().map_err(|error| failed(spec, error))
 }
 
