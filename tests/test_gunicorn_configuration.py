@@ -200,7 +200,7 @@ def test_what_has_no_effect_is_told_once_in_the_log(serve, tmp_path):
         (["-k", "uvicorn.workers.UvicornWorker"], ["UvicornWorker", "ASGI server"]),
         (["-k", "tornado"], ["tornado", "Tornado's own server"]),
         (["-k", "mysite.workers.Mine"], ["mysite.workers.Mine", "max_worker_rss"]),
-        (["--http2-cleartext", "both"], ["http2_cleartext", "prior-knowledge"]),
+        (["--http2-cleartext", "both"], ["http2-cleartext", "prior-knowledge"]),
         (["--dirty-workers", "1"], ["dirty_workers", "task queue"]),
         (["--asgi-loop", "uvloop"], ["asgi_loop", "ASGI server"]),
     ],
