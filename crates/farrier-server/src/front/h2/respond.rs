@@ -207,7 +207,10 @@ impl<'a> H2Respond<'a> {
 
     fn break_off(&mut self, reason: Reason) {
         self.state = State::Broken;
-        self.channel.stream.give_up(reason);
+        match reason {
+            Reason::INTERNAL_ERROR => self.channel.stream.break_off(reason),
+            reason => self.channel.stream.give_up(reason),
+        }
     }
 }
 

@@ -60,11 +60,13 @@ struct Exit {
     /// The last frame has been given.
     ended: bool,
     rest: Option<Box<Rest>>,
+    /// The stream is reset with this when what was given is written.
+    reset: Option<Reason>,
 }
 
 impl StreamLink {
     pub(crate) fn new(respond: SendResponse<Piece>) -> StreamLink {
-        let exit = Exit { respond, body: None, broken: false, ended: false, rest: None };
+        let exit = Exit { respond, body: None, broken: false, ended: false, rest: None, reset: None };
         StreamLink { exit: Mutex::new(exit), meter: Arc::default() }
     }
 
@@ -113,9 +115,10 @@ impl StreamLink {
         }
     }
 
-    /// Whether the leader has something to read and send.
+    /// Whether the leader has something to read and send, or the stream to reset.
     pub(crate) fn has_rest(&self) -> bool {
-        self.exit().rest.is_some()
+        let exit = self.exit();
+        exit.rest.is_some() || exit.reset.is_some()
     }
 
     /// What was cold is in memory.
@@ -141,7 +144,17 @@ impl StreamLink {
         exit.broken || exit.is_reset()
     }
 
-    /// Ends the stream visibly before its end.
+    /// Ends the stream visibly before its end, when what was given is written: a reset at once would overtake it.
+    pub(crate) fn break_off(&self, reason: Reason) {
+        let mut exit = self.exit();
+        if !exit.broken {
+            exit.rest = None;
+            exit.broken = true;
+            exit.reset = Some(reason);
+        }
+    }
+
+    /// Ends the stream visibly before its end, at once.
     pub(crate) fn give_up(&self, reason: Reason) {
         self.exit().give_up(reason);
         self.meter.wake();
@@ -242,6 +255,13 @@ impl Exit {
 
     /// Sends more of what the leader has to read; the reason for giving the stream up where that cannot be.
     fn feed(&mut self, high_water_bytes: u64, meter: &Arc<Meter>) -> Result<Fed, Reason> {
+        if let Some(reason) = self.reset {
+            if meter.unsent_bytes() > 0 {
+                return Ok(Fed::Enough);
+            }
+            self.give_up(reason);
+            return Ok(Fed::GivenUp);
+        }
         loop {
             if self.broken || self.is_reset() {
                 return Err(Reason::CANCEL);
@@ -297,7 +317,7 @@ impl Exit {
     fn give_up(&mut self, reason: Reason) {
         self.rest = None;
         // Also after the last frame was given: it may wait for ever for the client's window.
-        if !self.broken {
+        if !self.broken || self.reset.take().is_some() {
             match &mut self.body {
                 Some(body) => body.send_reset(reason),
                 None => self.respond.send_reset(reason),
