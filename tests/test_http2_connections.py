@@ -94,7 +94,7 @@ def test_a_preface_in_pieces_is_one(serve):
 def test_an_upgrade_of_http_1_is_refused_as_a_setting(word, serve):
     server = serve(APPLICATION, "--http2-cleartext", word, listening=False)
     assert server.wait_exit() != 0
-    server.log.wait("http2_cleartext.*use `prior-knowledge`")
+    server.log.wait("http2-cleartext.*use `prior-knowledge`")
 
 
 def test_bounds_are_told_in_settings(serve):
