@@ -664,6 +664,32 @@ settings! {
     /// period. 0 gives no tickets.
     tls_ticket_rotation: Duration = 12h;
 
+    /// Speak TLS with a certificate made for development.
+    ///
+    /// For `localhost`, `127.0.0.1`, `::1` and the machine's own name, kept in the user's cache folder. Nobody vouches for it, so
+    /// browsers warn.
+    dev_tls: bool = false;
+
+    /// Send clients that come without TLS to the same place by `https://`.
+    ///
+    /// With 308, to the same host and the port of the first address that speaks TLS. Not for `livez_path`, `readyz_path` and
+    /// `/.well-known/acme-challenge/`. Where a trusted proxy says that its client used TLS, nothing is sent anywhere.
+    https_redirect: bool = false;
+
+    /// How long browsers are to come by TLS alone (HSTS).
+    ///
+    /// Sent over TLS as `Strict-Transport-Security`, unless the application sends one. 0 sends none. Begin with a short
+    /// time: it cannot be taken back before it is over.
+    hsts: Duration = 0s;
+
+    /// Let `hsts` mean the hosts below this one as well.
+    hsts_include_subdomains: bool = false;
+
+    /// Let the host be put on the list that browsers are shipped with.
+    ///
+    /// Needs `hsts` of a year and `hsts_include_subdomains`.
+    hsts_preload: bool = false;
+
     /// How long a TLS handshake may take.
     ///
     /// Counted from the connection's start. 0 turns it off.

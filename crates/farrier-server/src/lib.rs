@@ -16,6 +16,8 @@ pub mod engine;
 mod file_stretch;
 mod front;
 pub mod health;
+pub mod hsts;
+pub mod https_redirect;
 pub mod internal_files;
 pub mod log;
 pub mod metrics;

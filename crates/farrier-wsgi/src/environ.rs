@@ -13,6 +13,7 @@ use crate::file_wrapper::FileWrapper;
 use crate::gateway_variables::GatewayVariables;
 use crate::input::Input;
 use crate::names::{FieldKeys, Keys, LastValues, latin1};
+use crate::secure_variables::SecureVariables;
 use crate::send_trailers::SendTrailers;
 
 /// What an environ says of the server, the same for every request.
@@ -52,12 +53,14 @@ pub(crate) struct Environs {
     fields: FieldKeys,
     last_values: LastValues,
     variables: GatewayVariables,
+    secure_variables: SecureVariables,
     templates: Vec<Py<PyDict>>,
     methods: Vec<(&'static [u8], Py<PyString>)>,
     http10: Py<PyString>,
     http2: Py<PyString>,
     send_trailers: Py<SendTrailers>,
     https: Py<PyString>,
+    on: Py<PyString>,
     last_peer: Option<(IpAddr, Py<PyString>)>,
     scratch: Vec<u8>,
     is_unix: Vec<bool>,
@@ -81,9 +84,11 @@ impl Environs {
             http2: PyString::intern(py, "HTTP/2").unbind(),
             send_trailers: Py::new(py, SendTrailers)?,
             https: PyString::intern(py, "https").unbind(),
+            on: PyString::intern(py, "on").unbind(),
             fields: FieldKeys::new(py),
             last_values: LastValues::default(),
             variables: GatewayVariables::default(),
+            secure_variables: SecureVariables::new(py),
             last_peer: None,
             scratch: Vec::new(),
             is_unix: surroundings.listeners.iter().map(|listener| listener.is_unix).collect(),
@@ -131,7 +136,10 @@ impl Environs {
         }
         if request.origin.scheme == Scheme::Https {
             environ.set_item(&self.keys.url_scheme, &self.https)?;
-            environ.set_item("HTTPS", "on")?;
+            environ.set_item(&self.keys.https, &self.on)?;
+        }
+        if let Some(secure) = &request.secure {
+            self.secure_variables.set(py, &environ, secure)?;
         }
         self.set_forwarded(py, &environ, request)?;
         let length = request.body.bytes();

@@ -15,6 +15,7 @@ mod notes;
 pub mod overdue;
 mod request_hooks;
 pub mod seam;
+mod secure_variables;
 mod send_trailers;
 mod start_response;
 pub mod traceback;

@@ -37,6 +37,7 @@ macro_rules! keys {
 keys! {
     content_length = "CONTENT_LENGTH",
     content_type = "CONTENT_TYPE",
+    https = "HTTPS",
     path_info = "PATH_INFO",
     query_string = "QUERY_STRING",
     raw_uri = "RAW_URI",

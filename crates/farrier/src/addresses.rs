@@ -4,7 +4,7 @@ use farrier_config::value::Value;
 use farrier_config::{BindAddress, Config, Protocol};
 use farrier_supervisor::privileges::Identity;
 use farrier_supervisor::sockets::Activation;
-use farrier_supervisor::{BindOptions, ListenSpec, Listener};
+use farrier_supervisor::{BindOptions, ListenSpec, Listener, LocalAddress};
 use pyo3::prelude::*;
 
 use crate::{accounts, certificates};
@@ -69,6 +69,18 @@ pub(crate) fn secured(config: &Config, listeners: &[Listener]) -> Vec<bool> {
     let otherwise = certificates::are_wanted(config) && config.protocol == Protocol::Http;
     let said = |address: Option<&BindAddress>| address.and_then(BindAddress::is_secured).unwrap_or(otherwise);
     addresses(config, listeners).into_iter().map(said).collect()
+}
+
+/// The port that clients in the clear are sent to, if they are: that of the first listener that speaks TLS, or the usual one
+/// where a proxy does.
+pub(crate) fn secure_port(config: &Config, listeners: &[Listener]) -> Option<u16> {
+    let speaks = secured(config, listeners);
+    let mut ports =
+        listeners.iter().zip(speaks).filter(|(_, speaks)| *speaks).filter_map(|(listener, _)| match listener.local() {
+            LocalAddress::Inet(address) => Some(address.port()),
+            _ => None,
+        });
+    config.https_redirect.then(|| ports.next().unwrap_or(443))
 }
 
 /// The address of the configuration that each listener was bound for.

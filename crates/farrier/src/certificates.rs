@@ -20,7 +20,7 @@ use farrier_supervisor::Listener;
 use farrier_supervisor::clock::monotonic;
 use farrier_supervisor::keyring::{Keyring, KeyringReader};
 
-use crate::{acme, addresses};
+use crate::{acme, addresses, dev_certificate};
 
 /// How often files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ const CHALLENGES_MAX: usize = 200;
 
 /// Whether there is a certificate to serve with.
 pub(crate) fn are_wanted(config: &Config) -> bool {
-    !config.certfile.is_empty() || acme::is_wanted(config)
+    !config.certfile.is_empty() || config.dev_tls || acme::is_wanted(config)
 }
 
 /// What the arbiter publishes, and where it comes from.
@@ -49,11 +49,20 @@ struct State {
     sources: Sources,
     contents: Contents,
     stamps: BTreeMap<PathBuf, Option<Stamp>>,
-    /// Files have changed since they were read; they are read once they have rested for a look.
+    /// What was read last could not be used, and is read once more.
     has_changed: bool,
     ticket_rotation: Duration,
     next_look: Option<Duration>,
     next_rotation: Option<Duration>,
+}
+
+/// What came of reading files.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reading {
+    /// Something differs from what was there.
+    is_new: bool,
+    /// A file could not be used.
+    has_failed: bool,
 }
 
 /// Where certificates come from.
@@ -119,8 +128,11 @@ impl Certificates {
             return Ok(());
         }
         state.stamps = state.sources.stamps();
-        state.read_files(log);
+        state.read_files(&mut |level, text| log.write(level, text));
         state.read_challenges();
+        if is_start && config.dev_tls {
+            state.files.iter().for_each(|files| log.write(Level::Info, &dev_certificate::notice(&files.certificate)));
+        }
         if state.files.is_empty() {
             return Err("certfile: there is no certificate that could be used".to_owned());
         }
@@ -176,57 +188,67 @@ impl Certificates {
 }
 
 impl State {
-    /// Reads all files; what cannot be read stays as it was. True when something else came of it.
-    fn read_files(&mut self, log: &ErrorLog) -> bool {
+    /// Reads all files; what cannot be read stays as it was.
+    fn read_files(&mut self, say: &mut dyn FnMut(Level, &str)) -> Reading {
         let known = std::mem::take(&mut self.files);
         let identities = std::mem::take(&mut self.contents.identities);
         let mut before: Vec<(IdentityFiles, Identity)> = known.into_iter().zip(identities).collect();
-        let mut is_new = false;
-        for files in &self.sources.identities {
-            let old = before.iter().position(|(known, _)| known == files).map(|at| before.swap_remove(at).1);
+        let mut reading = Reading::default();
+        for files in self.sources.identities.clone() {
+            let old = before.iter().position(|(known, _)| *known == files).map(|at| before.swap_remove(at).1);
             let identity = match files.load(SystemTime::now()) {
                 Ok(loaded) => {
-                    loaded.warnings.iter().for_each(|warning| log.write(Level::Warning, warning));
-                    is_new |= old.as_ref() != Some(&loaded.identity);
+                    loaded.warnings.iter().for_each(|warning| say(Level::Warning, warning));
+                    reading.is_new |= old.as_ref() != Some(&loaded.identity);
                     Some(loaded.identity)
                 }
                 Err(reason) => {
+                    reading.has_failed = true;
                     let then = if old.is_some() { "the certificate before stays in use" } else { "it is left out" };
-                    log.write(Level::Error, &format!("{reason}; {then}"));
+                    say(Level::Error, &format!("{reason}; {then}"));
                     old
                 }
             };
             if let Some(identity) = identity {
-                self.files.push(files.clone());
+                self.files.push(files);
                 self.contents.identities.push(identity);
             }
         }
+        reading.is_new |= !before.is_empty();
         if let Some(path) = &self.sources.authorities {
             match authorities(path) {
-                Ok(read) => is_new |= std::mem::replace(&mut self.contents.authorities, read.clone()) != read,
-                Err(reason) => log.write(Level::Error, &format!("{reason}; the authorities before stay in use")),
+                Ok(read) => {
+                    reading.is_new |= read != self.contents.authorities;
+                    self.contents.authorities = read;
+                }
+                Err(reason) => {
+                    reading.has_failed = true;
+                    say(Level::Error, &format!("{reason}; the authorities before stay in use"));
+                }
             }
         }
-        is_new || !before.is_empty()
+        reading
     }
 
     /// True when something else is to be published.
     fn look(&mut self, log: &ErrorLog) -> bool {
         let stamps = self.sources.stamps();
-        if stamps != self.stamps {
-            // A certificate and its key are replaced one after the other: wait until nothing changes any more.
-            self.stamps = stamps;
-            self.has_changed = true;
+        let is_settled = stamps == self.stamps;
+        if is_settled && !self.has_changed {
             return false;
         }
-        if !std::mem::take(&mut self.has_changed) {
-            return false;
+        self.stamps = stamps;
+        let mut said = Vec::new();
+        let reading = self.read_files(&mut |level, text| said.push((level, text.to_owned())));
+        // A certificate and its key are replaced one after the other: what fails may be in order at the next look.
+        self.has_changed = reading.has_failed && !is_settled;
+        if !self.has_changed {
+            said.iter().for_each(|(level, text)| log.write(*level, text));
         }
-        let is_new = self.read_files(log);
-        if is_new {
+        if reading.is_new {
             log.write(Level::Info, "Certificates have changed and are in use");
         }
-        self.read_challenges() || is_new
+        self.read_challenges() || reading.is_new
     }
 
     /// Reads what answers validations. True when something else came of it.
@@ -261,6 +283,18 @@ impl State {
 impl Sources {
     fn of(config: &Config) -> Result<Sources, String> {
         let mut identities = IdentityFiles::pairs(&config.certfile, &config.keyfile)?;
+        if config.dev_tls {
+            if !identities.is_empty() {
+                return Err("dev_tls: there is a certificate already, in certfile; give one of the two".to_owned());
+            }
+            identities.push(IdentityFiles { certificate: dev_certificate::file()?, key: None });
+        }
+        let year = Duration::from_secs(365 * 86_400);
+        if config.hsts_preload && (config.hsts < year || !config.hsts_include_subdomains) {
+            return Err("hsts_preload: browsers take a host on their list only with hsts of 365d and \
+                        hsts_include_subdomains"
+                .to_owned());
+        }
         let ordered = acme::certificate_files(config)?.into_iter();
         identities.extend(ordered.map(|certificate| IdentityFiles { certificate, key: None }));
         if identities.is_empty()

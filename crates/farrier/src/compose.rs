@@ -10,8 +10,8 @@ use farrier_server::health::{self, HealthPaths};
 use farrier_server::log::error::{ErrorLog, Level};
 use farrier_server::metrics::{Called, Metrics};
 use farrier_server::rate_limit::{self, RateLimit};
-use farrier_server::request_id;
 use farrier_server::sites::route;
+use farrier_server::{hsts, https_redirect, request_id};
 use farrier_supervisor::heartbeat::Counter;
 use farrier_supervisor::{ArbiterSettings, Listener, LocalAddress, Slot};
 use farrier_wsgi::{Diagnostics, Surroundings, traceback};
@@ -48,6 +48,7 @@ pub(crate) fn handler(
     config: &Config,
     opened: &Opened,
     mounts: Vec<Vec<Arc<dyn Handler>>>,
+    secure_port: Option<u16>,
     rate_limit: Option<RateLimit>,
     slot: Slot,
 ) -> Arc<dyn Handler> {
@@ -59,7 +60,9 @@ pub(crate) fn handler(
     };
     let sites = route(&opened.sites, mounts);
     let limited = rate_limit::around(sites, rate_limit);
-    let challenged = acme_challenge::around(limited, acme::answers(config, farrier_acme::Challenge::Http01));
+    let told = hsts::around(limited, filters::hsts(config));
+    let secured = https_redirect::around(told, secure_port);
+    let challenged = acme_challenge::around(secured, acme::answers(config, farrier_acme::Challenge::Http01));
     let field = config.request_id_header.as_ref().map(|FieldName(name)| name.as_str());
     let named = request_id::around(challenged, field);
     health::around(named, paths, move || slot.is_leaving())

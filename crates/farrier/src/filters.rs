@@ -6,6 +6,7 @@ use farrier_config::value::Value;
 use farrier_config::{Config, ContentCoding};
 use farrier_http::Coding;
 use farrier_server::compression::{CompressionRules, Compressor, MediaPattern};
+use farrier_server::hsts::Hsts;
 
 use crate::host::Interpreter;
 
@@ -26,6 +27,11 @@ pub(crate) fn compressor(config: &Config) -> Option<Arc<Compressor>> {
         types: config.compress_types.iter().map(|pattern| media_pattern(&pattern.text())).collect(),
     };
     Compressor::new(rules, Arc::new(Interpreter))
+}
+
+/// What browsers are told of coming by TLS.
+pub(crate) fn hsts(config: &Config) -> Hsts {
+    Hsts { max_age: config.hsts, include_subdomains: config.hsts_include_subdomains, preload: config.hsts_preload }
 }
 
 fn media_pattern(text: &str) -> MediaPattern {

@@ -1,0 +1,70 @@
+//! Tells browsers to come by TLS alone (RFC 6797).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use farrier_http::{Error, Handler, Occupies, Request, Respond, Scheme};
+
+/// What browsers are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hsts {
+    /// How long they keep to it; zero says nothing at all.
+    pub max_age: Duration,
+    /// The hosts below are meant as well.
+    pub include_subdomains: bool,
+    /// The host may be put on the list that browsers are shipped with.
+    pub preload: bool,
+}
+
+/// Adds the field to responses over TLS that have none, if there is something to say.
+pub fn around(inner: Arc<dyn Handler>, hsts: Hsts) -> Arc<dyn Handler> {
+    if hsts.max_age.is_zero() {
+        return inner;
+    }
+    Arc::new(Told { value: hsts.value().into_bytes(), inner })
+}
+
+impl Hsts {
+    fn value(self) -> String {
+        let mut value = format!("max-age={}", self.max_age.as_secs());
+        if self.include_subdomains {
+            value.push_str("; includeSubDomains");
+        }
+        if self.preload {
+            value.push_str("; preload");
+        }
+        value
+    }
+}
+
+/// A handler around another one.
+struct Told {
+    value: Vec<u8>,
+    inner: Arc<dyn Handler>,
+}
+
+impl Handler for Told {
+    fn occupies(&self, request: &mut Request) -> Occupies {
+        self.inner.occupies(request)
+    }
+
+    fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
+        // RFC 6797 §7.2: not over a connection in the clear.
+        if request.origin.scheme == Scheme::Https {
+            respond.stamp("Strict-Transport-Security", &self.value);
+        }
+        self.inner.handle(request, respond)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_is_written_as_rfc_6797_has_it() {
+        let hsts = Hsts { max_age: Duration::from_secs(31_536_000), include_subdomains: true, preload: true };
+        assert_eq!(hsts.value(), "max-age=31536000; includeSubDomains; preload");
+        assert_eq!(Hsts { include_subdomains: false, preload: false, ..hsts }.value(), "max-age=31536000");
+    }
+}
