@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use farrier_http::Secure;
 use rustls::ServerConfig;
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 
 use super::client_certificate;
 use super::resolver;
@@ -56,6 +56,8 @@ pub(crate) struct Session {
     ended: bool,
     /// The close_notify was made.
     said_goodbye: bool,
+    /// Something went wrong: rustls is asked nothing more.
+    failed: bool,
 }
 
 impl Session {
@@ -73,6 +75,7 @@ impl Session {
             handshake_bytes: 0,
             ended: false,
             said_goodbye: false,
+            failed: false,
         })
     }
 
@@ -111,6 +114,11 @@ impl Session {
     /// # Errors
     /// The client broke the protocol or a bound, or does not get what it wants.
     pub(crate) fn open(&mut self, incoming: &mut [u8], into: &mut [u8], out: &mut Vec<u8>) -> Result<usize, Failed> {
+        if self.failed {
+            return Err(Failed);
+        }
+        // Until all went well.
+        self.failed = true;
         let was_handshaking = self.connection.is_handshaking();
         if was_handshaking {
             self.handshake_bytes += incoming.len() - self.inbox.len();
@@ -146,7 +154,7 @@ impl Session {
                 // Early data is never accepted.
                 Ok(_) => break Err(Failed),
                 Err(_) => {
-                    self.alert(out);
+                    self.alert(&mut incoming[start + discard..], out);
                     break Err(Failed);
                 }
             }
@@ -163,6 +171,7 @@ impl Session {
         if !rest.is_empty() || !self.inbox.is_empty() {
             self.inbox = rest.to_vec();
         }
+        self.failed = false;
         Ok(filled)
     }
 
@@ -171,45 +180,51 @@ impl Session {
     /// # Errors
     /// The handshake is not done, or the keys are used up.
     pub(crate) fn seal(&mut self, plain: &[u8], room: &mut [u8]) -> Result<usize, Failed> {
+        self.write(room, |traffic, room| traffic.encrypt(plain, room))
+    }
+
+    /// The record that ends this direction (RFC 8446 §6.1); empty once it was made, and before the handshake is done.
+    pub(crate) fn goodbye(&mut self) -> Vec<u8> {
+        if std::mem::replace(&mut self.said_goodbye, true) || self.connection.is_handshaking() {
+            return Vec::new();
+        }
+        let mut room = vec![0; OVERHEAD_BYTES];
+        let used = self.write(&mut room, |traffic, room| traffic.queue_close_notify(room)).unwrap_or(0);
+        room.truncate(used);
+        room
+    }
+
+    /// Lets `write` write, behind what the protocol itself has to say.
+    fn write(
+        &mut self,
+        room: &mut [u8],
+        write: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
+    ) -> Result<usize, Failed> {
+        if self.failed {
+            return Err(Failed);
+        }
         let mut used = 0;
         loop {
-            match self.connection.process_tls_records(&mut []).state {
+            // A handshake message of which the end is missing lies in the inbox, and rustls must find it there.
+            let UnbufferedStatus { discard, state, .. } = self.connection.process_tls_records(&mut self.inbox);
+            match state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    return match traffic.encrypt(plain, &mut room[used..]) {
-                        Ok(count) => Ok(used + count),
-                        Err(EncryptError::InsufficientSize(_) | EncryptError::EncryptExhausted) => Err(Failed),
-                    };
+                    let written = write(&mut traffic, &mut room[used..]).map_err(|_| Failed)?;
+                    self.inbox.drain(..discard);
+                    return Ok(used + written);
                 }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     used += data.encode(&mut room[used..]).map_err(|_| Failed)?;
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed) => self.ended = true,
-                _ => return Err(Failed),
-            }
-        }
-    }
-
-    /// The record that ends this direction (RFC 8446 §6.1); empty once it was made, and before the handshake is done.
-    pub(crate) fn goodbye(&mut self) -> Vec<u8> {
-        let mut room = vec![0; OVERHEAD_BYTES];
-        let mut used = 0;
-        while !self.said_goodbye {
-            match self.connection.process_tls_records(&mut []).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    used += traffic.queue_close_notify(&mut room[used..]).unwrap_or(0);
-                    self.said_goodbye = true;
+                _ => {
+                    self.failed = true;
+                    return Err(Failed);
                 }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    used += data.encode(&mut room[used..]).unwrap_or(0);
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed) => self.ended = true,
-                _ => self.said_goodbye = true,
             }
+            self.inbox.drain(..discard);
         }
-        room.truncate(used);
-        room
     }
 
     /// What the two ends agreed on, once the handshake is done.
@@ -239,16 +254,14 @@ impl Session {
         })
     }
 
-    fn alert(&mut self, out: &mut Vec<u8>) {
-        loop {
-            match self.connection.process_tls_records(&mut []).state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    if encode(&mut |room| data.encode(room), out).is_err() {
-                        return;
-                    }
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                _ => return,
+    fn alert(&mut self, incoming: &mut [u8], out: &mut Vec<u8>) {
+        while self.connection.wants_write() {
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = self.connection.process_tls_records(incoming).state
+            else {
+                return;
+            };
+            if encode(&mut |room| data.encode(room), out).is_err() {
+                return;
             }
         }
     }
