@@ -288,8 +288,12 @@ def test_garbage_after_the_handshake_ends_the_connection(server, connect):
     assert connect().request(message()).body == b"hello"
 
 
-def test_the_access_log_has_requests_over_tls_and_refusals_before_it(server):
-    until(lambda: " 400 " in open(os.path.join(server.directory, "access.log")).read(), what="the refusal in the log")
+def test_the_access_log_has_requests_over_tls_and_refusals_before_it(server, connect):
+    assert connect().request(message(target="/for-the-log")).status == 200
+    with Wire(server.address) as wire:
+        assert wire.request(message()).status == 400
+    path = os.path.join(server.directory, "access.log")
+    until(lambda: " 400 " in open(path).read() and "/for-the-log" in open(path).read(), what="both in the log")
 
 
 def test_a_call_that_takes_too_long_is_answered_over_tls(serve, certificate):

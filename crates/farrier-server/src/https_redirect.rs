@@ -45,7 +45,7 @@ impl Handler for Redirected {
             return Err(Error::bad_request("the request names no host that it could be sent to by https"));
         }
         // 308 keeps method and content (RFC 9110 §15.4.9).
-        let mut head = ResponseHead::new(Status(308));
+        let mut head = ResponseHead::new(Status::PERMANENT_REDIRECT);
         head.add(b"Location", &location(host, self.port, request.path(), request.query()))?;
         respond.head(&head, Some(0));
         respond.finish();
