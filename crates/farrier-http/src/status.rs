@@ -17,8 +17,6 @@ impl Status {
     pub const PERMANENT_REDIRECT: Status = Status(308);
     /// What the client has is still good.
     pub const NOT_MODIFIED: Status = Status(304);
-    /// It is found somewhere else for good, and the method stays what it is.
-    pub const PERMANENT_REDIRECT: Status = Status(308);
     /// It cannot be understood.
     pub const BAD_REQUEST: Status = Status(400);
     /// It may not be read.
