@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 
 use crate::painted::Paint;
 use crate::sites::Opened;
-use crate::{acme, logging, recycling, sites};
+use crate::{acme, filters, logging, recycling, sites};
 
 /// The arbiter's settings.
 pub(crate) fn arbiter_settings(config: &Config) -> ArbiterSettings {
