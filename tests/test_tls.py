@@ -342,3 +342,45 @@ def test_connections_above_the_cap_wait_or_end_and_later_ones_are_served(serve, 
             return False
 
     until(served, what="a connection after the others have gone")
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_proxy_header_comes_in_the_clear_before_tls(serve, certificate, together):
+    server = serve(APPLICATION, "--certfile", certificate.both, "--proxy-protocol", "v1")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context(certificate.authority).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    header = b"PROXY TCP4 192.0.2.7 127.0.0.1 5555 443\r\n"
+    with Wire(server.address) as wire:
+
+        def carry(step):
+            """Lets a step of the client's session have what it needs."""
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    if outgoing.pending:
+                        wire.send(outgoing.read())
+                    assert wire._more()
+                    incoming.write(wire.pending)
+                    wire.pending = b""
+
+        if together:
+            with pytest.raises(ssl.SSLWantReadError):
+                client.do_handshake()
+            wire.send(header + outgoing.read())
+        else:
+            wire.send(header)
+        carry(client.do_handshake)
+        client.write(message(target="/environ", fields=[("Connection", "close")]))
+        wire.send(outgoing.read())
+        received = b""
+        while b"\r\n\r\n" not in received or not received.endswith(b"}"):
+            received += carry(lambda: client.read(65536))
+    environ = json.loads(received.partition(b"\r\n\r\n")[2])
+    assert environ["REMOTE_ADDR"] == "192.0.2.7" and environ["wsgi.url_scheme"] == "https"
+
+
+def test_without_the_proxy_header_that_is_asked_for_there_is_no_connection(serve, certificate):
+    server = serve(APPLICATION, "--certfile", certificate.both, "--proxy-protocol", "v1")
+    with pytest.raises((ssl.SSLError, OSError)):
+        SecureWire(server.address, context(certificate.authority))

@@ -108,7 +108,10 @@ impl Rules {
             admission: admission(config, protocols),
             http2: Http2Rules::of(config),
             has_noted_commands: AtomicBool::new(false),
-            handshake_timeout_ms: ms(config.handshake_timeout),
+            handshake_timeout_ms: match ms(config.handshake_timeout) {
+                0 => u64::MAX / 4,
+                timeout_ms => timeout_ms,
+            },
             sites,
             trusted_peers: config.forwarded_allow_ips.clone(),
             security,

@@ -92,6 +92,8 @@ enum Security {
     /// Nothing.
     #[default]
     None,
+    /// Nothing yet: a PROXY header comes first, in the clear, and then TLS on these terms.
+    Later(Arc<ServerConfig>),
     /// TLS, on these terms; the client has not sent anything yet.
     Wanted(Arc<ServerConfig>),
     /// TLS.
@@ -175,7 +177,7 @@ impl Link {
         let mut outbox = self.lock();
         let Outbox { rest, security, .. } = &mut *outbox;
         if let Security::Wanted(terms) = security {
-            let Ok(session) = Session::new(Arc::clone(terms)) else { return Received::Broken };
+            let Ok(session) = Session::new(Arc::clone(terms), Vec::new()) else { return Received::Broken };
             *security = Security::Session(Box::new(session));
         }
         let Security::Session(session) = security else { return Received::Broken };
@@ -196,6 +198,27 @@ impl Link {
             }
         }
         received
+    }
+
+    /// Lets something come in the clear before TLS: [`Link::begin_tls`] follows.
+    pub(crate) fn put_tls_off(&self) {
+        let mut outbox = self.lock();
+        if let Security::Wanted(terms) = std::mem::take(&mut outbox.security) {
+            outbox.security = Security::Later(terms);
+            self.is_secured.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Begins TLS where it was put off, with the bytes of it that have come already. False: nothing was put off.
+    pub(crate) fn begin_tls(&self, early: &[u8]) -> bool {
+        let mut outbox = self.lock();
+        let Security::Later(terms) = &outbox.security else { return false };
+        match Session::new(Arc::clone(terms), early.to_vec()) {
+            Ok(session) => outbox.security = Security::Session(Box::new(session)),
+            Err(_) => outbox.broken = true,
+        }
+        self.is_secured.store(true, Ordering::Relaxed);
+        true
     }
 
     /// What TLS agreed on, once the handshake is done; `None` for a connection in the clear.
@@ -220,7 +243,7 @@ impl Link {
             return Sent::Broken;
         }
         outbox.begun = true;
-        if !matches!(outbox.security, Security::None) {
+        if !matches!(outbox.security, Security::None | Security::Later(_)) {
             return outbox.send_secured(&self.socket, pieces, more);
         }
         if let Some(rest) = outbox.rest.as_deref_mut() {
@@ -458,7 +481,7 @@ impl Outbox {
     /// Sends what ends the connection.
     fn send_last(&mut self, socket: &OwnedFd, answer: &[u8]) -> io::Result<()> {
         match &mut self.security {
-            Security::None => send_pieces(socket, &[answer], false).map(drop),
+            Security::None | Security::Later(_) => send_pieces(socket, &[answer], false).map(drop),
             Security::Wanted(_) => Err(io::ErrorKind::NotConnected.into()),
             Security::Session(session) => {
                 flow::send(session, socket, &mut self.rest, &[answer], true)?;

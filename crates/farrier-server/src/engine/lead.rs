@@ -119,13 +119,17 @@ impl Lead {
             }
         };
         let link = Arc::new(Link::new(socket, terms, counted));
+        let opening = rules.admission.opening(index, peer, scheme == Scheme::Https);
+        if opening.proxy_header.is_some() {
+            link.put_tls_off();
+        }
         let token = self.slots.reserve(Arc::clone(&link));
         let origin = Origin { peer, listener: ListenerId(index as u16), scheme };
         let connection = Box::new(Connection {
             token,
             link,
             origin,
-            opening: rules.admission.opening(index, peer, scheme == Scheme::Https),
+            opening,
             phase: Phase::Idle,
             deadline_ms: self.now_ms + patience_ms,
             looked_at_ms: u64::MAX,

@@ -124,6 +124,10 @@ fn begin(connection: &mut Connection, bench: &mut Bench, rules: &Rules, now_ms: 
             again_if(connection.readable)
         }
         Ok(Read::Http2) => Progress::Http2(request),
+        Ok(Read::Tls) => {
+            bench.give_back(request);
+            tls_begins(connection, rules, now_ms)
+        }
         Ok(Read::Question(answer)) => {
             bench.give_back(request);
             answer_question(connection, answer, rules, now_ms)
@@ -140,6 +144,13 @@ fn read(
 ) -> Result<Read, Error> {
     let Connection { opening, origin, link, .. } = connection;
     reader.read(request, &rules.limits, opening, origin, link)
+}
+
+/// Goes on with TLS. What has come of it is not announced again.
+fn tls_begins(connection: &mut Connection, rules: &Rules, now_ms: u64) -> Progress {
+    connection.readable = true;
+    connection.deadline_ms = now_ms + rules.handshake_timeout_ms;
+    Progress::Again
 }
 
 /// Answers what is no request, and lets the connection end.
@@ -167,6 +178,7 @@ fn continue_head(
             return again_if(connection.readable);
         }
         Ok(Read::Http2) => return Progress::Http2(partial.request),
+        Ok(Read::Tls) => return tls_begins(connection, rules, now_ms),
         Ok(Read::Question(answer)) => return answer_question(connection, answer, rules, now_ms),
         Err(error) => return Progress::Refused(error, partial.request),
     }

@@ -39,6 +39,8 @@ pub(crate) enum Read {
     Nothing,
     /// The connection speaks HTTP/2: what has come is its beginning.
     Http2,
+    /// TLS begins, with bytes of it that have come already.
+    Tls,
     /// A question that wants these bytes for an answer, and then the end.
     Question(&'static [u8]),
 }
@@ -99,6 +101,10 @@ impl HeadReader {
                     origin.peer = Peer::Tcp(addresses.source);
                 }
                 opening.proxy_header = None;
+                if link.begin_tls(arena.filled()) {
+                    arena.consume(arena.filled().len());
+                    return Ok(Read::Tls);
+                }
             }
             HeadReader::AsNegotiated => {
                 if link.negotiated().is_some_and(|negotiated| negotiated.http2) {

@@ -57,16 +57,22 @@ pub(crate) fn receive(
             }
             let begun = session.inbox().len();
             let wanted = (into.len() - filled + OVERHEAD_BYTES).clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+            let early = session.take_early();
+            let wanted = wanted.max(early.len());
             if incoming.len() < begun + wanted {
                 incoming.resize(begun + wanted, 0);
             }
-            let count = match rustix::net::recv(socket, &mut incoming[begun..begun + wanted], RecvFlags::empty()) {
-                // RFC 8446 §6.1: without a close_notify the end may be an attacker's.
-                Ok((_, 0)) => return so_far(filled, Received::Broken),
-                Ok((_, count)) => count,
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(rustix::io::Errno::AGAIN) => return so_far(filled, Received::Nothing),
-                Err(_) => return so_far(filled, Received::Broken),
+            incoming[begun..begun + early.len()].copy_from_slice(&early);
+            let count = match early.len() {
+                0 => match rustix::net::recv(socket, &mut incoming[begun..begun + wanted], RecvFlags::empty()) {
+                    // RFC 8446 §6.1: without a close_notify the end may be an attacker's.
+                    Ok((_, 0)) => return so_far(filled, Received::Broken),
+                    Ok((_, count)) => count,
+                    Err(rustix::io::Errno::INTR) => continue,
+                    Err(rustix::io::Errno::AGAIN) => return so_far(filled, Received::Nothing),
+                    Err(_) => return so_far(filled, Received::Broken),
+                },
+                early_bytes => early_bytes,
             };
             if session.is_untouched() && incoming[0] != HANDSHAKE_RECORD {
                 let plain = count.min(into.len());
@@ -83,7 +89,7 @@ pub(crate) fn receive(
                 Ok(count) => filled += count,
                 Err(Failed) => return Received::Broken,
             }
-            if count < wanted && filled < into.len() {
+            if early.is_empty() && count < wanted && filled < into.len() {
                 let nothing = if session.has_ended() { Received::End } else { Received::Nothing };
                 return so_far(filled, nothing);
             }

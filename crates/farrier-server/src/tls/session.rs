@@ -45,6 +45,8 @@ pub(crate) struct Session {
     connection: UnbufferedServerConnection,
     /// Bytes of the wire that make no whole record yet.
     inbox: Vec<u8>,
+    /// Bytes of the wire that came before the session was made.
+    early: Vec<u8>,
     /// Plaintext for which there was no room, and how much of its front has been taken.
     held: Vec<u8>,
     taken: usize,
@@ -61,14 +63,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session whose client has not been heard yet.
+    /// A session whose client has not been heard yet, but for bytes that came `early`.
     ///
     /// # Errors
     /// The settings make no session.
-    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Session, Failed> {
+    pub(crate) fn new(config: Arc<ServerConfig>, early: Vec<u8>) -> Result<Session, Failed> {
         Ok(Session {
             connection: UnbufferedServerConnection::new(config).map_err(|_| Failed)?,
             inbox: Vec::new(),
+            early,
             held: Vec::new(),
             taken: 0,
             server_name: None,
@@ -92,6 +95,11 @@ impl Session {
     /// What belongs in front of the bytes that come next.
     pub(crate) fn inbox(&self) -> &[u8] {
         &self.inbox
+    }
+
+    /// Bytes of the wire that came before the session was made, once.
+    pub(crate) fn take_early(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.early)
     }
 
     /// Plaintext that was held back for want of room.
