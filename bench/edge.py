@@ -49,7 +49,10 @@ def main():
         "failures": [],
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    for number in range(1, options.rounds + 1):
+    done = 0
+    if options.more and (options.out / "edge.json").exists():
+        raw, done = _continued(json.loads((options.out / "edge.json").read_text()), raw)
+    for number in range(done + 1, done + options.rounds + 1):
         for work in works:
             # The order turns round every time, so that nobody is always measured first.
             for server in work.servers if number % 2 else work.servers[::-1]:
@@ -59,6 +62,17 @@ def main():
     page.write_text(edge_report.markdown(raw))
     print(f"\n{page}")
     sys.exit(1 if raw["failures"] else 0)
+
+
+def _continued(before, raw):
+    """An earlier run that this one goes on with, and the number of its rounds. Only runs of one commit belong together."""
+    if before["machine"]["commit"] != raw["machine"]["commit"]:
+        sys.exit(f"{before['machine']['commit']} was measured there; begin anew")
+    known = {work["name"]: work for work in before["works"]}
+    before["works"] += [work for work in raw["works"] if work["name"] not in known]
+    done = max((sample["round"] for sample in before["samples"]), default=0)
+    before["settings"]["rounds"] = done + raw["settings"]["rounds"]
+    return before, done
 
 
 def _measure_into(raw, place, server, work, bench):
@@ -82,6 +96,7 @@ def _options():
     parser.add_argument("--farrier", default="", help="the command, where it is not the installed one")
     parser.add_argument("--base", default="", help="the command of an older Farrier, for hello")
     parser.add_argument("--smoke", action="store_true", help="every work once for a moment; judges no time")
+    parser.add_argument("--more", action="store_true", help="go on with the run in --out: more rounds, or other works")
     parser.add_argument("--out", type=Path, default=WORK_DIR / "partial", help="directory of edge.json and the page")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.smoke else 5)
