@@ -22,6 +22,10 @@ APPLICATION = """
             body = b"A sentence that is worth being compressed. " * 1000
         elif path.startswith("/bytes/"):
             body = b"x" * int(path[7:])
+        elif path == "/streamed":
+            # 8 MB in pieces, so that what is not sent yet is the server's to keep or not.
+            start_response(status, fields)
+            return (b"s" * 65536 for _ in range(128))
         elif path == "/slowly":
             def pieces():
                 for number in range(5):

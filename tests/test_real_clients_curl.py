@@ -208,7 +208,6 @@ def test_curl_gets_many_things_at_once_over_one_connection(server, curl, tmp_pat
             assert content == b"x" * 70000
 
 
-@pytest.mark.xfail(strict=True, reason="what was verified does not reach the environ yet")
 def test_curl_shows_a_client_certificate(serve, tmp_path, authority, curl):
     ours = authority.issue("a visitor", names=(), usage="clientAuth")
     for demand in ("optional", "required"):
