@@ -299,6 +299,13 @@ def test_the_environments_script_name_stands_before_the_mounts(serve, tmp_path):
     assert (said["name"], said["script_name"], said["path_info"]) == ("api", "/base/api", "/x")
 
 
+def test_a_mount_may_be_written_with_the_environments_script_name(serve, tmp_path):
+    write_applications(tmp_path, "shop", "api")
+    server = serve("shop", "--mount", "/base/api=api", directory=tmp_path, environment={"SCRIPT_NAME": "/base"})
+    said = told(server.get("/base/api/x"))
+    assert (said["name"], said["script_name"], said["path_info"]) == ("api", "/base/api", "/x")
+
+
 def test_a_pipelined_request_of_another_site_finds_it(sites):
     wire = sites.connect()
     wire.send(message(target="/api/a", host="example.org") + message(host="blog.test") + message(host="none.test"))

@@ -821,7 +821,8 @@ settings! {
     /// `URL=DIR`. In `farrier.toml` each is a table `[[static]]`, whose keys can say more. What is below the path is answered
     /// without the application. `auto` takes the folders from Django's settings: `STATIC_URL` and `STATIC_ROOT`, `MEDIA_URL`
     /// and `MEDIA_ROOT`.
-    static_files as "static": Vec<StaticMount> = none;
+    static_files as "static": Vec<StaticMount> = none
+        uwsgi "static-map";
 
     /// Let the application name files to be sent; repeatable.
     ///
@@ -883,7 +884,8 @@ settings! {
     /// `PATH=MODULE:APP` is an application, which sees the path as `SCRIPT_NAME`. In `farrier.toml` each is a table
     /// `[[mount]]`, whose keys name an application, a folder of files, a redirect or a fixed response. The longest path
     /// wins, and ends where a segment ends: `/api` takes `/api/x`, not `/apix`. `wsgi_app` is the mount `/`.
-    mounts as "mount": Vec<Mount> = none;
+    mounts as "mount": Vec<Mount> = none
+        uwsgi "mount";
 
     /// Sites by host name.
     ///

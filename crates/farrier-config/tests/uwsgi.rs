@@ -72,6 +72,16 @@ fn options_become_settings() {
             "wsgi_app = \"shop:app\"; raw_env = [\"SCRIPT_NAME=/app\"]",
         ),
         ("mount = /app=shop.py\ncallable = x", "wsgi_app = \"shop:x\"; raw_env = [\"SCRIPT_NAME=/app\"]"),
+        (
+            "mount = /=shop:app\nmount = /api=api.py\nmount = /blog/=blog:app",
+            "wsgi_app = \"shop:app\"; mount = [\"/api=api\", \"/blog=blog:app\"]",
+        ),
+        ("module = shop\nmount = /api=api:app", "wsgi_app = \"shop\"; mount = [\"/api=api:app\"]"),
+        ("mount = /a=a.py\nmount = /b=b.py\ncallable = x", "mount = [\"/a=a:x\", \"/b=b:x\"]"),
+        (
+            "module = shop\nstatic-map = /static=/srv/static\nstatic-map2 = /media/=/srv",
+            "wsgi_app = \"shop\"; static = [\"/static=/srv/static\", \"/media=/srv/media\"]",
+        ),
         ("pythonpath = a\npythonpath = b\npp = c", "pythonpath = [\"a\", \"b\", \"c\"]"),
         ("env = A=1,2\nenv = B=x=y", "raw_env = [\"A=1,2\", \"B=x=y\"]"),
         ("http-socket = :8000", "bind = [\":8000\"]"),
@@ -166,7 +176,6 @@ fn each_option_is_accounted_for_with_its_line() {
     }
     for said in [
         "did you mean `limit-post`?",
-        "WhiteNoise",
         "install Farrier into it and start `/srv/other/bin/farrier`",
         "frobnicate = 7 It has no effect",
     ] {

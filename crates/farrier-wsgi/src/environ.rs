@@ -273,17 +273,21 @@ impl Environs {
             true => request.path().to_vec(),
             false => decoded(request.path()),
         };
-        let mut script_name = match (told, mounted) {
+        let base = match (told, mounted) {
             ([], []) => self.script_name.clone(),
             // The web server has taken it off the path already.
             ([], mounted) => mounted.to_vec(),
             (told, _) => decoded(told),
         };
-        if !told.is_empty() || mounted.is_empty() {
-            take_prefix(&mut path, &script_name);
+        let is_off = told.is_empty() && !mounted.is_empty();
+        let mut script_name = [&base[..], &self.mount].concat();
+        if is_off || !take_prefix(&mut path, &script_name) {
+            take_prefix(&mut path, &self.mount);
+            // The mount was written with what stands before it.
+            if !is_off && is_prefix(&base, &self.mount) {
+                script_name.clone_from(&self.mount);
+            }
         }
-        take_prefix(&mut path, &self.mount);
-        script_name.extend_from_slice(&self.mount);
         environ.set_item(&self.keys.script_name, latin1(py, &script_name))?;
         environ.set_item(&self.keys.path_info, latin1(py, &path))
     }
@@ -359,11 +363,17 @@ fn join(
     environ.set_item(key, PyString::new(py, &format!("{former}{separator}{value}")))
 }
 
-/// Takes a prefix off a path where it ends at a segment's border.
-fn take_prefix(path: &mut Vec<u8>, prefix: &[u8]) {
-    if path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")) {
+/// Takes a prefix off a path where it ends at a segment's border; says whether it did.
+fn take_prefix(path: &mut Vec<u8>, prefix: &[u8]) -> bool {
+    let is_there = is_prefix(prefix, path);
+    if is_there {
         path.drain(..prefix.len());
     }
+    is_there
+}
+
+fn is_prefix(prefix: &[u8], path: &[u8]) -> bool {
+    !prefix.is_empty() && path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 fn decoded(path: &[u8]) -> Vec<u8> {

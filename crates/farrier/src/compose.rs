@@ -59,7 +59,7 @@ pub(crate) fn handler(
         is_logged: config.health_access_log,
     };
     let sites = route(&opened.sites, mounts);
-    let limited = rate_limit::around(sites, rate_limit);
+    let limited = rate_limit::around(sites, rate_limit, &opened.sites);
     let told = hsts::around(limited, filters::hsts(config));
     let secured = https_redirect::around(told, secure_port);
     let challenged = acme_challenge::around(secured, acme::answers(config, farrier_acme::Challenge::Http01));

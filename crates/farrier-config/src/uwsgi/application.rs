@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 use super::draft::Draft;
 use super::options::Role;
 use super::placeholders::Machine;
+use crate::value::{UrlPrefix, Value};
 
 /// Translates the options of the application into `wsgi_app` and what it needs.
 pub(super) fn translate(draft: &mut Draft, machine: &Machine) {
@@ -27,22 +28,38 @@ pub(super) fn translate(draft: &mut Draft, machine: &Machine) {
         }
         (None, None) => {}
     }
+    // One application alone is the whole server's, whatever its prefix: what a proxy passes on has it, or has it not.
+    let is_only_one = !named && mounts.len() == 1;
+    let mut prefixes: Vec<String> = Vec::new();
     for index in mounts {
         let value = draft.value(index);
         // `mount` takes a file or module by the prefix before the first `=`; without one it is for the root.
         let (prefix, application) = value.split_once('=').unwrap_or(("", &value));
         let prefix = prefix.trim().trim_end_matches('/').to_string();
-        if named {
-            let message = "one application is served: put them together in Python \
-                           (`werkzeug.middleware.dispatcher.DispatcherMiddleware`), or start a server for each";
-            draft.without(index, message);
+        if prefix.is_empty() || is_only_one {
+            if named {
+                draft.without(index, "there is an application for `/` already");
+                continue;
+            }
+            named = name(draft, index, application.trim(), callable);
+            if named && !prefix.is_empty() {
+                draft.add("raw_env", format!("SCRIPT_NAME={prefix}"), index);
+            }
             continue;
         }
-        named = name(draft, index, application.trim(), callable);
-        if named && !prefix.is_empty() {
-            draft.add("raw_env", format!("SCRIPT_NAME={prefix}"), index);
+        if UrlPrefix::parse(&prefix).is_err() || prefixes.contains(&prefix) {
+            draft.without(index, "`[[mount]]` takes each path once, as `/path`");
+            continue;
+        }
+        if let Some(application) = specification(draft, index, application.trim(), callable) {
+            draft.add("mount", format!("{prefix}={application}"), index);
+            prefixes.push(prefix);
         }
     }
+    if let Some(callable) = callable.filter(|_| !named && !prefixes.is_empty()) {
+        draft.comes_from("mount", callable);
+    }
+    named |= !prefixes.is_empty();
     if let Some(index) = callable
         && !named
     {
@@ -56,6 +73,20 @@ pub(super) fn translate(draft: &mut Draft, machine: &Machine) {
 
 /// Makes `wsgi_app` of what the option at `index` names; says whether it could.
 fn name(draft: &mut Draft, index: usize, value: &str, callable: Option<usize>) -> bool {
+    let Some(application) = specification(draft, index, value, callable) else { return false };
+    draft.set("wsgi_app", application, index);
+    if let Some(callable) = callable {
+        if value.contains(':') {
+            draft.needless(callable, "the application's name already stands behind the colon");
+        } else {
+            draft.comes_from("wsgi_app", callable);
+        }
+    }
+    true
+}
+
+/// What the option at `index` names, as `MODULE` or `MODULE:NAME`.
+fn specification(draft: &mut Draft, index: usize, value: &str, callable: Option<usize>) -> Option<String> {
     let (target, own_name) = match value.split_once(':') {
         Some((target, name)) => (target, Some(name.to_string())),
         None => (value, None),
@@ -73,22 +104,14 @@ fn name(draft: &mut Draft, index: usize, value: &str, callable: Option<usize>) -
             }
             Err(why) => {
                 draft.problem(index, why);
-                return false;
+                return None;
             }
         }
     } else {
         target.to_string()
     };
     let name = own_name.or_else(|| callable.map(|index| draft.value(index)));
-    draft.set("wsgi_app", name.map_or(module.clone(), |name| format!("{module}:{name}")), index);
-    if let Some(callable) = callable {
-        if value.contains(':') {
-            draft.needless(callable, "the application's name already stands behind the colon");
-        } else {
-            draft.comes_from("wsgi_app", callable);
-        }
-    }
-    true
+    Some(name.map_or(module.clone(), |name| format!("{module}:{name}")))
 }
 
 /// The module that a file is, and the folder that must be on the path for it.

@@ -14,6 +14,7 @@ mod options;
 mod placeholders;
 mod read;
 mod sockets;
+mod static_map;
 mod translate;
 mod tree;
 mod write;

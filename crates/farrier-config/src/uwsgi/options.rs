@@ -57,6 +57,8 @@ pub(super) enum Role {
     Callable,
     /// An application and its prefix.
     Mount,
+    /// A folder of files and its prefix.
+    StaticMap,
     /// An address that speaks HTTP.
     Http,
     /// An address that speaks what `protocol` says, else uwsgi.
@@ -180,9 +182,8 @@ pub(super) const OPTIONS: &[UwsgiOption] = &[
     part(
         "mount",
         Role::Mount,
-        &["wsgi_app", "pythonpath", "raw_env"],
-        "one mount is served, its prefix set by the variable `SCRIPT_NAME`; for several, put them together in Python \
-         (`werkzeug.middleware.dispatcher.DispatcherMiddleware`) or start a server for each",
+        &["wsgi_app", "mount", "pythonpath", "raw_env"],
+        "a single one is the whole server's, its prefix set by the variable `SCRIPT_NAME`; of several each is a `[[mount]]`",
     ),
     needless("manage-script-name", "the prefix is taken off `PATH_INFO` whenever `SCRIPT_NAME` is set"),
     setting("chdir", "chdir", By::Text, ""),
@@ -363,10 +364,16 @@ pub(super) const OPTIONS: &[UwsgiOption] = &[
         "route* final-route* error-route* response-route* router-list rewrite*",
         "there is no internal routing: do it in the proxy or the application",
     ),
+    part(
+        "static-map static-map2",
+        Role::StaticMap,
+        &["static"],
+        "a file that is not there is answered with 404, and not by the application",
+    ),
     without(
-        "static-map static-map2 check-static check-static-docroot static-index static-safe static-expires* static-cache* \
-         static-skip* mimefile fileserve-mode static*",
-        "files are not served yet: let the proxy do it (nginx `location` with `alias`), or the application (WhiteNoise)",
+        "check-static check-static-docroot static-index static-safe static-expires* static-cache* static-skip* mimefile \
+         fileserve-mode static*",
+        "files are served by `[[static]]`: its keys `index` and `max_age` say what these options say",
     ),
     needless(
         "offload-threads disable-sendfile wsgi-disable-file-wrapper",

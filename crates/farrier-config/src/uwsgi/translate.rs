@@ -4,7 +4,7 @@ use super::draft::{Draft, Fate};
 use super::options::{self, Becomes, By, Role, UwsgiOption};
 use super::placeholders::{self, Machine};
 use super::read::Read;
-use super::{application, logs, sockets};
+use super::{application, logs, sockets, static_map};
 use crate::answer::Source;
 use crate::suggest::nearest;
 
@@ -19,6 +19,7 @@ pub(super) fn translate(read: Read, machine: &Machine) -> Draft {
         }
     }
     application::translate(&mut draft, machine);
+    static_map::translate(&mut draft);
     sockets::translate(&mut draft);
     workers(&mut draft);
     requests(&mut draft);

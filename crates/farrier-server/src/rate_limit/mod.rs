@@ -16,6 +16,7 @@ use self::table::Table;
 pub use self::table::words_for;
 use crate::log::occasional::Occasional;
 use crate::rescue;
+use crate::sites::Sites;
 
 /// Clients that can be told apart at the same time: half a megabyte of words.
 pub const CLIENTS: usize = 1 << 16;
@@ -34,11 +35,13 @@ pub struct RateLimit {
 }
 
 /// Limits the requests to `inner`, if there is a limit. A peer on a unix socket for which no address is told is not limited.
-pub fn around(inner: Arc<dyn Handler>, limit: Option<RateLimit>) -> Arc<dyn Handler> {
+///
+/// A refusal shows the page of the site that would have served the request.
+pub fn around(inner: Arc<dyn Handler>, limit: Option<RateLimit>, sites: &Arc<Sites>) -> Arc<dyn Handler> {
     let limited = limit.and_then(|limit| {
         let table = Table::new(limit.words)?;
         let pace = Pace::of(limit.rate);
-        Some(Limited { limit, table, pace, inner: Arc::clone(&inner) })
+        Some(Limited { limit, table, pace, sites: Arc::clone(sites), inner: Arc::clone(&inner) })
     });
     match limited {
         Some(limited) => Arc::new(limited),
@@ -51,6 +54,7 @@ struct Limited {
     limit: RateLimit,
     table: Table,
     pace: Pace,
+    sites: Arc<Sites>,
     inner: Arc<dyn Handler>,
 }
 
@@ -88,7 +92,8 @@ impl Handler for Limited {
         let early = request.found.as_ref().and_then(|found| found.downcast_ref::<TooEarly>());
         let Some(&TooEarly { retry_after_s }) = early else { return self.inner.handle(request, respond) };
         let error = Error::client(Kind::TooManyRequests, "this client has sent more requests than it may");
-        if let Some((head, content)) = rescue::response_to(&error, retry_after_s, |_| None) {
+        let page = |status| self.sites.page_for(request, status);
+        if let Some((head, content)) = rescue::response_to(&error, retry_after_s, page) {
             respond.head(&head, Some(content.len() as u64));
             // A client that has left need not know.
             let _ = respond.send(&content, Flush::Later);

@@ -122,6 +122,11 @@ impl Sites {
         self.sites.get(site)?.pages.page(status)
     }
 
+    /// The page for a status that a request is answered with before it is led anywhere.
+    pub(crate) fn page_for(&self, request: &Request, status: Status) -> Option<&Page> {
+        self.page(self.choose(request, true).number(), status)
+    }
+
     /// The longest body for a request of which only the head is known, and what the host's field says of it. Notes the
     /// choice, so that a refusal shows the page of the right site; the choice that counts is made when the request is complete.
     pub(crate) fn body_bytes_max(&self, request: &mut Request, usual: u64) -> u64 {

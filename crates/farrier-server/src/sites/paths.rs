@@ -46,7 +46,7 @@ impl Prefixes {
     /// [`Ambiguous`].
     pub(super) fn mount_of(&self, path: &[u8], is_decoded: bool, base: &[u8]) -> Result<Option<usize>, Ambiguous> {
         if is_plain(path, is_decoded) {
-            return Ok(self.find(without(base, path)));
+            return Ok(self.find(path, base));
         }
         READINGS.with_borrow_mut(|(decoded, resolved)| {
             decoded.clear();
@@ -55,8 +55,8 @@ impl Prefixes {
                 false => percent::decode(path, decoded),
             }
             let is_inside = resolve(decoded, resolved);
-            let found = self.find(without(base, decoded));
-            let agree = is_inside && self.find(without(base, resolved)) == found;
+            let found = self.find(decoded, base);
+            let agree = is_inside && self.find(resolved, base) == found;
             for reading in [decoded, resolved] {
                 if reading.capacity() > READING_BYTES_KEPT {
                     *reading = Vec::new();
@@ -66,8 +66,10 @@ impl Prefixes {
         })
     }
 
-    fn find(&self, path: &[u8]) -> Option<usize> {
-        let found = self.0.iter().find(|(prefix, _)| begins_with(path, prefix));
+    fn find(&self, path: &[u8], base: &[u8]) -> Option<usize> {
+        let below = if !base.is_empty() && begins_with(path, base) { &path[base.len()..] } else { path };
+        // A mount may have been written with the base, too.
+        let found = self.0.iter().find(|(prefix, _)| begins_with(path, prefix) || begins_with(below, prefix));
         found.map(|(_, mount)| *mount)
     }
 }
@@ -100,10 +102,6 @@ fn is_plain(path: &[u8], is_decoded: bool) -> bool {
 /// Whether the prefix ends where a segment of the path ends.
 fn begins_with(path: &[u8], prefix: &[u8]) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with(b"/"))
-}
-
-fn without<'a>(base: &[u8], path: &'a [u8]) -> &'a [u8] {
-    if !base.is_empty() && begins_with(path, base) { &path[base.len()..] } else { path }
 }
 
 /// Writes the path with `.` and `..` resolved and slashes merged (RFC 3986 §5.2.4, and what file systems do). False where it
@@ -202,6 +200,8 @@ mod tests {
         assert_eq!(prefixes().mount_of(b"/base/api/x", false, b"/base"), Ok(Some(1)));
         assert_eq!(prefixes().mount_of(b"/api/x", false, b"/base"), Ok(Some(1)));
         assert_eq!(prefixes().mount_of(b"/basement/api", false, b"/base"), Ok(Some(0)));
+        // A mount below the base is found by its whole path as well.
+        assert_eq!(prefixes().mount_of(b"/api/v2", false, b"/api"), Ok(Some(2)));
     }
 
     #[test]
