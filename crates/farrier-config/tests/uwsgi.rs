@@ -74,13 +74,19 @@ fn options_become_settings() {
         ("mount = /app=shop.py\ncallable = x", "wsgi_app = \"shop:x\"; raw_env = [\"SCRIPT_NAME=/app\"]"),
         (
             "mount = /=shop:app\nmount = /api=api.py\nmount = /blog/=blog:app",
-            "wsgi_app = \"shop:app\"; mount = [\"/api=api\", \"/blog=blog:app\"]",
+            "wsgi_app = \"shop:app\"; mount = [{ path = \"/api\", app = \"api\" }, { path = \"/blog\", app = \"blog:app\" }]",
         ),
-        ("module = shop\nmount = /api=api:app", "wsgi_app = \"shop\"; mount = [\"/api=api:app\"]"),
-        ("mount = /a=a.py\nmount = /b=b.py\ncallable = x", "mount = [\"/a=a:x\", \"/b=b:x\"]"),
+        (
+            "module = shop\nmount = /api=api:app",
+            "wsgi_app = \"shop\"; mount = [{ path = \"/api\", app = \"api:app\" }]",
+        ),
+        (
+            "mount = /a=a.py\nmount = /b=b.py\ncallable = x",
+            "mount = [{ path = \"/a\", app = \"a:x\" }, { path = \"/b\", app = \"b:x\" }]",
+        ),
         (
             "module = shop\nstatic-map = /static=/srv/static\nstatic-map2 = /media/=/srv",
-            "wsgi_app = \"shop\"; static = [\"/static=/srv/static\", \"/media=/srv/media\"]",
+            "wsgi_app = \"shop\"; static = [{ url = \"/static\", dir = \"/srv/static\" }, { url = \"/media\", dir = \"/srv/media\" }]",
         ),
         ("pythonpath = a\npythonpath = b\npp = c", "pythonpath = [\"a\", \"b\", \"c\"]"),
         ("env = A=1,2\nenv = B=x=y", "raw_env = [\"A=1,2\", \"B=x=y\"]"),
