@@ -5,6 +5,7 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from statistics import median
 
@@ -22,7 +23,7 @@ def markdown(raw):
         + (" **A smoke run: its figures mean nothing.**" if settings["smoke"] else ""),
         f"{machine['date']}, commit {machine['commit']}, {machine['cpu']}, {machine['cores']} cores, Linux"
         f" {machine['kernel']}, {machine['python']}, nginx {machine['versions'].get('nginx', '')}, {tools}."
-        f" {settings['rounds']} rounds of {settings['seconds']:g} s in alternating order, one worker each, the servers on one"
+        f" {_rounds(raw)} rounds of {settings['seconds']:g} s in alternating order, one worker each, the servers on one"
         " core and the clients on another. Medians; the spread is (largest − smallest) / median. CPU is user and system"
         " time of all processes of a server. nginx has `sendfile`, `tcp_nopush` and `open_file_cache` on and no access log;"
         " both sides have the same certificate and the same clients.",
@@ -31,6 +32,13 @@ def markdown(raw):
     ]
     parts += [f"Failed: {failure}" for failure in raw["failures"]]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _rounds(raw):
+    """How often each was measured: a number, or a range."""
+    counts = Counter((sample["work"], sample["server"]) for sample in raw["samples"]).values()
+    least, most = min(counts, default=0), max(counts, default=0)
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 def _rows(raw):
