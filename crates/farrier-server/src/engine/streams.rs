@@ -127,7 +127,11 @@ impl Seat {
     /// Drives the sessions whose bells have rung.
     fn drive_rung(&mut self, lead: &mut Lead) {
         let shared = Arc::clone(&self.shared);
-        while shared.rung.has_any() {
+        // Driving one may ring its bell again; what rings for a third time lets others have their turn.
+        for _ in 0..2 {
+            if !shared.rung.has_any() {
+                return;
+            }
             let mut tokens = std::mem::take(&mut lead.rung);
             shared.rung.take(&mut tokens);
             for token in tokens.drain(..) {

@@ -20,6 +20,9 @@ const READ_TURN_BYTES: usize = 256 * 1024;
 /// Most bytes of one read: what is read into has to be cleared first.
 const READ_BYTES_MAX: usize = 16 * 1024;
 
+/// Room for written bytes that an idle connection keeps.
+const ROOM_KEPT_BYTES: usize = 4096;
+
 /// What a client begins an HTTP/2 connection with (RFC 9113 §3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -80,6 +83,13 @@ impl Io {
     /// The turn has ended and there is more to read.
     pub(crate) fn has_more(&self) -> bool {
         self.turn_bytes == 0 && self.readable && !self.is_flooded
+    }
+
+    /// An idle connection keeps no large buffer.
+    pub(crate) fn let_go_of_room(&mut self) {
+        if self.out.capacity() > ROOM_KEPT_BYTES && self.out.is_empty() {
+            self.out = Vec::new();
+        }
     }
 
     fn count(&mut self, piece: &[u8]) {

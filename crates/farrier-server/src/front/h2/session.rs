@@ -133,6 +133,12 @@ impl Session {
         loop {
             match self.poll(ground, arrivals) {
                 Driven::Ended => return self.end(),
+                driven if self.leaving.is_empty() => {
+                    if self.is_idle() {
+                        lock(&self.io).let_go_of_room();
+                    }
+                    return driven;
+                }
                 driven if self.feed(ground) => {
                     // What was read from files wants to be written.
                     if self.is_full() {
