@@ -99,7 +99,8 @@ def test_nothing_is_compressed_unless_it_is_asked_for(serve):
         ("br", "br"),
         ("zstd", "zstd"),
         ("gzip, deflate, br, zstd", "zstd"),
-        ("gzip, deflate, br", "br"),
+        ("gzip, deflate, br", "gzip"),
+        ("gzip;q=0.9, br", "br"),
         ("gzip;q=1, br;q=0.5, zstd;q=0", "gzip"),
         ("*", "zstd"),
         ("deflate", None),
@@ -291,3 +292,44 @@ def test_the_access_log_counts_what_was_sent(serve):
     server = serve(APPLICATION, "--compress", "gzip", "--access-logfile", "-", "--access-logformat", "%(s)s %(b)s")
     response = ask(server, "/whole")
     server.output.wait("^200 %d$" % len(response.body))
+
+
+def test_a_site_and_a_mount_have_a_switch_of_their_own(serve):
+    server = serve(
+        APPLICATION,
+        settings="""
+            compress = "gzip"
+
+            [[mount]]
+            path = "/secrets"
+            app = "app:application"
+            compress = false
+
+            [[mount]]
+            path = "/better"
+            app = "app:application"
+            compress = "br:9"
+
+            [[site]]
+            hosts = ["plain.test"]
+            app = "app:application"
+            compress = "off"
+        """,
+    )
+    accepted = "gzip, br"
+    for target, host, coding in [
+        ("/whole", "farrier.test", "gzip"),
+        ("/better/whole", "farrier.test", "br"),
+        ("/secrets/whole", "farrier.test", None),
+        ("/whole", "plain.test", None),
+    ]:
+        response = server.exchange(message(target=target, host=host, fields=[("Accept-Encoding", accepted)]))
+        assert response.value("Content-Encoding") == coding, (target, host)
+        assert content_of(response) == TEXT
+
+
+def test_what_no_application_makes_has_no_switch(serve):
+    settings = '[[mount]]\npath = "/old"\nredirect = "/new"\ncompress = "on"\n'
+    server = serve(APPLICATION, settings=settings, listening=False)
+    assert server.wait_exit() == 1
+    server.log.wait("`compress` belongs to `app`")

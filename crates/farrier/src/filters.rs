@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use farrier_config::value::Value;
-use farrier_config::{Config, ContentCoding};
+use farrier_config::{Compress, Config, ContentCoding};
 use farrier_http::Coding;
 use farrier_server::compression::{CompressionRules, Compressor, MediaPattern};
 use farrier_server::hsts::Hsts;
@@ -11,8 +11,12 @@ use farrier_server::hsts::Hsts;
 use crate::host::Interpreter;
 
 /// What compresses responses of applications, if that is wanted. One for all applications of a worker.
-pub(crate) fn compressor(config: &Config) -> Option<Arc<Compressor>> {
-    let codings = config.compress.0.iter().map(|&(coding, level)| {
+///
+/// # Arguments
+///
+/// `codings` are those of the settings, or a mount's own.
+pub(crate) fn compressor(config: &Config, codings: &Compress) -> Option<Arc<Compressor>> {
+    let codings = codings.0.iter().map(|&(coding, level)| {
         let coding = match coding {
             ContentCoding::Zstd => Coding::Zstd,
             ContentCoding::Brotli => Coding::Brotli,

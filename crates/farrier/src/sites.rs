@@ -100,12 +100,14 @@ pub(crate) fn handlers(
 ) -> Result<Vec<Vec<Arc<dyn Handler>>>, String> {
     let files = Files::new(config, log);
     let internal = files::internal(config, &files)?;
-    let makers = Makers { compressor: filters::compressor(config), files, internal, application };
+    let compressor = filters::compressor(config, &config.compress);
+    let makers = Makers { config, compressor, files, internal, application };
     plans.iter().map(|site| site.mounts.iter().map(|mount| makers.handler(mount)).collect()).collect()
 }
 
 /// What handlers of mounts are made with.
 struct Makers<'a> {
+    config: &'a Config,
     compressor: Option<Arc<Compressor>>,
     files: Files,
     internal: Option<Arc<InternalFiles>>,
@@ -116,8 +118,11 @@ impl Makers<'_> {
     fn handler(&self, mount: &MountPlan) -> Result<Arc<dyn Handler>, String> {
         Ok(match &mount.target {
             Target::Application(name) => {
-                let compressed =
-                    compression::around((self.application)(name.as_deref(), mount), self.compressor.as_ref());
+                let compressor = match &mount.compress {
+                    Some(codings) if *codings != self.config.compress => filters::compressor(self.config, codings),
+                    _ => self.compressor.clone(),
+                };
+                let compressed = compression::around((self.application)(name.as_deref(), mount), compressor.as_ref());
                 internal_files::around(compressed, self.internal.as_ref())
             }
             Target::Static(folder) => self.files.folder(folder)?,

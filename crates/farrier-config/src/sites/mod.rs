@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::error::Problem;
 use crate::table::Config;
 use crate::tables::{Mount, Place, StaticMount};
-use crate::value::{Bytes, ErrorPages, HostName, HostPattern, RedirectTarget, UrlPrefix, Value};
+use crate::value::{Bytes, Compress, ErrorPages, HostName, HostPattern, RedirectTarget, UrlPrefix, Value};
 
 /// What answers for some names of hosts.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +47,8 @@ pub struct MountPlan {
     pub target: Target,
     /// The longest request body, where it is not the server's.
     pub body_bytes_max: Option<u64>,
+    /// What an application's answers are compressed with, where it is not the server's.
+    pub compress: Option<Compress>,
     /// Where the mount is said.
     pub place: Place,
 }
@@ -141,12 +143,13 @@ fn plans(
     if config.sites.is_empty() || has_own {
         let place = |setting: &str| Place(config.source_of(setting).cloned().unwrap_or_default());
         let static_files = expanded(&config.static_files, folders, problems);
-        let mut mounts = mounts(&config.mounts, &static_files, None, problems);
+        let mut mounts = mounts(&config.mounts, &static_files, Inherited::default(), problems);
         if config.wsgi_app.is_some() || config.looks_for_application() {
             mounts.push(MountPlan {
                 path: UrlPrefix::root(),
                 target: Target::Application(config.wsgi_app.clone()),
                 body_bytes_max: None,
+                compress: None,
                 place: place("wsgi_app"),
             });
         }
@@ -161,13 +164,15 @@ fn plans(
     }
     for site in &config.sites {
         let limit = body(site.limit_request_body);
+        let inherited = Inherited { body_bytes_max: limit, compress: site.compress.clone() };
         let static_files = expanded(&site.static_files, folders, problems);
-        let mut mounts = mounts(&site.mounts, &static_files, limit, problems);
+        let mut mounts = mounts(&site.mounts, &static_files, inherited, problems);
         if let Some(app) = &site.app {
             mounts.push(MountPlan {
                 path: UrlPrefix::root(),
                 target: Target::Application(Some(app.clone())),
                 body_bytes_max: limit,
+                compress: site.compress.clone(),
                 place: site.place.clone(),
             });
         }
@@ -211,10 +216,17 @@ fn expanded(
     expanded
 }
 
+/// What mounts have from their site where they say nothing themselves.
+#[derive(Default)]
+struct Inherited {
+    body_bytes_max: Option<u64>,
+    compress: Option<Compress>,
+}
+
 fn mounts(
     mounts: &[Mount],
     static_files: &[StaticMount],
-    limit: Option<u64>,
+    inherited: Inherited,
     problems: &mut Vec<Problem>,
 ) -> Vec<MountPlan> {
     let mut plans = Vec::new();
@@ -223,7 +235,8 @@ fn mounts(
             Ok(target) => plans.push(MountPlan {
                 path: mount.path.clone(),
                 target,
-                body_bytes_max: mount.limit_request_body.map(|bytes| bytes.0).or(limit),
+                body_bytes_max: mount.limit_request_body.map(|bytes| bytes.0).or(inherited.body_bytes_max),
+                compress: mount.compress.clone().or_else(|| inherited.compress.clone()),
                 place: mount.place.clone(),
             }),
             Err(sentence) => {
@@ -235,7 +248,8 @@ fn mounts(
     plans.extend(static_files.iter().map(|files| MountPlan {
         path: files.url.clone(),
         target: Target::Static(files.clone()),
-        body_bytes_max: limit,
+        body_bytes_max: inherited.body_bytes_max,
+        compress: None,
         place: files.place.clone(),
     }));
     plans
@@ -256,6 +270,9 @@ fn target(mount: &Mount) -> Result<Target, String> {
     }
     if let (Some(_), ["app" | "static"]) = (status, said.as_slice()) {
         return Err(format!("`status` belongs to `redirect` and `respond`, not to `{}`", said[0]));
+    }
+    if mount.compress.is_some() && mount.app.is_none() {
+        return Err("`compress` belongs to `app`: what is not made by an application is not compressed".into());
     }
     Ok(match mount {
         Mount { app: Some(app), .. } => Target::Application(Some(app.clone())),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::macros::record;
-use crate::value::{Bytes, RedirectTarget, Rejected, ResponseStatus, UrlPrefix, Value};
+use crate::value::{Bytes, Compress, RedirectTarget, Rejected, ResponseStatus, UrlPrefix, Value};
 
 record! {
     /// What answers below a path: one of `app`, `static`, `redirect`, `respond`, or a `status` alone.
@@ -34,6 +34,9 @@ record! {
 
     /// Longest request body here; a longer one gets 413.
     limit_request_body: Option<Bytes> = none;
+
+    /// Codings for what `app` answers here, `on` or `off`, in place of the setting `compress`.
+    compress: Option<Compress> = none;
 }
 
 impl Mount {
@@ -48,6 +51,7 @@ impl Mount {
             status: None,
             content_type: "text/plain; charset=utf-8".to_string(),
             limit_request_body: None,
+            compress: None,
             place: super::Place::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::macros::record;
 use super::{Mount, StaticMount};
-use crate::value::{Bytes, ErrorPages, HostName, HostPattern, Rejected};
+use crate::value::{Bytes, Compress, ErrorPages, HostName, HostPattern, Rejected};
 
 record! {
     /// What answers for some names of hosts.
@@ -22,6 +22,9 @@ record! {
 
     /// Longest request body of the site; a longer one gets 413.
     limit_request_body: Option<Bytes> = none;
+
+    /// Codings for what the site's applications answer, `on` or `off`, in place of the setting `compress`.
+    compress: Option<Compress> = none;
 
     /// Pages for answers that the server makes itself, by status: `404 = "pages/404.html"`.
     error_pages: ErrorPages = none;

@@ -17,7 +17,9 @@ pub enum ContentCoding {
 }
 
 impl ContentCoding {
-    const ALL: [ContentCoding; 3] = [ContentCoding::Zstd, ContentCoding::Brotli, ContentCoding::Gzip];
+    /// In the order of `on`: at the levels that suit content made for one request, gzip comes to the size of brotli with
+    /// half the work.
+    const ALL: [ContentCoding; 3] = [ContentCoding::Zstd, ContentCoding::Gzip, ContentCoding::Brotli];
 
     fn name(self) -> &'static str {
         match self {
@@ -133,7 +135,7 @@ mod tests {
         for (text, expected) in [
             ("off", "off"),
             ("none", "off"),
-            ("on", "zstd:3,br:4,gzip:5"),
+            ("on", "zstd:3,gzip:5,br:4"),
             ("gzip", "gzip:5"),
             ("BR:11, zstd", "br:11,zstd:3"),
             ("br:0", "br:0"),

@@ -207,7 +207,8 @@ impl Encoders {
             Coding::Brotli => {
                 let mut state = Box::new(BrotliEncoderStateStruct::new(StandardAlloc::default()));
                 state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, u32::from(self.level));
-                state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, window_bits_for(size));
+                // Not less for small content: below 17 the library would set up a table of 32 MiB from level 5 on.
+                state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, WINDOW_BITS);
                 if let Some(size) = size.and_then(|size| u32::try_from(size).ok()) {
                     state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_SIZE_HINT, size);
                 }
@@ -218,12 +219,6 @@ impl Encoders {
             }
         }
     }
-}
-
-/// No larger than the content, and at least brotli's least.
-fn window_bits_for(size: Option<u64>) -> u32 {
-    let needed = size.map_or(WINDOW_BITS, |size| u64::BITS - size.saturating_sub(1).leading_zeros());
-    needed.clamp(10, WINDOW_BITS)
 }
 
 #[cfg(test)]
