@@ -349,7 +349,7 @@ pub(super) const OPTIONS: &[UwsgiOption] = &[
         "there is no router process in front of the workers",
     ),
     setting("http-auto-gzip", "compress", By::Switch, "gzip, and zstd and brotli for clients that prefer them"),
-    without("static-gzip*", "let the proxy in front compress"),
+    needless("static-gzip*", "a `.gz`, `.br` or `.zst` beside a file is sent where the client takes it"),
     part(
         "add-header",
         Role::AddHeader,
