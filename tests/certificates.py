@@ -1,6 +1,8 @@
 """Authorities and certificates for tests, made by the openssl command."""
 
+import base64
 import datetime
+import hashlib
 import os
 import subprocess
 
@@ -25,7 +27,11 @@ distinguished_name = name
 
 LEAF = "basicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n"
 ISSUER = "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign,cRLSign\n"
-KEYS = {"P-256": ("EC", "ec_paramgen_curve:P-256"), "RSA": ("RSA", "rsa_keygen_bits:2048")}
+KEYS = {
+    "P-256": ("EC", "ec_paramgen_curve:P-256"),
+    "P-384": ("EC", "ec_paramgen_curve:P-384"),
+    "RSA": ("RSA", "rsa_keygen_bits:2048"),
+}
 
 
 def openssl(*arguments, **options):
@@ -97,3 +103,11 @@ class Authority:
                 with open(part) as file:
                     out.write(file.read())
         return Certificate(base + ".pem", key, base + ".both")
+
+
+def key_digest(pem):
+    """The digest of a certificate's public key, as browsers take it on their command line (RFC 7469 §2.4)."""
+    public = openssl("x509", "-in", pem, "-noout", "-pubkey")
+    return base64.b64encode(
+        hashlib.sha256(openssl("pkey", "-pubin", "-outform", "der", input=public)).digest()
+    ).decode()

@@ -6,6 +6,8 @@
 import os
 import random
 
+from secured import context
+
 APPLICATION = """
     import hashlib, json, os, time
 
@@ -65,19 +67,33 @@ def serve_edge(start, directory, authority, *flags, workers=2, certificate=None,
     site = directory / "site"
     site.mkdir(exist_ok=True)
     files = write_files(site)
-    chain, key = certificate or authority.issue()
+    certificate = certificate or authority.issue("localhost")
     server = start(
         APPLICATION,
-        *("--certfile", chain, "--keyfile", key, "--static", "/static=%s" % site, "--workers", workers),
+        *(
+            "--certfile",
+            certificate.pem,
+            "--keyfile",
+            certificate.key,
+            "--static",
+            "/static=%s" % site,
+            "--workers",
+            workers,
+        ),
         *("--http2-cleartext", "prior-knowledge", *flags),
         bind=("127.0.0.1:0", "http://127.0.0.1:0"),
         **options,
     )
     server.wait_booted(workers)
-    server.files, server.certificate = files, (chain, key)
+    server.files = files
     server.url = "https://localhost:%d" % server.addresses[0][1]
     server.plain_url = "http://localhost:%d" % server.addresses[1][1]
     return server
+
+
+def trusting(authority, *alpn, version=None):
+    """A client's context that trusts this authority alone and speaks these protocols."""
+    return context(authority.pem, versions=version, alpn=list(alpn) or None)
 
 
 def environment_without_proxies():

@@ -15,7 +15,8 @@ import time
 import pytest
 
 import frames
-from edge import serve_edge
+from certificates import Authority
+from edge import serve_edge, trusting
 from frames import (
     CONTINUATION,
     DATA,
@@ -35,7 +36,6 @@ from frames import (
     settings,
     window_update,
 )
-from issuer import Authority
 from memory import Bounded
 from wire import message, until
 
@@ -79,7 +79,7 @@ def over_http(server):
 def over_https(server):
     """A connection of HTTP/1.1 over TLS."""
     plain_socket = socket.create_connection(server.addresses[0], timeout=20)
-    return server.authority.context("http/1.1").wrap_socket(plain_socket, server_hostname="localhost")
+    return trusting(server.authority, "http/1.1").wrap_socket(plain_socket, server_hostname="localhost")
 
 
 TRANSPORTS = {"http": over_http, "https": over_https}
@@ -140,7 +140,7 @@ def ends(connection, timeout=20):
 def hello(authority):
     """The bytes of a ClientHello."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = authority.context("h2", "http/1.1").wrap_bio(incoming, outgoing, server_hostname="localhost")
+    client = trusting(authority, "h2", "http/1.1").wrap_bio(incoming, outgoing, server_hostname="localhost")
     with pytest.raises(ssl.SSLWantReadError):
         client.do_handshake()
     return outgoing.read()
@@ -272,7 +272,7 @@ def test_hundreds_of_slow_heads_stop_nobody(server, beside, transport):
 @pytest.fixture(params=["without TLS", "over TLS"])
 def h2(request, server):
     secure = request.param == "over TLS"
-    tls = server.authority.context("h2") if secure else None
+    tls = trusting(server.authority, "h2") if secure else None
     with frames.Connection(server.addresses[0 if secure else 1], tls=tls, timeout=20) as connection:
         yield connection
 
@@ -487,7 +487,7 @@ def _starving(server, transport):
     raw.connect(server.addresses[0 if secure else 1])
     if secure:
         protocol = "h2" if transport == "h2" else "http/1.1"
-        raw = server.authority.context(protocol).wrap_socket(raw, server_hostname="localhost")
+        raw = trusting(server.authority, protocol).wrap_socket(raw, server_hostname="localhost")
     if transport == "h2":
         block = plain(*frames.Connection.pseudo(path="/static/big.bin", scheme="https"))
         raw.sendall(

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import chromium
-from issuer import Authority, key_digest
+from certificates import Authority, key_digest
 from process import EXAMPLES
 
 SITE = os.path.join(EXAMPLES, "django_site")
@@ -36,11 +36,11 @@ def site(serve_module, tmp_path_factory):
         stdout=subprocess.DEVNULL,
         timeout=120,
     )
-    certificate, key = Authority(tmp_path_factory.mktemp("authority")).issue()
-    flags = ["--chdir", SITE, "--workers", 2, "--static", "auto", "--certfile", certificate, "--keyfile", key]
+    issued = Authority(tmp_path_factory.mktemp("authority")).issue("localhost")
+    flags = ["--chdir", SITE, "--workers", 2, "--static", "auto", "--certfile", issued.pem, "--keyfile", issued.key]
     server = serve_module("forge.wsgi:application", *flags, environment=environment)
     server.url = "https://localhost:%d" % server.address[1]
-    server.digest = key_digest(certificate)
+    server.digest = key_digest(issued.pem)
     return server
 
 

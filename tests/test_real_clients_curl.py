@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
+from certificates import Authority
 from edge import environment_without_proxies, serve_edge
-from issuer import Authority
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed"),
@@ -36,7 +36,7 @@ def curl(authority):
         marker = "\n--told--"
         wanted = ["-w", "%{stderr}" + marker + json.dumps({name: "%%{%s}" % name for name in told})]
         done = subprocess.run(
-            ["curl", "-sS", "--max-time", "60", "--cacert", str(authority.path), *wanted, *map(str, arguments)],
+            ["curl", "-sS", "--max-time", "60", "--cacert", authority.pem, *wanted, *map(str, arguments)],
             capture_output=True,
             env=environment_without_proxies(),
         )
@@ -164,7 +164,7 @@ def test_curl_uploads(server, curl, tmp_path, version, size):
 @pytest.mark.parametrize("version", ["1.1", "2"])
 def test_curl_uploads_what_has_no_length(server, tmp_path, authority, version):
     done = subprocess.run(
-        ["curl", "-sS", "--cacert", str(authority.path), *VERSIONS[version], "-T", "-", server.url + "/asked"],
+        ["curl", "-sS", "--cacert", authority.pem, *VERSIONS[version], "-T", "-", server.url + "/asked"],
         input=b"piped" * 100_000,
         capture_output=True,
         env=environment_without_proxies(),
@@ -209,14 +209,14 @@ def test_curl_gets_many_things_at_once_over_one_connection(server, curl, tmp_pat
 
 
 def test_curl_shows_a_client_certificate(serve, tmp_path, authority, curl):
-    ours = authority.issue("a visitor", names=(), usage="clientAuth")
+    ours = authority.issue("visitor", subject="/CN=a visitor")
     for demand in ("optional", "required"):
         directory = tmp_path / demand
         directory.mkdir()
-        server = serve_edge(serve, directory, authority, "--ca-certs", authority.path, "--cert-reqs", demand, workers=1)
+        server = serve_edge(serve, directory, authority, "--ca-certs", authority.pem, "--cert-reqs", demand, workers=1)
         for version in ("1.1", "2"):
             flags = [*VERSIONS[version], server.url + "/asked"]
-            asked = json.loads(curl(*flags, "--cert", ours[0], "--key", ours[1])[0])
+            asked = json.loads(curl(*flags, "--cert", ours.pem, "--key", ours.key)[0])
             assert "a visitor" in asked["SSL_CLIENT_S_DN"], asked
             assert asked["SSL_CLIENT_VERIFY"] == "SUCCESS", asked
             if demand == "optional":
@@ -228,10 +228,10 @@ def test_curl_shows_a_client_certificate(serve, tmp_path, authority, curl):
 def test_curl_with_a_client_certificate_of_another_authority_is_refused(serve, tmp_path, authority, curl):
     stranger = tmp_path / "stranger"
     stranger.mkdir()
-    theirs = Authority(stranger, "Somebody else").issue("a visitor", names=(), usage="clientAuth")
-    flags = ("--ca-certs", authority.path, "--cert-reqs", "optional")
+    theirs = Authority(stranger, "Somebody else").issue("visitor")
+    flags = ("--ca-certs", authority.pem, "--cert-reqs", "optional")
     server = serve_edge(serve, tmp_path, authority, *flags, workers=1)
-    curl(server.url + "/", "--cert", theirs[0], "--key", theirs[1], fails=True)
+    curl(server.url + "/", "--cert", theirs.pem, "--key", theirs.key, fails=True)
     assert curl(server.url + "/")[0] == b"Hello, World!"
 
 
@@ -262,7 +262,7 @@ def test_wget_takes_only_what_is_newer(server, authority, tmp_path):
 
 def _wget(authority, directory, *arguments):
     done = subprocess.run(
-        ["wget", "--no-config", "--tries=1", "--timeout=30", "--ca-certificate=%s" % authority.path, *arguments],
+        ["wget", "--no-config", "--tries=1", "--timeout=30", "--ca-certificate=%s" % authority.pem, *arguments],
         cwd=str(directory),
         env=dict(environment_without_proxies(), LC_ALL="C"),
         capture_output=True,

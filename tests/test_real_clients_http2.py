@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 import frames
-from edge import environment_without_proxies, serve_edge
-from issuer import Authority
+from certificates import Authority
+from edge import environment_without_proxies, serve_edge, trusting
 from wire import until
 
 needs_nghttp2 = pytest.mark.skipif(not shutil.which("h2load"), reason="nghttp2-client is not installed")
@@ -137,7 +137,7 @@ class Strict:
 
     def __init__(self, server, authority):
         plain = socket.create_connection(server.addresses[0], timeout=20)
-        self.socket = authority.context("h2").wrap_socket(plain, server_hostname="localhost")
+        self.socket = trusting(authority, "h2").wrap_socket(plain, server_hostname="localhost")
         assert self.socket.selected_alpn_protocol() == "h2"
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.h2.initiate_connection()
@@ -219,7 +219,7 @@ def test_h2_of_python_gets_large_files_side_by_side(server, strict):
 
 @pytest.fixture
 def visitor(authority):
-    with httpx.Client(http2=True, verify=authority.context(), trust_env=False, timeout=30) as client:
+    with httpx.Client(http2=True, verify=trusting(authority), trust_env=False, timeout=30) as client:
         yield client
 
 
@@ -296,7 +296,7 @@ class Asker(threading.Thread):
 
 def test_no_stream_is_lost_in_reloads(serve, tmp_path, authority):
     server = serve_edge(serve, tmp_path, authority)
-    askers = [Asker(server, authority.context("h2")) for _ in range(4)]
+    askers = [Asker(server, trusting(authority, "h2")) for _ in range(4)]
     for asker in askers:
         asker.start()
     frames_until = _progress(askers)

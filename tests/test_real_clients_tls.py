@@ -13,8 +13,8 @@ import pytest
 import requests
 import urllib3
 
-from edge import serve_edge
-from issuer import Authority
+from certificates import Authority
+from edge import serve_edge, trusting
 from wire import until
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
@@ -34,7 +34,7 @@ def s_client(server, authority, *flags, request=b"GET /asked HTTP/1.1\r\nHost: l
     """One connection of openssl's client; what it and the server said."""
     done = subprocess.run(
         ["openssl", "s_client", "-connect", "127.0.0.1:%d" % server.addresses[0][1], "-servername", "localhost"]
-        + ["-CAfile", str(authority.path), "-verify_return_error", *map(str, flags)]
+        + ["-CAfile", authority.pem, "-verify_return_error", *map(str, flags)]
         + (["-ign_eof"] if request else []),
         input=request,
         capture_output=True,
@@ -97,9 +97,9 @@ def test_a_session_is_resumed_after_a_reload(server, authority, tmp_path, versio
 
 
 @pytest.mark.parametrize("flag", ["-tls1_2", "-tls1_3"])
-@pytest.mark.parametrize("key", ["p256", "p384", "rsa"])
+@pytest.mark.parametrize("key", ["P-256", "P-384", "RSA"])
 def test_openssl_verifies_certificates_of_each_kind(serve, tmp_path, authority, key, flag):
-    server = serve_edge(serve, tmp_path, authority, workers=1, certificate=authority.issue(key=key))
+    server = serve_edge(serve, tmp_path, authority, workers=1, certificate=authority.issue("localhost", kind=key))
     said = s_client(server, authority, flag)
     assert "Verify return code: 0 (ok)" in said and asked(said)["HTTPS"] == "on"
 
@@ -119,7 +119,7 @@ def test_renegotiation_is_refused(server, authority):
     said = s_client(server, authority, "-tls1_2", request=b"R\n")
     assert "Secure Renegotiation IS supported" in said
     with requests.Session() as visitor:
-        visitor.trust_env, visitor.verify = False, str(authority.path)
+        visitor.trust_env, visitor.verify = False, authority.pem
         assert visitor.get(server.url + "/").status_code == 200
 
 
@@ -135,7 +135,7 @@ def test_weak_ciphers_are_refused(server, authority):
 
 def test_requests_keeps_its_connection_and_its_session(server, authority):
     with requests.Session() as visitor:
-        visitor.trust_env, visitor.verify = False, str(authority.path)
+        visitor.trust_env, visitor.verify = False, authority.pem
         for number in range(30):
             answer = visitor.post(server.url + "/asked", data=b"r" * number * 997).json()
             assert answer["length"] == number * 997 and answer["HTTPS"] == "on"
@@ -146,7 +146,7 @@ def test_requests_keeps_its_connection_and_its_session(server, authority):
 
 def test_urllib3_with_each_version_of_tls(server, authority):
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-        with urllib3.PoolManager(ssl_context=authority.context(version=version)) as pool:
+        with urllib3.PoolManager(ssl_context=trusting(authority, version=version)) as pool:
             for _ in range(5):
                 answer = pool.request("GET", server.url + "/static/big.bin", headers={"Range": "bytes=7-1000006"})
                 assert answer.status == 206 and answer.data == server.files["big.bin"][7:1000007]
