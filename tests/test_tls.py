@@ -384,3 +384,30 @@ def test_without_the_proxy_header_that_is_asked_for_there_is_no_connection(serve
     server = serve(APPLICATION, "--certfile", certificate.both, "--proxy-protocol", "v1")
     with pytest.raises((ssl.SSLError, OSError)):
         SecureWire(server.address, context(certificate.authority))
+
+
+def test_files_of_a_folder_are_sent_over_tls_byte_for_byte(serve, certificate, tmp_path):
+    (tmp_path / "large.bin").write_bytes(LARGE)
+    (tmp_path / "small.txt").write_text("small")
+    server = serve(APPLICATION, "--certfile", certificate.both, "--static", "/files=%s" % tmp_path)
+    with SecureWire(server.address, context(certificate.authority), receive_buffer=8192) as wire:
+        assert wire.request(message(target="/files/large.bin")).body == LARGE
+        part = wire.request(message(target="/files/large.bin", fields=[("Range", "bytes=100000-9999999")]))
+        assert part.status == 206 and part.body == LARGE[100000:10000000]
+        assert wire.request(message(target="/files/small.txt")).body == b"small"
+        assert wire.request(message(target="/files/large.bin", fields=[("Connection", "close")])).body == LARGE
+        wire.assert_closed()
+        assert wire.ended_orderly is True
+
+
+def test_a_file_that_shrinks_while_it_is_sent_is_no_whole_response(serve, certificate, tmp_path):
+    path = tmp_path / "shrinks.bin"
+    path.write_bytes(LARGE * 4)
+    server = serve(APPLICATION, "--certfile", certificate.both, "--static", "/files=%s" % tmp_path)
+    with SecureWire(server.address, context(certificate.authority), receive_buffer=4096) as wire:
+        wire.send(message(target="/files/shrinks.bin"))
+        wire.read_head()
+        os.truncate(path, 100)
+        with pytest.raises((Incomplete, ssl.SSLError)):
+            wire._exactly(len(LARGE) * 4, [])
+        assert wire.ended_orderly is not True
