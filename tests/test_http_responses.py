@@ -217,3 +217,29 @@ def test_an_sse_stream_is_not_held_back(host):
 def test_status_line_has_version_1_1(hello):
     with hello.connect() as wire:
         assert wire.request(hello.message(version="1.0")).version == "1.1"
+
+
+TRAILING = """
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        yield b"content"
+        if "farrier.send_trailers" in environ:
+            environ["farrier.send_trailers"]([("X-Sum", "7")])
+"""
+
+
+@pytest.mark.parametrize(
+    "fields, end",
+    [
+        ([("TE", "trailers")], b"0\r\nX-Sum: 7\r\n\r\n"),
+        ([("TE", "deflate;q=0.5, trailers")], b"0\r\nX-Sum: 7\r\n\r\n"),
+        ([("TE", "deflate")], b"0\r\n\r\n"),
+        ([], b"0\r\n\r\n"),
+    ],
+)
+def test_trailers_follow_chunks_where_the_client_takes_them(host, fields, end):
+    app = host(TRAILING)
+    with app.connect() as wire:
+        wire.send(app.message(fields=[*fields, ("Connection", "close")]))
+        with wire.socket.makefile("rb") as received:
+            assert received.read().endswith(b"\r\n\r\n7\r\ncontent\r\n" + end)
