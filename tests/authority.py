@@ -5,6 +5,7 @@ Pebble (Let's Encrypt's server for testing clients) verifies signatures and nonc
 really fetches what it validates. The front adds what Pebble 2.4 does not have: renewal information, and refusals on demand.
 """
 
+import base64
 import http.client
 import http.server
 import json
@@ -21,6 +22,12 @@ from wire import until
 
 PEBBLE = shutil.which("pebble")
 NAMES = shutil.which("pebble-challtestsrv")
+
+
+def payload(request):
+    """What is signed in a request (RFC 7515)."""
+    text = json.loads(request)["payload"]
+    return json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
 
 
 class Forwarder:
@@ -73,9 +80,12 @@ class Front(http.server.BaseHTTPRequestHandler):
 
     def _serve(self):
         authority = self.server.authority
+        if authority.is_down:
+            self.close_connection = True
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        authority.requests.append((self.command, self.path))
         answer = authority.answer(self.command, self.path) or self._forwarded(body)
+        authority.note(self.command, self.path, body, answer[0])
         status, fields, content = answer
         self.send_response_only(status)
         for name, value in fields:
@@ -98,7 +108,7 @@ class Front(http.server.BaseHTTPRequestHandler):
             connection.request(self.command, self.path, body or None, fields)
             response = connection.getresponse()
             content = response.read()
-            return response.status, response.getheaders(), authority.improved(self.path, body, content)
+            return response.status, response.getheaders(), authority.improved(self.path, body, content, response.status)
         finally:
             connection.close()
 
@@ -115,9 +125,15 @@ class Authority:
         self.environment = environment or {}
         self.requests = []
         self.refusals = []
-        #: Seconds from now: the window that is suggested for each certificate, and when to ask again.
-        self.window = None
+        self.is_down = False
+        #: What was ordered, and when.
+        self.ordered = []
+        #: Windows that are suggested, in seconds from the moment in which it was asked for the first time: one for each
+        #: certificate, the last for all further ones. Without any the authority knows no renewal information.
+        self.windows = []
+        #: After so many seconds it is to be asked again.
         self.look_again = 3600
+        self.suggested = {}
         self.processes = []
         self._make_certificates()
         self._start_names()
@@ -236,12 +252,11 @@ class Authority:
     def answer(self, method, path):
         """What the front says itself; None for what Pebble says."""
         if path.startswith("/renewal-information/") and method == "GET":
-            now = time.time()
-            start, end = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + seconds)) for seconds in self.window)
-            content = json.dumps(
-                {"suggestedWindow": {"start": start, "end": end}, "explanationURL": "https://why.test/"}
-            )
-            return 200, [("Content-Type", "application/json"), ("Retry-After", str(self.look_again))], content.encode()
+            start, end = self.suggestion(path.rpartition("/")[2])
+            text = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for at in (start, end)]
+            window = {"suggestedWindow": dict(zip(("start", "end"), text)), "explanationURL": "https://why.test/"}
+            fields = [("Content-Type", "application/json"), ("Retry-After", str(self.look_again))]
+            return 200, fields, json.dumps(window).encode()
         for index, (pattern, count, status, kind, detail, fields) in enumerate(self.refusals):
             if count and method == "POST" and re.search(pattern, path):
                 self.refusals[index] = (pattern, count - 1, status, kind, detail, fields)
@@ -250,13 +265,30 @@ class Authority:
                 return status, given, json.dumps(problem).encode()
         return None
 
+    def suggestion(self, certificate):
+        """The window for a certificate, which stays as it was told."""
+        if certificate not in self.suggested:
+            start, end = self.windows[min(len(self.suggested), len(self.windows) - 1)]
+            self.suggested[certificate] = (time.time() + start, time.time() + end)
+        return self.suggested[certificate]
+
+    def note(self, method, path, body, status):
+        """Remembers a request and its answer."""
+        self.requests.append((method, path, status))
+        if (method, path, status) == ("POST", "/order-plz", 201):
+            self.ordered.append((time.time(), payload(body)))
+
     def refuse(self, pattern, kind, detail, count=1, status=403, fields=()):
         """Refuses the next POSTs to paths like this."""
         self.refusals.append((pattern, count, status, kind, detail, list(fields)))
 
-    def improved(self, path, request, content):
+    def improved(self, path, request, content, status):
         """Pebble's answer with what the front has beside it."""
-        if path == "/dir" and self.window:
+        if path == "/order-plz" and status == 201:
+            # What is replaced is said again in the answer (RFC 9773 section 5).
+            replaces = payload(request).get("replaces")
+            return json.dumps(dict(json.loads(content), replaces=replaces)).encode() if replaces else content
+        if path == "/dir" and self.windows:
             directory = json.loads(content)
             directory["renewalInfo"] = "https://127.0.0.1:%d/renewal-information" % self.port
             return json.dumps(directory).encode()
@@ -265,12 +297,12 @@ class Authority:
     @property
     def orders(self):
         """How many were placed."""
-        return sum(1 for request in self.requests if request == ("POST", "/order-plz"))
+        return len(self.ordered)
 
     @property
     def accounts(self):
-        """How many requests for one there were."""
-        return sum(1 for request in self.requests if request == ("POST", "/sign-me-up"))
+        """How many were made."""
+        return sum(1 for request in self.requests if request == ("POST", "/sign-me-up", 201))
 
     def log(self):
         """What Pebble has written."""

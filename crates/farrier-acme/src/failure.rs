@@ -13,7 +13,7 @@ use crate::state::StateError;
 pub(crate) struct Failure {
     /// What happened, with the authority's own words.
     pub(crate) reason: String,
-    /// The authority may have counted it: it was asked for something and refused, or could not validate a name.
+    /// The authority may have counted it: it could not validate a name, or would not issue what it had validated.
     pub(crate) counts: bool,
     /// What it asked for as a pause.
     pub(crate) wait: Option<Duration>,
@@ -34,6 +34,11 @@ impl Failure {
         Failure { counts: true, is_validation: true, ..Failure::of_ours(reason) }
     }
 
+    /// The same, of something that the authority may have counted.
+    pub(crate) fn counted(self) -> Failure {
+        Failure { counts: true, ..self }
+    }
+
     /// What the library says, in words.
     ///
     /// # Arguments
@@ -49,12 +54,7 @@ impl Failure {
             Error::Api(problem) => problem.r#type.as_deref().unwrap_or_default(),
             _ => "",
         };
-        Failure {
-            counts: matches!(error, Error::Api(_)),
-            wait,
-            lost_account: kind.ends_with(":accountDoesNotExist"),
-            ..Failure::of_ours(said)
-        }
+        Failure { wait, lost_account: kind.ends_with(":accountDoesNotExist"), ..Failure::of_ours(said) }
     }
 }
 
@@ -116,7 +116,14 @@ mod tests {
         };
         let failure = Failure::of(&Error::Api(problem), "ordering", Some(Duration::from_secs(7)));
         assert_eq!(failure.to_string(), "the authority refused while ordering: too many new orders (rateLimited)");
-        assert!(failure.counts && !failure.is_validation && failure.wait == Some(Duration::from_secs(7)));
+        assert!(!failure.is_validation && failure.wait == Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn only_what_came_after_the_proof_is_counted() {
+        assert!(!Failure::of(&Error::Str("none"), "ordering", None).counts);
+        assert!(Failure::of(&Error::Str("none"), "asking for the certificate", None).counted().counts);
+        assert!(Failure::of_validation("not seen").counts);
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Ordering<'_> {
         let reason = format!("the authority took longer than {} s (acme_timeout)", timeout.as_secs());
         match tokio::time::timeout(timeout, self.place()).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Failure { counts: true, ..Failure::of_ours(reason) }),
+            Err(_) => Err(Failure::of_ours(reason).counted()),
         }
     }
 
@@ -69,13 +69,16 @@ impl Ordering<'_> {
         self.prove(&mut order, &mut answers).await?;
         self.await_ready(&mut order).await?;
         let (key, request) = request(self.names)?;
-        order.finalize_csr(&request).await.map_err(|error| self.failed(&error, "asking for the certificate"))?;
+        order
+            .finalize_csr(&request)
+            .await
+            .map_err(|error| self.failed(&error, "asking for the certificate").counted())?;
         let chain = order.poll_certificate(&self.patience()).await;
-        let chain = chain.map_err(|error| self.failed(&error, "waiting for the certificate"))?;
+        let chain = chain.map_err(|error| self.failed(&error, "waiting for the certificate").counted())?;
         let leaf = Leaf::of(&chain).map_err(|reason| Failure::of_ours(format!("the authority's answer: {reason}")))?;
         if leaf.public_key != key.subject_public_key_info() || !leaf.covers(self.names) {
             let reason = "the authority's certificate is not the one that was asked for: another key or other names";
-            return Err(Failure { counts: true, ..Failure::of_ours(reason) });
+            return Err(Failure::of_ours(reason).counted());
         }
         Ok(chain.trim_end().to_owned() + "\n" + &key.serialize_pem())
     }
@@ -91,7 +94,7 @@ impl Ordering<'_> {
                 AuthorizationStatus::Valid => continue,
                 status => {
                     let reason = format!("the authority's authorization is {status:?}").to_lowercase();
-                    return Err(Failure { counts: true, ..Failure::of_ours(reason) });
+                    return Err(Failure::of_ours(reason).counted());
                 }
             }
             let kind = self.challenge;
@@ -108,7 +111,7 @@ impl Ordering<'_> {
             if let Some(certificate) = shown {
                 self.await_published(&name, &certificate).await?;
             }
-            challenge.set_ready().await.map_err(|error| self.failed(&error, "announcing a proof"))?;
+            challenge.set_ready().await.map_err(|error| self.failed(&error, "announcing a proof").counted())?;
         }
         Ok(())
     }
@@ -132,7 +135,7 @@ impl Ordering<'_> {
             Ok(OrderStatus::Ready) => return Ok(()),
             // What it says of the order says less than what it says of the names.
             Ok(_) | Err(Error::Api(_)) => None,
-            Err(error) => Some(self.failed(&error, "waiting for the validation")),
+            Err(error) => Some(self.failed(&error, "waiting for the validation").counted()),
         };
         Err(match failed {
             Some(failure) => failure,

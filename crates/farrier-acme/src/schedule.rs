@@ -76,8 +76,8 @@ pub(crate) fn renew_at(
     chance: f64,
 ) -> SystemTime {
     let life = not_after.duration_since(not_before).unwrap_or_default();
-    let ahead = renew_before.unwrap_or(life / 3).min(life);
-    let usual = not_after.checked_sub(ahead + life.mul_f64(0.02 * chance.clamp(0.0, 1.0))).unwrap_or(not_before);
+    let ahead = renew_before.unwrap_or(life / 3).mul_f64(1.0 + 0.05 * chance.clamp(0.0, 1.0)).min(life);
+    let usual = not_after.checked_sub(ahead).unwrap_or(not_before);
     match suggestion {
         // A suggestion that comes too late to be of use is none.
         Some(suggestion) if of_unix_s(suggestion.chosen_unix_s) < not_after => of_unix_s(suggestion.chosen_unix_s),
@@ -124,7 +124,7 @@ mod tests {
         let life = (at(0), at(90 * 86_400));
         assert_eq!(renew_at(life, None, None, 0.0), at(60 * 86_400));
         assert!(renew_at(life, None, None, 1.0) < at(60 * 86_400));
-        assert!(renew_at(life, None, None, 1.0) > at(57 * 86_400));
+        assert!(renew_at(life, None, None, 1.0) > at(58 * 86_400));
         assert_eq!(renew_at(life, Some(10 * DAY), None, 0.0), at(80 * 86_400));
         // More than the life is all of it.
         assert_eq!(renew_at(life, Some(1_000 * DAY), None, 1.0), at(0));

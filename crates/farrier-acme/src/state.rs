@@ -16,7 +16,7 @@ use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, lchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -59,26 +59,52 @@ impl State {
         State { root: root.into() }
     }
 
-    /// Makes the directory if it is not there, its owner's alone (0700), and makes sure that it can be written.
-    ///
-    /// # Arguments
-    ///
-    /// `owner` is the user and group whose it is to be, if this process is root and they are others.
+    /// Makes the directory if it is not there and gives it, with what is in it, to a user and group: root's part, where they are
+    /// others.
     ///
     /// # Errors
-    /// A part of it cannot be made, given away or written.
-    pub fn prepare(&self, owner: Option<(u32, u32)>) -> Result<(), StateError> {
+    /// It cannot be made or given away.
+    pub fn give(&self, owner: (u32, u32)) -> Result<(), StateError> {
+        self.make()?;
+        let look = |place: &Path| fs::metadata(place).map_err(|cause| failed(place, "look at", cause));
+        let found = look(&self.root)?;
+        if (found.uid(), found.gid()) == owner {
+            return Ok(());
+        }
+        let give = |place: &Path| {
+            lchown(place, Some(owner.0), Some(owner.1)).map_err(|cause| failed(place, "give away", cause))
+        };
+        // The directory itself goes last: before that nobody else can put links into the way.
+        for room in ROOMS.iter().map(|room| self.root.join(room)) {
+            for entry in fs::read_dir(&room).into_iter().flatten().flatten() {
+                give(&entry.path())?;
+            }
+            if room.symlink_metadata().is_ok() {
+                give(&room)?;
+            }
+        }
+        chown(&self.root, Some(owner.0), Some(owner.1)).map_err(|cause| failed(&self.root, "give away", cause))
+    }
+
+    /// Makes the directory and what belongs in it, its owner's alone (0700), and makes sure that it can be written.
+    ///
+    /// # Errors
+    /// A part of it cannot be made or written.
+    pub fn prepare(&self) -> Result<(), StateError> {
+        self.make()?;
+        let rooms = ROOMS.iter().map(|room| self.root.join(room));
+        std::iter::once(self.root.clone()).chain(rooms).try_for_each(|room| prepare_room(&room))?;
+        let probe = self.root.join(".probe");
+        write(&probe, b"").map_err(|cause| failed(&self.root, "write into", cause))?;
+        fs::remove_file(&probe).map_err(|cause| failed(&self.root, "write into", cause))
+    }
+
+    fn make(&self) -> Result<(), StateError> {
         if let Some(above) = self.root.parent().filter(|above| !above.as_os_str().is_empty()) {
             let made = DirBuilder::new().recursive(true).mode(0o755).create(above);
             made.map_err(|cause| failed(above, "make", cause))?;
         }
-        let rooms = ROOMS.iter().map(|room| self.root.join(room));
-        for room in std::iter::once(self.root.clone()).chain(rooms) {
-            prepare_room(&room, owner)?;
-        }
-        let probe = self.root.join(".probe");
-        write(&probe, b"").map_err(|cause| failed(&self.root, "write into", cause))?;
-        fs::remove_file(&probe).map_err(|cause| failed(&self.root, "write into", cause))
+        make_room(&self.root)
     }
 
     /// The file with the chain and the key; it need not exist.
@@ -104,19 +130,15 @@ impl State {
         self.root.join("accounts").join(format!("{host}-{tail}.json"))
     }
 
-    /// Puts a certificate there where there is none yet.
-    ///
-    /// # Arguments
-    ///
-    /// `owner` as with [`State::prepare`].
+    /// Puts a certificate there where there is none yet. False where there is one.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn put_first(&self, names: &Names, pem: &str, owner: Option<(u32, u32)>) -> Result<bool, StateError> {
+    pub fn put_first(&self, names: &Names, pem: &str) -> Result<bool, StateError> {
         let place = self.certificate(names);
         let put = || -> io::Result<bool> {
             let fresh = fresh_name(&place);
-            write_new(&fresh, pem.as_bytes(), owner)?;
+            write_new(&fresh, pem.as_bytes())?;
             // Unlike a rename a link does not replace what another server has put there meanwhile.
             let linked = fs::hard_link(&fresh, &place);
             fs::remove_file(&fresh)?;
@@ -185,31 +207,24 @@ fn failed(place: &Path, doing: &'static str, cause: io::Error) -> StateError {
     StateError { place: place.to_owned(), doing, cause }
 }
 
-fn prepare_room(room: &Path, owner: Option<(u32, u32)>) -> Result<(), StateError> {
+fn make_room(room: &Path) -> Result<(), StateError> {
     match DirBuilder::new().mode(0o700).create(room) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(room, "make", error)),
-        _ => {}
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(room, "make", error)),
+        _ => Ok(()),
     }
-    let found = fs::symlink_metadata(room).map_err(|cause| failed(room, "look at", cause))?;
-    // A link at the top is the administrator's; one below could be a worker's, and root would follow it.
-    let found = if found.is_symlink() { fs::metadata(room) } else { Ok(found) };
-    let found = found.map_err(|cause| failed(room, "look at", cause))?;
+}
+
+fn prepare_room(room: &Path) -> Result<(), StateError> {
+    make_room(room)?;
+    let found = fs::metadata(room).map_err(|cause| failed(room, "look at", cause))?;
     if !found.is_dir() {
-        return Err(failed(room, "use", io::Error::from(io::ErrorKind::NotADirectory)));
+        return Err(failed(room, "use", rustix::io::Errno::NOTDIR.into()));
     }
     if found.mode() & 0o777 != 0o700 {
         let tightened = fs::set_permissions(room, Permissions::from_mode(0o700));
         tightened.map_err(|cause| failed(room, "make its owner's alone", cause))?;
     }
-    let Some((uid, gid)) = owner.filter(|&owner| owner != (found.uid(), found.gid())) else { return Ok(()) };
-    // What is in it first: afterwards others could exchange it for links.
-    for entry in fs::read_dir(room).map_err(|cause| failed(room, "read", cause))?.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            let given = std::os::unix::fs::lchown(entry.path(), Some(uid), Some(gid));
-            given.map_err(|cause| failed(&entry.path(), "give away", cause))?;
-        }
-    }
-    chown(room, Some(uid), Some(gid)).map_err(|cause| failed(room, "give away", cause))
+    Ok(())
 }
 
 /// A name beside `place` that nobody else uses.
@@ -220,7 +235,7 @@ fn fresh_name(place: &Path) -> PathBuf {
 
 fn write(place: &Path, content: &[u8]) -> io::Result<()> {
     let fresh = fresh_name(place);
-    write_new(&fresh, content, None)?;
+    write_new(&fresh, content)?;
     fs::rename(&fresh, place)?;
     // The name too must be on the disk.
     match place.parent() {
@@ -229,16 +244,13 @@ fn write(place: &Path, content: &[u8]) -> io::Result<()> {
     }
 }
 
-fn write_new(fresh: &Path, content: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
+fn write_new(fresh: &Path, content: &[u8]) -> io::Result<()> {
     match fs::remove_file(fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     // `create_new` follows no link.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
-    if let Some((uid, gid)) = owner {
-        std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
-    }
     file.write_all(content)?;
     file.sync_all()
 }
@@ -261,13 +273,13 @@ mod tests {
     fn the_directory_and_the_keys_are_the_owner_s_alone() {
         let root = scratch("modes");
         let state = State::at(root.join("deep/acme"));
-        state.prepare(None).expect("made");
+        state.prepare().expect("made");
         state.put(&names(), "key").expect("written");
         let mode = |place: &Path| fs::metadata(place).expect("there").mode() & 0o777;
         assert_eq!(mode(&root.join("deep/acme")), 0o700);
         assert_eq!(mode(&state.certificate(&names())), 0o600);
         fs::set_permissions(root.join("deep/acme"), Permissions::from_mode(0o755)).expect("set");
-        state.prepare(None).expect("made");
+        state.prepare().expect("made");
         assert_eq!(mode(&root.join("deep/acme")), 0o700);
         fs::remove_dir_all(root).expect("removed");
     }
@@ -276,9 +288,9 @@ mod tests {
     fn a_first_certificate_replaces_none() {
         let root = scratch("first");
         let state = State::at(&root);
-        state.prepare(None).expect("made");
-        assert!(state.put_first(&names(), "one", None).expect("written"));
-        assert!(!state.put_first(&names(), "two", None).expect("left alone"));
+        state.prepare().expect("made");
+        assert!(state.put_first(&names(), "one").expect("written"));
+        assert!(!state.put_first(&names(), "two").expect("left alone"));
         let read = |state: &State| State::read(&state.certificate(&names())).expect("read");
         assert_eq!(read(&state).as_deref(), Some("one"));
         state.put(&names(), "three").expect("written");
@@ -292,7 +304,7 @@ mod tests {
     fn one_at_a_time_has_the_lock() {
         let root = scratch("lock");
         let state = State::at(&root);
-        state.prepare(None).expect("made");
+        state.prepare().expect("made");
         let first = state.lock(&names()).expect("asked");
         assert!(first.is_some() && state.lock(&names()).expect("asked").is_none());
         drop(first);
@@ -304,8 +316,8 @@ mod tests {
     fn a_file_in_the_way_is_named() {
         let root = scratch("file");
         fs::write(&root, "").expect("written");
-        let error = State::at(&root).prepare(None).expect_err("refused").to_string();
-        assert!(error.contains("cannot use /") && error.contains("directory"), "{error}");
+        let error = State::at(&root).prepare().expect_err("refused").to_string();
+        assert!(error.contains("cannot use /") && error.contains("Not a directory"), "{error}");
         fs::remove_file(root).expect("removed");
     }
 

@@ -52,6 +52,24 @@ impl Identity {
         if uid == 0 || self.is_own() { Ok(()) } else { Err(NotRoot { identity: self.clone(), uid }) }
     }
 
+    /// Works on files as if they were opened and made by it, in this thread and as long as the work lasts. Without a change where
+    /// it is this process's own.
+    pub fn on_files<T>(&self, work: impl FnOnce() -> T) -> T {
+        let (uid, gid) = (own_uid(), own_gid());
+        self.set_file_access(self.uid, self.gid);
+        let done = work();
+        self.set_file_access(uid, gid);
+        done
+    }
+
+    fn set_file_access(&self, uid: u32, gid: u32) {
+        // SAFETY: both take plain numbers and change this thread alone (setfsuid(2)). A refusal leaves what was: the work on files
+        // then fails, or succeeds, as whoever this process is.
+        unsafe { libc::setfsgid(gid) };
+        // SAFETY: as above.
+        unsafe { libc::setfsuid(uid) };
+    }
+
     /// Takes it on for good, in all threads of the process.
     ///
     /// # Errors

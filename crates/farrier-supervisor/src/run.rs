@@ -62,6 +62,8 @@ pub struct Plan<'p> {
 /// A process beside the workers, for work that is no request: forked by the arbiter, started again when it dies, replaced
 /// after a reload, ended with the server. Nothing waits for it.
 pub struct Accompany<'p> {
+    /// What it is called in the log.
+    pub name: &'p str,
     /// Whether there is to be one; asked at the start and after each reload.
     pub is_wanted: &'p mut dyn FnMut() -> bool,
     /// What it does, in the child, until `TERM` ends it; its return is the exit code. All descriptors of the arbiter are
@@ -185,7 +187,7 @@ pub struct Renewal {
 ///     read_config: &mut |_generation, _listeners| Ok(Renewal { settings: ArbiterSettings::default(), listeners: None }),
 ///     notice: &mut |_notice| {},
 ///     housekeeping: &mut (),
-///     companion: Accompany { is_wanted: &mut || false, live: &mut |_link| 0, keeps: Vec::new() },
+///     companion: Accompany { name: "nothing", is_wanted: &mut || false, live: &mut |_link| 0, keeps: Vec::new() },
 /// };
 /// std::process::exit(supervise(plan)?);
 /// # }
@@ -441,7 +443,10 @@ impl Parent<'_> {
                         Ok(None) => {}
                         Err(error) => {
                             self.companion.not_started(monotonic());
-                            (self.calls.log)(Level::Error, &format!("The companion could not be forked: {error}"));
+                            (self.calls.log)(
+                                Level::Error,
+                                &format!("The process for {} could not be forked: {error}", self.calls.companion.name),
+                            );
                         }
                     }
                 }
@@ -572,7 +577,7 @@ impl Parent<'_> {
             // Its last words come first.
             self.hear_companion();
             if let Some(line) = self.companion.ended(status, monotonic()) {
-                (self.calls.log)(Level::Warning, &format!("The companion {line}"));
+                (self.calls.log)(Level::Warning, &format!("The process for {} {line}", self.calls.companion.name));
             }
             return;
         }

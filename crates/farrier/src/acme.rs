@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use farrier_acme::{Challenge, ExternalAccount, Names, Settings, State, placeholder};
+use farrier_acme::{Challenge, ExternalAccount, Names, Settings, State, StateError, placeholder};
 use farrier_config::value::Value;
 use farrier_config::{AcmeChallenge, AcmeDirectory, BindAddress, Config, Protocol};
 use farrier_server::log::error::{ErrorLog, Level};
@@ -64,17 +64,25 @@ fn warnings(config: &Config) -> Vec<String> {
             _ => false,
         })
     };
-    let says_https = config.acme_directory == AcmeDirectory::LetsEncrypt;
+    // An authority of one's own may come to other ports.
+    let is_public = matches!(config.acme_directory, AcmeDirectory::LetsEncrypt | AcmeDirectory::Staging);
     let (port, word) = match challenge {
         AcmeChallenge::Http01 => (80, "http-01"),
         AcmeChallenge::TlsAlpn01 => (443, "tls-alpn-01"),
         AcmeChallenge::Auto if !is_at(80) && !is_at(443) => (80, "http-01, or to port 443 for tls-alpn-01"),
         AcmeChallenge::Auto => return Vec::new(),
     };
-    if is_at(port) || !says_https {
-        return Vec::new();
+    let mut warnings = Vec::new();
+    if challenge == AcmeChallenge::Http01 && !speaks_plain_http(config) {
+        let reason = "the authority asks over plain HTTP, which no address speaks; add `--bind http://:80`, or let whoever has \
+                      port 80 redirect to this server";
+        warnings.push(format!("acme_challenge: {reason}"));
     }
-    vec![format!("acme: the authority comes to port {port} for {word}, and no address has it: forward it to one")]
+    if is_public && !is_at(port) {
+        warnings
+            .push(format!("acme: the authority comes to port {port} for {word}; no address has it: forward it to one"));
+    }
+    warnings
 }
 
 /// What the helper is to do.
@@ -116,8 +124,20 @@ fn challenges(config: &Config) -> Vec<Challenge> {
     match config.acme_challenge {
         AcmeChallenge::Http01 => vec![Challenge::Http01],
         AcmeChallenge::TlsAlpn01 => vec![Challenge::TlsAlpn01],
-        AcmeChallenge::Auto => vec![Challenge::Http01, Challenge::TlsAlpn01],
+        AcmeChallenge::Auto if speaks_plain_http(config) => vec![Challenge::Http01, Challenge::TlsAlpn01],
+        AcmeChallenge::Auto => vec![Challenge::TlsAlpn01, Challenge::Http01],
     }
+}
+
+/// Whether the authority could come to some address for a file.
+fn speaks_plain_http(config: &Config) -> bool {
+    config.bind.iter().any(|address| {
+        let protocol = address.protocol().unwrap_or(config.protocol);
+        match address.is_secured() {
+            Some(is_secured) => !is_secured && matches!(protocol, Protocol::Http | Protocol::Auto),
+            None => protocol == Protocol::Auto,
+        }
+    })
 }
 
 /// Where keys and certificates are kept.
@@ -157,23 +177,38 @@ pub(crate) fn prepare(config: &Config, identity: Option<&Identity>, log: &ErrorL
         return Ok(());
     }
     let state = State::at(state_directory(config)?);
-    let owner = identity.filter(|identity| !identity.is_own()).map(|identity| (identity.uid, identity.gid));
-    let failed = |error: &dyn std::fmt::Display| {
-        format!("acme: {error}; make a folder that is writable for the workers' user and name it with acme_state_dir")
+    let fill = || -> Result<(), StateError> {
+        state.prepare()?;
+        certificates(config).iter().try_for_each(|names| put_placeholder(&state, names, log))
     };
-    state.prepare(owner).map_err(|error| failed(&error))?;
-    for names in certificates(config) {
-        if state.certificate(&names).exists() {
-            continue;
+    let filled = match identity.filter(|identity| !identity.is_own()) {
+        // What is made there is theirs from the beginning, and made with their rights and no more.
+        Some(identity) => state.give((identity.uid, identity.gid)).and_then(|()| identity.on_files(fill)),
+        None => fill(),
+    };
+    filled.map_err(|error| {
+        format!("acme: {error}; make a folder that is writable for the workers' user and name it with acme_state_dir")
+    })
+}
+
+/// Puts a temporary certificate where there is none.
+fn put_placeholder(state: &State, names: &Names, log: &ErrorLog) -> Result<(), StateError> {
+    if state.certificate(names).exists() {
+        return Ok(());
+    }
+    let pem = match placeholder(names) {
+        Ok(pem) => pem,
+        Err(reason) => {
+            log.write(Level::Error, &reason);
+            return Ok(());
         }
-        let pem = placeholder(&names)?;
-        if state.put_first(&names, &pem, owner).map_err(|error| failed(&error))? {
-            let text = format!(
-                "There is no certificate for {} yet: a temporary self-signed one is served until the authority has issued one",
-                names.all().join(", ")
-            );
-            log.write(Level::Warning, &text);
-        }
+    };
+    if state.put_first(names, &pem)? {
+        let text = format!(
+            "There is no certificate for {} yet: a temporary self-signed one is served until the authority has issued one",
+            names.all().join(", ")
+        );
+        log.write(Level::Warning, &text);
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use farrier_acme::Challenge;
 use farrier_config::{BindAddress, ClientCertificates, Config};
 use farrier_server::Security;
 use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::tls::certificates::{Identity, IdentityFiles, authorities};
+use farrier_server::tls::certificates::{Identity, IdentityFiles, authorities, challenge};
 use farrier_server::tls::keyring::{self, Contents, TicketKey};
 use farrier_server::tls::{Terms, TlsSettings};
 use farrier_supervisor::Listener;
@@ -257,10 +257,8 @@ impl State {
             .sources
             .challenge_files()
             .filter_map(|path| {
-                let origin = path.file_stem()?.to_str()?.to_owned();
                 // One that has gone meanwhile is wanted no more.
-                let loaded = IdentityFiles { certificate: path, key: None }.load(SystemTime::now()).ok()?;
-                Some(Identity { origin, ..loaded.identity })
+                challenge(&path, path.file_stem()?.to_str()?).ok()
             })
             .collect();
         let is_new = read != self.contents.challenges;

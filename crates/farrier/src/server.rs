@@ -252,6 +252,7 @@ fn serve(
         },
         housekeeping: &mut tending,
         companion: Accompany {
+            name: "ACME",
             is_wanted: &mut || {
                 let generations = generations.borrow();
                 let config = &generations.serving().config;

@@ -101,6 +101,16 @@ impl IdentityFiles {
     }
 }
 
+/// The certificate, with its key, that proves a domain to an authority (RFC 8737 §3).
+///
+/// # Errors
+/// The file cannot be read, or lacks one of them.
+pub fn challenge(path: &Path, domain: &str) -> Result<Identity, String> {
+    let text = read(path, "acme")?;
+    let (chain, key) = (certificates(&text, path, "acme")?, private_key(&text, path, "acme")?);
+    Ok(Identity { origin: domain.to_owned(), chain, key })
+}
+
 /// The authorities in a file of certificates.
 ///
 /// # Errors
@@ -112,6 +122,13 @@ pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> 
 /// The certificate of a chain as the signing side needs it. `None` where the key is not the leaf's, or of no known kind.
 pub(crate) fn certified(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) -> Option<CertifiedKey> {
     CertifiedKey::from_der(chain.to_vec(), key.clone_key(), &aws_lc_rs::default_provider()).ok()
+}
+
+/// The same for a certificate that proves a domain: a critical extension forbids to take it for anything else, so that whether
+/// the key is its own cannot be asked.
+pub(crate) fn certified_challenge(identity: &Identity) -> Option<CertifiedKey> {
+    let key = aws_lc_rs::default_provider().key_provider.load_private_key(identity.key.clone_key()).ok()?;
+    Some(CertifiedKey::new(identity.chain.clone(), key))
 }
 
 fn read(path: &Path, setting: &str) -> Result<Vec<u8>, String> {

@@ -9,7 +9,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 
-use super::certificates::{Identity, certified};
+use super::certificates::{Identity, certified, certified_challenge};
 use super::keyring::Contents;
 
 /// The protocol by which an authority validates a domain (RFC 8737 §3).
@@ -65,7 +65,7 @@ impl Resolver {
             keys.sort_by_key(|key| key.key.algorithm() == SignatureAlgorithm::RSA);
         }
         for identity in &contents.challenges {
-            if let Some(key) = certified(&identity.chain, &identity.key) {
+            if let Some(key) = certified_challenge(identity) {
                 resolver.challenges.insert(identity.origin.to_ascii_lowercase(), Arc::new(key));
             }
         }

@@ -444,7 +444,9 @@ fn a_companion_comes_back() {
     let mut server = with_companion(accompany);
     let first = expect_companion(&mut server);
     farrier_supervisor::process::kill(first, Signal::Kill).expect("lives");
-    server.expect(&format!("WARNING The companion (pid:{first}) ended with SIGKILL; it is started again in 1 s"));
+    server.expect(&format!(
+        "WARNING The process for company (pid:{first}) ended with SIGKILL; it is started again in 1 s"
+    ));
     let second = expect_companion(&mut server);
     assert_ne!(first, second);
     server.expect_ready(2);

@@ -207,6 +207,7 @@ fn arbiter(script: Script, listeners: Vec<Listener>, page: HeartbeatPage, report
         notice: &mut |notice| report.line(&format!("notice {notice:?}")),
         housekeeping: &mut (),
         companion: Accompany {
+            name: "company",
             is_wanted: &mut || script.companion.is_some(),
             live: &mut |link| script.companion.map_or(0, |companion| companion(link)),
             keeps: Vec::new(),
