@@ -105,7 +105,9 @@ def helper(server):
 
 def wait_served(address, tmp_path, name=NAME, count=1):
     """Waits until so many connections in a row are shown what is kept."""
-    until(lambda: all(presented(address, name) == kept(tmp_path, name) for _ in range(count)), 30, "the new certificate")
+    until(
+        lambda: all(presented(address, name) == kept(tmp_path, name) for _ in range(count)), 30, "the new certificate"
+    )
 
 
 def test_a_first_certificate_is_ordered_while_the_site_is_up(authority, site, tmp_path):
@@ -202,7 +204,9 @@ def test_an_authority_that_is_down_at_the_start_is_asked_again(authority, site):
     ca = authority()
     ca.is_down = True
     server = site(ca)
-    server.log.wait(r"not issued: failed while making an account: .*; the temporary self-signed one is served; next try in")
+    server.log.wait(
+        r"not issued: failed while making an account: .*; the temporary self-signed one is served; next try in"
+    )
     assert server.get().status == 200 and PLACEHOLDER in described(presented(server.addresses[1]))
     ca.is_down = False
     server.log.wait(ISSUED)
@@ -213,7 +217,9 @@ def test_an_authority_that_refuses_is_quoted_and_waited_for_as_it_asks(authority
     ca.refuse("order-plz", "rateLimited", "too many new orders recently", status=429, fields=[("Retry-After", "4")])
     refused = time.time()
     server = site(ca)
-    line = server.log.wait(r"not issued: the authority refused while ordering: (.*); the temporary .*; next try in").group(1)
+    line = server.log.wait(
+        r"not issued: the authority refused while ordering: (.*); the temporary .*; next try in"
+    ).group(1)
     assert line == "too many new orders recently (rateLimited)"
     server.log.wait(ISSUED)
     assert ca.ordered[0][0] - refused >= 4
@@ -450,7 +456,9 @@ def test_a_state_directory_that_cannot_be_made_is_an_error_at_the_start(serve, t
     (tmp_path / "file").write_text("")
     flags = ["--acme", NAME, "--acme-directory", "staging", "--acme-state-dir", tmp_path / place]
     server = serve(APPLICATION, *flags, bind=("https://127.0.0.1:0",), listening=False)
-    server.log.wait(r"acme: cannot (make|use) /.*file.*: (Not a directory|File exists) .*; make a folder that is writable .* acme_state_dir")
+    server.log.wait(
+        r"acme: cannot (make|use) /.*file.*: (Not a directory|File exists) .*; make a folder that is writable .* acme_state_dir"
+    )
     assert server.process.wait(20) == 1
 
 
@@ -467,7 +475,11 @@ def test_a_state_directory_that_cannot_be_made_is_an_error_at_the_start(serve, t
         (["--acme", NAME, "--acme-directory", "http://ca.test/"], "127.0.0.1:0", "is not secured"),
         (["--acme", NAME, "--acme-eab-kid", "x"], "127.0.0.1:0", "acme_eab_kid and acme_eab_hmac_file belong together"),
         (["--acme", NAME, "--acme-ca-certs", "/nowhere"], "127.0.0.1:0", "acme_ca_certs: /nowhere: No such file"),
-        (["--acme", NAME, "--acme-ca-certs", "/dev/null"], "127.0.0.1:0", "acme_ca_certs: there is no certificate in it"),
+        (
+            ["--acme", NAME, "--acme-ca-certs", "/dev/null"],
+            "127.0.0.1:0",
+            "acme_ca_certs: there is no certificate in it",
+        ),
         (
             ["--acme", NAME, "--acme-eab-kid", "x", "--acme-eab-hmac-file", "/dev/null"],
             "127.0.0.1:0",
