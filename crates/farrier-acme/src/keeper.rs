@@ -42,6 +42,8 @@ pub(crate) struct Keeper<'k> {
     /// Failed validations in a row: they choose the challenge.
     validations: usize,
     not_before: SystemTime,
+    /// Not to be asked for a suggestion before: it has none, or could not be reached.
+    look_not_before: SystemTime,
     /// Between 0 and 1, for as long as this certificate is kept.
     chance: f64,
     told: Option<SystemTime>,
@@ -57,6 +59,7 @@ impl<'k> Keeper<'k> {
             failures: 0,
             validations: 0,
             not_before: SystemTime::UNIX_EPOCH,
+            look_not_before: SystemTime::UNIX_EPOCH,
             chance: chance(),
             told: None,
         }
@@ -80,7 +83,7 @@ impl<'k> Keeper<'k> {
             return Ok(now + STANDBY);
         }
         let place = self.around.state.record(&self.names);
-        let mut record = Record::read(&place)?;
+        let mut record = Record::read(&place)?.until(now);
         let held = self.held()?;
         let due = match &held {
             Some(leaf) if self.is_good(leaf, &record) => {
@@ -110,7 +113,7 @@ impl<'k> Keeper<'k> {
                 }
             }
             let look = record.suggestion.as_ref().map(|suggestion| of_unix_s(suggestion.look_unix_s));
-            return Ok(look.map_or(due, |look| due.min(look.max(now + Duration::from_secs(1)))));
+            return Ok(look.map_or(due, |look| due.min(look.max(self.look_not_before))));
         }
         self.order(held.as_ref(), record, &place).await
     }
@@ -142,7 +145,8 @@ impl<'k> Keeper<'k> {
                 };
                 record.write(place)?;
                 (self.failures, self.validations, self.told) = (0, 0, None);
-                (self.not_before, self.chance) = (SystemTime::UNIX_EPOCH, chance());
+                (self.not_before, self.look_not_before, self.chance) =
+                    (SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH, chance());
                 self.say(Level::Info, &format!("issued, valid until {}", date(leaf.not_after)));
                 Ok(now)
             }
@@ -204,16 +208,19 @@ impl<'k> Keeper<'k> {
 
     /// Asks when the authority would like the certificate renewed, if it is time to ask.
     async fn ask_for_suggestion(
-        &self,
+        &mut self,
         leaf: &Leaf,
         record: &mut Record,
         place: &Path,
         now: SystemTime,
     ) -> Result<(), StateError> {
         let Some(identifier) = leaf.identifier() else { return Ok(()) };
-        if record.suggestion.as_ref().is_some_and(|known| of_unix_s(known.look_unix_s) > now) || self.not_before > now {
+        let is_known = record.suggestion.as_ref().is_some_and(|known| of_unix_s(known.look_unix_s) > now);
+        if is_known || self.not_before.max(self.look_not_before) > now {
             return Ok(());
         }
+        // Unless there is an answer that says when to come again.
+        self.look_not_before = now + LOOK_AFTER_FAILURE;
         // Without the authority the usual time holds, and the order will say what is wrong with it.
         let Ok(account) = self.account(false).await else { return Ok(()) };
         let before = record.suggestion.clone();
@@ -225,14 +232,13 @@ impl<'k> Keeper<'k> {
                 let page =
                     info.explanation_url.map(|page| page.chars().filter(|c| !c.is_control()).take(300).collect());
                 record.suggestion = Suggestion::of(window, look_after, page, before.as_ref(), chance(), now);
+                if record.suggestion.is_some() {
+                    self.look_not_before = SystemTime::UNIX_EPOCH;
+                }
             }
             Err(instant_acme::Error::Unsupported(_)) => record.suggestion = None,
             // What was known still holds; it is asked for again later.
-            Err(_) => {
-                if let Some(known) = &mut record.suggestion {
-                    known.look_unix_s = unix_s(now + LOOK_AFTER_FAILURE);
-                }
-            }
+            Err(_) => {}
         }
         if record.suggestion == before {
             return Ok(());

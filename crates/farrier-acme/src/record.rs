@@ -36,6 +36,16 @@ impl Record {
         Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 
+    /// Without what has not happened yet: the clock was set back since it was noted, and nobody is to wait for it to catch up.
+    pub(crate) fn until(mut self, now: SystemTime) -> Record {
+        let now = unix_s(now);
+        self.failures_unix_s.retain(|&at| at <= now);
+        if self.issued_unix_s > now {
+            self.issued_unix_s = 0;
+        }
+        self
+    }
+
     /// Writes them.
     pub(crate) fn write(&self, place: &Path) -> Result<(), StateError> {
         let text = serde_json::to_string_pretty(self).unwrap_or_default();
@@ -67,6 +77,18 @@ mod tests {
         assert_eq!(record.failures_unix_s, [99_000, 100_000]);
         record.failed("unreachable", false, now);
         assert_eq!(record.failures_unix_s, [99_000, 100_000]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_not_waited_for() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        let noted = |issued_unix_s, failures: &[u64]| Record {
+            issued_unix_s,
+            failures_unix_s: failures.to_vec(),
+            ..Record::default()
+        };
+        assert_eq!(noted(2_000, &[500, 3_000]).until(now), noted(0, &[500]));
+        assert_eq!(noted(900, &[500]).until(now), noted(900, &[500]));
     }
 
     #[test]
