@@ -434,6 +434,13 @@ def test_an_answer_is_given_to_get_and_head_and_to_nothing_else(authority, site,
     assert server.get(path + "/").body.startswith(b"http ")
 
 
+def test_the_authority_is_answered_before_it_is_redirected(authority, site):
+    ca = authority()
+    server = site(ca, "--https-redirect", "--acme-challenge", "http-01")
+    server.log.wait(ISSUED)
+    assert server.get("/").status in (301, 308) and ca.https.connections == 0
+
+
 @pytest.mark.root
 def test_the_helper_runs_as_the_workers_user(authority, site, tmp_path):
     server = site(authority(), "--user", "nobody", "--workers", "2", preexec=root_that_can_change_its_user)
