@@ -1,8 +1,14 @@
 """The longest body of each mount, and a site's own pages for what the server answers itself."""
 
+import signal
+import socket
+import textwrap
+
 import pytest
 
-from wire import chunked, message
+import gateway
+from frames import DATA, END_STREAM, Connection, frame
+from wire import chunked, message, until
 
 APPLICATION = """
     import time
@@ -76,14 +82,13 @@ PAGES = {
 
 @pytest.fixture(scope="module")
 def site(serve_module, tmp_path_factory):
-    import textwrap
-
     directory = tmp_path_factory.mktemp("site")
     (directory / "app.py").write_text(textwrap.dedent(APPLICATION))
     (directory / "pages").mkdir()
     for name, content in PAGES.items():
         (directory / "pages" / name).write_text(content)
-    return serve_module("", directory=directory, settings=SETTINGS)
+    bind = ("127.0.0.1:0", "uwsgi://127.0.0.1:0")
+    return serve_module("", "--http2-cleartext", "prior-knowledge", directory=directory, settings=SETTINGS, bind=bind)
 
 
 @pytest.mark.parametrize(
@@ -158,10 +163,6 @@ def test_a_name_that_no_site_serves_shows_the_page_for_all_sites(serve, tmp_path
 
 
 def test_pages_are_read_at_the_start_and_again_at_a_reload(serve, tmp_path):
-    import signal
-
-    from wire import until
-
     (tmp_path / "404.html").write_text("first")
     settings = '[error_pages]\n404 = "404.html"\n[[mount]]\npath = "/"\nstatus = 404\n'
     server = serve("", directory=tmp_path, settings=settings)
@@ -184,3 +185,60 @@ def test_a_page_is_shown_with_one_application_and_no_sites(serve):
     )
     assert server.wait_exit() == 1
     assert server.log.find(r"error_pages: the page for 500, `broken.html`, cannot be read: No such file")
+
+
+def test_streams_of_http2_have_the_same_bounds_and_pages(site):
+    with Connection(site.address) as connection:
+
+        def ask(method, path, host, *fields, end=True):
+            pseudo = [(":method", method), (":scheme", "http"), (":authority", host), (":path", path)]
+            return connection.open(block=connection.encoder.encode(pseudo + list(fields)), end=end)
+
+        refused = connection.response(ask("POST", "/small", "a.test", ("content-length", "11"), end=False))
+        assert (refused.status, refused.body) == (413, b"<p>too much")
+        refused = connection.response(ask("POST", "/x", "own.test", ("content-length", "6"), end=False))
+        assert (refused.status, refused.body) == (413, b"<p>own too much")
+        missing = connection.response(ask("GET", "/only", "own.test"))
+        assert (missing.status, missing.body) == (404, b"<p>own nothing")
+        odd = connection.response(ask("GET", "/small/../x", "a.test"))
+        assert (odd.status, odd.body) == (400, b"odd request")
+        large = ask("POST", "/upload/x", "a.test", ("content-length", "2000"), end=False)
+        connection.send(frame(DATA, END_STREAM, large, b"x" * 2000))
+        assert connection.response(large).body == b"application 2000"
+
+
+def test_a_web_server_in_front_is_routed_by_what_it_tells(site):
+    def ask(method="GET", target="/", body=None, **more):
+        with socket.create_connection(site.addresses[1], 15) as connection:
+            connection.sendall(gateway.uwsgi(method, target, body, **more))
+            head, _, content = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+            return int(head.split()[1]), content
+
+    assert ask("POST", "/small", b"x" * 10) == (200, b"application 10")
+    assert ask("POST", "/small", b"x" * 11) == (413, b"<p>too much")
+    assert ask("POST", "/upload/x", b"x" * 2000) == (200, b"application 2000")
+    assert ask(target="/only", HTTP_HOST="own.test") == (404, b"<p>own nothing")
+
+
+def test_a_client_that_asks_too_often_sees_the_page_of_its_site(serve, tmp_path):
+    for name in ("all", "own"):
+        (tmp_path / (name + ".html")).write_text(name)
+    settings = """
+    error_pages = { 429 = "all.html" }
+    [[mount]]
+    path = "/"
+    respond = "fine"
+    [[site]]
+    hosts = ["own.test"]
+    error_pages = { 429 = "own.html" }
+    [[site.mount]]
+    path = "/"
+    respond = "fine"
+    """
+    server = serve("", "--rate-limit", "1/h", directory=tmp_path, settings=settings)
+    assert server.get().text == "fine"
+    until(lambda: server.get().status == 429, 10, "the refusal")
+    for host, page in (("a.test", "all"), ("own.test", "own")):
+        response = server.exchange(message(host=host))
+        assert (response.status, response.text) == (429, page)
+        assert int(response.value("Retry-After")) > 0

@@ -227,7 +227,7 @@ pub(super) const OPTIONS: &[UwsgiOption] = &[
     needless("freebind abstract-socket", "an abstract socket is written `unix:@NAME`"),
     without(
         "https https-socket suwsgi-socket ssl-* sslsocket http-to-https https-export-cert sni*",
-        "say it with `certfile`, `keyfile` and an address that begins with `https://`",
+        "say it with `certfile`, `keyfile` and an address that begins with `https://`; `http-to-https` is `https_redirect`",
     ),
     without("scgi-socket", "SCGI is not served: use `proxy_pass` or `uwsgi_pass` in the proxy"),
     without("puwsgi-socket", "bodies break out of that protocol and can run code: use `socket`"),

@@ -12,7 +12,7 @@ mod router;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use farrier_http::{Request, Status};
+use farrier_http::{BodyFraming, Request, Status};
 
 use self::choice::{Choice, Slot};
 use self::hosts::Hosts;
@@ -130,7 +130,8 @@ impl Sites {
     /// The longest body for a request of which only the head is known, and what the host's field says of it. Notes the
     /// choice, so that a refusal shows the page of the right site; the choice that counts is made when the request is complete.
     pub(crate) fn body_bytes_max(&self, request: &mut Request, usual: u64) -> u64 {
-        if !self.has_limits {
+        let has_content = request.head.framing != BodyFraming::None || request.came_through_gateway();
+        if !self.has_limits || !has_content {
             return usual;
         }
         let choice = self.choose(request, false);
