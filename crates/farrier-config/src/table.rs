@@ -670,9 +670,9 @@ settings! {
     /// browsers warn.
     dev_tls: bool = false;
 
-    /// Send clients that come without TLS to the same place by `https://`.
+    /// Send clients that come without TLS to `https://`.
     ///
-    /// With 308, to the same host and the port of the first address that speaks TLS. Not for `livez_path`, `readyz_path` and
+    /// To the same place, with 308, the same host and the port of the first address that speaks TLS. Not for `livez_path`, `readyz_path` and
     /// `/.well-known/acme-challenge/`. Where a trusted proxy says that its client used TLS, nothing is sent anywhere.
     https_redirect: bool = false;
 
