@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from certificates import Authority
 from edge import serve_edge
-from issuer import Authority
 from static_folder import has_thread
 from wire import until
 
