@@ -32,7 +32,7 @@ def site(serve_module, folder, authority):
 
 
 def command(authority, *arguments):
-    return ["curl", "-sS", "--noproxy", "*", "--max-time", "60", "--cacert", str(authority.path), *map(str, arguments)]
+    return ["curl", "-sS", "--noproxy", "*", "--max-time", "60", "--cacert", authority.pem, *map(str, arguments)]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
