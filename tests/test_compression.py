@@ -288,6 +288,18 @@ def test_curl_decodes_it(server, coding):
         assert subprocess.run(command, capture_output=True, check=True, timeout=20).stdout == TEXT
 
 
+@pytest.mark.parametrize("kind", ["whole", "stream", "file"])
+def test_streams_of_http2_are_compressed_too(serve, kind):
+    curl = shutil.which("curl")
+    if not curl:
+        pytest.skip("needs curl")
+    server = serve(APPLICATION, "--compress", "on", "--http2-cleartext", "prior-knowledge")
+    url = "http://%s:%d/%s" % (*server.address, kind)
+    command = [curl, "-sS", "--http2-prior-knowledge", "-H", "Accept-Encoding: gzip", "-w", "%{http_version}", url]
+    sent = subprocess.run(command, capture_output=True, check=True, timeout=20).stdout
+    assert sent[-1:] == b"2" and gzip.decompress(sent[:-1]) == TEXT
+
+
 def test_the_access_log_counts_what_was_sent(serve):
     server = serve(APPLICATION, "--compress", "gzip", "--access-logfile", "-", "--access-logformat", "%(s)s %(b)s")
     response = ask(server, "/whole")

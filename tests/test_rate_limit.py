@@ -1,7 +1,11 @@
 """The limit of requests per client (`rate_limit`), counted by all workers together."""
 
 import collections
+import os
+import shutil
+import subprocess
 import threading
+from functools import partial
 
 import pytest
 
@@ -121,6 +125,28 @@ def test_the_log_says_it_once_in_a_while(serve):
     statuses(server, 25)
     server.output.wait("^429$", count=20)
     assert len(server.log.find("Refused .*request.*, the last from 127.0.0.1 \\(429")) == 1
+
+
+def test_streams_of_http2_are_counted_and_have_names(serve):
+    curl = shutil.which("curl")
+    if not curl:
+        pytest.skip("needs curl")
+    server = serve(ECHO, *SLOW, "--http2-cleartext", "prior-knowledge", "--request-id-header", "X-Request-ID")
+    written = "%{http_version} %{http_code} %header{x-request-id}"
+    command = [
+        curl,
+        "-sS",
+        "--http2-prior-knowledge",
+        "-o",
+        os.devnull,
+        "-w",
+        written,
+        "http://%s:%d/" % server.address,
+    ]
+    ask = partial(subprocess.run, command, capture_output=True, text=True, check=True, timeout=20)
+    answers = [ask().stdout.split() for _ in range(8)]
+    assert [answer[:2] for answer in answers] == [["2", "200"]] * 5 + [["2", "429"]] * 3
+    assert len({answer[2] for answer in answers}) == 8
 
 
 def test_nginxs_way_of_writing_it_is_understood(serve):

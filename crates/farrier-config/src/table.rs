@@ -855,7 +855,7 @@ settings! {
 
     /// Compress responses of the application.
     ///
-    /// `on` offers zstd, brotli and gzip, each at a level that suits content made for one request; `br:5,gzip:6` names
+    /// `on` offers zstd, gzip and brotli, each at a level that suits content made for one request; `br:5,gzip:6` names
     /// codings and levels, the preferred one first. Pages that hold a secret and repeat what a visitor sent should not be
     /// compressed over TLS: see the page on compression.
     compress: Compress = off
