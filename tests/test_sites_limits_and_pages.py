@@ -156,7 +156,9 @@ def test_what_is_refused_before_its_host_is_known_shows_the_default_sites_page(s
 def test_a_name_that_no_site_serves_shows_the_page_for_all_sites(serve, tmp_path):
     (tmp_path / "421.html").write_text("<p>wrong door")
     (tmp_path / "app.py").write_text("def application(environ, start_response): pass\n")
+    (tmp_path / "own.html").write_text("<p>of the site")
     settings = '[error_pages]\n421 = "421.html"\n[[site]]\nhosts = ["own.test"]\napp = "app"\n'
+    settings += 'error_pages = { 421 = "own.html", 404 = "own.html" }\n'
     server = serve("", directory=tmp_path, settings=settings)
     response = server.exchange(message(host="other.test"))
     assert (response.status, response.text) == (421, "<p>wrong door")

@@ -49,7 +49,7 @@ fn opened(config: &Config, planned: Result<Vec<SitePlan>, Vec<Problem>>) -> Resu
     };
     let mut problems: Vec<String> = plans.iter().flat_map(|site| &site.mounts).filter_map(check).collect();
     problems.extend(files::check_internal(config).err());
-    match Sites::of(plans.iter().map(parts).collect(), &base()) {
+    match Sites::of(plans.iter().map(parts).collect(), &config.error_pages.0, &base()) {
         Ok(sites) if problems.is_empty() => Ok(Opened { plans, sites: Arc::new(sites) }),
         Ok(_) => Err(problems),
         Err(pages) => {

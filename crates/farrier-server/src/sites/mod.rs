@@ -55,6 +55,8 @@ pub struct Sites {
     /// The site for names that no site serves.
     default: Option<usize>,
     sites: Vec<Site>,
+    /// Pages for requests that no site serves.
+    pages: Pages,
     /// The path prefix that stands before every mount, where no proxy says another.
     base: Vec<u8>,
     /// Some mount takes bodies of another size than the server does.
@@ -74,12 +76,13 @@ impl Sites {
     ///
     /// # Arguments
     ///
-    /// `base` is the path that the server's own root has for clients, without a slash at its end (`SCRIPT_NAME`).
+    /// `pages` are those for requests that no site serves, `base` is the path that the server's own root has for clients, without a slash at its end (`SCRIPT_NAME`).
     ///
     /// # Errors
     /// A sentence per page that cannot be read or is too large.
-    pub fn of(parts: Vec<SiteParts>, base: &str) -> Result<Sites, Vec<String>> {
+    pub fn of(parts: Vec<SiteParts>, pages: &BTreeMap<u16, PathBuf>, base: &str) -> Result<Sites, Vec<String>> {
         let mut problems = Vec::new();
+        let common = Pages::read(pages, &mut problems);
         let mut sites = Vec::new();
         let named = parts.iter().enumerate().flat_map(|(site, parts)| parts.names.iter().map(move |name| (name, site)));
         let (hosts, default) = (Hosts::new(named), parts.iter().position(|parts| parts.is_default));
@@ -98,9 +101,15 @@ impl Sites {
                 default,
                 has_limits: sites.iter().any(|site| site.body_bytes_max.iter().any(Option::is_some)),
                 sites,
+                pages: common,
                 base: base.as_bytes().to_vec(),
             }),
-            false => Err(problems),
+            false => {
+                // Sites have pages in common.
+                problems.sort();
+                problems.dedup();
+                Err(problems)
+            }
         }
     }
 
@@ -112,14 +121,19 @@ impl Sites {
 
     /// Whether an engine has to know of them: there is something to choose, or there are pages.
     pub fn are_needed(&self) -> bool {
-        self.have_choices() || self.sites.iter().any(|site| !site.pages.is_empty())
+        self.have_choices() || !self.pages.is_empty() || self.sites.iter().any(|site| !site.pages.is_empty())
     }
 
-    /// The page for a status that the server answers a request with, which was noted to be the site's of `choice`, or the
-    /// default one's where nothing was noted.
+    /// The page for a status that the server answers a request with: that of the site in `choice`, or of the default one where
+    /// nothing was chosen yet.
     pub(crate) fn page(&self, choice: u32, status: Status) -> Option<&Page> {
-        let site = Choice::of(choice).map(Choice::site).or(self.default).unwrap_or(0);
-        self.sites.get(site)?.pages.page(status)
+        let site = match Choice::of(choice) {
+            None => self.default,
+            Some(choice) if matches!(choice.slot(), Slot::Misdirected | Slot::Nameless) => None,
+            Some(choice) => Some(choice.site()),
+        };
+        let pages = site.and_then(|site| self.sites.get(site)).map_or(&self.pages, |site| &site.pages);
+        pages.page(status)
     }
 
     /// The page for a status that a request is answered with before it is led anywhere.
