@@ -21,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
         .collect();
     let mut request = Request::with_room(64);
     let limits = Limits::default();
-    let read = read_head(&mut request, pseudo, fields.iter().copied(), Scheme::Https, flag(4), &limits);
+    let read = read_head(&mut request, pseudo, fields.iter().copied(), Scheme::Https, flag(4), &limits, |_| 10);
     if read.is_err() {
         return;
     }
