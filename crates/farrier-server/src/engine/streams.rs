@@ -27,6 +27,7 @@ use crate::front::h2::arrival::{self, Arrival, Matter};
 use crate::front::h2::respond::{H2Respond, StreamChannel};
 use crate::front::h2::session::{Driven, Ground, Session};
 use crate::front::h2::stream::StreamLink;
+use crate::log::error::Level;
 use crate::transport::Link;
 
 /// How long streams are served before what was answered leaves and other connections get their turn, in ms.
@@ -155,7 +156,15 @@ impl Seat {
         let ground = Ground { token: *token, link, origin: *origin, rules: &shared.rules, now_ms: lead.now_ms };
         let Phase::Http2(session) = phase else { return self.park(lead, connection) };
         session.note(readable, ended);
-        let driven = if session.is_over() { Driven::Ended } else { session.drive(&ground, &mut lead.arrivals) };
+        let driven = catch_unwind(AssertUnwindSafe(|| match session.is_over() {
+            true => Driven::Ended,
+            false => session.drive(&ground, &mut lead.arrivals),
+        }));
+        let driven = driven.unwrap_or_else(|_| {
+            shared.error_log.write(Level::Error, "a fault of the server's own on an HTTP/2 connection");
+            session.abandon();
+            Driven::Ended
+        });
         let is_full = session.is_full();
         for (stream, cold) in session.take_cold() {
             if porter::send(&shared, Load::Piece(*token, Arc::clone(&stream), cold)).is_err() {
