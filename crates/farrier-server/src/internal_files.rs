@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, SendError, Status, percent};
+use farrier_http::{Error, Flush, Handler, Kind, Occupies, Request, Respond, ResponseHead, SendError, Status, percent};
 
 use crate::engine::Host;
 use crate::log::access::printable;
@@ -96,6 +96,8 @@ impl InternalFiles {
         let mut representation = match &found.what {
             What::File(file) => &file.plain,
             What::Unreadable => return refuse(respond, Status::FORBIDDEN, &[]),
+            // It is in the log already.
+            What::Unknown => return Err(Error::server(Kind::Overloaded, "")),
             What::Folder | What::Nothing => return refuse(respond, Status::NOT_FOUND, &[]),
         };
         let again;

@@ -58,7 +58,9 @@ struct Kept {
 
 impl Cache {
     /// An empty cache.
-    pub fn new(bounds: CacheBounds) -> Arc<Cache> {
+    pub fn new(mut bounds: CacheBounds) -> Arc<Cache> {
+        // One file must not drive out most others.
+        bounds.file_bytes_max = bounds.file_bytes_max.min(bounds.bytes_max / 8);
         Arc::new(Cache { bounds, memory: Mutex::default() })
     }
 
@@ -109,6 +111,9 @@ impl Cache {
 impl Memory {
     fn remember(&mut self, folder: usize, name: &[u8], found: &Arc<Found>, bounds: &CacheBounds) {
         let (bytes, open_files) = cost(found);
+        if bytes > bounds.bytes_max || open_files > bounds.open_files_max {
+            return;
+        }
         let is_full = |memory: &Memory| {
             memory.round.len() >= bounds.entries_max
                 || memory.bytes + bytes > bounds.bytes_max
@@ -206,6 +211,17 @@ mod tests {
         }
         assert!(cache.get(folder, b"/a").is_some());
         assert!(cache.memory().nothings <= NOTHINGS_MAX);
+    }
+
+    #[test]
+    fn what_can_never_have_room_drives_out_nothing() {
+        let cache = Cache::new(CacheBounds { bytes_max: ENTRY_BYTES, ..bounds(3) });
+        let folder = cache.add_folder();
+        cache.put(folder, b"/a", &Arc::new(Found::new(What::Folder)));
+        let mut memory = cache.memory();
+        let bounds = CacheBounds { bytes_max: ENTRY_BYTES - 1, ..bounds(3) };
+        memory.remember(folder, b"/b", &Arc::new(Found::new(What::Folder)), &bounds);
+        assert_eq!(memory.round.len(), 1);
     }
 
     #[test]

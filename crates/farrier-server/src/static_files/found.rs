@@ -30,6 +30,8 @@ pub(crate) enum What {
     Nothing,
     /// Something that may not be read.
     Unreadable,
+    /// Nobody knows: the process is out of descriptors or memory.
+    Unknown,
 }
 
 /// A file, as it is and in the codings that lie beside it.

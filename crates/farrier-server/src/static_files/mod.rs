@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use farrier_http::{AcceptEncoding, Error, Handler, Occupies, Request, Respond, ResponseHead, Status};
+use farrier_http::{AcceptEncoding, Error, Handler, Kind, Occupies, Request, Respond, ResponseHead, Status};
 use rustix::time::{ClockId, clock_gettime};
 
 use self::answer::{Plan, carry_out, plan, refuse};
@@ -106,6 +106,8 @@ impl Handler for StaticFiles {
             What::Folder => redirect_to_slash(&self.room, request, respond),
             What::Nothing => refuse(respond, Status::NOT_FOUND, &[]),
             What::Unreadable => refuse(respond, Status::FORBIDDEN, &[]),
+            // It is in the log already.
+            What::Unknown => Err(Error::server(Kind::Overloaded, "")),
         }
     }
 }

@@ -92,7 +92,8 @@ impl Room {
             Named::Unreadable(error) => (self.unreadable(name, error), false),
             Named::NoRoom(error) => {
                 // Not remembered: it says nothing about the file.
-                return Ok(Arc::new(Found::new(self.unreadable(name, error))));
+                self.unreadable(name, error);
+                return Ok(Arc::new(Found::new(What::Unknown)));
             }
         };
         if let Some(known) = known.filter(|_| is_known) {
