@@ -29,7 +29,7 @@ def main():
         options.seconds,
         0.0 if options.smoke else WARM_UP_SECONDS,
         slow_clients=5 if options.smoke else 100,
-        page_loads=1 if options.smoke else 5,
+        page_loads=1 if options.smoke else 11,
         farrier=options.farrier,
         base=options.base,
     )
