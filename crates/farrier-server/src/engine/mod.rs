@@ -5,6 +5,8 @@
 //! looks once a tick whether the leader's call has outlived it, and gives the lead to a parked seat if so. One seat is
 //! always left for short routes.
 
+mod accepting;
+mod answering;
 mod bell;
 mod call_sheet;
 mod desk;
@@ -12,6 +14,7 @@ mod held;
 mod host;
 mod lead;
 mod leading;
+mod leaving;
 mod monitor;
 mod native_hint;
 mod overdue;
@@ -22,6 +25,7 @@ mod seat;
 mod shared;
 mod slots;
 mod streams;
+mod tending;
 mod thread_meter;
 mod thread_state;
 mod timers;

@@ -12,11 +12,11 @@ use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Error, Kind, Occupies, Request, Version};
 use h2::Reason;
 
+use super::answering::Whereabouts;
 use super::bell::Bell;
 use super::call_sheet::Reins;
 use super::desk::Returned;
 use super::lead::Lead;
-use super::leading::Whereabouts;
 use super::overdue;
 use super::poller::Readiness;
 use super::porter::{self, Load};
