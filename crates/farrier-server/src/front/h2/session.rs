@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -177,7 +178,10 @@ impl Session {
 
     /// Lets go of everything at once.
     pub(crate) fn abandon(&mut self) {
-        self.end();
+        let state = std::mem::replace(&mut self.state, State::Ended);
+        let streams = (std::mem::take(&mut self.incoming), std::mem::take(&mut self.leaving));
+        // After a panic what it lets go of may find a poisoned lock.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop((state, streams))));
     }
 
     /// Whether it has ended.

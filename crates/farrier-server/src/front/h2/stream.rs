@@ -2,6 +2,7 @@
 //! answers in place of an overdue call.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -53,7 +54,8 @@ pub(crate) struct StreamLink {
 }
 
 struct Exit {
-    respond: SendResponse<Piece>,
+    /// Taken away only at the end.
+    respond: Option<SendResponse<Piece>>,
     body: Option<SendStream<Piece>>,
     /// Another than the seat has answered, or the stream was given up: what the seat sends goes nowhere.
     broken: bool,
@@ -66,7 +68,7 @@ struct Exit {
 
 impl StreamLink {
     pub(crate) fn new(respond: SendResponse<Piece>) -> StreamLink {
-        let exit = Exit { respond, body: None, broken: false, ended: false, rest: None, reset: None };
+        let exit = Exit { respond: Some(respond), body: None, broken: false, ended: false, rest: None, reset: None };
         StreamLink { exit: Mutex::new(exit), meter: Arc::default() }
     }
 
@@ -95,7 +97,8 @@ impl StreamLink {
         if exit.broken {
             return Err(Gone);
         }
-        exit.respond.send_informational(interim).map_err(|_| Gone)
+        let respond = exit.respond.as_mut().ok_or(Gone)?;
+        ask(|| respond.send_informational(interim))?.map_err(|_| Gone)
     }
 
     /// Lets the leader send a stretch of a file behind what has been given.
@@ -230,7 +233,8 @@ impl Exit {
     ) -> Result<(), Gone> {
         if let Some(head) = head {
             let is_whole = end && content.is_empty();
-            self.body = Some(self.respond.send_response(head, is_whole).map_err(|_| Gone)?);
+            let respond = self.respond.as_mut().ok_or(Gone)?;
+            self.body = Some(ask(|| respond.send_response(head, is_whole))?.map_err(|_| Gone)?);
             if is_whole {
                 self.ended = true;
                 return Ok(());
@@ -240,7 +244,7 @@ impl Exit {
             return Ok(());
         }
         let body = self.body.as_mut().ok_or(Gone)?;
-        body.send_data(Piece::new(content, meter), end).map_err(|_| Gone)?;
+        ask(|| body.send_data(Piece::new(content, meter), end))?.map_err(|_| Gone)?;
         self.ended = end;
         Ok(())
     }
@@ -250,7 +254,8 @@ impl Exit {
             return Err(Gone);
         }
         self.ended = true;
-        self.body.as_mut().ok_or(Gone)?.send_trailers(trailers).map_err(|_| Gone)
+        let body = self.body.as_mut().ok_or(Gone)?;
+        ask(|| body.send_trailers(trailers))?.map_err(|_| Gone)
     }
 
     /// Sends more of what the leader has to read; the reason for giving the stream up where that cannot be.
@@ -307,22 +312,42 @@ impl Exit {
     /// Asked without wishing to be told later.
     fn is_reset(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        let reset = match &mut self.body {
-            Some(body) => body.poll_reset(&mut context),
-            None => self.respond.poll_reset(&mut context),
+        let reset = match (&mut self.body, &mut self.respond) {
+            (Some(body), _) => ask(|| body.poll_reset(&mut context)),
+            (None, Some(respond)) => ask(|| respond.poll_reset(&mut context)),
+            (None, None) => return true,
         };
-        !matches!(reset, Poll::Pending)
+        !matches!(reset, Ok(Poll::Pending))
     }
 
     fn give_up(&mut self, reason: Reason) {
         self.rest = None;
         // Also after the last frame was given: it may wait for ever for the client's window.
         if !self.broken || self.reset.take().is_some() {
-            match &mut self.body {
-                Some(body) => body.send_reset(reason),
-                None => self.respond.send_reset(reason),
-            }
+            // A stream that cannot even be reset is gone with its connection.
+            let _ = match (&mut self.body, &mut self.respond) {
+                (Some(body), _) => ask(|| body.send_reset(reason)),
+                (None, Some(respond)) => ask(|| respond.send_reset(reason)),
+                (None, None) => Ok(()),
+            };
         }
         self.broken = true;
     }
+}
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        let (respond, body) = (self.respond.take(), self.body.take());
+        // Nobody is left who could be told.
+        let _ = ask(|| drop((respond, body)));
+    }
+}
+
+/// Asks the `h2` crate for something. The streams of a connection share a lock in it, which a panic of the leader's would
+/// poison; then every question panics, on whichever seat: that must cost the stream, and not the seat.
+///
+/// # Errors
+/// It panicked.
+fn ask<T>(question: impl FnOnce() -> T) -> Result<T, Gone> {
+    catch_unwind(AssertUnwindSafe(question)).map_err(|_| Gone)
 }
