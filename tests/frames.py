@@ -135,6 +135,7 @@ class Connection:
         self.next_stream = 1
         self.server_settings = {}
         self.messages = {}
+        self.farewell = None
         self.acknowledged = False
         if not quiet:
             self.send(PREFACE, settings(*with_settings))
@@ -226,7 +227,7 @@ class Connection:
             self.take(got)
 
     def take(self, got):
-        """Adds a frame to what is known: messages, settings, pings."""
+        """Adds a frame to what is known: messages, settings, pings, the farewell."""
         if got.kind == SETTINGS:
             if got.has(ACK):
                 self.acknowledged = True
@@ -234,6 +235,8 @@ class Connection:
                 self._note_settings(got)
         elif got.kind == PING and not got.has(ACK):
             self.send_anyway(frame(PING, ACK, 0, got.payload))
+        elif got.kind == GOAWAY:
+            self.farewell = got.error
         elif got.kind in (HEADERS, DATA, RST_STREAM):
             message = self.messages.get(got.stream)
             if not message:
@@ -278,15 +281,9 @@ class Connection:
 
     def ended_with(self):
         """Reads to the connection's end and returns the code of the last GOAWAY; None if there was none."""
-        code = None
-        while True:
-            got = self.read()
-            if not got:
-                return code
-            if got.kind == GOAWAY:
-                code = got.error
-            else:
-                self.take(got)
+        while got := self.read():
+            self.take(got)
+        return self.farewell
 
     def connection_error(self, *codes):
         """The server says one of these codes in a GOAWAY, and closes (RFC 9113 §5.4.1)."""
