@@ -78,6 +78,20 @@ def test_who_gets_in_follows_what_is_asked_for(asking, authorities, certificates
     assert ("SSL_CLIENT_S_DN" in told[0]) is verified
 
 
+@pytest.mark.parametrize(
+    "shown, reason", [("expired", "certificate expired"), ("stranger", "UnknownIssuer"), ("none", "no certificates")]
+)
+def test_the_log_says_in_its_details_why_a_client_was_turned_away(serve, authorities, certificates, shown, reason):
+    own = authorities[0].issue("localhost")
+    flags = ("--ca-certs", authorities[1].pem, "--cert-reqs", "required", "--log-level", "debug")
+    server = serve(APPLICATION, "--certfile", own.both, *flags)
+    certificate = certificates[shown]
+    with pytest.raises((ssl.SSLError, OSError, AssertionError)):
+        with SecureWire(server.address, context(authorities[0].pem, certificate and certificate.both)) as wire:
+            wire.request(message())
+    server.log.wait("The TLS handshake with ip=127.0.0.1 failed: .*" + reason)
+
+
 def test_what_was_verified_is_told_as_openssl_writes_it(serve, authorities, certificates):
     server = authorities[0].issue("localhost")
     server = serve(APPLICATION, "--certfile", server.both, "--ca-certs", authorities[1].pem, "--cert-reqs", "required")

@@ -231,6 +231,17 @@ impl Link {
         self.just_secured.load(Ordering::Relaxed) && self.just_secured.swap(false, Ordering::Relaxed)
     }
 
+    /// Why the handshake of TLS failed, if it did and nobody has asked.
+    pub(crate) fn take_handshake_fault(&self) -> Option<String> {
+        if !self.is_secured.load(Ordering::Relaxed) || self.negotiated.get().is_some() {
+            return None;
+        }
+        match &mut self.lock().security {
+            Security::Session(session) => session.take_fault(),
+            Security::None | Security::Later(_) | Security::Wanted(_) => None,
+        }
+    }
+
     /// Says that the response was broken off: without a close_notify at the connection's end the client can tell.
     pub(crate) fn set_incomplete(&self) {
         self.is_incomplete.store(true, Ordering::Relaxed);

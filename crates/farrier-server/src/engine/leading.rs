@@ -13,6 +13,7 @@ use super::slots::{Found, Token};
 use super::usher;
 use crate::connection::{Connection, Phase};
 use crate::front::h1::{self, Step};
+use crate::log::access::peer_text;
 use crate::log::error::Level;
 
 /// Followers that are awake and not stuck, beyond which doubtful calls wait for them.
@@ -247,6 +248,7 @@ impl Seat {
                 }
                 Ok(Step::Again) => {}
                 Ok(Step::Closed) => {
+                    self.note_handshake(&connection);
                     self.close(&mut lead, connection);
                     return Some(lead);
                 }
@@ -274,6 +276,17 @@ impl Seat {
                     return Some(lead);
                 }
             }
+        }
+    }
+
+    /// Says in the log why a handshake failed, for whoever looks for the reason: strangers fail all day.
+    fn note_handshake(&self, connection: &Connection) {
+        let log = &self.shared.error_log;
+        if log.is_on(Level::Debug)
+            && let Some(fault) = connection.link.take_handshake_fault()
+        {
+            let who = peer_text(connection.origin.peer);
+            log.write(Level::Debug, &format!("The TLS handshake with ip={who} failed: {fault}"));
         }
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Session {
     said_goodbye: bool,
     /// Something went wrong: rustls is asked nothing more.
     failed: bool,
+    /// Why the handshake failed, until somebody asks.
+    fault: Option<String>,
 }
 
 impl Session {
@@ -79,12 +81,18 @@ impl Session {
             ended: false,
             said_goodbye: false,
             failed: false,
+            fault: None,
         })
     }
 
     /// Whether no byte has come yet.
     pub(crate) fn is_untouched(&self) -> bool {
         self.handshake_bytes == 0 && self.inbox.is_empty()
+    }
+
+    /// Why the handshake failed, once.
+    pub(crate) fn take_fault(&mut self) -> Option<String> {
+        self.fault.take()
     }
 
     /// Whether the client said that it sends no more.
@@ -161,7 +169,8 @@ impl Session {
                 }
                 // Early data is never accepted.
                 Ok(_) => break Err(Failed),
-                Err(_) => {
+                Err(error) => {
+                    self.fault = was_handshaking.then(|| error.to_string());
                     self.alert(&mut incoming[start + discard..], out);
                     break Err(Failed);
                 }
