@@ -11,13 +11,15 @@ const WIDTH: usize = 100;
 const COLUMN: usize = 36;
 
 const USAGE: &str = "\
-Farrier serves WSGI applications over HTTP.
+Farrier serves WSGI applications and their files over HTTP and HTTPS.
 
 Usage: farrier [FLAGS] APP
 
   farrier app:app                        Serve `app` of app.py on http://127.0.0.1:8000
-  farrier import-uwsgi uwsgi.ini         Write uWSGI's configuration as a farrier.toml
   farrier -b :80 -w auto mysite.wsgi     On all addresses, with one worker for each core
+  farrier --static auto mysite.wsgi      A Django project with the files that its settings name
+  farrier --dev-tls mysite.wsgi          On https://127.0.0.1:8000, with a certificate made for it
+  farrier import-uwsgi uwsgi.ini         Write uWSGI's configuration as a farrier.toml
 ";
 
 /// What every setting has in common, and where to read more.
