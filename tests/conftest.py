@@ -11,6 +11,7 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
+from certificates import Authority  # noqa: E402
 from collectors import Collector  # noqa: E402
 from hosting import Host  # noqa: E402
 from process import Server  # noqa: E402
@@ -103,6 +104,12 @@ def host_on(start, directory, *flags, **options):
         **options,
     )
     return Host(server, directory)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """An authority whose certificates the tests of one module share."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
 """Three sites as people publish them for Gunicorn, run with one word changed: a Dockerfile, a config file, a systemd unit."""
 
-import os
 import re
 import shlex
 import signal
 import socket
-import subprocess
-import sys
 import textwrap
 
-from process import COMMAND, EXAMPLES
+from example_site import SITE, prepare
+from process import COMMAND
 from wire import until
 
 DOCKERFILE = """
@@ -109,12 +107,9 @@ def one_word_changed(line):
 
 
 def test_a_dockerfile_with_django(serve, tmp_path):
-    site = os.path.join(EXAMPLES, "django_site")
-    environment = {"FORGE_DATA": str(tmp_path), "PORT": "0"}
-    prepared = subprocess.run([sys.executable, "prepare.py"], cwd=site, env={**os.environ, **environment}, timeout=120)
-    assert prepared.returncode == 0
+    environment = {**prepare(tmp_path), "PORT": "0"}
     command = one_word_changed(re.search(r"^ *CMD (.*)$", DOCKERFILE, re.MULTILINE)[1])
-    server = serve("unused", directory=site, bind=(), command=command, environment=environment)
+    server = serve("unused", directory=SITE, bind=(), command=command, environment=environment)
     page = server.get("/admin/login/")
     assert page.status == 200 and "csrfmiddlewaretoken" in page.text
     server.output.wait(r'"GET /admin/login/ HTTP/1.1" 200 \d+ "-" "-"')

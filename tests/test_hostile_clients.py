@@ -15,7 +15,6 @@ import time
 import pytest
 
 import frames
-from certificates import Authority
 from edge import serve_edge, trusting
 from frames import (
     CONTINUATION,
@@ -52,11 +51,6 @@ TIMEOUTS = [
     "--linger-timeout",
     1,
 ]
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")

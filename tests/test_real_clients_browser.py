@@ -1,17 +1,12 @@
 """A browser on the example site over HTTPS and HTTP/2, with the site's own static files served by Farrier."""
 
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 import chromium
 from certificates import Authority, key_digest
-from process import EXAMPLES
-
-SITE = os.path.join(EXAMPLES, "django_site")
+from example_site import SITE, prepare
 
 pytestmark = [
     pytest.mark.chromium,
@@ -27,15 +22,7 @@ PROTOCOLS = """
 
 @pytest.fixture(scope="module")
 def site(serve_module, tmp_path_factory):
-    environment = {"FORGE_DATA": str(tmp_path_factory.mktemp("forge"))}
-    subprocess.run(
-        [sys.executable, "prepare.py"],
-        cwd=SITE,
-        env=dict(os.environ, **environment),
-        check=True,
-        stdout=subprocess.DEVNULL,
-        timeout=120,
-    )
+    environment = prepare(tmp_path_factory.mktemp("forge"))
     issued = Authority(tmp_path_factory.mktemp("authority")).issue("localhost")
     flags = ["--chdir", SITE, "--workers", 2, "--static", "auto", "--certfile", issued.pem, "--keyfile", issued.key]
     server = serve_module("forge.wsgi:application", *flags, environment=environment)
@@ -52,11 +39,6 @@ def browser(site, tmp_path):
     opened.close()
 
 
-def unexpected(browser):
-    """What the browser complains of, but for an icon that the admin does not have."""
-    return [text for text in map(str, browser.complaints()) if "/favicon.ico" not in text]
-
-
 @pytest.mark.parametrize("path", ["/", "/admin/login/", "/gallery/"])
 def test_a_page_and_all_that_belongs_to_it_come_by_http2(site, browser, tmp_path, path):
     browser.load(site.url + path)
@@ -64,9 +46,8 @@ def test_a_page_and_all_that_belongs_to_it_come_by_http2(site, browser, tmp_path
     assert len(entries) >= {"/": 3, "/admin/login/": 4, "/gallery/": 31}[path], entries
     assert {protocol for _, protocol, _ in entries} == {"h2"}, entries
     assert {status for _, _, status in entries} == {200}, entries
-    # The admin's pages name no icon, so the browser may ask for one where none is.
-    assert {status for url, status in browser.statuses() if not url.endswith("/favicon.ico")} == {200}
-    assert browser.failures() == [] and unexpected(browser) == []
+    assert {status for _, status in browser.statuses()} == {200}
+    assert browser.failures() == [] and browser.complaints() == []
     browser.screenshot(tmp_path / "page.png")
     assert (tmp_path / "page.png").stat().st_size > 5000
 
@@ -95,4 +76,4 @@ def test_a_visitor_logs_in_to_the_admin(site, browser):
     assert "Site administration" in browser.evaluate("document.body.innerText")
     assert browser.evaluate("location.protocol") == "https:"
     assert browser.failures() == []
-    assert unexpected(browser) == []
+    assert browser.complaints() == []

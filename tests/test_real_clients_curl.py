@@ -19,11 +19,6 @@ needs_wget = pytest.mark.skipif(not shutil.which("wget"), reason="wget is not in
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def server(serve_module, tmp_path_factory, authority):
     return serve_edge(serve_module, tmp_path_factory.mktemp("edge"), authority, "--compress", "on")
 

@@ -17,17 +17,11 @@ import httpx
 import pytest
 
 import frames
-from certificates import Authority
 from edge import environment_without_proxies, serve_edge, trusting
 from wire import until
 
 needs_nghttp2 = pytest.mark.skipif(not shutil.which("h2load"), reason="nghttp2-client is not installed")
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,10 @@ import pytest
 import requests
 import urllib3
 
-from certificates import Authority
 from edge import serve_edge, trusting
 from wire import until
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,10 @@
 """`--static auto`: the folders come from Django's settings, and the example site's files never reach Django."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
-from process import EXAMPLES
-
-SITE = os.path.join(EXAMPLES, "django_site")
+from example_site import SITE, prepare
 
 PROJECT = """
     import django
@@ -26,15 +21,7 @@ PROJECT = """
 
 @pytest.fixture(scope="module")
 def site(serve_module, tmp_path_factory):
-    environment = {"FORGE_DATA": str(tmp_path_factory.mktemp("forge"))}
-    subprocess.run(
-        [sys.executable, "prepare.py"],
-        cwd=SITE,
-        env=dict(os.environ, **environment),
-        check=True,
-        stdout=subprocess.DEVNULL,
-        timeout=120,
-    )
+    environment = prepare(tmp_path_factory.mktemp("forge"))
     flags = ["--chdir", SITE, "--static", "auto"]
     return serve_module("forge.wsgi:application", *flags, environment=environment)
 

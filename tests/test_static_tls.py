@@ -6,7 +6,6 @@ import subprocess
 
 import pytest
 
-from certificates import Authority
 from edge import serve_edge
 from static_folder import has_thread
 from wire import until
@@ -14,11 +13,6 @@ from wire import until
 pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 
 VERSIONS = ["--http1.1", "--http2"]
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import subprocess
 
 import pytest
 
-from certificates import Authority
 from wire import message, until
 
 APPLICATION = """
@@ -17,11 +16,6 @@ APPLICATION = """
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(content)))])
         return [content]
 """
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")

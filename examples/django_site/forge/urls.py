@@ -9,6 +9,7 @@ from workshop.views import baskets, diagnostics, drawings, gallery, home, stream
 
 urlpatterns = [
     path("", home.home, name="home"),
+    path("favicon.ico", home.icon, name="icon"),
     path("basket/", baskets.basket, name="basket"),
     path("basket/<int:ware_id>/<str:change>/", baskets.change, name="basket-change"),
     path("drawings/", drawings.drawings, name="drawings"),
