@@ -17,7 +17,10 @@ BEGIN, END = "<!-- map:begin -->\n", "<!-- map:end -->\n"
 ROOMS = (
     "crates/farrier-http",
     "crates/farrier-config",
-    "crates/farrier-server",
+    "crates/farrier-log",
+    "crates/farrier-tls",
+    "crates/farrier-engine",
+    "crates/farrier-handlers",
     "crates/farrier-supervisor",
     "crates/farrier-acme",
     "crates/farrier-wsgi",

@@ -36,7 +36,7 @@ pub use field::{Field, KnownField, Seen, Span};
 pub use field_policy::{FieldPolicy, SchemeField, Underscores};
 pub use forwarded::Forwarded;
 pub use gateway::{Gateway, Variable, Via};
-pub use handler::{Errand, Flush, Handler, Occupies, Respond, SendError};
+pub use handler::{DiskLookup, Flush, Handler, Occupies, Respond, SendError};
 pub use limits::Limits;
 pub use origin::{ListenerId, Origin, Peer, Scheme};
 pub use request::{Arena, BodyFraming, Request, RequestHead, TargetForm, Version};
