@@ -106,7 +106,7 @@ def test_only_the_bridge_and_the_composition_know_python():
 
 def test_http_does_no_io_and_reads_no_clock():
     sections = manifest("farrier-http")
-    assert sections["dependencies"] <= {"memchr", "itoa", "httpdate", "smallvec", "percent-encoding"}
+    assert sections["dependencies"] <= {"bytes", "memchr", "itoa", "httpdate", "smallvec", "percent-encoding"}
     # Addresses and files pass through as values; whoever opens, binds or asks for the time is elsewhere.
     values = {
         "std::io::Read",

@@ -24,6 +24,7 @@ pub mod ranges;
 pub mod request;
 pub mod response;
 pub mod secure;
+pub mod sink;
 pub mod status;
 pub mod wire;
 
@@ -42,4 +43,5 @@ pub use origin::{ListenerId, Origin, Peer, Scheme};
 pub use request::{Arena, BodyFraming, Request, RequestHead, TargetForm, Version};
 pub use response::ResponseHead;
 pub use secure::{ClientCertificate, Secure};
+pub use sink::{Accepted, AnswerSink};
 pub use status::Status;
