@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use farrier_http::{Error, Handler, Occupies, Request, Respond, Scheme};
+use farrier_http::{Error, Handler, Plan, Request, Respond, Scheme};
 
 /// What browsers are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,8 +44,8 @@ struct Told {
 }
 
 impl Handler for Told {
-    fn occupies(&self, request: &mut Request) -> Occupies {
-        self.inner.occupies(request)
+    fn plan(&self, request: &mut Request) -> Plan {
+        self.inner.plan(request)
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {

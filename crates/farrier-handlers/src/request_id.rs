@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
-use farrier_http::{Error, Handler, Occupies, Request, Respond};
+use farrier_http::{Error, Handler, Plan, Request, Respond};
 
 /// Longest name that is taken over.
 const NAME_BYTES_MAX: usize = 128;
@@ -48,12 +48,12 @@ impl Named {
 }
 
 impl Handler for Named {
-    fn occupies(&self, request: &mut Request) -> Occupies {
+    fn plan(&self, request: &mut Request) -> Plan {
         // Before anybody else sees the request. It is asked once, so a request has one name.
         if self.brought(request).is_none() {
             request.replace_field(&self.lower, &new_name());
         }
-        self.inner.occupies(request)
+        self.inner.plan(request)
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {

@@ -4,28 +4,9 @@ use std::fs::File;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::plan::Plan;
 use crate::request::Request;
 use crate::response::ResponseHead;
-
-/// What answering a request takes; all that the engine knows of a handler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occupies {
-    /// Nothing: it answers at once and never waits (static file, cached response, redirect, status).
-    Nothing,
-    /// Nothing either, and the request is neither counted nor logged: it asks for the server's own health.
-    NothingUnseen,
-    /// A seat, for as long as the call takes (a WSGI application).
-    Seat,
-    /// Nothing, once the request's [`DiskLookup`] has been run by a thread that may wait for the disk.
-    Disk,
-}
-
-/// What must be done for a request by a thread that may wait for the disk, before it can be answered at once. A handler that
-/// says [`Occupies::Disk`] leaves it in [`Request::disk_lookup`].
-pub trait DiskLookup: Send + Sync {
-    /// Does it, and notes in the request what came of it.
-    fn run(&self, request: &mut Request);
-}
 
 /// Answers requests.
 ///
@@ -33,8 +14,8 @@ pub trait DiskLookup: Send + Sync {
 /// many seats at once.
 pub trait Handler: Send + Sync {
     /// What answering this request takes. Asked once, before [`Handler::handle`]: what is found out here (which mount serves
-    /// the request, say) may be noted in the request for it.
-    fn occupies(&self, request: &mut Request) -> Occupies;
+    /// the request, say) may be noted in the request for it. The request's content may not have come yet.
+    fn plan(&self, request: &mut Request) -> Plan;
 
     /// Answers the request through `respond`.
     ///

@@ -7,7 +7,6 @@ use crate::body::Body;
 use crate::field::{Field, KnownField, Seen, Span};
 use crate::forwarded::Forwarded;
 use crate::gateway::Gateway;
-use crate::handler::DiskLookup;
 use crate::origin::{ListenerId, Origin, Peer, Scheme};
 use crate::secure::Secure;
 
@@ -261,10 +260,8 @@ pub struct Request {
     pub secure: Option<Arc<Secure>>,
     /// Which of its parts a handler of several has chosen for this request.
     pub choice: u32,
-    /// What a handler has found for this request when it was asked what it occupies.
+    /// What a handler has found for this request when it was asked for its plan.
     pub found: Option<Arc<dyn Any + Send + Sync>>,
-    /// What must be done before it can be answered, where a handler has said [`Occupies::Disk`](crate::Occupies::Disk).
-    pub disk_lookup: Option<Arc<dyn DiskLookup>>,
 }
 
 impl std::fmt::Debug for Request {
@@ -294,7 +291,6 @@ impl Request {
             secure: None,
             choice: 0,
             found: None,
-            disk_lookup: None,
         }
     }
 
@@ -312,7 +308,6 @@ impl Request {
         self.secure = None;
         self.choice = 0;
         self.found = None;
-        self.disk_lookup = None;
     }
 
     /// The method (RFC 9110 §9).

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, SendError};
+use farrier_http::{BodyMode, Error, Flush, Handler, Plan, Request, Respond, ResponseHead, SendError};
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
@@ -122,8 +122,8 @@ impl WsgiHandler {
 }
 
 impl Handler for WsgiHandler {
-    fn occupies(&self, _: &mut Request) -> Occupies {
-        Occupies::Seat
+    fn plan(&self, _: &mut Request) -> Plan {
+        Plan::Seat(BodyMode::Buffered)
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use farrier_http::{Error, Kind, Occupies, Request};
+use farrier_http::{DiskLookup, Error, Kind, Plan, Request};
 
+use super::answered_by::AnsweredBy;
 use super::disk::Load;
 use super::lead::{Accepting, Lead};
 use super::seat::{Seat, Settled};
@@ -46,13 +47,15 @@ impl Seat {
             self.refuse(&mut connection, error, request, lead.now_ms);
             return Dispatched::Here(lead, connection, Settled::Open);
         }
-        let occupies = self.shared.handler.occupies(&mut request);
-        if occupies == Occupies::Disk {
-            return self.send_for(lead, Waiting { connection, request, end });
-        }
-        if occupies != Occupies::Seat {
+        let by = match self.shared.handler.plan(&mut request) {
+            Plan::Seat(_) => AnsweredBy::Seat,
+            Plan::Now => AnsweredBy::Server,
+            Plan::NowUnseen => AnsweredBy::ServerUnseen,
+            Plan::Disk(lookup) => return self.send_for(lead, Waiting { connection, request, end }, lookup),
+        };
+        if by != AnsweredBy::Seat {
             let started_ns = self.shared.clock.now_ns();
-            let (settled, _) = self.serve(&mut connection, request, end, started_ns, occupies);
+            let (settled, _) = self.serve(&mut connection, request, end, started_ns, by);
             return Dispatched::Here(lead, connection, settled);
         }
         let route = Route::of(&request);
@@ -75,12 +78,12 @@ impl Seat {
     }
 
     /// Lets a request wait for the disk, apart from everybody else.
-    fn send_for(&mut self, lead: Box<Lead>, waiting: Waiting) -> Dispatched {
+    fn send_for(&mut self, lead: Box<Lead>, waiting: Waiting, lookup: Box<dyn DiskLookup>) -> Dispatched {
         // From here on only the poller sees the client leave. Without it that is seen when the answer is written.
         let _ = waiting.connection.link.watch(&self.shared.poller, waiting.connection.token);
-        match disk::send(&self.shared, Load::DiskLookup(waiting)) {
+        match disk::send(&self.shared, Load::DiskLookup(waiting, lookup)) {
             Ok(()) => Dispatched::Queued(lead),
-            Err(Load::DiskLookup(Waiting { mut connection, request, .. })) => {
+            Err(Load::DiskLookup(Waiting { mut connection, request, .. }, _)) => {
                 let error = Error::server(Kind::Overloaded, "no thread can be started that reads from the disk");
                 self.refuse(&mut connection, error, request, lead.now_ms);
                 Dispatched::Here(lead, connection, Settled::Open)
@@ -95,7 +98,7 @@ impl Seat {
         connection.readable |= connection.link.take_pending();
         connection.ended |= connection.link.has_ended();
         let started_ns = self.shared.clock.now_ns();
-        match self.serve(&mut connection, request, end, started_ns, Occupies::Nothing) {
+        match self.serve(&mut connection, request, end, started_ns, AnsweredBy::Server) {
             (Settled::Open, _) => self.advance(lead, connection),
             (Settled::Closed, _) => {
                 self.close(&mut lead, connection);
@@ -165,7 +168,7 @@ impl Seat {
             started_ns = shared.clock.now_ns();
         }
         let stretch_ns = self.last_ended_ns.take().map(|ended_ns| started_ns.saturating_sub(ended_ns));
-        let (settled, ended_ns) = self.serve(&mut connection, request, end, started_ns, Occupies::Seat);
+        let (settled, ended_ns) = self.serve(&mut connection, request, end, started_ns, AnsweredBy::Seat);
         self.last_ended_ns = Some(ended_ns);
         let elapsed_ns = ended_ns.saturating_sub(started_ns);
         let before = self.mark;

@@ -6,6 +6,7 @@
 //! always left for short routes.
 
 mod accepting;
+pub(crate) mod answered_by;
 mod answering;
 pub(crate) mod call_record;
 mod disk;

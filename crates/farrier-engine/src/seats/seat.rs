@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use farrier_http::wire::h1::RequestFacts;
-use farrier_http::{Error, Kind, Occupies, Request, Side};
+use farrier_http::{Error, Kind, Request, Side};
 
+use super::answered_by::AnsweredBy;
 use super::call_record::{CallRecord, CallTarget};
 use super::overdue;
 use super::shared::Shared;
@@ -254,7 +255,7 @@ impl Seat {
             self.scratch.give_back(request);
             (Settled::Closed, started_ns)
         } else {
-            self.serve(&mut connection, request, end, started_ns, Occupies::Seat)
+            self.serve(&mut connection, request, end, started_ns, AnsweredBy::Seat)
         };
         let elapsed_ns = ended_ns.saturating_sub(started_ns);
         let call_ns = self.own_time_ns(elapsed_ns, ended_ns);
@@ -373,10 +374,10 @@ impl Seat {
         mut request: Box<Request>,
         end: usize,
         started_ns: u64,
-        occupies: Occupies,
+        by: AnsweredBy,
     ) -> (Settled, u64) {
         if let Some(stream) = connection.stream.clone() {
-            return self.serve_stream(connection, &stream, request, started_ns, occupies);
+            return self.serve_stream(connection, &stream, request, started_ns, by);
         }
         let shared = &*self.shared;
         connection.requests += 1;
@@ -395,7 +396,7 @@ impl Seat {
             draining: &shared.draining,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
-        let record = self.record.as_ref().filter(|_| occupies == Occupies::Seat);
+        let record = self.record.as_ref().filter(|_| by == AnsweredBy::Seat);
         if let Some(record) = record {
             connection.link.begin_response();
             record.open(&request, CallTarget::Connection(Arc::clone(&connection.link)), facts, started_ns);
@@ -417,8 +418,8 @@ impl Seat {
             overdue::came_back(shared, &late, ended_ns.saturating_sub(started_ns));
             outcome.take_over(&late.taken, overdue::error());
         }
-        if occupies != Occupies::NothingUnseen {
-            let by_application = occupies == Occupies::Seat;
+        if by != AnsweredBy::ServerUnseen {
+            let by_application = by == AnsweredBy::Seat;
             self.record(&request, &outcome, lines.as_deref(), ended_ns.saturating_sub(started_ns), by_application);
         }
         let now_ms = ended_ns / 1_000_000;

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use farrier_http::wire::h1::RequestFacts;
-use farrier_http::{Error, Kind, Occupies, Request, Version};
+use farrier_http::{Error, Kind, Request, Version};
 use h2::Reason;
 
+use super::answered_by::AnsweredBy;
 use super::answering::Dispatched;
 use super::call_record::CallTarget;
 use super::disk::{self, Load};
@@ -244,12 +245,12 @@ impl Seat {
         stream: &Arc<StreamLink>,
         mut request: Box<Request>,
         started_ns: u64,
-        occupies: Occupies,
+        by: AnsweredBy,
     ) -> (Settled, u64) {
         let shared = Arc::clone(&self.shared);
         request.notes.clear();
         let facts = facts(&request);
-        let by_application = occupies == Occupies::Seat;
+        let by_application = by == AnsweredBy::Seat;
         let record = self.record.clone().filter(|_| by_application);
         if let Some(record) = &record {
             record.open(&request, CallTarget::Stream(Arc::clone(stream)), facts, started_ns);
@@ -276,7 +277,7 @@ impl Seat {
             overdue::came_back(&shared, &late, call_ns);
             outcome.take_over(&late.taken, overdue::error());
         }
-        if occupies != Occupies::NothingUnseen {
+        if by != AnsweredBy::ServerUnseen {
             self.record(&request, &outcome, lines.as_deref(), call_ns, by_application);
         }
         self.scratch.give_back(request);

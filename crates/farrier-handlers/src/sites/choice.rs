@@ -1,4 +1,4 @@
-//! A choice as 32 bits, as a request carries it from the question what it occupies to its answer.
+//! A choice as 32 bits, as a request carries it from its plan to its answer.
 
 /// A site, and what answers there. 0 is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! A fixed answer: a status, and perhaps a text.
 
-use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, Status};
+use farrier_http::{Error, Flush, Handler, Plan, Request, Respond, ResponseHead, Status};
 
 /// Answers every request in the same way.
 pub struct Fixed {
@@ -17,8 +17,8 @@ impl Fixed {
 }
 
 impl Handler for Fixed {
-    fn occupies(&self, _: &mut Request) -> Occupies {
-        Occupies::Nothing
+    fn plan(&self, _: &mut Request) -> Plan {
+        Plan::Now
     }
 
     fn handle(&self, _: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
