@@ -20,6 +20,7 @@ pub mod limits;
 pub mod media_type;
 pub mod origin;
 pub mod percent;
+pub mod pipe;
 pub mod plan;
 pub mod ranges;
 pub mod request;

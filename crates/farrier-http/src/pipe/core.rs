@@ -1,0 +1,207 @@
+//! The rules of a pipe, without threads: what is queued, who waits, and whom each step wakes.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::error::Error;
+
+/// What a piece costs beside its bytes, so that many tiny pieces are bounded too.
+const PIECE_COST_BYTES: usize = 64;
+
+/// How much a pipe holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marks {
+    /// From here on the source has to wait.
+    pub high_bytes: usize,
+    /// At or below this the source may go on.
+    pub low_bytes: usize,
+}
+
+impl Marks {
+    /// A high mark, and the low mark at its half.
+    pub fn with_high(high_bytes: usize) -> Marks {
+        Marks { high_bytes: high_bytes.max(1), low_bytes: high_bytes / 2 }
+    }
+}
+
+/// What became of a piece that was pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It was taken, and more may come at once.
+    Room,
+    /// It was taken, and the pipe is at its high mark: the source is woken when there is room again.
+    Full,
+    /// It was dropped: the drain takes no more.
+    Abandoned,
+}
+
+/// What a pop gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Popped {
+    /// A piece, never empty.
+    Piece(Bytes),
+    /// Nothing now: the drain is woken when there is more, or the end.
+    Nothing,
+    /// Everything has been given.
+    End,
+    /// The source failed; said once, after everything that came before.
+    Failed(Error),
+}
+
+/// Whom a step wakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wakes {
+    Nobody,
+    Source,
+    Drain,
+}
+
+/// How far the source has come.
+enum Source {
+    Open,
+    Ended,
+    Failed(Error),
+}
+
+/// One bounded queue.
+pub(super) struct Core {
+    marks: Marks,
+    queue: VecDeque<Bytes>,
+    held_bytes: usize,
+    source: Source,
+    is_abandoned: bool,
+    source_waits: bool,
+    drain_waits: bool,
+    /// The drain has asked while there was nothing.
+    is_wanted: bool,
+    taken_bytes: u64,
+}
+
+impl Core {
+    pub(super) fn new(marks: Marks) -> Core {
+        Core {
+            marks,
+            queue: VecDeque::new(),
+            held_bytes: 0,
+            source: Source::Open,
+            is_abandoned: false,
+            source_waits: false,
+            drain_waits: false,
+            is_wanted: false,
+            taken_bytes: 0,
+        }
+    }
+
+    /// Takes a piece. One that comes at or above the high mark is taken all the same: the source was told to wait.
+    pub(super) fn push(&mut self, piece: Bytes) -> (Pushed, Wakes) {
+        if self.is_abandoned || !matches!(self.source, Source::Open) {
+            return (Pushed::Abandoned, Wakes::Nobody);
+        }
+        if !piece.is_empty() {
+            self.held_bytes += piece.len() + PIECE_COST_BYTES;
+            self.queue.push_back(piece);
+        }
+        self.source_waits = self.held_bytes >= self.marks.high_bytes;
+        let pushed = if self.source_waits { Pushed::Full } else { Pushed::Room };
+        (pushed, self.wake_drain(!self.queue.is_empty()))
+    }
+
+    /// The source has given everything.
+    pub(super) fn finish(&mut self) -> Wakes {
+        self.end(Source::Ended)
+    }
+
+    /// The source has failed. What it gave before is still given.
+    pub(super) fn abort(&mut self, error: Error) -> Wakes {
+        self.end(Source::Failed(error))
+    }
+
+    fn end(&mut self, end: Source) -> Wakes {
+        if !matches!(self.source, Source::Open) {
+            return Wakes::Nobody;
+        }
+        self.source = end;
+        self.source_waits = false;
+        self.wake_drain(true)
+    }
+
+    /// Gives the next piece, cut to `bytes_max`.
+    pub(super) fn pop(&mut self, bytes_max: usize) -> (Popped, Wakes) {
+        let Some(front) = self.queue.front_mut() else { return self.pop_end() };
+        let is_whole = front.len() <= bytes_max;
+        let piece = if is_whole { std::mem::take(front) } else { front.split_to(bytes_max) };
+        self.held_bytes -= piece.len();
+        if is_whole {
+            self.held_bytes -= PIECE_COST_BYTES;
+            self.queue.pop_front();
+        }
+        self.taken_bytes += piece.len() as u64;
+        let has_room = self.source_waits && self.held_bytes <= self.marks.low_bytes;
+        self.source_waits &= !has_room;
+        (Popped::Piece(piece), if has_room { Wakes::Source } else { Wakes::Nobody })
+    }
+
+    fn pop_end(&mut self) -> (Popped, Wakes) {
+        match std::mem::replace(&mut self.source, Source::Ended) {
+            Source::Ended => (Popped::End, Wakes::Nobody),
+            Source::Failed(error) => (Popped::Failed(error), Wakes::Nobody),
+            Source::Open => {
+                self.source = Source::Open;
+                self.drain_waits = true;
+                let is_first = !std::mem::replace(&mut self.is_wanted, true);
+                (Popped::Nothing, if is_first { Wakes::Source } else { Wakes::Nobody })
+            }
+        }
+    }
+
+    /// The drain takes no more: what is queued is dropped.
+    pub(super) fn abandon(&mut self) -> Wakes {
+        if self.is_abandoned {
+            return Wakes::Nobody;
+        }
+        self.is_abandoned = true;
+        self.queue = VecDeque::new();
+        self.held_bytes = 0;
+        self.drain_waits = false;
+        self.source_waits = false;
+        if matches!(self.source, Source::Open) { Wakes::Source } else { Wakes::Nobody }
+    }
+
+    fn wake_drain(&mut self, has_news: bool) -> Wakes {
+        if has_news && std::mem::take(&mut self.drain_waits) { Wakes::Drain } else { Wakes::Nobody }
+    }
+
+    /// Whether a pop would give something else than [`Popped::Nothing`].
+    pub(super) fn has_news(&self) -> bool {
+        !self.queue.is_empty() || !matches!(self.source, Source::Open)
+    }
+
+    /// The same, and the drain is woken when that changes.
+    pub(super) fn await_news(&mut self) -> bool {
+        let has_news = self.has_news();
+        self.drain_waits |= !has_news;
+        has_news
+    }
+
+    /// Whether the source may push.
+    pub(super) fn has_room(&self) -> bool {
+        !self.source_waits
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.is_abandoned
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    pub(super) fn taken_bytes(&self) -> u64 {
+        self.taken_bytes
+    }
+}
