@@ -34,6 +34,8 @@ pub(crate) struct Rules {
     pub(crate) body_rate_min: u64,
     pub(crate) write_timeout_ms: u64,
     pub(crate) linger_timeout_ms: u64,
+    /// Content of a streamed request that waits for its seat.
+    pub(crate) request_buffer_bytes: u64,
     /// Unsent bytes of a response above which its seat waits.
     pub(crate) response_buffer_bytes: u64,
     pub(crate) sendfile: bool,
@@ -107,6 +109,7 @@ impl Rules {
             body_rate_min: config.body_rate_min.0,
             write_timeout_ms: ms(config.write_timeout),
             linger_timeout_ms: ms(config.linger_timeout),
+            request_buffer_bytes: config.request_buffer_bytes.0,
             response_buffer_bytes: config.response_buffer_bytes.0,
             sendfile: config.sendfile,
             server_header: server_header(&config.server_header),

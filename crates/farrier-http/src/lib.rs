@@ -33,7 +33,7 @@ pub mod wire;
 mod octets;
 
 pub use accept_encoding::{AcceptEncoding, Coding};
-pub use body::Body;
+pub use body::{Body, StreamedBody};
 pub use error::{Error, Kind, Side};
 pub use field::{Field, KnownField, Seen, Span};
 pub use field_policy::{FieldPolicy, SchemeField, Underscores};

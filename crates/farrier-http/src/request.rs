@@ -1,9 +1,10 @@
 //! One request, whatever front it came through: an arena of bytes, and spans that say what they are.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::body::Body;
+use crate::error::Error;
 use crate::field::{Field, KnownField, Seen, Span};
 use crate::forwarded::Forwarded;
 use crate::gateway::Gateway;
@@ -262,6 +263,8 @@ pub struct Request {
     pub choice: u32,
     /// What a handler has found for this request when it was asked for its plan.
     pub found: Option<Arc<dyn Any + Send + Sync>>,
+    /// Why its streamed content failed, once its reader knows.
+    pub content_fault: Option<Arc<OnceLock<Error>>>,
 }
 
 impl std::fmt::Debug for Request {
@@ -291,6 +294,7 @@ impl Request {
             secure: None,
             choice: 0,
             found: None,
+            content_fault: None,
         }
     }
 
@@ -308,6 +312,7 @@ impl Request {
         self.secure = None;
         self.choice = 0;
         self.found = None;
+        self.content_fault = None;
     }
 
     /// The method (RFC 9110 §9).
@@ -382,13 +387,13 @@ impl Request {
         self.head.version == Version::Http2 || (self.head.seen.has_any(Seen::of(KnownField::Te)) && asks())
     }
 
-    /// The content, where it is in memory: `None` for a spooled body.
+    /// The content, where it is in memory: `None` for one that is spooled or streamed.
     pub fn body_in_memory(&self) -> Option<&[u8]> {
         match &self.body {
             Body::Empty => Some(&[]),
             Body::InArena(span) => Some(self.arena.slice(*span)),
             Body::Memory(content) => Some(content),
-            Body::Spooled { .. } => None,
+            Body::Spooled { .. } | Body::Streamed(_) => None,
         }
     }
 }

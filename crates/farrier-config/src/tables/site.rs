@@ -26,6 +26,9 @@ record! {
     /// Codings for what the site's applications answer, `on` or `off`, in place of the setting `compress`.
     compress: Option<Compress> = none;
 
+    /// Call the site's applications before the request body has arrived, in place of the setting `stream_request_body`.
+    stream_request_body: Option<bool> = none;
+
     /// Pages for answers that the server makes itself, by status: `404 = "pages/404.html"`.
     error_pages: ErrorPages = none;
 

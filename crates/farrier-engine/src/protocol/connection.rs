@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use farrier_http::{Limits, Origin, Request};
+use farrier_http::{Limits, Origin, Plan, Request};
 
 use crate::protocol::admission::Opening;
 use crate::protocol::h2::session::Session;
 use crate::protocol::h2::stream::StreamLink;
 use crate::protocol::reader::{ContentReader, HeadReader};
 use crate::protocol::spool::Sink;
+use crate::protocol::upload::{Upload, UploadStatus};
 use crate::reactor::slots::Endpoint;
 use crate::reactor::token::Token;
 use crate::transport::link::Link;
@@ -34,6 +35,9 @@ pub(crate) struct Connection {
     /// This stands for one stream of an HTTP/2 connection, which has the same token and link. It is never in the leader's
     /// table.
     pub(crate) stream: Option<Arc<StreamLink>>,
+    /// This stands for a request whose content is still read: the connection itself, which has the same token and link, is in
+    /// the leader's table.
+    pub(crate) upload: Option<Arc<UploadStatus>>,
 }
 
 impl Endpoint for Connection {
@@ -63,6 +67,26 @@ impl Connection {
             readable: false,
             ended: false,
             stream: Some(stream),
+            upload: None,
+        }
+    }
+
+    /// Stands for a request of this connection while its content is still read.
+    pub(crate) fn for_upload(&self, upload: Arc<UploadStatus>) -> Connection {
+        let Connection { token, link, origin, opening, requests, .. } = self;
+        Connection {
+            token: *token,
+            link: Arc::clone(link),
+            origin: *origin,
+            opening: *opening,
+            phase: Phase::Idle,
+            deadline_ms: u64::MAX,
+            looked_at_ms: u64::MAX,
+            requests: *requests,
+            readable: false,
+            ended: false,
+            stream: None,
+            upload: Some(upload),
         }
     }
 }
@@ -75,6 +99,8 @@ pub(crate) enum Phase {
     Head(Box<PartialHead>),
     /// The rest of the content.
     Content(Box<PartialContent>),
+    /// The rest of the content, which a seat takes as it comes.
+    Streaming(Box<Upload>),
     /// The client to take the rest of a response.
     Flushing {
         /// What comes after.
@@ -110,6 +136,8 @@ pub(crate) struct PartialHead {
 /// A request whose content is incomplete. The arena holds the head, and behind it input that is not decoded yet.
 pub(crate) struct PartialContent {
     pub(crate) request: Box<Request>,
+    /// What its handler has planned, once that was asked.
+    pub(crate) plan: Option<Plan>,
     pub(crate) reader: ContentReader,
     /// Its bounds, where its mount has others than all.
     pub(crate) limits: Option<Box<Limits>>,

@@ -1,7 +1,7 @@
 //! The reading side of the fronts: drives a codec with what the socket gives until a request is complete.
 
 use farrier_http::wire::h1::encode::CONTINUE;
-use farrier_http::{Body, BodyFraming, Error, Kind, Limits, Request, Span};
+use farrier_http::{Body, BodyFraming, Error, Kind, Limits, Plan, Request, Span};
 
 use crate::protocol::admission::Opening;
 use crate::protocol::connection::{AfterResponse, Connection, PartialContent, PartialHead, Phase};
@@ -19,8 +19,11 @@ const CONTENT_ROOM_BYTES: usize = 64 * 1024;
 
 /// What reading came to.
 pub(crate) enum Step {
-    /// A complete request, and where in its arena it ends: what follows belongs to the next one.
-    Request(Box<Request>, usize),
+    /// A complete request, and where in its arena it ends: what follows belongs to the next one. What its handler has planned
+    /// comes with it, where that was asked already.
+    Request(Box<Request>, usize, Option<Plan>),
+    /// A head is complete and its content is not: the handler is to be asked how it wants it.
+    Head,
     /// The connection speaks HTTP/2, and begins with the bytes of this request's arena.
     Http2(Box<Request>),
     /// The connection waits for its client.
@@ -40,7 +43,7 @@ pub(crate) fn advance(connection: &mut Connection, scratch: &mut Scratch, rules:
             Phase::Idle => begin(connection, scratch, rules, now_ms),
             Phase::Head(partial) => continue_head(connection, partial, scratch, rules, now_ms),
             Phase::Content(partial) => continue_content(connection, partial, scratch, rules, now_ms),
-            phase @ (Phase::Flushing { .. } | Phase::Lingering | Phase::Http2(_)) => {
+            phase @ (Phase::Flushing { .. } | Phase::Lingering | Phase::Http2(_) | Phase::Streaming(_)) => {
                 connection.phase = phase;
                 Progress::Wait
             }
@@ -49,7 +52,8 @@ pub(crate) fn advance(connection: &mut Connection, scratch: &mut Scratch, rules:
             Progress::Again => continue,
             Progress::Wait => return Step::Wait,
             Progress::Answered => return Step::Again,
-            Progress::Request(request, end) => return Step::Request(request, end),
+            Progress::Request(request, end, plan) => return Step::Request(request, end, plan),
+            Progress::HeadAlone => return Step::Head,
             Progress::Refused(error, request) => return Step::Refused(error, request),
             Progress::Http2(request) => return Step::Http2(request),
             Progress::Closed => return Step::Closed,
@@ -78,7 +82,8 @@ enum Progress {
     Again,
     Wait,
     Answered,
-    Request(Box<Request>, usize),
+    Request(Box<Request>, usize, Option<Plan>),
+    HeadAlone,
     Refused(Error, Box<Request>),
     Http2(Box<Request>),
     Closed,
@@ -223,27 +228,24 @@ fn head_complete(connection: &mut Connection, mut request: Box<Request>, rules: 
                 0 => Body::Empty,
                 _ => Body::InArena(Span::new(head_bytes + content.start, head_bytes + content.end)),
             };
-            return Progress::Request(request, head_bytes + bytes);
+            return Progress::Request(request, head_bytes + bytes, None);
         }
         return content_begins(connection, request, reader, own_limits, rules, now_ms);
     }
     match request.head.framing {
         BodyFraming::None => {
             request.body = Body::Empty;
-            return Progress::Request(request, head_bytes);
+            return Progress::Request(request, head_bytes, None);
         }
         BodyFraming::Length(length) => {
             let end = head_bytes as u64 + length;
             if end <= request.arena.filled().len() as u64 {
                 let end = end as usize;
                 request.body = Body::InArena(Span::new(head_bytes, end));
-                return Progress::Request(request, end);
+                return Progress::Request(request, end, None);
             }
         }
         BodyFraming::Chunked => {}
-    }
-    if request.head.expect_continue && request.arena.filled().len() == head_bytes {
-        connection.link.send(&[CONTINUE], false);
     }
     content_begins(connection, request, reader, own_limits, rules, now_ms)
 }
@@ -258,10 +260,27 @@ fn content_begins(
 ) -> Progress {
     let received_bytes = (request.arena.filled().len() - request.head.bytes) as u64;
     let (sink, limits) = (Sink::Empty, limits.map(Box::new));
-    connection.phase =
-        Phase::Content(Box::new(PartialContent { request, reader, limits, sink, since_ms: now_ms, received_bytes }));
+    let plan = None;
+    connection.phase = Phase::Content(Box::new(PartialContent {
+        request,
+        plan,
+        reader,
+        limits,
+        sink,
+        since_ms: now_ms,
+        received_bytes,
+    }));
     connection.deadline_ms = now_ms + rules.body_timeout_ms;
-    Progress::Again
+    Progress::HeadAlone
+}
+
+/// Says that a client shall send its content, if it waits for that.
+pub(crate) fn invite(partial: &PartialContent, link: &Link) {
+    let request = &partial.request;
+    if request.head.expect_continue && request.arena.filled().len() == request.head.bytes {
+        // Who is gone is found gone when the content is read.
+        let _ = link.send(&[CONTINUE], false);
+    }
 }
 
 fn continue_content(
@@ -273,12 +292,12 @@ fn continue_content(
 ) -> Progress {
     match decode_content(&mut partial, &connection.link, rules) {
         Ok(true) => {
-            let PartialContent { mut request, sink, .. } = *partial;
+            let PartialContent { mut request, plan, sink, .. } = *partial;
             let end = request.head.bytes;
             return match sink.into_body(&rules.spool) {
                 Ok(body) => {
                     request.body = body;
-                    Progress::Request(request, end)
+                    Progress::Request(request, end, plan)
                 }
                 Err(error) => Progress::Refused(error, request),
             };
@@ -389,6 +408,8 @@ pub(crate) fn expire(connection: &mut Connection, rules: &Rules, now_ms: u64) ->
         Phase::Content(partial) => {
             Expired::Refuse(Error::client(Kind::RequestTimeout, "the content came too slowly"), partial.request)
         }
-        Phase::Idle | Phase::Flushing { .. } | Phase::Lingering | Phase::Http2(_) => Expired::Close,
+        Phase::Idle | Phase::Flushing { .. } | Phase::Lingering | Phase::Http2(_) | Phase::Streaming(_) => {
+            Expired::Close
+        }
     }
 }

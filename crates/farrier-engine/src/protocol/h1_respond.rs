@@ -17,6 +17,7 @@ use crate::protocol::connection::AfterResponse;
 use crate::protocol::file_names;
 use crate::protocol::response_form::ResponseForm;
 use crate::protocol::scratch::Scratch;
+use crate::protocol::upload::UploadStatus;
 use crate::reactor::poller::Poller;
 use crate::reactor::token::Token;
 use crate::rescue;
@@ -67,6 +68,8 @@ pub(crate) struct Channel<'a> {
     pub(crate) peer: Peer,
     /// No further request is wanted: responses say `Connection: close`.
     pub(crate) draining: &'a AtomicBool,
+    /// The request's content, where it is still read.
+    pub(crate) upload: Option<&'a UploadStatus>,
 }
 
 impl Channel<'_> {
@@ -354,7 +357,9 @@ impl Respond for H1Respond<'_> {
         let head = stamped.as_ref().unwrap_or(head);
         self.scratch.out.clear();
         // Looked at when the head is made: the drain may have begun during the call.
-        self.facts.keep_alive &= !self.channel.draining.load(Ordering::Relaxed);
+        let is_last = self.channel.draining.load(Ordering::Relaxed)
+            || self.channel.upload.is_some_and(|upload| !upload.can_live_on());
+        self.facts.keep_alive &= !is_last;
         self.framing = response_framing(self.facts, head, length);
         self.remaining = match self.framing {
             ResponseFraming::Length(length) => length,

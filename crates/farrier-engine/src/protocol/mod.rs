@@ -13,3 +13,5 @@ pub(crate) mod reader;
 pub(crate) mod response_form;
 pub(crate) mod scratch;
 pub(crate) mod spool;
+pub(crate) mod streamed_body;
+pub(crate) mod upload;

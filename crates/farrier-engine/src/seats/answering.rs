@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use farrier_http::{DiskLookup, Error, Kind, Plan, Request};
+use farrier_http::{Body, DiskLookup, Error, Kind, Plan, Request};
 
 use super::answered_by::AnsweredBy;
 use super::disk::Load;
@@ -34,20 +34,19 @@ impl Seat {
         mut connection: Box<Connection>,
         mut request: Box<Request>,
         end: usize,
+        plan: Option<Plan>,
     ) -> Dispatched {
-        request.origin = connection.origin;
-        if let Some(negotiated) = connection.link.negotiated() {
-            request.secure = Some(Arc::clone(&negotiated.secure));
-        }
-        if request.came_through_gateway() {
-            request.take_origin_from_gateway();
-            self.note_commands(&request);
-        }
-        if let Err(error) = self.decide_fields(&mut request) {
-            self.refuse(&mut connection, error, request, lead.now_ms);
-            return Dispatched::Here(lead, connection, Settled::Open);
-        }
-        let by = match self.shared.handler.plan(&mut request) {
+        let plan = match plan {
+            Some(plan) => plan,
+            None => {
+                if let Err(error) = self.prepare(&connection, &mut request) {
+                    self.refuse(&mut connection, error, request, lead.now_ms);
+                    return Dispatched::Here(lead, connection, Settled::Open);
+                }
+                self.shared.handler.plan(&mut request)
+            }
+        };
+        let by = match plan {
             Plan::Seat(_) => AnsweredBy::Seat,
             Plan::Now => AnsweredBy::Server,
             Plan::NowUnseen => AnsweredBy::ServerUnseen,
@@ -62,7 +61,12 @@ impl Seat {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.scheduler();
         let strict = shared.seating.threads == 1;
-        let kind = if strict { JobKind::Short } else { state.kind_of(route) };
+        let kind = match &request.body {
+            _ if strict => JobKind::Short,
+            // It waits for its client.
+            Body::Streamed(_) => JobKind::Slow,
+            _ => state.kind_of(route),
+        };
         if kind != JobKind::Short
             || !self.may_serve(&state)
             || state.queues.has_short()
@@ -75,6 +79,22 @@ impl Seat {
         self.begin_call(&mut state, lead, route);
         drop(state);
         self.call_here(connection, request, end)
+    }
+
+    /// Notes in a request what its connection knows, and decides about its fields.
+    ///
+    /// # Errors
+    /// The request is refused.
+    pub(super) fn prepare(&self, connection: &Connection, request: &mut Request) -> Result<(), Error> {
+        request.origin = connection.origin;
+        if let Some(negotiated) = connection.link.negotiated() {
+            request.secure = Some(Arc::clone(&negotiated.secure));
+        }
+        if request.came_through_gateway() {
+            request.take_origin_from_gateway();
+            self.note_commands(request);
+        }
+        self.decide_fields(request)
     }
 
     /// Lets a request wait for the disk, apart from everybody else.
@@ -226,6 +246,7 @@ impl Seat {
                 Dispatched::Here(still, connection, settled) => {
                     lead = still;
                     match settled {
+                        settled if connection.upload.is_some() => self.upload_answered(&mut lead, &connection, settled),
                         Settled::Closed if connection.stream.is_none() => self.close(&mut lead, connection),
                         Settled::Closed | Settled::Open => lead = self.advance(lead, connection)?,
                     }

@@ -25,3 +25,4 @@ mod streams;
 mod tending;
 mod thread_meter;
 mod thread_state;
+mod uploads;

@@ -343,6 +343,9 @@ impl Seat {
         if connection.stream.is_some() {
             return self.hand_back_stream(connection);
         }
+        if connection.upload.is_some() {
+            return self.hand_back_upload(connection, settled);
+        }
         let token = connection.token;
         // A leader that was deposed in its call may hold a connection that the poller does not know yet. If it cannot be
         // watched the leader finds out.
@@ -394,6 +397,7 @@ impl Seat {
             token: connection.token,
             peer: connection.origin.peer,
             draining: &shared.draining,
+            upload: connection.upload.as_deref(),
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
         let record = self.record.as_ref().filter(|_| by == AnsweredBy::Seat);
@@ -442,6 +446,7 @@ impl Seat {
             token: connection.token,
             peer: connection.origin.peer,
             draining: &shared.draining,
+            upload: connection.upload.as_deref(),
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
         let mut respond =

@@ -101,7 +101,7 @@ impl Seat {
             return Some(lead);
         }
         let end = request.head.bytes;
-        match self.answer(lead, carrier, request, end) {
+        match self.answer(lead, carrier, request, end, None) {
             Dispatched::Here(mut lead, carrier, Settled::Open | Settled::Closed) => {
                 self.stream_ended(&mut lead, &carrier);
                 Some(lead)
@@ -146,6 +146,9 @@ impl Seat {
                     if matches!(connection.phase, Phase::Http2(_)) {
                         self.drive(lead, connection);
                     } else {
+                        if matches!(connection.phase, Phase::Streaming(_)) {
+                            lead.ready.push_back((token, Readiness::WRITABLE));
+                        }
                         self.park(lead, connection);
                     }
                 }

@@ -8,7 +8,7 @@ use farrier_http::{Error, Kind};
 use super::disk::{self, Load};
 use super::lead::{Accepting, Lead};
 use super::leaving::DRAIN_IDLE_MS;
-use super::seat::Seat;
+use super::seat::{Seat, Settled};
 use crate::protocol::connection::{AfterResponse, Connection, Phase};
 use crate::protocol::h1::{self, Expired};
 use crate::reactor::poller::Readiness;
@@ -29,6 +29,9 @@ impl Seat {
                 Returned::Ready(waiting) => lead.fetched.push(waiting),
                 Returned::Fetched(token) => lead.ready.push_back((token, Readiness::WRITABLE)),
                 Returned::Open(connection) if connection.stream.is_some() => self.stream_ended(lead, &connection),
+                Returned::Open(connection) if connection.upload.is_some() => {
+                    self.upload_answered(lead, &connection, Settled::Open);
+                }
                 Returned::Open(connection) => {
                     let readiness = Readiness {
                         readable: connection.readable,
@@ -179,6 +182,10 @@ impl Seat {
             self.refuse(&mut connection, error, request, lead.now_ms);
             if connection.stream.is_some() {
                 self.stream_ended(lead, &connection);
+                continue;
+            }
+            if connection.upload.is_some() {
+                self.upload_answered(lead, &connection, Settled::Open);
                 continue;
             }
             let now = Readiness::WRITABLE;

@@ -294,6 +294,12 @@ impl Link {
         sent
     }
 
+    /// Writes an interim response unless the response itself has begun. True: it was written.
+    pub(crate) fn send_unless_begun(&self, bytes: &[u8]) -> bool {
+        let begun = self.lock().begun;
+        !begun && self.send_interim(bytes) == Sent::All
+    }
+
     /// Says that a response is about to be made, for [`Link::take_over`].
     pub(crate) fn begin_response(&self) {
         self.lock().begun = false;
