@@ -274,7 +274,9 @@ def _answer(raw):
             f"Parsing is a small part of it: a browser's request takes {parsed['browser', 'HTTP/1.1']:.0f} ns by HTTP,"
             f" {parsed['browser', 'uwsgi']:.0f} by uwsgi and {parsed['browser', 'FastCGI']:.0f} by FastCGI."
         )
-    sentences.append("The uwsgi protocol is not ten times faster. The cost of a connection matters more than the protocol in it.")
+    sentences.append(
+        "The uwsgi protocol is not ten times faster. The cost of a connection matters more than the protocol in it."
+    )
     return " ".join(sentences)
 
 
