@@ -21,7 +21,10 @@ fit together is in [ARCHITECTURE.md](ARCHITECTURE.md).
 ROOMS = (
     "crates/farrier-http",
     "crates/farrier-config",
-    "crates/farrier-server",
+    "crates/farrier-log",
+    "crates/farrier-tls",
+    "crates/farrier-engine",
+    "crates/farrier-handlers",
     "crates/farrier-supervisor",
     "crates/farrier-acme",
     "crates/farrier-wsgi",

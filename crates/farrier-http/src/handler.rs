@@ -16,13 +16,13 @@ pub enum Occupies {
     NothingUnseen,
     /// A seat, for as long as the call takes (a WSGI application).
     Seat,
-    /// Nothing, once the request's [`Errand`] has been run by a thread that may wait for the disk.
+    /// Nothing, once the request's [`DiskLookup`] has been run by a thread that may wait for the disk.
     Disk,
 }
 
 /// What must be done for a request by a thread that may wait for the disk, before it can be answered at once. A handler that
-/// says [`Occupies::Disk`] leaves it in [`Request::errand`].
-pub trait Errand: Send + Sync {
+/// says [`Occupies::Disk`] leaves it in [`Request::disk_lookup`].
+pub trait DiskLookup: Send + Sync {
     /// Does it, and notes in the request what came of it.
     fn run(&self, request: &mut Request);
 }

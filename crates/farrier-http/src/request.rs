@@ -7,7 +7,7 @@ use crate::body::Body;
 use crate::field::{Field, KnownField, Seen, Span};
 use crate::forwarded::Forwarded;
 use crate::gateway::Gateway;
-use crate::handler::Errand;
+use crate::handler::DiskLookup;
 use crate::origin::{ListenerId, Origin, Peer, Scheme};
 use crate::secure::Secure;
 
@@ -264,7 +264,7 @@ pub struct Request {
     /// What a handler has found for this request when it was asked what it occupies.
     pub found: Option<Arc<dyn Any + Send + Sync>>,
     /// What must be done before it can be answered, where a handler has said [`Occupies::Disk`](crate::Occupies::Disk).
-    pub errand: Option<Arc<dyn Errand>>,
+    pub disk_lookup: Option<Arc<dyn DiskLookup>>,
 }
 
 impl std::fmt::Debug for Request {
@@ -294,7 +294,7 @@ impl Request {
             secure: None,
             choice: 0,
             found: None,
-            errand: None,
+            disk_lookup: None,
         }
     }
 
@@ -312,7 +312,7 @@ impl Request {
         self.secure = None;
         self.choice = 0;
         self.found = None;
-        self.errand = None;
+        self.disk_lookup = None;
     }
 
     /// The method (RFC 9110 §9).

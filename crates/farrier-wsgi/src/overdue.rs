@@ -38,7 +38,7 @@ pub fn interrupt(thread: u64, still: &mut dyn FnMut() -> bool) {
 }
 
 /// Takes back what was raised in the calling thread and has not arrived.
-pub fn forgive() {
+pub fn clear_interrupt() {
     Python::attach(|py| seam::raise_in(py, seam::thread_ident() as c_ulong, None));
 }
 

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use farrier_acme::{Challenge, ExternalAccount, Names, Settings, State, StateError, placeholder};
 use farrier_config::value::Value;
 use farrier_config::{AcmeChallenge, AcmeDirectory, BindAddress, Config, Protocol};
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::tls::keyring::Contents;
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::keyring::KeyringReader;
 use farrier_supervisor::privileges::{Identity, own_uid};
 use farrier_supervisor::{CompanionLink, Level as SupervisorLevel, title};
+use farrier_tls::keyring::Contents;
 
 /// Exit code of a helper that cannot become its user.
 const EXIT_USER: i32 = 1;

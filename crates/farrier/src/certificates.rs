@@ -11,14 +11,14 @@ use std::time::{Duration, SystemTime};
 
 use farrier_acme::Challenge;
 use farrier_config::{BindAddress, ClientCertificates, Config};
-use farrier_server::Security;
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::tls::certificates::{Identity, IdentityFiles, authorities, challenge};
-use farrier_server::tls::keyring::{self, Contents, TicketKey};
-use farrier_server::tls::{Terms, TlsSettings};
+use farrier_engine::Security;
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::Listener;
 use farrier_supervisor::clock::monotonic;
 use farrier_supervisor::keyring::{Keyring, KeyringReader};
+use farrier_tls::certificates::{Identity, IdentityFiles, authorities, challenge};
+use farrier_tls::keyring::{self, Contents, TicketKey};
+use farrier_tls::{Terms, TlsSettings};
 
 use crate::{acme, addresses, dev_certificate};
 

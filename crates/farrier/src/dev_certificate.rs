@@ -7,8 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use farrier_server::log::moment::Moment;
-use farrier_server::tls::certificates::IdentityFiles;
+use farrier_log::moment::Moment;
+use farrier_tls::certificates::IdentityFiles;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType, date_time_ymd};
 
 /// How long a certificate is valid.

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use farrier_config::{Config, ReloadEngine};
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::{FileWatch, WorkerLink};
 use pyo3::prelude::*;
 

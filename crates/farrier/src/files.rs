@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use farrier_config::value::Value;
 use farrier_config::{Config, StaticMount, UrlPrefix};
+use farrier_handlers::internal_files::InternalFiles;
+use farrier_handlers::static_files::{self, Cache, CacheBounds, Folder};
 use farrier_http::Handler;
-use farrier_server::internal_files::InternalFiles;
-use farrier_server::log::error::ErrorLog;
-use farrier_server::static_files::{self, Cache, CacheBounds, Folder};
+use farrier_log::error::ErrorLog;
 use pyo3::prelude::*;
 
 use crate::host::Interpreter;

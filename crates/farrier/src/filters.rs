@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use farrier_config::value::Value;
 use farrier_config::{Compress, Config, ContentCoding};
+use farrier_handlers::compression::{CompressionRules, Compressor, MediaPattern};
+use farrier_handlers::hsts::Hsts;
 use farrier_http::Coding;
-use farrier_server::compression::{CompressionRules, Compressor, MediaPattern};
-use farrier_server::hsts::Hsts;
 
 use crate::host::Interpreter;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farrier_config::Config;
-use farrier_server::log::error::ErrorLog;
-use farrier_server::log::statsd::Kind;
+use farrier_log::error::ErrorLog;
+use farrier_log::statsd::Kind;
 use farrier_supervisor::{Listener, Notice};
 use pyo3::prelude::*;
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::{Listener, Spawn, WorkerId, WorkerLink};
 use farrier_wsgi::traceback;
 use pyo3::exceptions::PySystemExit;

@@ -1,7 +1,7 @@
 //! Opens the listeners: those that a predecessor hands over, those that a service manager passes, and all others anew.
 
 use farrier_config::Config;
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::privileges::Identity;
 use farrier_supervisor::sockets::{BindCause, inherit, rebind_all_patiently};
 use farrier_supervisor::{Level as SupervisorLevel, Listener, Signal, SignalPipe};

@@ -6,14 +6,14 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use farrier_config::{AccessLogFormat, Config, LogLevel, LogTarget, StatsdAddress, SyslogAddress, UnixKind};
-use farrier_server::log::access::{self, AccessLog};
-use farrier_server::log::collector::Address;
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::log::moment;
-use farrier_server::log::recorder::Recorder;
-use farrier_server::log::statsd::{self, Statsd};
-use farrier_server::log::syslog::{self, Syslog};
-use farrier_server::log::writer::Target;
+use farrier_log::access::{self, AccessLog};
+use farrier_log::collector::Address;
+use farrier_log::error::{ErrorLog, Level};
+use farrier_log::moment;
+use farrier_log::recorder::Recorder;
+use farrier_log::statsd::{self, Statsd};
+use farrier_log::syslog::{self, Syslog};
+use farrier_log::writer::Target;
 use farrier_wsgi::{RequestHooks, seam};
 use pyo3::prelude::*;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use farrier_config::Config;
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::clock::monotonic;
 use farrier_supervisor::pid_file::PidFile;
 use farrier_supervisor::process::{ExitStatus, Fork, Pid, own_pid};

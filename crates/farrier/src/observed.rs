@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use farrier_engine::metrics::{Called, Metrics};
 use farrier_http::Status;
-use farrier_server::metrics::{Called, Metrics};
 
 /// Hears of what was counted.
 pub(crate) trait Onlooker: Send + Sync {

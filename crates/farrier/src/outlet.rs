@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::log::statsd::Kind;
+use farrier_log::error::{ErrorLog, Level};
+use farrier_log::statsd::Kind;
 use pyo3::prelude::*;
 
 use crate::logging::Diverter;

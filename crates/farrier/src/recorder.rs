@@ -5,9 +5,9 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use farrier_server::log::access::Entry;
-use farrier_server::log::error::Level;
-use farrier_server::log::recorder::Recorder;
+use farrier_log::access::Entry;
+use farrier_log::error::Level;
+use farrier_log::recorder::Recorder;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 

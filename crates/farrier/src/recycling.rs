@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use farrier_config::Config;
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::metrics::{Called, Metrics};
+use farrier_engine::metrics::{Called, Metrics};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::{Cause, WorkerLink, process};
 
 use crate::compose::SharedCounters;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use farrier_config::Config;
-use farrier_server::log::error::Level;
+use farrier_log::error::Level;
 use farrier_supervisor::daemon::{Announcement, Detached, detach};
 use farrier_supervisor::{
     Accompany, BindOptions, Forked, HeartbeatPage, Level as SupervisorLevel, Listener, Notice, Plan, Preload, Renewal,
@@ -367,7 +367,7 @@ fn renew(
 }
 
 /// Says what looks like a mistake in the settings and does no harm.
-fn warn(log: &farrier_server::log::error::ErrorLog, config: &Config) {
+fn warn(log: &farrier_log::error::ErrorLog, config: &Config) {
     for warning in config.warnings() {
         log.write(Level::Warning, &warning.to_string());
     }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use farrier_config::sites::{MountPlan, SitePlan, Target};
 use farrier_config::value::Piece;
 use farrier_config::{Config, HostPattern, Problem, RedirectTarget};
+use farrier_handlers::compression::{self, Compressor};
+use farrier_handlers::internal_files::{self, InternalFiles};
+use farrier_handlers::sites::{Fixed, MountParts, Name, Part, Redirect, SiteParts, Sites};
 use farrier_http::Handler;
-use farrier_server::compression::{self, Compressor};
-use farrier_server::internal_files::{self, InternalFiles};
-use farrier_server::log::error::ErrorLog;
-use farrier_server::sites::{Fixed, MountParts, Name, Part, Redirect, SiteParts, Sites};
+use farrier_log::error::ErrorLog;
 use pyo3::prelude::*;
 
 use crate::files::{self, Files};

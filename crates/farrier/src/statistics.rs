@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use farrier_config::{Config, StatsAddress};
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::clock::monotonic;
 use farrier_supervisor::stats::{About, Queue, Statistics};
 use farrier_supervisor::{BindOptions, HeartbeatPage, ListenSpec, Listener, Pid, Spawn, sockets};

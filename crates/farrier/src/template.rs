@@ -1,7 +1,7 @@
 //! What a template does: it imports the applications, says which threads would not survive a fork, and freezes what there is.
 
 use farrier_config::Config;
-use farrier_server::log::error::Level;
+use farrier_log::error::Level;
 use pyo3::prelude::*;
 
 use crate::application::{self, Applications};

@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use farrier_config::Config;
 use farrier_config::sites::MountPlan;
+use farrier_engine::{Command, Control, Parts};
 use farrier_http::Handler;
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::{Command, Control, Parts, engine};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::keyring::KeyringReader;
 use farrier_supervisor::{Cause, Listener, Signal, SignalPipe, WorkerLink, process};
 use farrier_wsgi::{WsgiHandler, seam};
@@ -135,7 +135,7 @@ fn boot(
             clients.rate_limit(config, log),
             link.slot(),
         ),
-        sites: opened.sites.are_needed().then(|| Arc::clone(&opened.sites)),
+        sites: opened.sites.are_needed().then(|| Arc::clone(&opened.sites) as Arc<dyn farrier_engine::SiteRules>),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),
         access_log: logs.access.clone(),
@@ -177,7 +177,7 @@ fn serve(
 ) -> i32 {
     link.ready();
     hooks.serving(py);
-    let ended = seam::inhabit(py, || engine::run(config, parts));
+    let ended = seam::inhabit(py, || farrier_engine::run(config, parts));
     logs.flush(py);
     match ended {
         Ok(()) => 0,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::heartbeat::Counter;
 use farrier_supervisor::{Cause, WorkerLink, clock, process};
 use farrier_wsgi::{RequestHooks, seam, traceback};

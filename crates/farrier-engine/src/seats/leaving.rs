@@ -1,0 +1,105 @@
+//! How the engine ends: commands from outside, the drain, and the last seat that goes.
+
+use std::sync::atomic::Ordering;
+
+use super::lead::{Accepting, Lead};
+use super::seat::Seat;
+use super::spawner;
+use crate::control::Command;
+use crate::protocol::connection::Phase;
+use crate::reactor::slots::Found;
+use crate::scheduler::state::Order;
+
+/// How long a connection that was lately used may stay silent in a drain before it is closed, in ms: a client that sends
+/// its next request at this moment must not lose it.
+pub(super) const DRAIN_IDLE_MS: u64 = 2000;
+
+impl Seat {
+    pub(super) fn obey(&mut self, lead: &mut Lead) {
+        let commands = lead.control.as_mut().map(|control| control.take()).unwrap_or_default();
+        for command in commands {
+            match command {
+                Command::Drain => self.drain(lead),
+                Command::Quit => {
+                    lead.draining_since_ms.get_or_insert(lead.now_ms);
+                    self.shared.scheduler().stopping = true;
+                }
+                Command::ReopenLogs => {
+                    self.shared.error_log.reopen();
+                    if let Some(log) = &self.shared.access_log {
+                        log.reopen();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins to stop: takes what is queued at the listeners, then no more.
+    fn drain(&mut self, lead: &mut Lead) {
+        if lead.draining_since_ms.is_some() {
+            return;
+        }
+        self.shared.draining.store(true, Ordering::Relaxed);
+        lead.draining_since_ms = Some(lead.now_ms);
+        self.sweep_listeners(lead);
+        lead.set_accepting(Accepting::NoMore, &self.shared.poller);
+        for token in lead.slots.parked() {
+            if let Found::Connection(mut connection) = lead.slots.take(token) {
+                if matches!(connection.phase, Phase::Http2(_)) {
+                    self.send_goaway(lead, connection);
+                    continue;
+                }
+                if matches!(connection.phase, Phase::Idle) {
+                    connection.deadline_ms = connection.deadline_ms.min(lead.now_ms + DRAIN_IDLE_MS);
+                }
+                self.park(lead, connection);
+            }
+        }
+    }
+
+    /// Whether the engine has nothing left to do.
+    pub(super) fn is_over(&mut self, lead: &mut Lead) -> bool {
+        if lead.draining_since_ms.is_none() {
+            return false;
+        }
+        if self.shared.scheduler().stopping {
+            return true;
+        }
+        if !self.is_empty(lead) || !lead.ready.is_empty() || !lead.arrivals.is_empty() {
+            return false;
+        }
+        // The last connection is gone; a client may have connected meanwhile.
+        self.sweep_listeners(lead);
+        self.is_empty(lead)
+    }
+
+    /// Whether no connection is left but those whose calls are not waited for.
+    pub(super) fn is_empty(&self, lead: &Lead) -> bool {
+        lead.slots.open() <= self.shared.overdue.as_ref().map_or(0, |overdue| overdue.given_up())
+    }
+
+    /// Sends everybody home.
+    pub(super) fn end(&mut self, lead: Box<Lead>) {
+        drop(lead);
+        let mut state = self.shared.scheduler();
+        state.stopping = true;
+        let first_is_stuck = self.id != 0 && !state.idle.contains(&0);
+        for entry in &mut state.seats {
+            if entry.order.is_none() {
+                entry.order = Some(Order::Stop);
+            }
+            if let Some(thread) = &entry.thread {
+                thread.unpark();
+            }
+        }
+        drop(state);
+        spawner::call(&self.shared);
+        if let Some(monitor) = self.shared.monitor.get() {
+            self.shared.monitor_asleep.store(false, Ordering::SeqCst);
+            monitor.unpark();
+        }
+        if first_is_stuck {
+            (self.shared.abandon)();
+        }
+    }
+}
