@@ -119,6 +119,13 @@ settings! {
     threads: u32 = 64
         at_least 1, gunicorn "threads", uwsgi "threads";
 
+    /// Threads that may wait for clients that read slowly.
+    ///
+    /// Only a response that the application produces bit by bit keeps its thread while the client reads. When this many
+    /// threads wait so, a further response that would have to wait is given up, and its connection is closed. 0 is half of
+    /// `threads`.
+    threads_waiting_max: u32 = 0;
+
     /// How long a thread may be idle before it ends.
     ///
     /// 0 keeps every thread that was once needed.

@@ -27,6 +27,9 @@ use crate::painted::Paint;
 use crate::worker_hooks::{Farewell, WorkerHooks};
 use crate::{accounts, addresses, certificates, compose, development, master, recycling, sites};
 
+/// The exit code after a fault of the server's own (EX_SOFTWARE of sysexits.h).
+const SOFTWARE_FAULT: i32 = 70;
+
 /// Runs in the forked process and gives its exit code.
 #[allow(clippy::too_many_arguments, reason = "all that a worker inherits comes together here")]
 pub(crate) fn run(
@@ -149,6 +152,7 @@ fn boot(
             leaving.flush_on_seat();
             process::exit_now(0);
         }),
+        fail: Box::new(|| process::exit_now(SOFTWARE_FAULT)),
         stuck: {
             let link = Arc::clone(link);
             Box::new(move || link.wants_recycling(Cause::Stuck))

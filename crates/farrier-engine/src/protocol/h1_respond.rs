@@ -13,6 +13,7 @@ use farrier_http::{Error, Flush, Kind, Peer, Respond, ResponseHead, SendError, S
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::host::Host;
+use crate::protocol::client_wait::ClientWait;
 use crate::protocol::connection::AfterResponse;
 use crate::protocol::file_names;
 use crate::protocol::response_form::ResponseForm;
@@ -61,6 +62,8 @@ impl Outcome {
 pub(crate) struct Channel<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) host: &'a dyn Host,
+    /// Told when the response waits for its client.
+    pub(crate) client_wait: &'a dyn ClientWait,
     pub(crate) poller: &'a Poller,
     pub(crate) link: &'a Arc<Link>,
     pub(crate) token: Token,
@@ -295,6 +298,16 @@ impl<'a> H1Respond<'a> {
 
     /// Waits until the client has taken half of the high-water mark, detached from the interpreter.
     fn wait_for_room(&mut self) -> Result<(), SendError> {
+        if !self.channel.client_wait.begins() {
+            let cause = "too many threads wait for clients that read slowly (see threads_waiting_max)";
+            return Err(self.give_up(Kind::WriteTimeout, cause));
+        }
+        let waited = self.wait_until_room();
+        self.channel.client_wait.ended();
+        waited
+    }
+
+    fn wait_until_room(&mut self) -> Result<(), SendError> {
         let Channel { rules, host, link, .. } = &self.channel;
         let low_water_bytes = rules.response_buffer_bytes / 2;
         let limit = Timespec {

@@ -3,6 +3,7 @@
 //! its own.
 
 pub(crate) mod admission;
+pub(crate) mod client_wait;
 pub(crate) mod connection;
 pub(crate) mod file_names;
 pub(crate) mod h1;

@@ -16,6 +16,10 @@ const DISMISSALS_A_TURN: usize = 64;
 impl Seat {
     /// Takes connections that wait at a listener and serves at once what they bring along. `None`: the lead is elsewhere.
     pub(super) fn accept(&mut self, mut lead: Box<Lead>, listener: usize) -> Option<Box<Lead>> {
+        if !lead.gate.is_open() {
+            // Closed by an earlier event of the same batch.
+            return Some(lead);
+        }
         let turn = lead.accepts_a_turn();
         let mut count = 0;
         while count < turn {
@@ -24,6 +28,7 @@ impl Seat {
             lead = self.advance(lead, connection)?;
         }
         lead.accepted(count);
+        lead.apply_gate(&self.shared.poller);
         Some(lead)
     }
 
@@ -70,7 +75,7 @@ impl Seat {
                         "cannot accept a connection: {error}; raise the limit of open files (ulimit -n) or lower worker_connections"
                     ),
                 );
-                lead.pause_accepting(&shared.poller);
+                lead.pause_accepting();
                 None
             }
         }

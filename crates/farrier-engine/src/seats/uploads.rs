@@ -12,6 +12,7 @@ use farrier_http::{Body, BodyFraming, BodyMode, Plan, Request};
 use super::answering::Dispatched;
 use super::disk::{self, Load};
 use super::lead::Lead;
+use super::returns::Returned;
 use super::seat::{Seat, Settled};
 use crate::protocol::connection::{AfterResponse, Connection, PartialContent, PartialHead, Phase};
 use crate::protocol::h1;
@@ -22,7 +23,6 @@ use crate::reactor::poller::Readiness;
 use crate::reactor::slots::Found;
 use crate::reactor::token::Token;
 use crate::reactor::waker::StreamWaker;
-use crate::scheduler::state::Returned;
 use crate::transport::link::Sent;
 
 /// Bytes of unread content that are discarded for the sake of the next request.
@@ -210,7 +210,7 @@ impl Seat {
         if settled == Settled::Closed {
             carrier.phase = Phase::Flushing { then: AfterResponse::Close, next: None };
         }
-        self.shared.scheduler().returns.push(Returned::Open(carrier));
-        self.shared.wake_leader();
+        self.shared.returns.lock().push(Returned::Open(carrier));
+        self.shared.leader.wake();
     }
 }
