@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
-use farrier_http::{Error, Handler, Plan, Request, Respond};
+use farrier_http::{Error, Handler, Plan, Request, Respond, Stamps};
 
 /// Longest name that is taken over.
 const NAME_BYTES_MAX: usize = 128;
@@ -53,7 +53,11 @@ impl Handler for Named {
         if self.brought(request).is_none() {
             request.replace_field(&self.lower, &new_name());
         }
-        self.inner.plan(request)
+        let plan = self.inner.plan(request);
+        plan.filtered(|| {
+            let name = request.values(&self.lower).next()?;
+            Some(Box::new(Stamps(vec![(self.field.clone(), name.to_vec())])))
+        })
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {

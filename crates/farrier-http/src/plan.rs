@@ -1,5 +1,7 @@
 //! What a handler says of a request before it answers it: what the answer takes, and how the request's content is wanted.
 
+use crate::exchange::Exchange;
+use crate::filter::{AnswerFilter, Filtered};
 use crate::request::Request;
 
 /// What answering a request takes; all that the engine knows of a handler.
@@ -12,6 +14,22 @@ pub enum Plan {
     Disk(Box<dyn DiskLookup>),
     /// A seat, for as long as the call takes (a WSGI application).
     Seat(BodyMode),
+    /// Neither a seat nor an answer at once: the engine steps this until it is over.
+    Exchange(Box<dyn Exchange>, BodyMode),
+}
+
+impl Plan {
+    /// The same plan, with a filter before the answer of an exchange; `filter` may want none. An answer that a seat or the
+    /// server itself gives goes through the filter's handler.
+    pub fn filtered(self, filter: impl FnOnce() -> Option<Box<dyn AnswerFilter>>) -> Plan {
+        match self {
+            Plan::Exchange(exchange, mode) => match filter() {
+                Some(filter) => Plan::Exchange(Box::new(Filtered { exchange, filter }), mode),
+                None => Plan::Exchange(exchange, mode),
+            },
+            plan => plan,
+        }
+    }
 }
 
 /// How a handler wants the content of a request.

@@ -35,6 +35,7 @@ mod server;
 mod sites;
 mod statistics;
 mod template;
+mod test_exchange;
 mod worker;
 mod worker_hooks;
 

@@ -5,6 +5,7 @@
 pub(crate) mod admission;
 pub(crate) mod client_wait;
 pub(crate) mod connection;
+pub(crate) mod exchange;
 pub(crate) mod file_names;
 pub(crate) mod h1;
 pub(crate) mod h1_error;
