@@ -19,6 +19,8 @@ use crate::dropped_fields::DroppedFields;
 use crate::protocol::admission::Admission;
 use crate::protocol::spool::SpoolSettings;
 use crate::rescue::{self, Page};
+use crate::transport::pace::PaceRules;
+use crate::transport::response_budget::ResponseBudget;
 use farrier_tls::Terms;
 
 /// What governs connections and messages.
@@ -33,6 +35,10 @@ pub(crate) struct Rules {
     /// Bytes a second; 0 is no minimum.
     pub(crate) body_rate_min: u64,
     pub(crate) write_timeout_ms: u64,
+    /// What a client must take of a response, in bytes a second; 0 is no minimum.
+    pub(crate) response_rate_min: u64,
+    /// What the worker keeps of responses, and how much that may be.
+    pub(crate) response_budget: Arc<ResponseBudget>,
     pub(crate) linger_timeout_ms: u64,
     /// Unsent bytes of a response above which its seat waits.
     pub(crate) response_buffer_bytes: u64,
@@ -105,7 +111,9 @@ impl Rules {
             header_timeout_ms: ms(config.header_timeout),
             body_timeout_ms: ms(config.body_timeout),
             body_rate_min: config.body_rate_min.0,
-            write_timeout_ms: ms(config.write_timeout),
+            write_timeout_ms: ms_unless_zero(config.write_timeout),
+            response_rate_min: config.response_rate_min.0,
+            response_budget: Arc::new(ResponseBudget::new(config.response_memory_max.0, config.response_disk_max.0)),
             linger_timeout_ms: ms(config.linger_timeout),
             response_buffer_bytes: config.response_buffer_bytes.0,
             sendfile: config.sendfile,
@@ -117,10 +125,7 @@ impl Rules {
             admission: admission(config, protocols),
             http2: Http2Rules::of(config),
             has_noted_commands: AtomicBool::new(false),
-            handshake_timeout_ms: match ms(config.handshake_timeout) {
-                0 => u64::MAX / 4,
-                timeout_ms => timeout_ms,
-            },
+            handshake_timeout_ms: ms_unless_zero(config.handshake_timeout),
             sites,
             trusted_peers: config.forwarded_allow_ips.clone(),
             security,
@@ -159,6 +164,19 @@ impl Rules {
     /// Whether forwarding fields are believed from a peer at this address.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_peers.iter().any(|peer| peer.includes(address))
+    }
+
+    /// Whether a peer is a proxy that may be told which file to send. No client may.
+    pub(crate) fn passes_file_names(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Unix => true,
+            Peer::Tcp(address) => self.trusts(address.ip()),
+        }
+    }
+
+    /// How fast a client must take a response.
+    pub(crate) fn response_pace(&self) -> PaceRules {
+        PaceRules { timeout_ms: self.write_timeout_ms, rate_min: self.response_rate_min }
     }
 
     /// The response for an error: with the page of the site that a request's choice names, if there is one.
@@ -292,6 +310,14 @@ impl Seating {
 
 fn ms(duration: Duration) -> u64 {
     duration.as_millis() as u64
+}
+
+/// A time-out that 0 turns off.
+fn ms_unless_zero(duration: Duration) -> u64 {
+    match ms(duration) {
+        0 => u64::MAX / 4,
+        timeout_ms => timeout_ms,
+    }
 }
 
 /// A part of the head that has no limit of its own has the head's.

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::error::Error;
 use crate::request::Request;
 use crate::response::ResponseHead;
@@ -90,6 +92,17 @@ pub trait Respond {
     /// # Errors
     /// [`SendError`]: produce no more.
     fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError>;
+
+    /// Gives a piece of content that can be made to last: `keep` does so, and is asked only where something of it has to wait
+    /// for the client. With [`Flush::Later`] the answer is complete, and its handler does not wait at all. With
+    /// [`Flush::Now`] the handler is asked for its next piece before it waits: often there is none.
+    ///
+    /// # Errors
+    /// [`SendError`]: produce no more.
+    fn send_shared(&mut self, chunk: &[u8], flush: Flush, keep: &mut dyn FnMut() -> Bytes) -> Result<(), SendError> {
+        let _ = keep;
+        self.send(chunk, flush)
+    }
 
     /// Gives `bytes` of a plain file from `offset` on as content (sendfile where the transport can). The file's own position is
     /// neither used nor changed, so that one descriptor serves many responses.

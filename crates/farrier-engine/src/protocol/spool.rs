@@ -77,7 +77,11 @@ impl Sink {
     }
 }
 
-fn create_unlinked(directory: &Path) -> std::io::Result<File> {
+/// Makes a file that has no name and goes with its last descriptor.
+///
+/// # Errors
+/// The folder takes none.
+pub(crate) fn create_unlinked(directory: &Path) -> std::io::Result<File> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let descriptor: OwnedFd = match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {
         Ok(descriptor) => descriptor,

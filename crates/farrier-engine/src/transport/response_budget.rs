@@ -22,6 +22,16 @@ impl ResponseBudget {
         self.memory.try_keep(bytes)
     }
 
+    /// A part of the memory's account that is empty, and grows with what is kept in any case.
+    pub(crate) fn keep_nothing(&self) -> Kept {
+        self.memory.keep_nothing()
+    }
+
+    /// Whether no more may be kept in memory.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.memory.bytes() >= self.memory.bytes_max()
+    }
+
     /// Counts bytes that wait in a file. `None` above the bound: the response cannot be kept.
     pub(crate) fn try_keep_on_disk(&self, bytes: u64) -> Option<Kept> {
         self.disk.try_keep(bytes)

@@ -214,6 +214,11 @@ impl ResponseEncoder {
         }
     }
 
+    /// Whether something follows the content of a response whose length was declared.
+    pub fn has_end(&self) -> bool {
+        matches!(self.form, Form::FastCgi(_))
+    }
+
     /// Whether the connection can live on after this response.
     pub fn lives_on(&self) -> bool {
         self.facts.keep_alive && self.framing.permits_keep_alive()

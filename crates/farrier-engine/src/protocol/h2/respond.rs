@@ -13,9 +13,9 @@ use http::header::{CONTENT_LENGTH, DATE, SERVER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::host::Host;
+use crate::protocol::answer::Outcome;
 use crate::protocol::connection::AfterResponse;
 use crate::protocol::file_names;
-use crate::protocol::h1_respond::Outcome;
 use crate::protocol::h2::stream::{Gone, StreamLink};
 use crate::protocol::scratch::Scratch;
 use crate::rescue;
