@@ -43,7 +43,7 @@ impl Seat {
                     None => return true,
                 };
             }
-            if self.is_over(&mut lead) {
+            if self.is_over(&lead) {
                 self.end(lead);
                 return false;
             }

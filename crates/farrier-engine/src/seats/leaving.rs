@@ -57,19 +57,15 @@ impl Seat {
     }
 
     /// Whether the engine has nothing left to do.
-    pub(super) fn is_over(&mut self, lead: &mut Lead) -> bool {
+    pub(super) fn is_over(&self, lead: &Lead) -> bool {
         if lead.draining_since_ms.is_none() {
             return false;
         }
         if lead.quits {
             return true;
         }
-        if !self.is_empty(lead) || !lead.ready.is_empty() || !lead.arrivals.is_empty() {
-            return false;
-        }
-        // The last connection is gone; a client may have connected meanwhile.
-        self.sweep_listeners(lead);
-        self.is_empty(lead)
+        // Whoever connects after the stop is served by another process that has the listener, or by none.
+        self.is_empty(lead) && lead.ready.is_empty() && lead.arrivals.is_empty()
     }
 
     /// Whether no connection is left but those whose calls are not waited for.
