@@ -27,3 +27,4 @@ mod tending;
 mod thread_meter;
 mod thread_state;
 mod threads;
+mod turn;
