@@ -176,6 +176,31 @@ def test_what_the_arbiter_decides_is_pure():
     assert not found_in(files, outside)
 
 
+def test_the_scheduler_is_pure():
+    outside = r"\bstd::(io|fs|net|env|thread|process|sync)\b|\bInstant\b|\bSystemTime\b|\brustix\b|\bunpark\b"
+    files = [file for file in rust("farrier-engine") if "/scheduler/" in file[0]]
+    assert len(files) > 5
+    assert not found_in(files, outside)
+
+
+#: What each folder of the engine may use of the others.
+LAYERS = {
+    "reactor": set(),
+    "transport": {"reactor"},
+    "scheduler": set(),
+    "protocol": {"reactor", "transport"},
+    "seats": {"reactor", "transport", "scheduler", "protocol"},
+}
+
+
+def test_the_layers_of_the_engine_use_only_those_below():
+    for name, text in rust("farrier-engine"):
+        layer = name.split("/")[2]
+        if layer in LAYERS:
+            used = set(re.findall(r"\bcrate::(%s)\b" % "|".join(LAYERS), text)) - {layer}
+            assert used <= LAYERS[layer], "%s may not use %s" % (name, used - LAYERS[layer])
+
+
 def test_a_handler_cannot_see_the_front_its_request_came_through():
     files = [*rust("farrier-wsgi"), *(file for file in rust("farrier-http") if file[0].endswith("src/handler.rs"))]
     assert len(files) > 5
