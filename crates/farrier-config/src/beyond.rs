@@ -7,25 +7,12 @@ use crate::answer::{Answer, Layer, Raw};
 use crate::error::Problem;
 use crate::gunicorn::{self, Became};
 use crate::resolve::Layers;
-use crate::table::Config;
 
 /// Answers to Gunicorn's settings that are no rows, and what there is to warn of.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Beyond {
     pub(crate) answers: BTreeMap<&'static str, Answer>,
     pub(crate) warnings: Vec<Problem>,
-}
-
-impl Config {
-    /// What to say once at the start, each with its place: settings without effect, names that look misspelt.
-    pub fn warnings(&self) -> &[Problem] {
-        &self.beyond.warnings
-    }
-
-    /// The answers to Gunicorn's settings that are no rows of the table, by name.
-    pub fn answers_beyond(&self) -> impl Iterator<Item = (&'static str, &Answer)> {
-        self.beyond.answers.iter().map(|(name, answer)| (*name, answer))
-    }
 }
 
 /// Takes the answers out of the layers; what is refused becomes a problem.

@@ -2,7 +2,7 @@
 
 use crate::gunicorn::{self, Gunicorn};
 use crate::setting::Setting;
-use crate::suggest::{edit_distance, nearest};
+use crate::suggest::{edit_distance, is_same_word, nearest};
 use crate::table::{ACTIONS, SETTINGS};
 use crate::value::Shape;
 
@@ -118,33 +118,14 @@ pub(crate) fn meant_by_flag(flag: &str) -> Option<String> {
     nearest(&word, known.iter().map(String::as_str)).map(|word| format!("--{word}"))
 }
 
-/// Equal but for `-` and `_`. The dashes that make a flag are not part of its word: `__workers` names nothing.
-pub(crate) fn is_same_word(known: &str, wanted: &str) -> bool {
-    let (known_word, wanted_word) = (known.trim_start_matches('-'), wanted.trim_start_matches('-'));
-    let letters = || wanted_word.bytes().zip(known_word.bytes());
-    known.len() == wanted.len()
-        && known_word.len() == wanted_word.len()
-        && letters().all(|(a, b)| a == b || matches!((a, b), (b'-', b'_') | (b'_', b'-')))
+/// Whether the row is an action of the command line and not a setting.
+pub(crate) fn is_action(row: &Setting) -> bool {
+    ACTIONS.iter().any(|action| action.name == row.name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dashes_and_underscores_are_the_same_inside_a_word() {
-        for (known, wanted, same) in [
-            ("--limit-request-field-size", "--limit-request-field_size", true),
-            ("graceful_timeout", "graceful-timeout", true),
-            ("-w", "-w", true),
-            ("--workers", "__workers", false),
-            ("--workers", "-_workers", false),
-            ("workers", "--workers", false),
-            ("workers", "worker", false),
-        ] {
-            assert_eq!(is_same_word(known, wanted), same, "{known} {wanted}");
-        }
-    }
 
     #[test]
     fn a_wrong_name_finds_what_was_meant() {

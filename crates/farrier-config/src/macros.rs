@@ -32,8 +32,8 @@ macro_rules! settings {
         }
 
         impl Config {
-            /// Takes every setting from the layers.
-            pub(crate) fn resolve(layers: &crate::resolve::Layers) -> Result<Config, crate::error::ConfigError> {
+            /// Takes every setting from the layers; what follows from one setting for another is not filled in yet.
+            pub(crate) fn from_layers(layers: &crate::resolve::Layers) -> (Config, Vec<crate::error::Problem>) {
                 let mut resolver = crate::resolve::Resolver::new(layers);
                 let mut rows = SETTINGS.iter();
                 // One row and one field per setting, made from the same list, in the same order.
@@ -47,11 +47,17 @@ macro_rules! settings {
                     beyond: crate::beyond::Beyond::default(),
                 };
                 config.sources = resolver.sources;
-                let problems = match resolver.problems {
-                    problems if problems.is_empty() => crate::settle::settle(&mut config),
-                    problems => problems,
-                };
-                if problems.is_empty() { Ok(config) } else { Err(crate::error::ConfigError::of(problems)) }
+                (config, resolver.problems)
+            }
+
+            /// Warnings to log once at the start, each with its place: settings without effect, names that look misspelt.
+            pub fn warnings(&self) -> &[crate::error::Problem] {
+                &self.beyond.warnings
+            }
+
+            /// The answers to Gunicorn's settings that are no rows of the table, by name.
+            pub fn answers_beyond(&self) -> impl Iterator<Item = (&'static str, &crate::answer::Answer)> {
+                self.beyond.answers.iter().map(|(name, answer)| (*name, answer))
             }
 
             /// Notes that the value of `name` follows from that of `origin`.

@@ -1,6 +1,5 @@
 //! A row of the table: what there is to know of one setting.
 
-use crate::table::ACTIONS;
 use crate::tables::Key;
 use crate::value::{Completes, Shape};
 
@@ -133,11 +132,6 @@ impl Setting {
     /// The options of uWSGI's that become it.
     pub fn uwsgi_names(&self) -> impl Iterator<Item = &'static str> {
         self.attributes.iter().filter_map(|a| if let Attribute::Uwsgi(name) = a { Some(*name) } else { None })
-    }
-
-    /// Whether the row is no setting but an action of the command line.
-    pub fn is_action(&self) -> bool {
-        ACTIONS.iter().any(|action| action.name == self.name)
     }
 
     /// What is accepted, bounds included; completes the sentence "expected …".

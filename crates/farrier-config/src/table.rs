@@ -964,14 +964,3 @@ settings! {
     /// Print the version.
     version cli "-V" "-v";
 }
-
-impl Default for Config {
-    /// The table's defaults, as when no layer answers.
-    fn default() -> Config {
-        match Config::resolve(&crate::resolve::Layers::default()) {
-            Ok(config) => config,
-            // Invariant: without an answer there is nothing that could be wrong.
-            Err(error) => unreachable!("the defaults do not resolve: {error}"),
-        }
-    }
-}

@@ -1,5 +1,6 @@
 //! What there is to say of a row beside its prose: the same facts for `--help SETTING` and the reference page.
 
+use crate::lookup::is_action;
 use crate::setting::{Attribute, Setting};
 use crate::value::Shape;
 
@@ -15,7 +16,7 @@ pub(super) struct Fact {
 pub(super) fn facts(row: &Setting) -> Vec<Fact> {
     let code = |label, values| Fact { label, values, is_code: true };
     let mut facts = vec![code("Command line", spellings(row))];
-    if !row.is_action() {
+    if !is_action(row) {
         let platform = row.platform_variables().map(|(variable, _)| variable.to_string());
         facts.push(code("Environment", [row.variable()].into_iter().chain(platform).collect()));
         facts.push(code("farrier.toml", vec![row.name.to_string()]));

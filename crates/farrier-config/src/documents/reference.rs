@@ -1,6 +1,7 @@
 //! The reference page of the settings, docs/reference/settings.md.
 
 use crate::documents::facts::{Fact, elsewhere, facts};
+use crate::lookup::is_action;
 use crate::setting::Setting;
 use crate::table::{ACTIONS, SETTINGS};
 
@@ -115,7 +116,7 @@ fn keys(row: &Setting) -> String {
 
 /// What an entry is called: a setting by its name, an action by its flag.
 fn title(row: &Setting) -> String {
-    if row.is_action() { row.long_flag() } else { row.name.to_string() }
+    if is_action(row) { row.long_flag() } else { row.name.to_string() }
 }
 
 fn names_elsewhere() -> String {

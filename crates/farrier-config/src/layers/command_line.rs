@@ -9,7 +9,7 @@ use crate::documents::{SHELLS, completions, help};
 use crate::error::{ConfigError, Problem};
 use crate::gunicorn::Gunicorn;
 use crate::layers::file::UWSGI;
-use crate::lookup::{Flag, by_flag, by_name, flag as find_flag, meant_by_flag, meant_by_name};
+use crate::lookup::{Flag, by_flag, by_name, flag as find_flag, is_action, meant_by_flag, meant_by_name};
 use crate::setting::Setting;
 use crate::table::SETTINGS;
 use crate::value::Shape;
@@ -67,7 +67,7 @@ impl CommandLine {
                 Arg::Long(word) => format!("--{word}"),
             };
             match find_flag(&flag) {
-                Flag::Row(setting, _) if setting.is_action() => {
+                Flag::Row(setting, _) if is_action(setting) => {
                     self.action(setting, flag, &mut parser)?;
                     if let Request::Help(_) | Request::Version | Request::Completions(_) = self.request {
                         break;
@@ -193,7 +193,7 @@ impl CommandLine {
 
 fn value_of(flag: &str, row: &Setting, parser: &mut lexopt::Parser) -> Result<String, Problem> {
     let missing = || match row.takes() {
-        Some(word) if row.is_action() => Problem::of_usage(format!("`{flag}` needs a value: `{flag} {word}`")),
+        Some(word) if is_action(row) => Problem::of_usage(format!("`{flag}` needs a value: `{flag} {word}`")),
         _ => Problem::of_usage(format!("`{flag}` needs a value: {}", row.accepts())),
     };
     let value = text(parser.value().map_err(|_| missing())?, flag)?;

@@ -2,8 +2,7 @@
 
 use super::Key;
 use crate::answer::{Answer, Raw};
-use crate::lookup::is_same_word;
-use crate::suggest::nearest;
+use crate::suggest::{is_same_word, nearest};
 use crate::value::{Reason, Rejected, Value};
 
 /// Takes the values out of a table.
