@@ -133,3 +133,8 @@ impl Crew {
 pub(super) fn count<'w>(workers: impl Iterator<Item = &'w Worker>) -> u32 {
     u32::try_from(workers.count()).unwrap_or(u32::MAX)
 }
+
+/// How many workers can be wanted with so many slots, when a reload doubles them.
+pub(super) fn workers_max(slots: u32) -> u32 {
+    (slots.saturating_sub(2) / 2).max(1)
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ArbiterSettings, Cause};
+use super::settings::ArbiterSettings;
 use crate::process::{ExitStatus, Pid};
 use crate::signals::Signal;
 
@@ -260,3 +260,34 @@ pub const EXIT_BOOT_FAILED: i32 = 3;
 
 /// A worker's exit code when the application it was named does not exist or is not callable.
 pub const EXIT_APPLICATION_NOT_FOUND: i32 = 4;
+
+/// Why a worker is to be replaced at leisure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It has served `max_requests`; it has logged so itself.
+    Requests,
+    /// The application, or a hook, has asked.
+    Asked,
+    /// A call in it does not come back; it has logged so itself.
+    Stuck,
+    /// It has lived for `max_worker_lifetime`.
+    Lifetime,
+    /// It holds more memory than `max_worker_rss`.
+    Memory {
+        /// What it was seen to hold.
+        rss_bytes: u64,
+    },
+}
+
+/// The server's exit code when a worker or a template could not load the application and ended like this.
+pub(super) fn boot_exit_code(status: ExitStatus) -> i32 {
+    match status {
+        ExitStatus::Code(EXIT_APPLICATION_NOT_FOUND) => EXIT_APPLICATION_NOT_FOUND,
+        _ => EXIT_BOOT_FAILED,
+    }
+}
+
+/// Adds a line of the log to the actions.
+pub(super) fn log(out: &mut Vec<Action>, level: Level, message: String) {
+    out.push(Action::Log { level, message });
+}

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::event::{Action, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Level, Notice, WorkerId};
-use super::reload::Reload;
+use super::Arbiter;
+use super::event::{Action, EXIT_BOOT_FAILED, Level, Notice, WorkerId, boot_exit_code, log};
+use super::phase::{Phase, Reload};
 use super::settings::{ABORT_TIMEOUT, QUICK_TIMEOUT};
 use super::worker::{Side, State, Worker};
-use super::{Arbiter, Phase, log};
 use crate::process::{ExitStatus, Pid};
 use crate::signals::{Signal, signal_name};
 
@@ -163,13 +163,6 @@ impl Arbiter {
 
     pub(super) fn next_is_proven(&self) -> bool {
         matches!(&self.reload, Reload::Surging(surge) if surge.proven)
-    }
-}
-
-pub(super) fn boot_exit_code(status: ExitStatus) -> i32 {
-    match status {
-        ExitStatus::Code(EXIT_APPLICATION_NOT_FOUND) => EXIT_APPLICATION_NOT_FOUND,
-        _ => EXIT_BOOT_FAILED,
     }
 }
 

@@ -6,6 +6,8 @@
 mod crew;
 mod event;
 mod life;
+mod phase;
+mod preload;
 mod recycle;
 mod reload;
 mod settings;
@@ -17,17 +19,16 @@ mod worker;
 use std::time::Duration;
 
 pub use event::{
-    Action, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Level, Notice, Spawn, TemplateId, TemplateSpawn,
-    WorkerId,
+    Action, Cause, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Level, Notice, Spawn, TemplateId,
+    TemplateSpawn, WorkerId,
 };
-pub use recycle::Cause;
 pub use settings::{ABORT_TIMEOUT, ArbiterSettings, KILL_TIMEOUT, QUICK_TIMEOUT};
 
 use crate::signals::Signal;
-use crew::{Crew, Workers};
-use reload::Reload;
+use crew::{Crew, Workers, workers_max};
+use event::log;
+use phase::{Phase, Reload};
 use std::collections::BTreeMap;
-use stop::Stop;
 use template::{Nursery, Template};
 use worker::{Side, Worker};
 
@@ -50,14 +51,6 @@ pub struct Arbiter {
     last_generation: u64,
     last_worker: u64,
     last_template: u64,
-}
-
-#[derive(Debug)]
-enum Phase {
-    New,
-    Running,
-    Stopping(Stop),
-    Ended,
 }
 
 impl Arbiter {
@@ -221,13 +214,4 @@ impl Arbiter {
             (Side::Next, _) => None,
         }
     }
-}
-
-/// How many workers can be wanted with so many slots, when a reload doubles them.
-fn workers_max(slots: u32) -> u32 {
-    (slots.saturating_sub(2) / 2).max(1)
-}
-
-fn log(out: &mut Vec<Action>, level: Level, message: String) {
-    out.push(Action::Log { level, message });
 }

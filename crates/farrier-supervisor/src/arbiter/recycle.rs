@@ -3,30 +3,12 @@
 
 use std::time::Duration;
 
+use super::Arbiter;
 use super::crew::Vacancy;
-use super::event::{Action, Level, WorkerId};
-use super::reload::Reload;
+use super::event::{Action, Cause, Level, WorkerId, log};
+use super::phase::Reload;
 use super::settings::respawn_delay;
 use super::worker::{Retirement, Worker};
-use super::{Arbiter, log};
-
-/// Why a worker is to be replaced at leisure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// It has served `max_requests`; it has logged so itself.
-    Requests,
-    /// The application, or a hook, has asked.
-    Asked,
-    /// A call in it does not come back; it has logged so itself.
-    Stuck,
-    /// It has lived for `max_worker_lifetime`.
-    Lifetime,
-    /// It holds more memory than `max_worker_rss`.
-    Memory {
-        /// What it was seen to hold.
-        rss_bytes: u64,
-    },
-}
 
 impl Arbiter {
     pub(super) fn retiring(&mut self, id: WorkerId, cause: Cause, now: Duration, out: &mut Vec<Action>) {

@@ -3,31 +3,13 @@
 
 use std::time::Duration;
 
-use super::crew::{Crew, count};
-use super::event::{Action, Level, Notice};
+use super::Arbiter;
+use super::crew::{Crew, count, workers_max};
+use super::event::{Action, Level, Notice, log};
+use super::phase::{Phase, Reload, Surge};
 use super::settings::ArbiterSettings;
 use super::template::Nursery;
 use super::worker::{Retirement, Side, State};
-use super::{Arbiter, Phase, log, workers_max};
-
-/// How far a reload is.
-#[derive(Debug)]
-pub(super) enum Reload {
-    None,
-    /// The configuration is being read.
-    Reading,
-    /// Workers of two generations live.
-    Surging(Box<Surge>),
-}
-
-/// The generation to come.
-#[derive(Debug)]
-pub(super) struct Surge {
-    pub(super) next: Crew,
-    pub(super) settings: ArbiterSettings,
-    /// One of its workers was ready, so what keeps another from booting is not the application.
-    pub(super) proven: bool,
-}
 
 impl Arbiter {
     pub(super) fn hang_up(&mut self, out: &mut Vec<Action>) {

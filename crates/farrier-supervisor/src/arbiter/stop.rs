@@ -2,29 +2,12 @@
 
 use std::time::Duration;
 
-use super::event::{Action, EXIT_APPLICATION_NOT_FOUND, Level, Notice};
-use super::reload::Reload;
+use super::Arbiter;
+use super::event::{Action, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Level, Notice, log};
+use super::phase::{Manner, Phase, Reload, Stop};
 use super::settings::{KILL_TIMEOUT, QUICK_TIMEOUT};
 use super::worker::State;
-use super::{Arbiter, Phase, log};
 use crate::signals::Signal;
-
-/// A stop on its way.
-#[derive(Debug)]
-pub(super) struct Stop {
-    manner: Manner,
-    /// When patience ends: first with the workers, then, once they have been killed, with the kernel.
-    pub(super) deadline: Duration,
-    killed: bool,
-    exit_code: i32,
-    reason: Option<&'static str>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    Graceful,
-    Quick,
-}
 
 impl Arbiter {
     pub(super) fn stop_gracefully(&mut self, now: Duration, out: &mut Vec<Action>) {
@@ -65,7 +48,7 @@ impl Arbiter {
     pub(super) fn stop_boot_failed(&mut self, code: i32, now: Duration, out: &mut Vec<Action>) {
         let (code, reason) = match code {
             EXIT_APPLICATION_NOT_FOUND => (code, "App failed to load."),
-            _ => (super::EXIT_BOOT_FAILED, "Worker failed to boot."),
+            _ => (EXIT_BOOT_FAILED, "Worker failed to boot."),
         };
         self.begin_stop(Manner::Quick, now + QUICK_TIMEOUT, code, Some(reason), out);
     }
