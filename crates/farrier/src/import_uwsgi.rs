@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use farrier_config::uwsgi::{Machine, import};
 use pyo3::prelude::*;
 
-use crate::command::{print, tell};
+use crate::console::{print, print_problems};
 
 /// The word that asks for it, in the place of the application.
 pub(crate) const COMMAND: &str = "import-uwsgi";
@@ -40,7 +40,7 @@ pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
             Some(path) => write(path, asked.may_replace, &import.toml()),
         },
         Err(error) => {
-            tell(&error.problems);
+            print_problems(&error.problems);
             1
         }
     }

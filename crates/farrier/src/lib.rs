@@ -11,6 +11,7 @@ mod clients;
 mod command;
 mod compose;
 mod configured;
+mod console;
 mod dev_certificate;
 mod development;
 mod embedding;
