@@ -33,8 +33,8 @@ impl Default for Config {
     }
 }
 
-/// Fills in what follows from what was set. A setting that was set itself is never changed, but for `sync` with several
-/// threads, which is `gthread` as in Gunicorn. Gives the settings that contradict each other.
+/// Fills in the values that follow from the settings that were set, and returns contradictions. A setting that was set
+/// is never changed, except `sync` with several threads, which is `gthread` as in Gunicorn.
 fn settle(config: &mut Config) -> Vec<Problem> {
     if let Some(class) = config.worker_class {
         if !config.is_set("threads") {
@@ -71,7 +71,7 @@ fn settle(config: &mut Config) -> Vec<Problem> {
     if config.trusted_proxy.is_empty() { Vec::new() } else { settle_trusted_proxy(config) }
 }
 
-/// Proxies that are trusted are believed in everything, so that the settings which say in what, and from whom, follow.
+/// `trusted_proxy` sets both `forwarded_allow_ips` and `proxy_headers`.
 fn settle_trusted_proxy(config: &mut Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut contradicts = |config: &Config, name: &str, says: &str| {
@@ -91,10 +91,10 @@ fn settle_trusted_proxy(config: &mut Config) -> Vec<Problem> {
         config.proxy_headers = ProxyHeader::ALL.to_vec();
         config.follow("proxy_headers", "trusted_proxy");
     } else if !ProxyHeader::ALL.iter().all(|field| config.proxy_headers.contains(field)) {
-        contradicts(config, "proxy_headers", "does not name every field, and trusted_proxy believes them all");
+        contradicts(config, "proxy_headers", "does not name every field, and trusted_proxy trusts them all");
     }
     problems
 }
 
-/// The default of a request's line and of a field, for which the head's own default leaves room.
+/// The default limit of a request line and of a field. The default limit of the head has room for both.
 const PART_BYTES_USUAL: u64 = 8190;

@@ -1,7 +1,7 @@
 //! Compares names: whether two are the same word, and which known name is nearest to a mistyped one.
 
-/// The candidate nearest to `typed`, if one is near enough to be meant: at most a third of its letters wrong, or one is
-/// the beginning of the other.
+/// The candidate nearest to `typed`, if one is near enough: at most a third of its letters are wrong, or one is the
+/// beginning of the other.
 pub(crate) fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut best: Option<(usize, &'a str)> = None;
     for candidate in candidates {

@@ -1,4 +1,4 @@
-//! What there is to say of a row beside its prose: the same facts for `--help SETTING` and the reference page.
+//! The facts of a row beside its documentation, for `--help SETTING` and the reference page.
 
 use crate::lookup::is_action;
 use crate::setting::{Attribute, Setting};
@@ -8,7 +8,7 @@ use crate::value::Shape;
 pub(super) struct Fact {
     pub(super) label: &'static str,
     pub(super) values: Vec<String>,
-    /// Whether the values are words to type, which a page sets as code, or prose.
+    /// Whether the values are words to type, which a page formats as code.
     pub(super) is_code: bool,
 }
 
