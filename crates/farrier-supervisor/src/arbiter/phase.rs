@@ -14,7 +14,7 @@ pub(super) enum Phase {
     Ended,
 }
 
-/// How far a reload is.
+/// The progress of a reload.
 #[derive(Debug)]
 pub(super) enum Reload {
     None,
@@ -24,12 +24,12 @@ pub(super) enum Reload {
     Surging(Box<Surge>),
 }
 
-/// The generation to come.
+/// The new generation of a reload.
 #[derive(Debug)]
 pub(super) struct Surge {
     pub(super) next: Crew,
     pub(super) settings: ArbiterSettings,
-    /// One of its workers was ready, so what keeps another from booting is not the application.
+    /// One of its workers was ready, so the application can be loaded.
     pub(super) proven: bool,
 }
 

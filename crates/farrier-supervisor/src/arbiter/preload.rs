@@ -12,7 +12,7 @@ use super::worker::Side;
 use crate::process::{ExitStatus, Pid};
 use crate::signals::{Signal, signal_name};
 
-/// After so many templates in a row that were lost, a reload is given up.
+/// A reload is abandoned after this many lost templates in a row.
 const LOST_MAX: u32 = 5;
 
 impl Arbiter {
@@ -27,10 +27,10 @@ impl Arbiter {
         }
     }
 
-    /// When a missing template is to be started.
+    /// When a missing template should be started.
     pub(super) fn template_due(crew: &Crew) -> Option<Duration> {
         match crew.nursery {
-            // A crew that is being replaced and has nobody left to fork needs none.
+            // A crew that is being replaced and has no worker left to fork needs no template.
             Nursery::Missing { not_before, .. } if crew.target > 0 => Some(not_before),
             _ => None,
         }
@@ -90,7 +90,7 @@ impl Arbiter {
         if !matches!(template.state, TemplateState::Loading { .. }) {
             return;
         }
-        // It exits by itself; the limit is for one that does not.
+        // It exits by itself; if it does not, it is killed after this time.
         template.state = TemplateState::Leaving { kill_at: Some(now + QUICK_TIMEOUT) };
         self.load_failed(id, code, now, out);
     }
@@ -116,8 +116,8 @@ impl Arbiter {
         }
     }
 
-    /// The application could not be loaded: the end of a server that never served, or of a reload; else it is tried
-    /// again later, and the workers there are go on.
+    /// The application could not be loaded. A server that never served stops, and a reload is abandoned. Otherwise
+    /// another template is started later, and the workers keep serving.
     fn load_failed(&mut self, id: TemplateId, code: i32, now: Duration, out: &mut Vec<Action>) {
         if !matches!(self.phase, Phase::Running) || self.side_of(id).is_none() {
             return;
@@ -133,7 +133,7 @@ impl Arbiter {
         self.template_lost(id, true, now, out);
     }
 
-    /// A crew has lost its template: another is to come, later if losses follow each other.
+    /// A crew has lost its template: another is started, with a delay after repeated losses.
     fn template_lost(&mut self, id: TemplateId, early: bool, now: Duration, out: &mut Vec<Action>) {
         let (Phase::Running, Some(side)) = (&self.phase, self.side_of(id)) else { return };
         let (proven, longest) = (self.next_is_proven(), self.settings.respawn_delay_max);
@@ -151,13 +151,13 @@ impl Arbiter {
         }
     }
 
-    /// The crew whose template this is; `None` for one that was given up.
+    /// The side of the crew whose template this is; `None` if it belongs to no crew.
     fn side_of(&self, id: TemplateId) -> Option<Side> {
         let owner = self.crews().find(|crew| matches!(crew.nursery, Nursery::Template { id: own, .. } if own == id));
         owner.map(|crew| crew.side)
     }
 
-    /// Lets every template leave that is no crew's any more.
+    /// Stops every template that belongs to no crew any more.
     pub(super) fn stop_strange_templates(&mut self, now: Duration, out: &mut Vec<Action>) {
         let stopping = !matches!(self.phase, Phase::Running);
         let strange: Vec<TemplateId> = self
@@ -174,7 +174,7 @@ impl Arbiter {
         }
     }
 
-    /// Kills those that have had their time.
+    /// Kills templates whose deadline has passed.
     pub(super) fn enforce_template_deadlines(&mut self, now: Duration, out: &mut Vec<Action>) {
         let overdue = |template: &&Template| template.deadline().is_some_and(|at| at <= now);
         let due: Vec<TemplateId> =
@@ -195,7 +195,7 @@ impl Arbiter {
         }
     }
 
-    /// A template that does not fork what it was asked for is of no use.
+    /// Kills a template that does not fork when asked.
     pub(super) fn kill_template(&mut self, id: TemplateId, out: &mut Vec<Action>) {
         if let Some(template) = self.templates.get_mut(&id)
             && !template.killed
@@ -205,7 +205,7 @@ impl Arbiter {
         }
     }
 
-    /// At the end of all patience.
+    /// Kills all templates, at the end of a stop.
     pub(super) fn kill_all_templates(&mut self, out: &mut Vec<Action>) {
         for template in self.templates.values_mut().filter(|template| !template.killed) {
             template.killed = true;

@@ -1,7 +1,7 @@
 //! Templates: processes that have imported the application once and fork the workers of one generation.
 //!
-//! The arbiter never imports the application, so a new generation's template always imports it afresh. A template that is
-//! lost takes no worker with it: another is made, and only new workers wait for that.
+//! The arbiter never imports the application, so a new generation's template always imports the current code. Workers
+//! survive the loss of their template: another one is started, and only new workers wait for it.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) enum TemplateState {
     Loading { until: Option<Duration> },
     /// It forks workers.
     Ready,
-    /// It is to leave; at the time it is killed, if there is one left.
+    /// It is leaving; it is killed at this time, if there is one.
     Leaving { kill_at: Option<Duration> },
 }
 
