@@ -1,5 +1,5 @@
-//! The command line: what it asks for, and the exit codes (0 done, 1 configuration or address, 2 usage, 3 and 4 the
-//! application cannot be loaded).
+//! Runs the command line, and returns the exit codes: 0 done, 1 configuration or address, 2 usage, 3 and 4 the
+//! application cannot be loaded.
 
 use std::ffi::OsString;
 
@@ -45,7 +45,7 @@ pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
     }
 }
 
-/// Loads the application as a start would, and says what is wrong.
+/// Loads the application as a start would, and prints the errors.
 fn check(py: Python<'_>, configured: &Configured) -> i32 {
     let config: &Config = &configured.config;
     print_problems(config.warnings());

@@ -1,4 +1,4 @@
-//! What commands that serve nothing write to standard output and standard error.
+//! Output of commands that serve nothing, to standard output and standard error.
 
 use farrier_config::Problem;
 
@@ -12,7 +12,7 @@ pub(crate) fn print_problems(problems: &[Problem]) {
 /// Writes the text to standard output and gives the exit code.
 pub(crate) fn print(text: &str) -> i32 {
     use std::io::Write;
-    // A reader that has seen enough (`farrier --help | head`) is no failure.
+    // A reader that stops early (`farrier --help | head`) is no error.
     let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
     0
 }
