@@ -19,6 +19,7 @@ use crate::dropped_fields::DroppedFields;
 use crate::protocol::admission::Admission;
 use crate::protocol::spool::SpoolSettings;
 use crate::rescue::{self, Page};
+use crate::scheduler::Bounds;
 use crate::transport::pace::PaceRules;
 use crate::transport::response_budget::ResponseBudget;
 use farrier_tls::Terms;
@@ -290,11 +291,25 @@ pub(crate) struct Seating {
     pub(crate) queue_max: usize,
     pub(crate) queue_timeout_ms: u64,
     pub(crate) threads_idle_timeout: Duration,
+    /// Calls that may wait for their clients to read.
+    pub(crate) client_waits_max: usize,
     /// How long a call may take; 0 is no limit.
     pub(crate) request_timeout: Duration,
 }
 
 impl Seating {
+    /// What the scheduler is bound by.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            threads: self.threads,
+            queue_max: self.queue_max,
+            queue_timeout_ms: self.queue_timeout_ms,
+            tick_ns: self.tick.as_nanos() as u64,
+            slow_call_ns: self.slow_call_ns,
+            client_waits_max: self.client_waits_max,
+        }
+    }
+
     pub(crate) fn of(config: &Config) -> Seating {
         Seating {
             threads: config.threads.max(1) as usize,
@@ -303,6 +318,10 @@ impl Seating {
             queue_max: config.queue_max as usize,
             queue_timeout_ms: ms(config.queue_timeout),
             threads_idle_timeout: config.threads_idle_timeout,
+            client_waits_max: match config.threads_waiting_max {
+                0 => (config.threads as usize).div_ceil(2),
+                most => most as usize,
+            },
             request_timeout: config.request_timeout,
         }
     }

@@ -133,6 +133,12 @@ impl GaveUp {
     /// The client has left.
     pub(crate) const GONE: GaveUp =
         GaveUp { kind: Kind::ClientGone, cause: "the client left before its answer was complete" };
+
+    /// No further seat may wait for a client.
+    pub(crate) const TOO_MANY_WAIT: GaveUp = GaveUp {
+        kind: Kind::WriteTimeout,
+        cause: "too many threads wait for clients that read slowly (see threads_waiting_max)",
+    };
 }
 
 /// One answer.

@@ -23,8 +23,6 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     /// When waiting ends in a time-out, in ms of the worker's clock.
     pub(crate) deadline_ms: u64,
-    /// When the timers will look at it; later than the deadline is a fault, earlier costs a look.
-    pub(crate) looked_at_ms: u64,
     /// Requests answered.
     pub(crate) requests: u64,
     /// There may be bytes to read that no event will announce again.
@@ -58,7 +56,6 @@ impl Connection {
             opening: Opening::http2(),
             phase: Phase::Idle,
             deadline_ms: u64::MAX,
-            looked_at_ms: u64::MAX,
             requests: 0,
             readable: false,
             ended: false,

@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::host::Host;
 use crate::protocol::answer::{Answer, GaveUp, Outcome, Outlet, Source, Stretch};
+use crate::protocol::client_wait::ClientWait;
 use crate::protocol::scratch::Scratch;
 use crate::protocol::spool;
 use crate::reactor::poller::Poller;
@@ -32,6 +33,8 @@ use crate::transport::rest::FileSegment;
 pub(crate) struct Channel<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) host: &'a dyn Host,
+    /// Told when the response waits for its client.
+    pub(crate) client_wait: &'a dyn ClientWait,
     pub(crate) poller: &'a Poller,
     pub(crate) link: &'a Arc<Link>,
     pub(crate) token: Token,
@@ -315,6 +318,15 @@ impl<'a> SeatOutlet<'a> {
 
     /// Waits until the client has taken half of the high-water mark, detached from the interpreter.
     fn wait_for_room(&mut self) -> Result<(), GaveUp> {
+        if !self.channel.client_wait.begins() {
+            return Err(self.gave_up(GaveUp::TOO_MANY_WAIT));
+        }
+        let waited = self.wait_until_room();
+        self.channel.client_wait.ended();
+        waited
+    }
+
+    fn wait_until_room(&mut self) -> Result<(), GaveUp> {
         let Channel { rules, host, link, .. } = &self.channel;
         let low_water_bytes = rules.response_buffer_bytes / 2;
         let pace = rules.response_pace();

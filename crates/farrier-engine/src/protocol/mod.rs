@@ -7,6 +7,7 @@ pub(crate) mod answer;
 // The exchanges that answer through it are being built.
 #[allow(dead_code)]
 pub(crate) mod answer_sink;
+pub(crate) mod client_wait;
 pub(crate) mod connection;
 pub(crate) mod file_names;
 pub(crate) mod h1;

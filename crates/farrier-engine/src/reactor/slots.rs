@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::timers::NEVER_MS;
 use super::token::Token;
 
 /// What stands in a slot: something with a token, and a link that others may use while a seat owns it.
@@ -27,6 +28,8 @@ enum Place<E: Endpoint> {
 struct Slot<E: Endpoint> {
     generation: u32,
     place: Place<E>,
+    /// When the timers will look at it, in ms.
+    looked_at_ms: u64,
 }
 
 /// What the leader finds at a token.
@@ -69,7 +72,7 @@ impl<E: Endpoint> Slots<E> {
                 Token::new(index as usize, slot.generation)
             }
             None => {
-                self.slots.push(Slot { generation: 0, place });
+                self.slots.push(Slot { generation: 0, place, looked_at_ms: NEVER_MS });
                 Token::new(self.slots.len() - 1, 0)
             }
         }
@@ -106,13 +109,19 @@ impl<E: Endpoint> Slots<E> {
         }
     }
 
-    /// Forgets the connection.
+    /// When the timers will look at the connection, in ms: for them to read and set.
+    pub(crate) fn looked_at_ms(&mut self, token: Token) -> Option<&mut u64> {
+        Some(&mut self.slot(token)?.looked_at_ms)
+    }
+
+    /// Forgets the connection. Its entry with the timers must be gone.
     pub(crate) fn release(&mut self, token: Token) {
         if let Some(slot) = self.slot(token) {
             if matches!(slot.place, Place::Free) {
                 return;
             }
             slot.place = Place::Free;
+            slot.looked_at_ms = NEVER_MS;
             slot.generation = slot.generation.wrapping_add(1) & 0x7fff_ffff;
             self.free.push(token.index() as u32);
             self.open -= 1;

@@ -46,6 +46,14 @@ impl Route {
     }
 }
 
+#[cfg(test)]
+impl Route {
+    /// A route for tests.
+    pub(crate) fn numbered(number: u64) -> Route {
+        Route(number + 1)
+    }
+}
+
 /// What the table expects of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expectation {

@@ -6,6 +6,7 @@ use farrier_http::{Error, Kind};
 
 use super::lead::{Accepted, Lead};
 use super::seat::Seat;
+use super::turn::Turn;
 use crate::protocol::connection::{Connection, Phase};
 use crate::reactor::poller::Readiness;
 use farrier_log::error::Level;
@@ -16,14 +17,24 @@ const DISMISSALS_A_TURN: usize = 64;
 impl Seat {
     /// Takes connections that wait at a listener and serves at once what they bring along. `None`: the lead is elsewhere.
     pub(super) fn accept(&mut self, mut lead: Box<Lead>, listener: usize) -> Option<Box<Lead>> {
+        if !lead.gate.is_open() {
+            // Closed by an earlier event of the same batch.
+            return Some(lead);
+        }
         let turn = lead.accepts_a_turn();
         let mut count = 0;
+        let mut time: Option<Turn> = None;
         while count < turn {
             let Some(connection) = self.take_connection(&mut lead, listener) else { break };
             count += 1;
             lead = self.advance(lead, connection)?;
+            let clock = &self.shared.clock;
+            if turn > 1 && time.get_or_insert_with(|| Turn::begin(clock)).is_over(clock) {
+                break;
+            }
         }
         lead.accepted(count);
+        lead.apply_gate(&self.shared.poller);
         Some(lead)
     }
 
@@ -70,7 +81,7 @@ impl Seat {
                         "cannot accept a connection: {error}; raise the limit of open files (ulimit -n) or lower worker_connections"
                     ),
                 );
-                lead.pause_accepting(&shared.poller);
+                lead.pause_accepting();
                 None
             }
         }

@@ -5,14 +5,17 @@ use std::sync::atomic::Ordering;
 
 use farrier_http::{Error, Kind, Occupies, Request};
 
+use super::disk;
 use super::disk::Load;
-use super::lead::{Accepting, Lead};
+use super::lead::Lead;
+use super::returns::Waiting;
 use super::seat::{Seat, Settled};
-use super::shared::Shared;
-use super::{disk, spawner};
+use super::shared::{Shared, Work};
+use super::turn::Turn;
 use crate::protocol::connection::Connection;
+use crate::scheduler::routes::ComputeShare;
 use crate::scheduler::routes::Route;
-use crate::scheduler::state::{Call, Job, JobKind, Order, SchedulerState, Waiting};
+use crate::scheduler::{Arrived, Ended, Enqueued, Job};
 use farrier_log::error::Level;
 
 /// Where the lead is after a request was dealt with.
@@ -57,21 +60,17 @@ impl Seat {
         }
         let route = Route::of(&request);
         let shared = Arc::clone(&self.shared);
-        let mut state = shared.scheduler();
-        let strict = shared.seating.threads == 1;
-        let kind = if strict { JobKind::Short } else { state.kind_of(route) };
-        if kind != JobKind::Short
-            || !self.may_serve(&state)
-            || state.queues.has_short()
-            || state.is_floor_taken(self.id)
-        {
-            drop(state);
-            let queued_ms = lead.now_ms;
-            return self.enqueue(lead, Job { connection, request, end, route, kind, queued_ms });
+        let now_ns = shared.clock.now_ns();
+        // Apart from the match: the lock is released before anything is done.
+        let arrived = shared.scheduler().arrived(self.id, lead, route, self.attached, now_ns);
+        match arrived {
+            Arrived::Serve => self.call_here(connection, request, end),
+            Arrived::Wait(lead, kind) => {
+                let queued_ms = lead.now_ms;
+                let work = Work { connection, request, end };
+                self.enqueue(lead, Job { work, route, kind, queued_ms })
+            }
         }
-        self.begin_call(&mut state, lead, route);
-        drop(state);
-        self.call_here(connection, request, end)
     }
 
     /// Lets a request wait for the disk, apart from everybody else.
@@ -121,29 +120,6 @@ impl Seat {
         }
     }
 
-    /// Whether this seat may run a call as it leads.
-    pub(super) fn may_serve(&self, state: &SchedulerState) -> bool {
-        let threads = self.shared.seating.threads;
-        state.calling < threads && (threads > 1 || self.id == 0)
-    }
-
-    /// Puts the lead where a successor finds it, and the call where the monitor sees it.
-    fn begin_call(&self, state: &mut SchedulerState, lead: Box<Lead>, route: Route) {
-        state.calling += 1;
-        state.lead = Some(lead);
-        state.floor = Some(self.id);
-        state.seats[self.id].call = Some(Call {
-            started_ns: self.shared.clock.now_ns(),
-            kind: JobKind::Short,
-            attaching: !self.attached,
-            held_up: false,
-            held_up_ticks: 0,
-            stuck: false,
-            route,
-            learned: false,
-        });
-    }
-
     /// Runs a call whose record is on the state, and takes the lead back if nobody else has.
     fn call_here(&mut self, mut connection: Box<Connection>, request: Box<Request>, end: usize) -> Dispatched {
         let shared = Arc::clone(&self.shared);
@@ -151,15 +127,8 @@ impl Seat {
         let mut started_ns = 0;
         if !self.attached {
             self.attach();
-            let mut state = shared.scheduler();
             started_ns = shared.clock.now_ns();
-            if let Some(call) = &mut state.seats[self.id].call {
-                call.attaching = false;
-                // The wait for the interpreter says nothing about the route.
-                call.started_ns = started_ns;
-                call.held_up = false;
-                call.held_up_ticks = 0;
-            }
+            shared.scheduler().attached(self.id, started_ns);
         }
         if started_ns == 0 {
             started_ns = shared.clock.now_ns();
@@ -171,25 +140,18 @@ impl Seat {
         let before = self.mark;
         let call_ns = self.own_time_ns(elapsed_ns, ended_ns);
         let share = match (before, self.mark) {
-            (Some(before), Some(after)) if before != after => Some(after.compute_share_since(&before, elapsed_ns)),
+            (Some(before), Some(after)) if before != after => {
+                Some(ComputeShare { share: after.compute_share_since(&before, elapsed_ns), process_busy: false })
+            }
             _ => None,
         };
-        let mut state = shared.scheduler();
-        if let Some(stretch_ns) = stretch_ns {
-            state.routes.learn_noise(stretch_ns, stretch_ns > shared.seating.slow_call_ns);
-        }
-        let route = state.seats[self.id].call.map(|call| call.route);
-        self.end_call(&mut state, call_ns);
-        if let (Some(route), Some(share)) = (route, share) {
-            state.routes.observe_share(route, share);
-        }
-        let lead = if state.leader == self.id { state.lead.take() } else { None };
-        if state.floor == Some(self.id) {
-            // Deposed while it waited for the interpreter: it serves what has gathered meanwhile.
-            self.relief = state.queues.short_len();
-            state.floor = state.floor.filter(|_| lead.is_none());
-        }
-        drop(state);
+        let ended = Ended { call_ns, share };
+        let lead = shared.schedule(|scheduler, out| {
+            if let Some(stretch_ns) = stretch_ns {
+                scheduler.learn_noise(stretch_ns);
+            }
+            scheduler.call_ended_here(self.id, ended, ended_ns, out)
+        });
         match lead {
             Some(lead) => Dispatched::Here(lead, connection, settled),
             None => {
@@ -199,86 +161,66 @@ impl Seat {
         }
     }
 
-    /// Short jobs that no leader could take at their time, and that this one can.
-    pub(super) fn take_short_jobs(&mut self, lead: Box<Lead>) -> Option<Box<Lead>> {
-        self.take_jobs_here(lead, |state| state.queues.pop_short())
-    }
-
-    /// Serves jobs that `pop` gives as the leader serves short ones.
-    pub(super) fn take_jobs_here(
-        &mut self,
-        mut lead: Box<Lead>,
-        pop: impl Fn(&mut SchedulerState) -> Option<Job>,
-    ) -> Option<Box<Lead>> {
+    /// Serves short jobs that no leader could take at their time, and that this one can. `None`: the lead is elsewhere.
+    pub(super) fn take_short_jobs(&mut self, mut lead: Box<Lead>) -> Option<Box<Lead>> {
+        let mut turn: Option<Turn> = None;
         loop {
-            let shared = Arc::clone(&self.shared);
-            let mut state = shared.scheduler();
-            if state.is_floor_taken(self.id) || !self.may_serve(&state) {
+            let now_ns = self.shared.clock.now_ns();
+            let taken = self.shared.scheduler().take_short(self.id, lead, self.attached, now_ns);
+            match taken {
+                Ok(job) => lead = self.serve_here(job)?,
+                Err(lead) => return Some(lead),
+            }
+            let clock = &self.shared.clock;
+            if turn.get_or_insert_with(|| Turn::begin(clock)).is_over(clock) {
                 return Some(lead);
             }
-            let Some(job) = pop(&mut state) else { return Some(lead) };
-            self.begin_call(&mut state, lead, job.route);
-            drop(state);
-            match self.call_here(job.connection, job.request, job.end) {
-                Dispatched::Here(still, connection, settled) => {
-                    lead = still;
-                    match settled {
-                        Settled::Closed if connection.stream.is_none() => self.close(&mut lead, connection),
-                        Settled::Closed | Settled::Open => lead = self.advance(lead, connection)?,
-                    }
+        }
+    }
+
+    /// Serves a job as the leader does; the call has begun. `None`: the lead is elsewhere.
+    pub(super) fn serve_here(&mut self, job: Job<Work>) -> Option<Box<Lead>> {
+        let Work { connection, request, end } = job.work;
+        match self.call_here(connection, request, end) {
+            Dispatched::Here(mut lead, connection, settled) => match settled {
+                Settled::Closed if connection.stream.is_none() => {
+                    self.close(&mut lead, connection);
+                    Some(lead)
                 }
-                Dispatched::Queued(still) => lead = still,
-                Dispatched::Elsewhere => return None,
+                Settled::Closed | Settled::Open => self.advance(lead, connection),
+            },
+            Dispatched::Queued(lead) => Some(lead),
+            Dispatched::Elsewhere => None,
+        }
+    }
+
+    /// Lets a request wait for a seat.
+    fn enqueue(&mut self, lead: Box<Lead>, job: Job<Work>) -> Dispatched {
+        let shared = Arc::clone(&self.shared);
+        // From here on only the poller sees the client leave. Without it that is seen when the answer is written.
+        let _ = job.work.connection.link.watch(&shared.poller, job.work.connection.token);
+        let now_ns = shared.clock.now_ns();
+        match shared.schedule(|scheduler, out| scheduler.enqueue(self.id, lead, job, now_ns, out)) {
+            Enqueued::Waits(lead) => {
+                self.take_spare();
+                Dispatched::Queued(lead)
+            }
+            Enqueued::LeadGiven => {
+                self.take_spare();
+                Dispatched::Elsewhere
+            }
+            Enqueued::Full(lead, Work { mut connection, request, .. }) => {
+                let error = Error::server(Kind::Overloaded, "the queue of waiting requests is full (see queue_max)");
+                self.refuse(&mut connection, error, request, lead.now_ms);
+                Dispatched::Here(lead, connection, Settled::Open)
             }
         }
     }
 
-    /// Lets a request wait for a seat, and sees to it that one comes.
-    fn enqueue(&mut self, mut lead: Box<Lead>, job: Job) -> Dispatched {
-        let shared = Arc::clone(&self.shared);
-        // From here on only the poller sees the client leave. Without it that is seen when the answer is written.
-        let _ = job.connection.link.watch(&shared.poller, job.connection.token);
-        let mut state = shared.scheduler();
-        if state.queues.len() >= shared.seating.queue_max {
-            drop(state);
-            let Job { mut connection, request, .. } = job;
-            let error = Error::server(Kind::Overloaded, "the queue of waiting requests is full (see queue_max)");
-            self.refuse(&mut connection, error, request, lead.now_ms);
-            lead.set_accepting(Accepting::NotWhileFull, &shared.poller);
-            return Dispatched::Here(lead, connection, Settled::Open);
+    /// The request that has left with its job is replaced by one that a follower is done with.
+    fn take_spare(&mut self) {
+        if let Some(unused) = self.scratch.put_spare(self.shared.take_spare()) {
+            self.shared.keep_spare(Some(unused));
         }
-        let kind = job.kind;
-        state.queues.push(job);
-        let spare = state.spare_requests.pop();
-        if let Some(unused) = self.scratch.put_spare(spare) {
-            state.keep_spare(Some(unused));
-        }
-        if shared.seating.threads == 1 && self.id != 0 {
-            // Calls belong to the main thread: give it the lead as soon as it is free.
-            if let Some(place) = state.idle.iter().position(|&seat| seat == 0) {
-                state.idle.remove(place);
-                state.leader = 0;
-                state.order(0, Order::Lead(lead));
-                // This seat goes on as a follower that will find nothing to do.
-                state.agile += 1;
-                return Dispatched::Elsewhere;
-            }
-            return Dispatched::Queued(lead);
-        }
-        let room = state.slow_calling + state.agile < shared.slow_calls_max();
-        let wants_seat = match kind {
-            JobKind::Short => false,
-            // Served by this seat itself, once it has handed the lead on.
-            JobKind::Doubtful => false,
-            JobKind::Slow => state.agile < state.queues.len() && room,
-            JobKind::Computing => state.computing == 0 && state.agile == 0 && room,
-        };
-        let woken = !wants_seat || state.wake_idle(Order::Work).is_ok();
-        let wants_spare = state.lacks_spares();
-        drop(state);
-        if !woken || wants_spare {
-            spawner::ask(&self.shared);
-        }
-        Dispatched::Queued(lead)
     }
 }

@@ -7,7 +7,7 @@ use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Request, Via};
 
 use crate::protocol::h2::stream::StreamLink;
-use crate::scheduler::state::SeatId;
+use crate::scheduler::SeatId;
 use crate::transport::link::{Link, TakenOver};
 use farrier_log::access::printable;
 

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::returns::{Returned, Waiting};
 use super::shared::Shared;
 use crate::protocol::h2::stream::StreamLink;
 use crate::reactor::token::Token;
-use crate::scheduler::state::{Returned, Waiting};
 use crate::transport::file_stretch::ColdStretch;
 use crate::transport::link::Link;
 
@@ -73,13 +73,10 @@ fn run(shared: &Arc<Shared>) {
         };
         drop(queue);
         let returned = fetch(load);
-        let mut state = shared.scheduler();
-        if state.stopping {
+        if shared.scheduler().is_stopping() {
             return;
         }
-        state.returns.push(returned);
-        drop(state);
-        shared.wake_leader();
+        shared.give_back(returned);
     }
 }
 

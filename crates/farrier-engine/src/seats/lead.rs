@@ -8,16 +8,17 @@ use std::sync::Arc;
 use farrier_http::{ListenerId, Origin, Peer, Scheme};
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 
+use super::returns::Waiting;
 use crate::connection_limit::TooMany;
 use crate::control::Control;
 use crate::protocol::connection::{Connection, Phase};
 use crate::protocol::h2::arrival::Arrival;
 use crate::reactor::poller::{Poller, Readiness};
 use crate::reactor::slots::Slots;
-use crate::reactor::timers::Timers;
+use crate::reactor::timers::{NEVER_MS, Timers};
 use crate::reactor::token::Token;
 use crate::rules::Rules;
-use crate::scheduler::state::Waiting;
+use crate::scheduler::AcceptGate;
 use crate::transport::link::Link;
 
 /// Connections taken from one listener before others get their turn.
@@ -25,9 +26,6 @@ const ACCEPTS_A_TURN: usize = 64;
 
 /// Turns that take one connection, after a turn in which nobody came behind the first.
 const SINGLE_ACCEPTS: u32 = 8;
-
-/// Connections beyond the cap that are let in to be told 503.
-const OVER_CAP_MAX: usize = 64;
 
 /// How long accepting pauses when the process is out of descriptors, in ms.
 const OUT_OF_DESCRIPTORS_PAUSE_MS: u64 = 100;
@@ -40,30 +38,21 @@ pub(crate) struct Lead {
     /// Requests that waited for the disk and can be answered now.
     pub(crate) fetched: Vec<Waiting>,
     pub(crate) listeners: Vec<OwnedFd>,
-    /// Why the listeners are not watched, if they are not.
-    pub(crate) accepting: Accepting,
+    /// Whether connections are to be accepted.
+    pub(crate) gate: AcceptGate,
+    /// The poller watches the listeners.
+    pub(crate) is_watching: bool,
     pub(crate) control: Option<Box<dyn Control>>,
     pub(crate) now_ms: u64,
     pub(crate) draining_since_ms: Option<u64>,
+    /// The engine ends at once.
+    pub(crate) quits: bool,
     /// Turns that will take one connection only.
     pub(crate) single_accepts: u32,
     /// Requests of HTTP/2 connections that are to be served.
     pub(crate) arrivals: VecDeque<Arrival>,
     /// Room for the connections whose waker have woken.
     pub(crate) woken: Vec<Token>,
-}
-
-/// Whether the worker takes connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Accepting {
-    /// It does.
-    Yes,
-    /// Seats and queue are full; another worker may take them.
-    NotWhileFull,
-    /// Out of descriptors; again at this time in ms.
-    NotUntil(u64),
-    /// It stops.
-    NoMore,
 }
 
 /// What came of looking at a listener.
@@ -84,7 +73,8 @@ impl Lead {
     /// Takes one connection from a listener. Its slot is busy, and the poller does not know it yet.
     pub(crate) fn accept(&mut self, index: usize, rules: &Rules) -> Accepted {
         let over_cap = self.slots.open() >= rules.connections_max;
-        if self.slots.open() >= rules.connections_max + OVER_CAP_MAX {
+        self.gate.set_connections(self.slots.open(), rules.connections_max);
+        if self.gate.is_over_cap() {
             return Accepted::Nobody;
         }
         let Some(listener) = self.listeners.get(index) else { return Accepted::Nobody };
@@ -133,7 +123,6 @@ impl Lead {
             opening,
             phase: Phase::Idle,
             deadline_ms: self.now_ms + patience_ms,
-            looked_at_ms: u64::MAX,
             requests: 0,
             // Most clients speak first and at once.
             readable: true,
@@ -156,41 +145,58 @@ impl Lead {
         };
     }
 
-    /// Stops or starts watching the listeners.
-    pub(crate) fn set_accepting(&mut self, accepting: Accepting, poller: &Poller) {
-        let was = self.accepting == Accepting::Yes;
-        self.accepting = accepting;
-        let is = accepting == Accepting::Yes;
+    /// Watches the listeners, or stops watching them, as the gate says.
+    pub(crate) fn apply_gate(&mut self, poller: &Poller) {
+        let is_open = self.gate.is_open();
+        if is_open == self.is_watching {
+            return;
+        }
+        self.is_watching = is_open;
         for (index, listener) in self.listeners.iter().enumerate() {
             // An error can only say that it is so already.
-            if was && !is {
-                let _ = poller.forget(listener.as_fd());
-            } else if is && !was {
-                let _ = poller.watch_listener(listener.as_fd(), Token::listener(index));
-            }
+            let _ = match is_open {
+                true => poller.watch_listener(listener.as_fd(), Token::listener(index)),
+                false => poller.forget(listener.as_fd()),
+            };
         }
     }
 
-    /// When accepting may start again after the process ran out of descriptors.
-    pub(crate) fn pause_accepting(&mut self, poller: &Poller) {
-        self.set_accepting(Accepting::NotUntil(self.now_ms + OUT_OF_DESCRIPTORS_PAUSE_MS), poller);
+    /// Accepts nothing for a moment: the process is out of descriptors.
+    pub(crate) fn pause_accepting(&mut self) {
+        self.gate.pause(self.now_ms + OUT_OF_DESCRIPTORS_PAUSE_MS);
     }
 
     /// Lets the connection wait, with a look at it no later than its deadline.
     ///
     /// # Errors
     /// The poller cannot watch it; it is closed.
-    pub(crate) fn park(&mut self, mut connection: Box<Connection>, poller: &Poller) -> io::Result<()> {
+    pub(crate) fn park(&mut self, connection: Box<Connection>, poller: &Poller) -> io::Result<()> {
         if let Err(error) = connection.link.watch(poller, connection.token) {
-            self.slots.release(connection.token);
+            self.release(connection.token);
             return Err(error);
         }
-        if connection.deadline_ms < connection.looked_at_ms {
-            connection.looked_at_ms = connection.deadline_ms;
-            self.timers.look_at(connection.token, connection.deadline_ms);
+        if let Some(looked_at_ms) = self.slots.looked_at_ms(connection.token) {
+            self.timers.look_at(connection.token, connection.deadline_ms, looked_at_ms);
         }
         self.slots.park(connection);
         Ok(())
+    }
+
+    /// Forgets a connection, and its deadline.
+    pub(crate) fn release(&mut self, token: Token) {
+        if let Some(looked_at_ms) = self.slots.looked_at_ms(token) {
+            self.timers.forget(token, looked_at_ms);
+        }
+        self.slots.release(token);
+    }
+
+    /// The next connection whose deadline may have come.
+    pub(crate) fn pop_due(&mut self) -> Option<Token> {
+        let token = self.timers.pop_due(self.now_ms)?;
+        if let Some(looked_at_ms) = self.slots.looked_at_ms(token) {
+            *looked_at_ms = NEVER_MS;
+        }
+        Some(token)
     }
 }
 

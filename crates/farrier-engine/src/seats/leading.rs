@@ -4,29 +4,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::answering::Dispatched;
-use super::lead::{Accepting, Lead};
+use super::lead::Lead;
 use super::seat::{Seat, Settled};
-use super::spawner;
+use super::turn::Turn;
 use crate::protocol::connection::{Connection, Phase};
 use crate::protocol::h1::{self, Step};
 use crate::reactor::poller::Readiness;
 use crate::reactor::slots::Found;
 use crate::reactor::token::Token;
-use crate::scheduler::state::{Order, SchedulerState};
+use crate::scheduler::HandedOn;
 use farrier_log::access::peer_text;
 use farrier_log::error::Level;
-
-/// Followers that are awake and not stuck, beyond which doubtful calls wait for them.
-const AGILE_MAX: usize = 2;
 
 impl Seat {
     /// Leads until the lead is lost (true) or the engine ends (false).
     pub(crate) fn lead(&mut self, mut lead: Box<Lead>) -> bool {
         self.refresh_mark(self.shared.clock.now_ns());
         lead.now_ms = self.shared.clock.now_ms();
-        if self.shared.scheduler().lacks_spares() {
-            spawner::ask(&self.shared);
-        }
         loop {
             lead = match self.take_short_jobs(lead) {
                 Some(lead) => lead,
@@ -38,7 +32,9 @@ impl Seat {
                     None => return true,
                 };
             }
-            while let Some((token, readiness)) = lead.ready.pop_front() {
+            // What a turn leaves for later comes after the events that are polled next: nobody is served twice in a row.
+            for _ in 0..lead.ready.len() {
+                let Some((token, readiness)) = lead.ready.pop_front() else { break };
                 lead = match self.deal(lead, token, readiness) {
                     Some(lead) => lead,
                     None => return true,
@@ -50,7 +46,7 @@ impl Seat {
                     None => return true,
                 };
             }
-            if self.is_over(&mut lead) {
+            if self.is_over(&lead) {
                 self.end(lead);
                 return false;
             }
@@ -62,30 +58,22 @@ impl Seat {
         }
     }
 
-    /// With doubtful calls at hand, gives the lead to a parked seat and becomes the follower that serves them: it has the
-    /// interpreter already, and one hand-over pays for all of them.
+    /// With doubtful calls at hand, gives the lead to a parked seat and becomes the follower that serves them. `None`: the
+    /// lead is elsewhere.
     fn hand_on(&mut self, lead: Box<Lead>) -> Option<Box<Lead>> {
         let shared = Arc::clone(&self.shared);
-        let mut state = shared.scheduler();
-        // Followers that are awake will take them; more of them would only contend for the interpreter.
-        if !state.queues.has_doubtful() || state.agile >= AGILE_MAX {
-            return Some(lead);
+        let now_ns = shared.clock.now_ns();
+        match shared.schedule(|scheduler, out| scheduler.hand_on(self.id, lead, self.attached, now_ns, out)) {
+            HandedOn::Keep(lead) => Some(lead),
+            HandedOn::Serve(job) => {
+                let lead = self.serve_here(job)?;
+                Some(lead)
+            }
+            HandedOn::LeadGiven => {
+                self.last_ended_ns = None;
+                None
+            }
         }
-        if state.slow_calling >= shared.slow_calls_max() {
-            drop(state);
-            // No follower may take them: a small risk of being slow is better than a certain wait.
-            return self.take_jobs_here(lead, SchedulerState::pop_unstuck);
-        }
-        let Some(successor) = state.idle.pop() else {
-            drop(state);
-            spawner::ask(&self.shared);
-            return Some(lead);
-        };
-        state.leader = successor;
-        state.agile += 1;
-        state.order(successor, Order::Lead(lead));
-        self.last_ended_ns = None;
-        None
     }
 
     /// Waits for events, detached from the interpreter: threads that come back from a blocking call would otherwise wait
@@ -94,36 +82,33 @@ impl Seat {
         let shared = Arc::clone(&self.shared);
         self.detach();
         self.last_ended_ns = None;
-        let oldest_ms = loop {
-            let mut state = shared.scheduler();
-            if state.returns.is_empty() {
-                shared.leader.set_polling(true);
-                let short_for_me = state.queues.has_short() && self.may_serve(&state) && !state.is_floor_taken(self.id);
-                break if short_for_me { Some(0) } else { state.queues.oldest_ms() };
+        loop {
+            // From here on whoever has something for the leader wakes it; what came before is found here.
+            shared.leader.set_polling(true);
+            let returns = shared.returns.take();
+            if returns.is_empty() {
+                break;
             }
-            let returns = std::mem::take(&mut state.returns);
-            drop(state);
+            shared.leader.set_polling(false);
             self.absorb(lead, returns);
+        }
+        let (scheduler_ms, has_room) = {
+            let mut scheduler = shared.scheduler();
+            (scheduler.wait_begins(self.id), scheduler.is_accepting())
         };
-        let queue_deadline_ms = oldest_ms.map(|oldest| oldest + shared.seating.queue_timeout_ms + 1);
-        let next_ms = match (lead.timers.next_ms(), queue_deadline_ms) {
-            (Some(timer), Some(queue)) => Some(timer.min(queue)),
-            (timer, queue) => timer.or(queue),
-        };
-        let pause_ms = match lead.accepting {
-            Accepting::NotUntil(until_ms) => Some(until_ms),
-            _ => None,
-        };
-        let wake_ms = match (next_ms, pause_ms) {
-            (Some(next), Some(pause)) => Some(next.min(pause)),
-            (next, pause) => next.or(pause),
-        };
+        lead.gate.set_queue_full(!has_room);
+        lead.gate.set_connections(lead.slots.open(), shared.rules.connections_max);
+        lead.apply_gate(&shared.poller);
         // The last connection may have come back closed just now: then there is nothing to wait for.
         let drained = lead.draining_since_ms.is_some() && self.is_empty(lead);
         let has_streams = !lead.arrivals.is_empty() || shared.woken.has_any();
         let is_busy = has_streams || !lead.ready.is_empty() || !lead.fetched.is_empty();
-        let has_work = is_busy || oldest_ms == Some(0) || drained;
-        let timeout_ms = if has_work { Some(0) } else { wake_ms.map(|at| at.saturating_sub(lead.now_ms)) };
+        let timeout_ms = if is_busy || drained {
+            Some(0)
+        } else {
+            let due = [lead.timers.next_ms(), scheduler_ms, lead.gate.paused_until_ms()];
+            due.into_iter().flatten().min().map(|at_ms| at_ms.saturating_sub(lead.now_ms))
+        };
         let mut events = std::mem::take(&mut self.events);
         let ready = &mut lead.ready;
         let waited = shared.poller.wait(&mut events, timeout_ms, |token, readiness| match token {
@@ -141,17 +126,11 @@ impl Seat {
             shared.host.interrupted();
             self.attached = false;
         }
-        let returns = std::mem::take(&mut shared.scheduler().returns);
+        shared.schedule(|scheduler, out| scheduler.wait_ended(now_ns, out));
+        let returns = shared.returns.take();
         self.absorb(lead, returns);
+        lead.gate.pass(lead.now_ms);
         self.look_at_timers(lead);
-        if let Accepting::NotUntil(until_ms) = lead.accepting
-            && until_ms <= lead.now_ms
-        {
-            lead.set_accepting(Accepting::Yes, &shared.poller);
-        }
-        if lead.accepting == Accepting::NotWhileFull && shared.scheduler().queues.len() < shared.seating.queue_max {
-            lead.set_accepting(Accepting::Yes, &shared.poller);
-        }
     }
 
     /// Deals with one event. `None`: the lead is elsewhere.
@@ -172,9 +151,9 @@ impl Seat {
             Found::Busy(link) => {
                 // The seat that owns it may have given it back just now.
                 let returns = {
-                    let mut state = self.shared.scheduler();
+                    let mut returns = self.shared.returns.lock();
                     link.set_pending();
-                    std::mem::take(&mut state.returns)
+                    std::mem::take(&mut *returns)
                 };
                 if readiness.ended {
                     link.set_ended();
@@ -204,8 +183,9 @@ impl Seat {
         }
     }
 
-    /// Brings a connection as far as it goes now.
+    /// Brings a connection as far as it goes now, for one turn.
     pub(super) fn advance(&mut self, mut lead: Box<Lead>, mut connection: Box<Connection>) -> Option<Box<Lead>> {
+        let mut turn: Option<Turn> = None;
         loop {
             if connection.stream.is_some() {
                 self.stream_ended(&mut lead, &connection);
@@ -259,6 +239,14 @@ impl Seat {
                         lead = still;
                         connection = here;
                         if matches!(connection.phase, Phase::Idle) && !connection.readable {
+                            self.park(&mut lead, connection);
+                            return Some(lead);
+                        }
+                        // A client that sends one request after the other lets others have their turn.
+                        let clock = &self.shared.clock;
+                        if turn.get_or_insert_with(|| Turn::begin(clock)).served(clock) {
+                            let again = Readiness { readable: connection.readable, ..Readiness::READABLE };
+                            lead.ready.push_back((connection.token, again));
                             self.park(&mut lead, connection);
                             return Some(lead);
                         }

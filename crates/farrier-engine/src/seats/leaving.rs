@@ -2,13 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use super::lead::{Accepting, Lead};
+use super::lead::Lead;
 use super::seat::Seat;
-use super::spawner;
 use crate::control::Command;
 use crate::protocol::connection::Phase;
 use crate::reactor::slots::Found;
-use crate::scheduler::state::Order;
 
 /// How long a connection that was lately used may stay silent in a drain before it is closed, in ms: a client that sends
 /// its next request at this moment must not lose it.
@@ -22,7 +20,7 @@ impl Seat {
                 Command::Drain => self.drain(lead),
                 Command::Quit => {
                     lead.draining_since_ms.get_or_insert(lead.now_ms);
-                    self.shared.scheduler().stopping = true;
+                    lead.quits = true;
                 }
                 Command::ReopenLogs => {
                     self.shared.error_log.reopen();
@@ -42,7 +40,8 @@ impl Seat {
         self.shared.draining.store(true, Ordering::Relaxed);
         lead.draining_since_ms = Some(lead.now_ms);
         self.sweep_listeners(lead);
-        lead.set_accepting(Accepting::NoMore, &self.shared.poller);
+        lead.gate.drain();
+        lead.apply_gate(&self.shared.poller);
         for token in lead.slots.parked() {
             if let Found::Connection(mut connection) = lead.slots.take(token) {
                 if matches!(connection.phase, Phase::Http2(_)) {
@@ -58,19 +57,15 @@ impl Seat {
     }
 
     /// Whether the engine has nothing left to do.
-    pub(super) fn is_over(&mut self, lead: &mut Lead) -> bool {
+    pub(super) fn is_over(&self, lead: &Lead) -> bool {
         if lead.draining_since_ms.is_none() {
             return false;
         }
-        if self.shared.scheduler().stopping {
+        if lead.quits {
             return true;
         }
-        if !self.is_empty(lead) || !lead.ready.is_empty() || !lead.arrivals.is_empty() {
-            return false;
-        }
-        // The last connection is gone; a client may have connected meanwhile.
-        self.sweep_listeners(lead);
-        self.is_empty(lead)
+        // Whoever connects after the stop is served by another process that has the listener, or by none.
+        self.is_empty(lead) && lead.ready.is_empty() && lead.arrivals.is_empty()
     }
 
     /// Whether no connection is left but those whose calls are not waited for.
@@ -81,24 +76,12 @@ impl Seat {
     /// Sends everybody home.
     pub(super) fn end(&mut self, lead: Box<Lead>) {
         drop(lead);
-        let mut state = self.shared.scheduler();
-        state.stopping = true;
-        let first_is_stuck = self.id != 0 && !state.idle.contains(&0);
-        for entry in &mut state.seats {
-            if entry.order.is_none() {
-                entry.order = Some(Order::Stop);
-            }
-            if let Some(thread) = &entry.thread {
-                thread.unpark();
-            }
-        }
-        drop(state);
-        spawner::call(&self.shared);
+        let first_is_parked = self.shared.schedule(|scheduler, out| scheduler.stop(out));
         if let Some(monitor) = self.shared.monitor.get() {
             self.shared.monitor_asleep.store(false, Ordering::SeqCst);
             monitor.unpark();
         }
-        if first_is_stuck {
+        if self.id != 0 && !first_is_parked {
             (self.shared.abandon)();
         }
     }

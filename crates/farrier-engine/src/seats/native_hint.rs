@@ -3,15 +3,14 @@
 use std::fmt::Write;
 
 use super::shared::Shared;
-use super::thread_state::Doing;
+use crate::scheduler::Doing;
 
 /// One line for each seat inside a call: its request where that is known, its age, and what its thread does.
 pub(crate) fn of_calls(shared: &Shared) -> String {
     let now_ns = shared.clock.now_ns();
     let calls: Vec<(usize, i32, u64)> = {
-        let state = shared.scheduler();
-        let seats = state.seats.iter().enumerate();
-        seats.filter_map(|(id, seat)| seat.call.map(|call| (id, seat.thread_id, call.started_ns))).collect()
+        let scheduler = shared.scheduler();
+        scheduler.calls().map(|(seat, call)| (seat, shared.threads.id(seat), call.started_ns)).collect()
     };
     let records = shared.overdue.as_ref().map(|overdue| overdue.records()).unwrap_or_default();
     let mut text = String::from("calls that run:\n");

@@ -20,7 +20,7 @@ use crate::host::Host;
 use crate::protocol::h1_error::whole_response;
 use crate::protocol::h2::respond::whole_answer;
 use crate::rules::Rules;
-use crate::scheduler::state::SeatId;
+use crate::scheduler::SeatId;
 use crate::transport::link::TakenOver;
 use farrier_log::error::Level;
 
@@ -82,7 +82,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     let interrupter = Interrupter::start(&shared.host);
     let mut whole_since_ns = None;
     loop {
-        if shared.scheduler().stopping {
+        if shared.scheduler().is_stopping() {
             return;
         }
         let now_ns = shared.clock.now_ns();

@@ -8,17 +8,20 @@ use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Error, Kind, Occupies, Request, Side};
 
 use super::call_record::{CallRecord, CallTarget};
+use super::lead::Lead;
 use super::overdue;
-use super::shared::Shared;
+use super::returns::Returned;
+use super::shared::{Shared, Work};
 use super::thread_meter::{Reading, ThreadMeter, process_cpu_ns};
 use crate::metrics::Called;
 use crate::protocol::answer::Outcome;
+use crate::protocol::client_wait::ClientWait;
 use crate::protocol::connection::{AfterResponse, Connection, Phase};
 use crate::protocol::h1;
 use crate::protocol::h1_respond::{Channel, H1Respond};
 use crate::protocol::scratch::Scratch;
 use crate::scheduler::routes::ComputeShare;
-use crate::scheduler::state::{Call, Job, JobKind, Order, Permit, Returned, SPARES, SchedulerState, SeatId};
+use crate::scheduler::{Ended, Idle, Job, JobKind, Looked, Order, SeatId};
 use farrier_log::access::Exchange;
 
 /// A reading of the thread's meter serves this long, in ns.
@@ -37,12 +40,27 @@ pub(crate) struct Seat {
     /// A reading not older than a millisecond when a call begins.
     pub(crate) mark: Option<Reading>,
     pub(crate) marked_ns: u64,
-    /// Short jobs that this seat still serves before it leaves the floor to the leader.
-    pub(crate) relief: usize,
     /// When the last call ended, in ns, if nothing but the server's own work has followed.
     pub(crate) last_ended_ns: Option<u64>,
     /// What the poller fills while this seat leads.
     pub(crate) events: Vec<rustix::event::epoll::Event>,
+}
+
+/// Tells the scheduler that the call of a seat waits for its client.
+pub(super) struct SeatWait<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) seat: SeatId,
+}
+
+impl ClientWait for SeatWait<'_> {
+    fn begins(&self) -> bool {
+        let now_ns = self.shared.clock.now_ns();
+        self.shared.schedule(|scheduler, out| scheduler.client_wait_begins(self.seat, now_ns, out))
+    }
+
+    fn ended(&self) {
+        self.shared.scheduler().client_wait_ended(self.seat);
+    }
 }
 
 /// Whether a connection lives on after a response.
@@ -66,14 +84,28 @@ impl Seat {
             meter: ThreadMeter::default(),
             mark: None,
             marked_ns: 0,
-            relief: 0,
             last_ended_ns: None,
             events: Vec::new(),
         }
     }
 
-    /// What a seat does from its first day to its last.
-    pub(crate) fn run(mut self) {
+    /// Waits for orders and performs them, until the engine ends or this seat is one too many.
+    pub(crate) fn run(self) {
+        let shared = Arc::clone(&self.shared);
+        guard(&shared, || self.run_orders());
+    }
+
+    /// The same, for a seat that looks for work first.
+    pub(crate) fn run_from_work(mut self) {
+        let shared = Arc::clone(&self.shared);
+        guard(&shared, || {
+            if self.work() {
+                self.run_orders();
+            }
+        });
+    }
+
+    fn run_orders(mut self) {
         loop {
             match self.wait_for_order() {
                 Order::Lead(lead) => {
@@ -84,7 +116,9 @@ impl Seat {
                 Order::Work => {}
                 Order::Stop => return,
             }
-            self.work();
+            if !self.work() {
+                return;
+            }
         }
     }
 
@@ -104,145 +138,53 @@ impl Seat {
         }
     }
 
-    fn wait_for_order(&mut self) -> Order {
+    fn wait_for_order(&mut self) -> Order<Box<Lead>> {
         self.detach();
         let idle_timeout = self.shared.seating.threads_idle_timeout;
-        let mut surplus = false;
         loop {
-            {
-                let mut state = self.shared.scheduler();
-                if let Some(order) = state.seats[self.id].order.take() {
-                    return order;
-                }
-                if state.stopping {
-                    return Order::Stop;
-                }
-                let parked = state.idle.len();
-                if surplus && self.id != 0 && parked > SPARES {
-                    state.idle.retain(|&seat| seat != self.id);
-                    state.seats[self.id].thread = None;
-                    let id = self.id;
-                    state.vacant.push(id);
-                    return Order::Stop;
-                }
-                surplus = false;
-                if self.id != 0 && parked > SPARES {
-                    drop(state);
+            // The answer first: the scheduler's lock must not be held while this thread is parked.
+            let idle = self.shared.scheduler().idle(self.id);
+            match idle {
+                Idle::Order(order) => return order,
+                Idle::Wait => std::thread::park(),
+                Idle::WaitAsSurplus => {
                     let began = std::time::Instant::now();
                     std::thread::park_timeout(idle_timeout);
-                    surplus = began.elapsed() >= idle_timeout;
-                    continue;
+                    if began.elapsed() >= idle_timeout && self.shared.scheduler().leave(self.id) {
+                        return Order::Stop;
+                    }
                 }
             }
-            std::thread::park();
         }
     }
 
-    /// Serves jobs as long as there are any for this seat, then parks it.
-    pub(crate) fn work(&mut self) {
+    /// Serves jobs as long as there are any for this seat, and takes the lead if nobody else does. False: the engine ends.
+    /// True: the seat is parked.
+    pub(crate) fn work(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
-        let slow_calls_max = shared.slow_calls_max();
-        let may_call = shared.seating.threads > 1 || self.id == 0;
         loop {
-            let (job, more) = {
-                let mut state = shared.scheduler();
-                let permitted = may_call && state.calling < shared.seating.threads && !state.stopping;
-                let may = Permit {
-                    be_short: self.may_be_short(&mut state),
-                    be_slow: state.slow_calling < slow_calls_max,
-                    compute: state.computing == 0,
-                };
-                if permitted && !self.attached && state.queues.offers(&may) {
-                    drop(state);
-                    // Before a job is taken: the wait for the interpreter says nothing about its route.
+            let now_ns = shared.clock.now_ns();
+            match shared.schedule(|scheduler, out| scheduler.look(self.id, self.attached, now_ns, out)) {
+                Looked::Job(job) => {
+                    shared.wake_monitor();
+                    self.serve_job(job);
+                }
+                Looked::Attach => {
                     self.attach();
                     self.refresh_mark(shared.clock.now_ns());
-                    continue;
                 }
-                let job = if permitted { state.queues.pop(&may) } else { None };
-                let Some(job) = job else {
-                    self.leave_floor(&mut state);
-                    state.agile = state.agile.saturating_sub(1);
-                    state.idle.push(self.id);
-                    // A leader whose call has outlived a tick may have found nobody to take the lead.
-                    self.take_stranded_lead(&mut state);
-                    return;
-                };
-                let slow = matches!(job.kind, JobKind::Slow | JobKind::Computing);
-                if job.kind == JobKind::Short {
-                    state.floor = Some(self.id);
-                    self.relief = self.relief.saturating_sub(1);
-                } else {
-                    self.leave_floor(&mut state);
+                Looked::Lead(lead) => {
+                    if !self.lead(lead) {
+                        return false;
+                    }
                 }
-                state.calling += 1;
-                state.slow_calling += usize::from(job.kind != JobKind::Short);
-                state.computing += usize::from(job.kind == JobKind::Computing);
-                state.routes.begin(job.route);
-                // A call that is certain to be slow takes its seat out of the reckoning at once.
-                state.agile = state.agile.saturating_sub(usize::from(slow));
-                state.seats[self.id].call = Some(Call {
-                    started_ns: shared.clock.now_ns(),
-                    kind: job.kind,
-                    attaching: false,
-                    held_up: false,
-                    held_up_ticks: 0,
-                    stuck: slow,
-                    route: job.route,
-                    learned: false,
-                });
-                let more = state.queues.len() > 0
-                    && state.agile == 0
-                    && state.slow_calling < slow_calls_max
-                    && state.wake_idle(Order::Work).is_err();
-                (job, more)
-            };
-            shared.wake_monitor();
-            if more {
-                shared.poller.wake();
-            }
-            self.serve_job(job);
-        }
-    }
-
-    /// Whether this follower may serve what is short: it has the floor, or nobody has and it holds the interpreter anyway.
-    /// It serves what waits now; the rest is the leader's again, which has the connections.
-    fn may_be_short(&mut self, state: &mut SchedulerState) -> bool {
-        if state.floor == Some(self.id) && self.relief == 0 {
-            self.leave_floor(state);
-            return false;
-        }
-        if state.floor.is_none() {
-            self.relief = state.queues.short_len();
-            return self.attached || self.shared.seating.threads == 1;
-        }
-        state.floor == Some(self.id)
-    }
-
-    /// Leaves what is short to the leader.
-    fn leave_floor(&self, state: &mut SchedulerState) {
-        if state.floor == Some(self.id) {
-            state.floor = None;
-            if state.queues.has_short() {
-                self.shared.wake_leader();
+                Looked::Parked => return true,
             }
         }
     }
 
-    fn take_stranded_lead(&self, state: &mut SchedulerState) {
-        let leader = state.leader;
-        let tick_ns = self.tick_ns();
-        let stranded = state.lead.is_some()
-            && state.seats[leader]
-                .call
-                .is_some_and(|call| self.shared.clock.now_ns().saturating_sub(call.started_ns) > 2 * tick_ns);
-        if stranded {
-            super::monitor::depose(state);
-        }
-    }
-
-    fn serve_job(&mut self, job: Job) {
-        let Job { mut connection, request, end, route, kind, .. } = job;
+    fn serve_job(&mut self, job: Job<Work>) {
+        let Job { work: Work { mut connection, request, end }, kind, .. } = job;
         let measured = kind != JobKind::Short;
         if measured {
             self.refresh_mark(self.shared.clock.now_ns());
@@ -269,11 +211,9 @@ impl Seat {
             }
             _ => None,
         };
-        let mut state = self.shared.scheduler();
-        state.routes.end(route, share);
-        state.keep_spare(self.scratch.take_spare());
-        self.end_call(&mut state, call_ns);
-        drop(state);
+        self.shared.keep_spare(self.scratch.take_spare());
+        let ended = Ended { call_ns, share };
+        self.shared.schedule(|scheduler, out| scheduler.call_ended(self.id, ended, ended_ns, out));
         self.hand_back(connection, settled);
     }
 
@@ -302,33 +242,6 @@ impl Seat {
         }
     }
 
-    fn tick_ns(&self) -> u64 {
-        self.shared.seating.tick.as_nanos() as u64
-    }
-
-    /// Takes the seat's call off the state and learns from it.
-    pub(crate) fn end_call(&self, state: &mut SchedulerState, call_ns: u64) {
-        let Some(call) = state.seats[self.id].call.take() else { return };
-        // Each tick at which it waited for the interpreter stands for a whole one, and for the parts before and after.
-        let held_up_ns = u64::from(call.held_up_ticks + u32::from(call.held_up_ticks > 0)) * self.tick_ns();
-        let call_ns = if call_ns == 0 { 0 } else { call_ns.saturating_sub(held_up_ns).max(1) };
-        if call.learned {
-            state.routes.unstick(call.route);
-        } else if call_ns > 0 {
-            state.routes.learn(call.route, call_ns, call_ns > self.shared.seating.slow_call_ns);
-        }
-        state.calling = state.calling.saturating_sub(1);
-        if call.stuck || call.kind != JobKind::Short {
-            state.slow_calling = state.slow_calling.saturating_sub(1);
-        }
-        if call.kind == JobKind::Computing {
-            state.computing = state.computing.saturating_sub(1);
-        }
-        if call.stuck {
-            state.agile += 1;
-        }
-    }
-
     /// Gives the connection back to the leader, waking it only where it must act.
     pub(crate) fn hand_back(&mut self, connection: Box<Connection>, settled: Settled) {
         let urgent = match settled {
@@ -347,23 +260,23 @@ impl Seat {
         // A leader that was deposed in its call may hold a connection that the poller does not know yet. If it cannot be
         // watched the leader finds out.
         let unwatched = settled == Settled::Open && connection.link.watch(&self.shared.poller, token).is_err();
-        let mut state = self.shared.scheduler();
+        let mut returns = self.shared.returns.lock();
         let pending = connection.link.take_pending();
         match settled {
             Settled::Open => {
                 let mut connection = connection;
                 connection.readable |= pending;
                 connection.ended |= connection.link.has_ended();
-                state.returns.push(Returned::Open(connection));
+                returns.push(Returned::Open(connection));
             }
             Settled::Closed => {
                 connection.link.shutdown_both();
-                state.returns.push(Returned::Closed(token));
+                returns.push(Returned::Closed(token));
             }
         }
-        drop(state);
+        drop(returns);
         if urgent || pending || unwatched {
-            self.shared.wake_leader();
+            self.shared.leader.wake();
         }
     }
 
@@ -389,6 +302,7 @@ impl Seat {
         let channel = Channel {
             rules,
             host: &*shared.host,
+            client_wait: &SeatWait { shared, seat: self.id },
             poller: &shared.poller,
             link: &connection.link,
             token: connection.token,
@@ -438,6 +352,7 @@ impl Seat {
         let channel = Channel {
             rules: &shared.rules,
             host: &*shared.host,
+            client_wait: &SeatWait { shared, seat: self.id },
             poller: &shared.poller,
             link: &connection.link,
             token: connection.token,
@@ -550,6 +465,17 @@ impl Seat {
             ),
         };
         self.shared.error_log.write(level, &text);
+    }
+}
+
+/// Runs what a thread of the engine does. A panic that reaches this place has lost the lead, or a request's account: the
+/// worker ends, so that the arbiter sees it and starts another.
+pub(super) fn guard(shared: &Shared, life: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(life)) {
+        shared
+            .error_log
+            .write(farrier_log::error::Level::Critical, &format!("{}; the worker ends", panic_text(panic.as_ref())));
+        (shared.fail)();
     }
 }
 

@@ -1,98 +1,71 @@
-//! Brings new seats, on a thread of its own: to start one the interpreter is needed, and the leader must not wait for it.
+//! Starts seats, on a thread of its own: to start one the interpreter is needed, and the leader must not wait for it.
 //! For the same reason it finds out for the monitor whether the interpreter can be had at all.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::seat::Seat;
-use super::shared::Shared;
-use crate::scheduler::state::{SPARES, SeatId};
 use farrier_log::error::Level;
 
-/// How long the start waits for the spares, in ns.
-const SPARES_PATIENCE_NS: u64 = 1_000_000_000;
+use super::seat::Seat;
+use super::shared::Shared;
+use crate::scheduler::SeatId;
 
-/// Seats that are asked for at the same time.
-const COMING_MAX: usize = 4;
+/// How long the start waits for the spare seats, in ns.
+const SPARES_PATIENCE_NS: u64 = 1_000_000_000;
 
 /// Runs until the engine stops.
 pub(crate) fn run(shared: &Arc<Shared>) {
     loop {
-        let (wanted, probe) = {
-            let mut state = shared.scheduler();
-            if state.stopping {
+        let wanted = {
+            let mut scheduler = shared.scheduler();
+            if scheduler.is_stopping() {
                 return;
             }
-            let (wanted, probe) = (state.wanted.pop(), std::mem::take(&mut state.probe_wanted));
-            // The monitor looks how long this takes: whoever holds the interpreter for seconds has stopped the worker.
-            state.spawner_waits_since_ns = (wanted.is_some() || probe).then(|| shared.clock.now_ns());
-            (wanted, probe)
+            scheduler.next_wanted()
         };
+        // The monitor looks how long this takes: whoever holds the interpreter for seconds has stopped the worker.
+        let probe = wanted.is_none() && shared.probe.take_wish();
+        if wanted.is_some() || probe {
+            shared.probe.begin(shared.clock.now_ns());
+        }
         match wanted {
-            Some(id) => bring(shared, id),
+            Some(seat) => start(shared, seat),
             None if probe => shared.host.probe(),
             None => {
-                // `ask` sets the flag after it has put a seat on the state, so none is missed.
+                // Set after a seat is wanted, so none is missed.
                 while !shared.spawner_called.swap(false, Ordering::SeqCst) {
                     std::thread::park_timeout(Duration::MAX);
                 }
+                continue;
             }
         }
+        shared.probe.end();
     }
 }
 
-/// Asks for one more seat, if there may be one. It looks at the queues first and parks then.
-pub(crate) fn ask(shared: &Shared) {
-    {
-        let mut state = shared.scheduler();
-        if state.seated() >= shared.seats_max() || state.stopping || state.coming >= COMING_MAX {
-            return;
-        }
-        let id = state.add_seat();
-        state.coming += 1;
-        state.wanted.push(id);
-    }
-    call(shared);
-}
-
-/// Brings the spares before the engine serves: the first call may be the one that needs them.
+/// Asks for the spare seats before the engine serves, and waits a moment for them: the first call may be the one that needs
+/// them.
 pub(crate) fn bring_spares(shared: &Shared) {
-    (0..SPARES).for_each(|_| ask(shared));
     let began_ns = shared.clock.now_ns();
-    while shared.scheduler().idle.len() < SPARES && shared.clock.now_ns() - began_ns < SPARES_PATIENCE_NS {
+    shared.schedule(|scheduler, out| scheduler.start(began_ns, out));
+    while shared.scheduler().lacks_spares() && shared.clock.now_ns() - began_ns < SPARES_PATIENCE_NS {
         std::thread::park_timeout(Duration::from_micros(200));
     }
 }
 
-/// Wakes the spawner.
-pub(crate) fn call(shared: &Shared) {
-    shared.spawner_called.store(true, Ordering::SeqCst);
-    if let Some(spawner) = shared.spawner.get() {
-        spawner.unpark();
-    }
-}
-
-fn bring(shared: &Arc<Shared>, id: SeatId) {
+fn start(shared: &Arc<Shared>, id: SeatId) {
     let theirs = Arc::clone(shared);
     let life = move || {
         // For those who look at the threads; it fails only on a name that is too long.
         let _ = rustix::thread::set_name(c"farrier-seat");
-        {
-            let mut state = theirs.scheduler();
-            state.occupy(id);
-            state.coming = state.coming.saturating_sub(1);
-            state.agile += 1;
-        }
-        let mut seat = Seat::new(id, theirs);
-        seat.work();
-        seat.run();
+        theirs.threads.occupy(id);
+        theirs.scheduler().began(id);
+        Seat::new(id, theirs).run_from_work();
     };
     if let Err(error) = shared.host.spawn_seat(&format!("farrier-seat-{id}"), Box::new(life)) {
-        let mut state = shared.scheduler();
-        state.coming = state.coming.saturating_sub(1);
-        state.vacant.push(id);
-        drop(state);
+        let now_ns = shared.clock.now_ns();
+        shared.schedule(|scheduler, out| scheduler.spawn_failed(id, now_ns, out));
         shared.error_log.write(Level::Error, &format!("cannot start another thread: {error}"));
     }
 }

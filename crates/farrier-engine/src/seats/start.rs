@@ -8,9 +8,9 @@ use std::sync::Arc;
 use farrier_config::{Config, Protocol};
 use farrier_http::Handler;
 
-use super::lead::{Accepting, Lead};
+use super::lead::Lead;
 use super::overdue::Overdue;
-use super::seat::Seat;
+use super::seat::{Seat, guard};
 use super::shared::Shared;
 use super::thread_state::InterpreterLock;
 use super::{monitor, overdue, spawner};
@@ -24,7 +24,7 @@ use crate::reactor::timers::Timers;
 use crate::reactor::token::Token;
 use crate::rules::SiteRules;
 use crate::rules::{Rules, Seating, Security};
-use crate::scheduler::state::Order;
+use crate::scheduler::AcceptGate;
 use farrier_log::access::AccessLog;
 use farrier_log::error::ErrorLog;
 
@@ -54,6 +54,9 @@ pub struct Parts {
     pub metrics: Arc<dyn Metrics>,
     /// Ends the process at once; called when it must end and its first thread is inside a call.
     pub abandon: Box<dyn Fn() + Send + Sync>,
+    /// Ends the process at once with a code that the arbiter takes for a crash; called after a fault of the server's own that
+    /// has cost the lead or a request's account.
+    pub fail: Box<dyn Fn() + Send + Sync>,
     /// Asks for the worker's replacement; called when a call does not come back.
     pub stuck: Box<dyn Fn() + Send + Sync>,
 }
@@ -70,10 +73,12 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         ready: VecDeque::new(),
         fetched: Vec::new(),
         listeners: parts.listeners,
-        accepting: Accepting::NoMore,
+        gate: AcceptGate::default(),
+        is_watching: false,
         control: parts.control,
         now_ms: 0,
         draining_since_ms: None,
+        quits: false,
         single_accepts: 0,
         arrivals: VecDeque::new(),
         woken: Vec::new(),
@@ -87,7 +92,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         // Linux hands the option on to accepted sockets. On a unix socket there is nothing to set.
         let _ = rustix::net::sockopt::set_tcp_nodelay(listener.as_fd(), true);
     }
-    lead.set_accepting(Accepting::Yes, &poller);
+    lead.apply_gate(&poller);
     let interpreter_lock = InterpreterLock::learn(&parts.host);
     let seating = Seating::of(config);
     let overdue = Overdue::new(seating.request_timeout, parts.stuck);
@@ -102,25 +107,27 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         parts.error_log,
         parts.metrics,
         parts.abandon,
+        parts.fail,
+        lead,
         overdue,
     ));
-    {
-        let mut state = shared.scheduler();
-        let first = state.add_seat();
-        state.occupy(first);
-        state.leader = first;
-        state.order(first, Order::Lead(lead));
-    }
+    shared.threads.occupy(0);
     let watched = Arc::clone(&shared);
-    let monitor = std::thread::Builder::new().name("farrier-monitor".into()).spawn(move || monitor::run(&watched))?;
+    let monitor = std::thread::Builder::new()
+        .name("farrier-monitor".into())
+        .spawn(move || guard(&watched, || monitor::run(&watched)))?;
     // The first and only time it is set.
     let _ = shared.monitor.set(monitor.thread().clone());
     if shared.overdue.is_some() {
         let watched = Arc::clone(&shared);
-        std::thread::Builder::new().name("farrier-overdue".into()).spawn(move || overdue::run(&watched))?;
+        std::thread::Builder::new()
+            .name("farrier-overdue".into())
+            .spawn(move || guard(&watched, || overdue::run(&watched)))?;
     }
     let watched = Arc::clone(&shared);
-    let spawner = std::thread::Builder::new().name("farrier-spawner".into()).spawn(move || spawner::run(&watched))?;
+    let spawner = std::thread::Builder::new()
+        .name("farrier-spawner".into())
+        .spawn(move || guard(&watched, || spawner::run(&watched)))?;
     let _ = shared.spawner.set(spawner.thread().clone());
     spawner::bring_spares(&shared);
     Seat::new(0, Arc::clone(&shared)).run();

@@ -17,7 +17,8 @@ use super::call_record::CallTarget;
 use super::disk::{self, Load};
 use super::lead::Lead;
 use super::overdue;
-use super::seat::{Seat, Settled, panic_text};
+use super::returns::Returned;
+use super::seat::{Seat, SeatWait, Settled, panic_text};
 use crate::protocol::connection::{AfterResponse, Connection, Phase};
 use crate::protocol::h2::arrival::{self, Arrival, Incoming};
 use crate::protocol::h2::respond::{H2Respond, StreamChannel};
@@ -27,7 +28,6 @@ use crate::reactor::poller::Readiness;
 use crate::reactor::slots::Found;
 use crate::reactor::token::Token;
 use crate::reactor::waker::StreamWaker;
-use crate::scheduler::state::Returned;
 use crate::transport::link::Link;
 use farrier_log::error::Level;
 
@@ -257,6 +257,7 @@ impl Seat {
         let channel = StreamChannel {
             rules: &shared.rules,
             host: &*shared.host,
+            client_wait: &SeatWait { shared: &shared, seat: self.id },
             link: &connection.link,
             stream,
             may_wait: by_application,
@@ -287,9 +288,9 @@ impl Seat {
     pub(super) fn hand_back_stream(&self, carrier: Box<Connection>) {
         let has_rest = carrier.stream.as_ref().is_some_and(|stream| stream.has_rest());
         let urgent = has_rest || carrier.link.is_gone() || self.shared.draining.load(Ordering::Relaxed);
-        self.shared.scheduler().returns.push(Returned::Open(carrier));
+        self.shared.returns.lock().push(Returned::Open(carrier));
         if urgent {
-            self.shared.wake_leader();
+            self.shared.leader.wake();
         }
     }
 
@@ -297,7 +298,9 @@ impl Seat {
     pub(super) fn refuse_stream(&mut self, stream: &StreamLink, error: Error, request: Box<Request>, link: &Link) {
         let shared = Arc::clone(&self.shared);
         let facts = facts(&request);
-        let channel = StreamChannel { rules: &shared.rules, host: &*shared.host, link, stream, may_wait: false };
+        let client_wait = &SeatWait { shared: &shared, seat: self.id };
+        let channel =
+            StreamChannel { rules: &shared.rules, host: &*shared.host, client_wait, link, stream, may_wait: false };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
         let mut respond = H2Respond::new(channel, &mut self.scratch, facts, request.choice, keep_lines);
         respond.fail(error);

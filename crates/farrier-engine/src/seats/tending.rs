@@ -6,14 +6,16 @@ use std::sync::Arc;
 use farrier_http::{Error, Kind};
 
 use super::disk::{self, Load};
-use super::lead::{Accepting, Lead};
+use super::lead::Lead;
 use super::leaving::DRAIN_IDLE_MS;
+use super::returns::Returned;
 use super::seat::Seat;
+use super::shared::Work;
 use crate::protocol::connection::{AfterResponse, Connection, Phase};
 use crate::protocol::h1::{self, Expired};
 use crate::reactor::poller::Readiness;
 use crate::reactor::slots::Found;
-use crate::scheduler::state::{Job, Returned};
+use crate::scheduler::Job;
 use crate::transport::link::{Received, Sent};
 use crate::transport::pace::TooSlow;
 use farrier_log::access::peer_text;
@@ -27,7 +29,7 @@ impl Seat {
     pub(super) fn absorb(&mut self, lead: &mut Lead, returns: Vec<Returned>) {
         for returned in returns {
             match returned {
-                Returned::Closed(token) => lead.slots.release(token),
+                Returned::Closed(token) => lead.release(token),
                 Returned::Ready(waiting) => lead.fetched.push(waiting),
                 Returned::Fetched(token) => lead.ready.push_back((token, Readiness::WRITABLE)),
                 Returned::Open(connection) if connection.stream.is_some() => self.stream_ended(lead, &connection),
@@ -125,11 +127,9 @@ impl Seat {
     }
 
     pub(super) fn close(&mut self, lead: &mut Lead, connection: Box<Connection>) {
-        lead.slots.release(connection.token);
+        lead.release(connection.token);
         drop(connection);
-        if let Accepting::NotUntil(_) = lead.accepting {
-            lead.set_accepting(Accepting::Yes, &self.shared.poller);
-        }
+        lead.gate.resume();
     }
 
     /// Lets a connection wait.
@@ -145,13 +145,11 @@ impl Seat {
     }
 
     pub(super) fn look_at_timers(&mut self, lead: &mut Lead) {
-        while let Some(token) = lead.timers.pop_due(lead.now_ms) {
+        while let Some(token) = lead.pop_due() {
             match lead.slots.take(token) {
-                Found::Nothing => {}
-                // A seat owns it: look again, for it may come back with a deadline that is nearer than a new entry.
-                Found::Busy(_) => lead.timers.look_at(token, lead.now_ms + 1000),
+                // A seat owns it: its deadline is entered when it comes back.
+                Found::Nothing | Found::Busy(_) => {}
                 Found::Connection(mut connection) => {
-                    connection.looked_at_ms = u64::MAX;
                     if matches!(connection.phase, Phase::Http2(_)) {
                         self.look_at_session(lead, connection);
                         continue;
@@ -212,11 +210,9 @@ impl Seat {
 
     /// Requests that have waited too long for a seat get 503.
     fn expire_jobs(&mut self, lead: &mut Lead) {
-        let timeout_ms = self.shared.seating.queue_timeout_ms;
-        let Some(since_ms) = lead.now_ms.checked_sub(timeout_ms) else { return };
         loop {
-            let job = self.shared.scheduler().queues.pop_older(since_ms);
-            let Some(Job { mut connection, request, .. }) = job else { return };
+            let job = self.shared.schedule(|scheduler, out| scheduler.expire(lead.now_ms, out));
+            let Some(Job { work: Work { mut connection, request, .. }, .. }) = job else { return };
             let error = Error::server(Kind::Overloaded, "the request waited too long for a seat (see queue_timeout)");
             self.refuse(&mut connection, error, request, lead.now_ms);
             if connection.stream.is_some() {

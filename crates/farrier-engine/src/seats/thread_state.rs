@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
+use crate::scheduler::Doing;
 
 /// The parts of the interpreter's lock lie this near to each other, in bytes.
 const LOCK_BYTES: u64 = 128;
@@ -21,17 +22,6 @@ const LOOK_EVERY: Duration = Duration::from_micros(100);
 
 /// Looks in a row that must show the same wait.
 const SAME_LOOKS: u32 = 3;
-
-/// What a thread does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Doing {
-    /// It runs, or would if it had a processor.
-    Running,
-    /// It waits for the interpreter.
-    AwaitingInterpreter,
-    /// It waits for something else, or the kernel does not tell.
-    Waiting,
-}
 
 /// Where the interpreter's lock lies, as far as that could be learned.
 #[derive(Debug, Default, Clone, Copy)]

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::host::Host;
 use crate::protocol::answer::Outcome;
+use crate::protocol::client_wait::ClientWait;
 use crate::protocol::connection::AfterResponse;
 use crate::protocol::file_names;
 use crate::protocol::h2::stream::{Gone, StreamLink};
@@ -30,6 +31,8 @@ const STAGED_BYTES_MAX: usize = 16 * 1024;
 pub(crate) struct StreamChannel<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) host: &'a dyn Host,
+    /// Told when the response waits for its client.
+    pub(crate) client_wait: &'a dyn ClientWait,
     pub(crate) link: &'a Link,
     pub(crate) stream: &'a StreamLink,
     /// The caller may wait for the client: a handler that occupies a seat.
@@ -182,9 +185,14 @@ impl<'a> H2Respond<'a> {
         if !may_wait || self.state == State::Ended || stream.meter.unsent_bytes() < rules.response_buffer_bytes {
             return Ok(());
         }
+        if !self.channel.client_wait.begins() {
+            let cause = "too many threads wait for clients that read slowly (see threads_waiting_max)";
+            return Err(self.give_up(Kind::WriteTimeout, cause));
+        }
         let timeout = Duration::from_millis(rules.write_timeout_ms);
         let mut waited = Err(Gone);
         host.detached(&mut || waited = stream.wait_for_room(rules.response_buffer_bytes / 2, timeout));
+        self.channel.client_wait.ended();
         match waited {
             Ok(true) => Ok(()),
             Ok(false) => {
