@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use farrier_http::{Body, Error, Kind};
-use rustix::fs::{Mode, OFlags};
+
+use crate::transport::nameless_file;
 
 /// Where content goes that exceeds memory.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl Sink {
                 *bytes += piece.len() as u64;
             }
             Sink::Memory(content) if content.len() + piece.len() > settings.memory_bytes_max => {
-                let mut file = create_unlinked(&settings.directory)
+                let mut file = nameless_file::create(&settings.directory)
                     .and_then(|mut file| file.write_all(content).map(|()| file))
                     .map_err(|error| no_room(&settings.directory, &error))?;
                 file.write_all(piece).map_err(|error| no_room(&settings.directory, &error))?;
@@ -75,30 +75,6 @@ impl Sink {
             }
         })
     }
-}
-
-fn create_unlinked(directory: &Path) -> std::io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let descriptor: OwnedFd = match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {
-        Ok(descriptor) => descriptor,
-        // Some file systems have no O_TMPFILE: make a named file and unlink it at once.
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => {
-            return create_and_unlink(directory);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    Ok(File::from(descriptor))
-}
-
-fn create_and_unlink(directory: &Path) -> std::io::Result<File> {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static SERIAL: AtomicU64 = AtomicU64::new(0);
-    let name = format!(".farrier-{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
-    let path = directory.join(name);
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let descriptor = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)?;
-    rustix::fs::unlink(&path)?;
-    Ok(File::from(descriptor))
 }
 
 fn no_room(directory: &Path, error: &std::io::Error) -> Error {

@@ -141,7 +141,7 @@ fn take_over(target: &CallTarget, facts: RequestFacts, via: Via, choice: u32, ru
             };
             link.take_over(&whole_response(&error(), facts, via, choice, rules), ends_by_close)
         }
-        CallTarget::Stream(stream) => stream.take_over(whole_answer(&error(), facts, choice, rules)),
+        CallTarget::Stream(stream) => stream.take_over(whole_answer(&error(), facts, choice, rules), &rules.responses),
     }
 }
 

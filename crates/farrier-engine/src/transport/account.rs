@@ -29,11 +29,6 @@ impl Account {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes that may be kept.
-    pub(crate) fn bytes_max(&self) -> u64 {
-        self.bytes_max
-    }
-
     /// Counts bytes, if the bound leaves room for all of them.
     pub(crate) fn try_keep(self: &Arc<Account>, bytes: u64) -> Option<Kept> {
         self.try_add(bytes).then(|| Kept { account: Arc::clone(self), bytes })
@@ -80,6 +75,11 @@ impl Kept {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
         self.account.give_back(bytes);
+    }
+
+    /// Takes over what another part of the same account counts.
+    pub(crate) fn absorb(&mut self, mut other: Kept) {
+        self.bytes += std::mem::take(&mut other.bytes);
     }
 }
 

@@ -22,6 +22,13 @@ impl ResponseBudget {
         self.memory.try_keep(bytes)
     }
 
+    /// Counts bytes that wait in memory whatever the bound says: the few of an answer that the server gives itself.
+    pub(crate) fn keep(&self, bytes: u64) -> Kept {
+        let mut kept = self.memory.keep_nothing();
+        kept.grow(bytes);
+        kept
+    }
+
     /// Counts bytes that wait in a file. `None` above the bound: the response cannot be kept.
     pub(crate) fn try_keep_on_disk(&self, bytes: u64) -> Option<Kept> {
         self.disk.try_keep(bytes)
