@@ -20,6 +20,7 @@ use crate::protocol::admission::Admission;
 use crate::protocol::h2::progress::Pace;
 use crate::protocol::h2::stream::Keeping;
 use crate::protocol::spool::SpoolSettings;
+use crate::protocol::upload_budget::UploadBudget;
 use crate::rescue::{self, Page};
 use crate::transport::response_budget::ResponseBudget;
 use farrier_tls::Terms;
@@ -42,6 +43,8 @@ pub(crate) struct Rules {
     pub(crate) body_rate_min: u64,
     pub(crate) write_timeout_ms: u64,
     pub(crate) linger_timeout_ms: u64,
+    /// Bytes that are read and dropped meanwhile.
+    pub(crate) linger_bytes_max: u64,
     /// Unsent bytes of a response above which its seat waits.
     pub(crate) response_buffer_bytes: u64,
     /// Bytes of all responses that wait for their clients.
@@ -111,6 +114,11 @@ impl Rules {
             spool: SpoolSettings {
                 memory_bytes_max: size(config.body_buffer_bytes),
                 directory: config.tmp_upload_dir.clone().unwrap_or_else(std::env::temp_dir),
+                budget: UploadBudget::new(
+                    config.upload_memory_max.0,
+                    config.upload_disk_max.0,
+                    config.upload_connection_max.0,
+                ),
             },
             keepalive_ms: ms(config.keepalive),
             keepalive_requests: config.keepalive_requests,
@@ -119,6 +127,7 @@ impl Rules {
             body_rate_min: config.body_rate_min.0,
             write_timeout_ms: ms_unless_zero(config.write_timeout),
             linger_timeout_ms: ms(config.linger_timeout),
+            linger_bytes_max: config.linger_bytes_max.0,
             response_buffer_bytes: config.response_buffer_bytes.0,
             responses: ResponseBudget::new(RESPONSE_MEMORY_MAX, RESPONSE_DISK_MAX),
             response_rate_min: RESPONSE_RATE_MIN,

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Seek};
 
+use bytes::Bytes;
+
 use crate::field::Span;
 
 /// A reader that can go back: what a spooled body must offer.
@@ -17,7 +19,7 @@ pub enum Body {
     /// The content lies behind the head in the request's arena.
     InArena(Span),
     /// The content in memory of its own.
-    Memory(Vec<u8>),
+    Memory(Bytes),
     /// The content exceeded the memory bound and lies in an unlinked temporary file.
     Spooled {
         /// The file, positioned at its start.

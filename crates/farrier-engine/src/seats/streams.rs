@@ -176,6 +176,11 @@ impl Seat {
                 stream.give_up(Reason::INTERNAL_ERROR);
             }
         }
+        for spool in session.take_spools() {
+            if disk::send_spool(&shared, *token, spool) {
+                lead.ready.push_back((*token, Readiness::READABLE));
+            }
+        }
         let (deadline_ms, out) = (session.deadline_ms(&shared.rules), session.out);
         match driven {
             Driven::Ended if out == 0 => {

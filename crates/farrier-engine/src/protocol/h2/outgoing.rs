@@ -9,7 +9,7 @@ use http::HeaderMap;
 
 use crate::protocol::h2::piece::{Meter, Piece, Unsent};
 use crate::transport::file_stretch::{self, ColdStretch, FileStretch};
-use crate::transport::spill::SpillFile;
+use crate::transport::spill::Spilled;
 
 /// What stands in a stream's queue.
 pub(crate) enum Stretch {
@@ -18,11 +18,8 @@ pub(crate) enum Stretch {
     /// A part of a file that a handler has named.
     File(FileStretch),
     /// Bytes that found no room in memory. The meter counts them as it counts bytes.
-    Spilled(FileStretch, Unsent, SpillHold),
+    Spilled(Spilled, Unsent),
 }
-
-/// Keeps the file of a spilled stretch counted.
-pub(crate) struct SpillHold(#[allow(dead_code, reason = "held for its drop")] pub(crate) Arc<SpillFile>);
 
 /// How a response ends behind its content.
 pub(crate) enum End {
@@ -76,7 +73,7 @@ impl Outgoing {
         let bytes = match self.stretches.front()? {
             _ if self.is_fetching => 0,
             Stretch::Bytes(piece) => bytes::Buf::remaining(piece),
-            Stretch::File(file) | Stretch::Spilled(file, ..) => file.left_bytes(),
+            Stretch::File(file) | Stretch::Spilled(Spilled { stretch: file, .. }, _) => file.left_bytes(),
         };
         Some(bytes)
     }
@@ -102,7 +99,7 @@ impl Outgoing {
                 let first = piece.split_to(bytes_max);
                 (first, bytes::Buf::remaining(piece))
             }
-            Some(Stretch::File(file) | Stretch::Spilled(file, ..)) => {
+            Some(Stretch::File(file) | Stretch::Spilled(Spilled { stretch: file, .. }, _)) => {
                 let mut bytes = vec![0; bytes_max.min(file.left_bytes())];
                 match file.read_next(&mut bytes)? {
                     file_stretch::Piece::Bytes(count) => bytes.truncate(count),
@@ -113,7 +110,7 @@ impl Outgoing {
                 }
                 let (count, left_bytes) = (bytes.len() as u64, file.left_bytes());
                 let unsent = match self.stretches.front_mut() {
-                    Some(Stretch::Spilled(_, unsent, _)) => unsent.split_to(count),
+                    Some(Stretch::Spilled(_, unsent)) => unsent.split_to(count),
                     _ => Unsent::new(meter, count),
                 };
                 (Piece::new(Bytes::from(bytes), unsent), left_bytes)

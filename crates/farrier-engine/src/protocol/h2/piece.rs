@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 
 use crate::protocol::h2::progress::{Pace, Progress};
-use crate::transport::account::Kept;
 
 /// How much of one stream's content was given to it and has not been written.
 #[derive(Default)]
@@ -152,26 +151,9 @@ impl Buf for Piece {
     }
 }
 
-/// Bytes that are counted as kept until the last piece of them is dropped.
-pub(crate) fn kept_bytes(content: impl AsRef<[u8]> + Send + 'static, kept: Kept) -> Bytes {
-    Bytes::from_owner(Owner { content, _kept: kept })
-}
-
-struct Owner<T> {
-    content: T,
-    _kept: Kept,
-}
-
-impl<T: AsRef<[u8]>> AsRef<[u8]> for Owner<T> {
-    fn as_ref(&self) -> &[u8] {
-        self.content.as_ref()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::account::Account;
 
     const PACE: Pace = Pace { timeout_ms: 60_000, rate_min: 0 };
 
@@ -205,16 +187,5 @@ mod tests {
         });
         assert!(meter.wait_for(5, PACE, || false));
         writer.join().expect("ends");
-    }
-
-    #[test]
-    fn kept_bytes_are_given_back_with_their_last_piece() {
-        let account = Account::new(10);
-        let mut bytes = kept_bytes(vec![0; 10], account.try_keep(10).expect("there is room"));
-        let first = bytes.split_to(4);
-        drop(bytes);
-        assert_eq!(account.bytes(), 10);
-        drop(first);
-        assert_eq!(account.bytes(), 0);
     }
 }

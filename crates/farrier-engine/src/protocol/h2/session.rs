@@ -17,6 +17,8 @@ use crate::protocol::h2::io::{Io, LinkIo, lock};
 use crate::protocol::h2::piece::Piece;
 use crate::protocol::h2::progress::Progress;
 use crate::protocol::h2::stream::{Fed, PIECE_BYTES_MAX, QueueSignal, StreamLink};
+use crate::protocol::spool_file::Spool;
+use crate::protocol::upload_budget::ConnectionUploads;
 use crate::reactor::token::Token;
 use crate::rules::Rules;
 use crate::transport::file_stretch::ColdStretch;
@@ -66,8 +68,12 @@ pub(crate) struct Session {
     queued: Arc<QueueSignal>,
     /// When they were looked at last, something was left in a queue.
     has_rest: bool,
+    /// What its requests may have of content at once.
+    uploads: ConnectionUploads,
     /// Parts of files that have to be read from the disk first.
     cold: Vec<(Arc<StreamLink>, ColdStretch)>,
+    /// Content that has to be written to the disk.
+    spools: Vec<Arc<Spool>>,
     /// Streams that wait for a seat or are with one.
     pub(crate) out: usize,
     /// Requests received.
@@ -122,7 +128,9 @@ impl Session {
             incoming: Vec::new(),
             streams: Vec::new(),
             has_rest: false,
+            uploads: session_context.rules.spool.budget.of_connection(),
             cold: Vec::new(),
+            spools: Vec::new(),
             out: 0,
             requests: 0,
             looked_at_bytes: 0,
@@ -180,6 +188,11 @@ impl Session {
         std::mem::take(&mut self.cold)
     }
 
+    /// What has come of content and has to be written to the disk.
+    pub(crate) fn take_spools(&mut self) -> Vec<Arc<Spool>> {
+        std::mem::take(&mut self.spools)
+    }
+
     /// Tells the client that the connection ends with the streams that are open.
     pub(crate) fn send_goaway(&mut self, now_ms: u64) {
         if self.goaway_ms.is_none() {
@@ -203,6 +216,12 @@ impl Session {
     /// Whether it has ended.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Ended)
+    }
+
+    /// Whether nothing is left of it but streams whose calls are not waited for.
+    pub(crate) fn awaits_only_given_up_calls(&self) -> bool {
+        let is_given_up = |open: &OpenStream| open.leaving.is_none() && open.stream.is_given_up();
+        self.out > 0 && self.incoming.is_empty() && self.streams.iter().all(is_given_up)
     }
 
     /// Whether the socket takes nothing more for now.
@@ -361,6 +380,7 @@ impl Session {
             head,
             stream,
             session_context.origin.scheme,
+            &self.uploads,
             session_context.rules,
             session_context.now_ms,
         ) {
@@ -374,16 +394,17 @@ impl Session {
         }
     }
 
-    /// Takes content of all requests, if any bytes have come.
+    /// Takes content of all requests, if any bytes have come or gone to the disk.
     fn take_content(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) {
         let received_bytes = lock(&self.io).received_bytes;
-        if self.incoming.is_empty() || self.looked_at_bytes == received_bytes {
+        let awaits_disk = self.incoming.iter().any(IncompleteRequest::awaits_disk);
+        if self.incoming.is_empty() || (self.looked_at_bytes == received_bytes && !awaits_disk) {
             return;
         }
         self.looked_at_bytes = received_bytes;
         for index in (0..self.incoming.len()).rev() {
             match self.incoming[index].take(session_context.rules, session_context.now_ms) {
-                Poll::Pending => {}
+                Poll::Pending => self.spools.extend(self.incoming[index].take_load()),
                 Poll::Ready(None) => {
                     self.incoming.swap_remove(index);
                 }
@@ -458,9 +479,10 @@ impl Session {
 
     /// Whoever still answers a stream finds it gone, and what waits in it is dropped.
     fn give_up_streams(&mut self) {
-        for OpenStream { stream, .. } in std::mem::take(&mut self.streams) {
+        self.streams.retain(|OpenStream { stream, leaving }| {
             stream.give_up(Reason::CANCEL);
-        }
+            leaving.is_none()
+        });
     }
 
     fn end(&mut self) -> Driven {

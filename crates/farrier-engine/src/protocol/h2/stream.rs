@@ -15,13 +15,14 @@ use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 
-use crate::protocol::h2::outgoing::{End, Next, Outgoing, SpillHold, Stretch};
-use crate::protocol::h2::piece::{Meter, Piece, Unsent, kept_bytes};
+use crate::protocol::h2::outgoing::{End, Next, Outgoing, Stretch};
+use crate::protocol::h2::piece::{Meter, Piece, Unsent};
 use crate::protocol::h2::progress::Pace;
+use crate::transport::account::kept_bytes;
 use crate::transport::file_stretch::{ColdStretch, FileStretch};
 use crate::transport::link::TakenOver;
 use crate::transport::response_budget::ResponseBudget;
-use crate::transport::spill::{Spill, Spilled};
+use crate::transport::spill::Spill;
 
 /// Content that a seat gives to the `h2` crate itself; of more, the leader gives on what the connection takes.
 const DIRECT_BYTES_MAX: usize = 16 * 1024;
@@ -334,9 +335,8 @@ impl StreamLink {
 
     fn spill(&self, content: &[u8], keeping: Keeping<'_>, stretches: &mut Vec<Stretch>) -> std::io::Result<()> {
         let mut spill = self.spill.lock().unwrap_or_else(PoisonError::into_inner);
-        let Spilled { stretch, file } = spill.append(content, keeping.budget, keeping.directory)?;
-        let unsent = Unsent::new(&self.meter, content.len() as u64);
-        stretches.push(Stretch::Spilled(stretch, unsent, SpillHold(file)));
+        let spilled = spill.append(content, keeping.budget, keeping.directory)?;
+        stretches.push(Stretch::Spilled(spilled, Unsent::new(&self.meter, content.len() as u64)));
         Ok(())
     }
 
