@@ -17,10 +17,19 @@ use rustls::ServerConfig;
 use crate::connection_limit::{ConnectionLimit, Counted, TooMany};
 use crate::dropped_fields::DroppedFields;
 use crate::protocol::admission::Admission;
+use crate::protocol::h2::progress::Pace;
+use crate::protocol::h2::stream::Keeping;
 use crate::protocol::spool::SpoolSettings;
+use crate::protocol::upload_budget::UploadBudget;
 use crate::rescue::{self, Page};
 use crate::scheduler::Bounds;
+use crate::transport::response_budget::ResponseBudget;
 use farrier_tls::Terms;
+
+/// Bytes of responses that a worker keeps in memory and in files, and the least rate of their clients.
+const RESPONSE_MEMORY_MAX: u64 = 64 << 20;
+const RESPONSE_DISK_MAX: u64 = 10 << 30;
+const RESPONSE_RATE_MIN: u64 = 256;
 
 /// What governs connections and messages.
 pub(crate) struct Rules {
@@ -35,8 +44,14 @@ pub(crate) struct Rules {
     pub(crate) body_rate_min: u64,
     pub(crate) write_timeout_ms: u64,
     pub(crate) linger_timeout_ms: u64,
+    /// Bytes that are read and dropped meanwhile.
+    pub(crate) linger_bytes_max: u64,
     /// Unsent bytes of a response above which its seat waits.
     pub(crate) response_buffer_bytes: u64,
+    /// Bytes of all responses that wait for their clients.
+    pub(crate) responses: ResponseBudget,
+    /// Bytes a second that a client must take of a response; 0 is no minimum.
+    pub(crate) response_rate_min: u64,
     pub(crate) sendfile: bool,
     pub(crate) server_header: Vec<u8>,
     pub(crate) retry_after_s: u64,
@@ -100,15 +115,23 @@ impl Rules {
             spool: SpoolSettings {
                 memory_bytes_max: size(config.body_buffer_bytes),
                 directory: config.tmp_upload_dir.clone().unwrap_or_else(std::env::temp_dir),
+                budget: UploadBudget::new(
+                    config.upload_memory_max.0,
+                    config.upload_disk_max.0,
+                    config.upload_connection_max.0,
+                ),
             },
             keepalive_ms: ms(config.keepalive),
             keepalive_requests: config.keepalive_requests,
             header_timeout_ms: ms(config.header_timeout),
             body_timeout_ms: ms(config.body_timeout),
             body_rate_min: config.body_rate_min.0,
-            write_timeout_ms: ms(config.write_timeout),
+            write_timeout_ms: ms_unless_zero(config.write_timeout),
             linger_timeout_ms: ms(config.linger_timeout),
+            linger_bytes_max: config.linger_bytes_max.0,
             response_buffer_bytes: config.response_buffer_bytes.0,
+            responses: ResponseBudget::new(RESPONSE_MEMORY_MAX, RESPONSE_DISK_MAX),
+            response_rate_min: RESPONSE_RATE_MIN,
             sendfile: config.sendfile,
             server_header: server_header(&config.server_header),
             retry_after_s: config.retry_after.as_secs().max(1),
@@ -118,10 +141,7 @@ impl Rules {
             admission: admission(config, protocols),
             http2: Http2Rules::of(config),
             has_noted_commands: AtomicBool::new(false),
-            handshake_timeout_ms: match ms(config.handshake_timeout) {
-                0 => u64::MAX / 4,
-                timeout_ms => timeout_ms,
-            },
+            handshake_timeout_ms: ms_unless_zero(config.handshake_timeout),
             sites,
             trusted_peers: config.forwarded_allow_ips.clone(),
             security,
@@ -131,6 +151,16 @@ impl Rules {
 }
 
 impl Rules {
+    /// Where a response may wait for its client.
+    pub(crate) fn keeping(&self) -> Keeping<'_> {
+        Keeping { budget: &self.responses, directory: &self.spool.directory }
+    }
+
+    /// How fast a client must take a response.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace { timeout_ms: self.write_timeout_ms, rate_min: self.response_rate_min }
+    }
+
     /// The terms of a session with a client that has just connected to a listener; `None` where TLS is not spoken.
     pub(crate) fn terms_of(&self, listener: usize, now_ms: u64) -> Option<Arc<ServerConfig>> {
         let terms = self.security.terms.as_ref()?;
@@ -311,6 +341,14 @@ impl Seating {
 
 fn ms(duration: Duration) -> u64 {
     duration.as_millis() as u64
+}
+
+/// A time-out of 0 is none.
+fn ms_unless_zero(duration: Duration) -> u64 {
+    match ms(duration) {
+        0 => u64::MAX / 4,
+        timeout_ms => timeout_ms,
+    }
 }
 
 /// A part of the head that has no limit of its own has the head's.

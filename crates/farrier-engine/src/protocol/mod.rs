@@ -14,3 +14,5 @@ pub(crate) mod reader;
 pub(crate) mod response_form;
 pub(crate) mod scratch;
 pub(crate) mod spool;
+pub(crate) mod spool_file;
+pub(crate) mod upload_budget;
