@@ -366,6 +366,11 @@ settings! {
     /// reset, and the client could lose the response. 0 closes at once.
     linger_timeout: Duration = 2s;
 
+    /// Bytes to read and drop before a connection is closed.
+    ///
+    /// A client that sends more within `linger_timeout` loses its connection at once.
+    linger_bytes_max: Bytes = 16MiB;
+
     section "Limits";
 
     /// Longest request line; a longer one gets 414.
@@ -404,6 +409,22 @@ settings! {
     /// The rest is written to an unnamed temporary file. 0 keeps nothing in memory.
     body_buffer_bytes: Bytes = 256KiB
         uwsgi "post-buffering";
+
+    /// Memory that the request bodies of a worker may take.
+    ///
+    /// Above it, further bodies go to temporary files at once, whatever `body_buffer_bytes` says. Up to 8 MiB more wait to be
+    /// written. 0 keeps none in memory but those that come with their heads.
+    upload_memory_max: Bytes = 64MiB;
+
+    /// Size of all temporary files of a worker's request bodies.
+    ///
+    /// A body that would exceed it gets 507, as if the disk were full.
+    upload_disk_max: Bytes = 10GiB;
+
+    /// Content that the requests of one HTTP/2 connection may have at once.
+    ///
+    /// A body that would exceed it gets 503. A request that is alone on its connection has only `limit_request_body`.
+    upload_connection_max: Bytes = 256MiB;
 
     /// Folder for temporary files of request bodies.
     ///

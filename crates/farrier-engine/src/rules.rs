@@ -17,7 +17,10 @@ use rustls::ServerConfig;
 use crate::connection_limit::{ConnectionLimit, Counted, TooMany};
 use crate::dropped_fields::DroppedFields;
 use crate::protocol::admission::Admission;
+use crate::protocol::h2::progress::Pace;
+use crate::protocol::h2::stream::Keeping;
 use crate::protocol::spool::SpoolSettings;
+use crate::protocol::upload_budget::UploadBudget;
 use crate::rescue::{self, Page};
 use crate::scheduler::Bounds;
 use crate::transport::pace::PaceRules;
@@ -36,13 +39,15 @@ pub(crate) struct Rules {
     /// Bytes a second; 0 is no minimum.
     pub(crate) body_rate_min: u64,
     pub(crate) write_timeout_ms: u64,
-    /// What a client must take of a response, in bytes a second; 0 is no minimum.
-    pub(crate) response_rate_min: u64,
-    /// What the worker keeps of responses, and how much that may be.
-    pub(crate) response_budget: Arc<ResponseBudget>,
     pub(crate) linger_timeout_ms: u64,
+    /// Bytes that are read and dropped meanwhile.
+    pub(crate) linger_bytes_max: u64,
     /// Unsent bytes of a response above which its seat waits.
     pub(crate) response_buffer_bytes: u64,
+    /// Bytes of all responses that wait for their clients.
+    pub(crate) responses: Arc<ResponseBudget>,
+    /// Bytes a second that a client must take of a response; 0 is no minimum.
+    pub(crate) response_rate_min: u64,
     pub(crate) sendfile: bool,
     pub(crate) server_header: Vec<u8>,
     pub(crate) retry_after_s: u64,
@@ -106,6 +111,11 @@ impl Rules {
             spool: SpoolSettings {
                 memory_bytes_max: size(config.body_buffer_bytes),
                 directory: config.tmp_upload_dir.clone().unwrap_or_else(std::env::temp_dir),
+                budget: UploadBudget::new(
+                    config.upload_memory_max.0,
+                    config.upload_disk_max.0,
+                    config.upload_connection_max.0,
+                ),
             },
             keepalive_ms: ms(config.keepalive),
             keepalive_requests: config.keepalive_requests,
@@ -113,10 +123,11 @@ impl Rules {
             body_timeout_ms: ms(config.body_timeout),
             body_rate_min: config.body_rate_min.0,
             write_timeout_ms: ms_unless_zero(config.write_timeout),
-            response_rate_min: config.response_rate_min.0,
-            response_budget: Arc::new(ResponseBudget::new(config.response_memory_max.0, config.response_disk_max.0)),
             linger_timeout_ms: ms(config.linger_timeout),
+            linger_bytes_max: config.linger_bytes_max.0,
             response_buffer_bytes: config.response_buffer_bytes.0,
+            responses: Arc::new(ResponseBudget::new(config.response_memory_max.0, config.response_disk_max.0)),
+            response_rate_min: config.response_rate_min.0,
             sendfile: config.sendfile,
             server_header: server_header(&config.server_header),
             retry_after_s: config.retry_after.as_secs().max(1),
@@ -136,6 +147,16 @@ impl Rules {
 }
 
 impl Rules {
+    /// Where a response may wait for its client.
+    pub(crate) fn keeping(&self) -> Keeping<'_> {
+        Keeping { budget: &self.responses, directory: &self.spool.directory }
+    }
+
+    /// How fast a client must take a response.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace { timeout_ms: self.write_timeout_ms, rate_min: self.response_rate_min }
+    }
+
     /// The terms of a session with a client that has just connected to a listener; `None` where TLS is not spoken.
     pub(crate) fn terms_of(&self, listener: usize, now_ms: u64) -> Option<Arc<ServerConfig>> {
         let terms = self.security.terms.as_ref()?;

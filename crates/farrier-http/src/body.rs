@@ -2,6 +2,8 @@
 
 use std::io::{Read, Seek};
 
+use bytes::Bytes;
+
 use crate::field::Span;
 
 /// A reader that can seek, which a spooled body needs.
@@ -17,7 +19,7 @@ pub enum Body {
     /// The content follows the head in the request's arena.
     InArena(Span),
     /// The content in separate memory.
-    Memory(Vec<u8>),
+    Memory(Bytes),
     /// The content exceeded the memory bound and is in an unlinked temporary file.
     Spooled {
         /// The file, positioned at its start.

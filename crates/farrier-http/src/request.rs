@@ -304,6 +304,15 @@ impl Request {
         self.clear_for_next();
     }
 
+    /// Gives back the room of the arena beyond what was received and `room_kept` bytes.
+    pub fn release_room(&mut self, room_kept: usize) {
+        let Arena { bytes, filled, .. } = &mut self.arena;
+        if bytes.len() > *filled + room_kept {
+            bytes.truncate(*filled + room_kept);
+            bytes.shrink_to_fit();
+        }
+    }
+
     /// Clears everything except the arena's bytes, which belong to the next request.
     pub fn clear_for_next(&mut self) {
         self.head.clear();

@@ -3,8 +3,6 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -19,7 +17,6 @@ use crate::host::Host;
 use crate::protocol::answer::{Answer, GaveUp, Outcome, Outlet, Source, Stretch};
 use crate::protocol::client_wait::ClientWait;
 use crate::protocol::scratch::Scratch;
-use crate::protocol::spool;
 use crate::reactor::poller::Poller;
 use crate::reactor::token::Token;
 use crate::rules::Rules;
@@ -28,6 +25,7 @@ use crate::transport::link::{Link, Sent};
 use crate::transport::outbox::{Keep, Outgoing};
 use crate::transport::pace::TooSlow;
 use crate::transport::rest::FileSegment;
+use crate::transport::spill::{Spill, Spilled};
 
 /// What the answers of one connection have in common.
 pub(crate) struct Channel<'a> {
@@ -142,8 +140,8 @@ impl Respond for H1Respond<'_> {
 struct SeatOutlet<'a> {
     channel: Channel<'a>,
     unsent: bool,
-    /// The file that holds what memory has no room for, and its end.
-    spilled: Option<(Arc<File>, u64)>,
+    /// Where that lies for which memory has no room.
+    spill: Spill,
     /// The client is to take more before the next piece is sent.
     must_wait: bool,
     /// What is left of the last piece and kept nowhere else.
@@ -218,7 +216,7 @@ impl Outlet for SeatOutlet<'_> {
 
 impl<'a> SeatOutlet<'a> {
     fn new(channel: Channel<'a>) -> SeatOutlet<'a> {
-        SeatOutlet { channel, unsent: false, spilled: None, must_wait: false, put_off: VecDeque::new() }
+        SeatOutlet { channel, unsent: false, spill: Spill::default(), must_wait: false, put_off: VecDeque::new() }
     }
 
     /// Sends a piece of an answer that is being produced. What does not leave is waited for when the next piece comes: if none
@@ -300,18 +298,15 @@ impl<'a> SeatOutlet<'a> {
         }
     }
 
-    /// Keeps a whole answer's rest in a nameless file, one for the response. False: there is no room for it.
+    /// Keeps a whole answer's rest in a nameless file. False: there is no room for it.
     fn spill(&mut self, outgoing: Outgoing<'_>) -> Result<bool, GaveUp> {
-        let SeatOutlet { channel: Channel { rules, host, link, .. }, spilled, .. } = self;
+        let SeatOutlet { channel: Channel { rules, host, link, .. }, spill, .. } = self;
         let content = outgoing.content;
-        let bytes = content.len() as u64;
-        let Some(on_disk) = rules.response_budget.try_keep_on_disk(bytes) else { return Ok(false) };
-        let mut written = Err(std::io::ErrorKind::Other.into());
-        host.detached(&mut || written = append(spilled, &rules.spool.directory, content));
-        let stretch = written.and_then(|(file, offset)| FileStretch::new(file, offset, bytes, false));
-        let Ok(stretch) = stretch else { return Ok(false) };
+        let mut spilled = None;
+        host.detached(&mut || spilled = spill.append(content, &rules.responses, &rules.spool.directory).ok());
+        let Some(Spilled { stretch, file }) = spilled else { return Ok(false) };
         let (framing, by_kernel) = (PieceFraming::Bare, rules.sendfile);
-        let segment = FileSegment { stretch, framing, by_kernel, on_disk: Some(on_disk) };
+        let segment = FileSegment { stretch, framing, by_kernel, on_disk: Some(file) };
         let sent = link.send_file(segment, outgoing.end);
         self.note(sent).map(|_| true)
     }
@@ -379,20 +374,4 @@ impl GaveUp {
     pub(crate) fn of(too_slow: TooSlow) -> GaveUp {
         GaveUp { kind: Kind::WriteTimeout, cause: too_slow.cause() }
     }
-}
-
-/// Writes behind what stands in the file, and makes it first where there is none. Gives where it begins.
-fn append(
-    spilled: &mut Option<(Arc<File>, u64)>,
-    directory: &Path,
-    content: &[u8],
-) -> std::io::Result<(Arc<File>, u64)> {
-    let (file, end) = match spilled {
-        Some(spilled) => spilled,
-        None => spilled.insert((Arc::new(spool::create_unlinked(directory)?), 0)),
-    };
-    file.write_all_at(content, *end)?;
-    let offset = *end;
-    *end += content.len() as u64;
-    Ok((Arc::clone(file), offset))
 }

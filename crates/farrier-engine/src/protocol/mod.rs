@@ -17,3 +17,5 @@ pub(crate) mod h2;
 pub(crate) mod reader;
 pub(crate) mod scratch;
 pub(crate) mod spool;
+pub(crate) mod spool_file;
+pub(crate) mod upload_budget;

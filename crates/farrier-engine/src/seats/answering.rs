@@ -84,7 +84,7 @@ impl Seat {
                 self.refuse(&mut connection, error, request, lead.now_ms);
                 Dispatched::Here(lead, connection, Settled::Open)
             }
-            Err(Load::Stretch(..) | Load::Piece(..)) => Dispatched::Queued(lead),
+            Err(Load::Stretch(..) | Load::Piece(..) | Load::Spool(..)) => Dispatched::Queued(lead),
         }
     }
 

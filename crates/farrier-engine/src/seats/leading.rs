@@ -203,7 +203,7 @@ impl Seat {
                     }
                     continue;
                 }
-                Phase::Lingering => {
+                Phase::Lingering { .. } => {
                     if self.discard(&mut lead, &mut connection) {
                         self.park(&mut lead, connection);
                     } else {
@@ -222,7 +222,11 @@ impl Seat {
             let scratch = &mut self.scratch;
             let step = catch_unwind(AssertUnwindSafe(|| h1::advance(&mut connection, scratch, rules, now_ms)));
             match step {
-                Ok(Step::Wait) => {
+                Ok(step @ (Step::Wait | Step::More)) => {
+                    if matches!(step, Step::More) {
+                        lead.ready.push_back((connection.token, Readiness::READABLE));
+                    }
+                    self.spool_content(&mut lead, &connection);
                     self.park(&mut lead, connection);
                     return Some(lead);
                 }

@@ -22,7 +22,7 @@ use farrier_log::access::peer_text;
 use farrier_log::error::Level;
 
 /// Bytes discarded from a lingering connection before others get their turn.
-const LINGER_TURN_BYTES: usize = 1 << 20;
+const LINGER_TURN_BYTES: usize = 256 * 1024;
 
 impl Seat {
     /// Takes back connections that other seats have finished with.
@@ -82,7 +82,7 @@ impl Seat {
             AfterResponse::Close => return false,
             AfterResponse::Linger => {
                 connection.link.shutdown_write();
-                connection.phase = Phase::Lingering;
+                connection.phase = Phase::Lingering { left_bytes: rules.linger_bytes_max };
                 connection.deadline_ms = lead.now_ms + rules.linger_timeout_ms;
                 // What came before the answer is not announced again.
                 connection.readable = true;
@@ -100,8 +100,9 @@ impl Seat {
         true
     }
 
-    /// Reads and forgets what a client still sends after its last answer. False: it has closed.
+    /// Reads and forgets what a client still sends after its last answer. False: it has closed, or sends more than it may.
     pub(super) fn discard(&mut self, lead: &mut Lead, connection: &mut Connection) -> bool {
+        let Phase::Lingering { left_bytes } = &mut connection.phase else { return true };
         if !connection.readable {
             return true;
         }
@@ -109,12 +110,16 @@ impl Seat {
         let mut turn_bytes = LINGER_TURN_BYTES;
         let open = loop {
             match connection.link.receive(request.arena.spare()) {
-                Received::Bytes(count) if count >= turn_bytes => {
-                    let again = Readiness::READABLE;
-                    lead.ready.push_back((connection.token, again));
-                    break true;
+                Received::Bytes(count) if count as u64 >= *left_bytes => break false,
+                Received::Bytes(count) => {
+                    *left_bytes -= count as u64;
+                    if count >= turn_bytes {
+                        let again = Readiness::READABLE;
+                        lead.ready.push_back((connection.token, again));
+                        break true;
+                    }
+                    turn_bytes -= count;
                 }
-                Received::Bytes(count) => turn_bytes -= count,
                 Received::Nothing => {
                     connection.readable = false;
                     break true;
@@ -124,6 +129,16 @@ impl Seat {
         };
         self.scratch.give_back(request);
         open
+    }
+
+    /// Hands what waits of a request's content to the disk thread.
+    pub(super) fn spool_content(&self, lead: &mut Lead, connection: &Connection) {
+        if let Phase::Content(partial) = &connection.phase
+            && let Some(spool) = partial.sink.take_load()
+            && disk::send_spool(&self.shared, connection.token, spool)
+        {
+            lead.ready.push_back((connection.token, Readiness::READABLE));
+        }
     }
 
     pub(super) fn close(&mut self, lead: &mut Lead, connection: Box<Connection>) {

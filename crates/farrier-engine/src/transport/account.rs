@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+
 /// Bytes of one kind that a worker keeps, and how many there may be.
 #[derive(Debug)]
 pub(crate) struct Account {
@@ -29,11 +31,6 @@ impl Account {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes that may be kept.
-    pub(crate) fn bytes_max(&self) -> u64 {
-        self.bytes_max
-    }
-
     /// Counts bytes, if the bound leaves room for all of them.
     pub(crate) fn try_keep(self: &Arc<Account>, bytes: u64) -> Option<Kept> {
         self.try_add(bytes).then(|| Kept { account: Arc::clone(self), bytes })
@@ -42,6 +39,11 @@ impl Account {
     /// A part of the account that is empty, and may grow.
     pub(crate) fn keep_nothing(self: &Arc<Account>) -> Kept {
         Kept { account: Arc::clone(self), bytes: 0 }
+    }
+
+    /// Whether anything more may be kept.
+    pub(crate) fn has_room(&self) -> bool {
+        self.bytes() < self.bytes_max
     }
 
     fn try_add(&self, bytes: u64) -> bool {
@@ -81,11 +83,37 @@ impl Kept {
         self.bytes -= bytes;
         self.account.give_back(bytes);
     }
+
+    /// Moves all that it counts to a part of its own, and counts nothing any more.
+    pub(crate) fn split(&mut self) -> Kept {
+        Kept { account: Arc::clone(&self.account), bytes: std::mem::take(&mut self.bytes) }
+    }
+
+    /// Takes over what another part of the same account counts.
+    pub(crate) fn absorb(&mut self, mut other: Kept) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
         self.account.give_back(self.bytes);
+    }
+}
+
+/// Bytes that are counted as kept until the last piece of them is dropped.
+pub(crate) fn kept_bytes(content: impl AsRef<[u8]> + Send + 'static, kept: Kept) -> Bytes {
+    Bytes::from_owner(Owner { content, _kept: kept })
+}
+
+struct Owner<T> {
+    content: T,
+    _kept: Kept,
+}
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Owner<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.content.as_ref()
     }
 }
 
@@ -117,6 +145,17 @@ mod tests {
         assert_eq!(account.bytes(), 12);
         assert!(account.try_keep(1).is_none() && account.try_keep(u64::MAX).is_none());
         drop(kept);
+        assert_eq!(account.bytes(), 0);
+    }
+
+    #[test]
+    fn kept_bytes_are_given_back_with_their_last_piece() {
+        let account = Account::new(10);
+        let mut bytes = kept_bytes(vec![0; 10], account.try_keep(10).expect("there is room"));
+        let first = bytes.split_to(4);
+        drop(bytes);
+        assert_eq!(account.bytes(), 10);
+        drop(first);
         assert_eq!(account.bytes(), 0);
     }
 }

@@ -5,16 +5,15 @@ use std::os::fd::OwnedFd;
 
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
-// Used by the write side of HTTP/2 and by uploads, which are being moved to it.
-#[allow(dead_code)]
 pub(crate) mod account;
 pub mod file_stretch;
 pub(crate) mod link;
+pub(crate) mod nameless_file;
 pub(crate) mod outbox;
 pub(crate) mod pace;
-#[allow(dead_code)]
 pub(crate) mod response_budget;
 pub(crate) mod rest;
+pub(crate) mod spill;
 pub(crate) mod tls_flow;
 
 /// Sends as much as the socket takes now; 0 when it takes nothing. `more`: something follows at once.

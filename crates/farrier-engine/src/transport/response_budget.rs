@@ -22,6 +22,13 @@ impl ResponseBudget {
         self.memory.try_keep(bytes)
     }
 
+    /// Counts bytes that wait in memory whatever the bound says: the few of an answer that the server gives itself.
+    pub(crate) fn keep(&self, bytes: u64) -> Kept {
+        let mut kept = self.memory.keep_nothing();
+        kept.grow(bytes);
+        kept
+    }
+
     /// A part of the memory's account that is empty, and grows with what is kept in any case.
     pub(crate) fn keep_nothing(&self) -> Kept {
         self.memory.keep_nothing()
@@ -29,7 +36,7 @@ impl ResponseBudget {
 
     /// Whether no more may be kept in memory.
     pub(crate) fn is_used_up(&self) -> bool {
-        self.memory.bytes() >= self.memory.bytes_max()
+        !self.memory.has_room()
     }
 
     /// Counts bytes that wait in a file. `None` above the bound: the response cannot be kept.
@@ -38,11 +45,13 @@ impl ResponseBudget {
     }
 
     /// Bytes that wait in memory.
+    #[cfg(test)]
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.memory.bytes()
     }
 
     /// Bytes that wait in files.
+    #[cfg(test)]
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.disk.bytes()
     }

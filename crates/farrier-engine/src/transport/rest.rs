@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
@@ -15,6 +16,7 @@ use crate::transport::outbox::Security;
 use crate::transport::pace::Pace;
 use crate::transport::response_budget::ResponseBudget;
 use crate::transport::send_pieces;
+use crate::transport::spill::SpillFile;
 use crate::transport::tls_flow;
 
 /// Bytes that are dealt with before others get their turn.
@@ -66,7 +68,7 @@ pub(crate) struct FileSegment {
     pub(crate) by_kernel: bool,
     /// What is counted for it, where it holds a response that was too large for memory.
     #[allow(dead_code, reason = "dropping it gives the bytes back")]
-    pub(crate) on_disk: Option<Kept>,
+    pub(crate) on_disk: Option<Arc<SpillFile>>,
 }
 
 /// Why the last flush stopped, where the socket is not the reason.

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::Duration;
 
 use farrier_http::wire::h1::framing::response_framing;
 use farrier_http::wire::h1::{RequestFacts, ResponseFraming};
@@ -17,7 +16,7 @@ use crate::protocol::answer::Outcome;
 use crate::protocol::client_wait::ClientWait;
 use crate::protocol::connection::AfterResponse;
 use crate::protocol::file_names;
-use crate::protocol::h2::stream::{Gone, StreamLink};
+use crate::protocol::h2::stream::{Gone, StreamLink, Unsendable};
 use crate::protocol::scratch::Scratch;
 use crate::rescue;
 use crate::rules::Rules;
@@ -151,37 +150,31 @@ impl<'a> H2Respond<'a> {
         (outcome, self.kept_lines)
     }
 
-    /// Gives what is staged and the content behind it to the stream.
+    /// Gives what is staged and the content behind it to the stream. Never waits.
     fn emit(&mut self, content: &[u8], end: bool) -> Result<(), SendError> {
-        let mut content = content;
-        let high_water_bytes = usize::try_from(self.channel.rules.response_buffer_bytes).unwrap_or(usize::MAX);
-        while self.channel.may_wait && content.len() > high_water_bytes {
-            // No more is copied than may wait for the client.
-            let piece;
-            (piece, content) = content.split_at(high_water_bytes);
-            self.give(piece, false)?;
-        }
-        self.give(content, end)
-    }
-
-    fn give(&mut self, content: &[u8], end: bool) -> Result<(), SendError> {
-        let mut piece = std::mem::take(&mut self.scratch.out);
-        if piece.is_empty() {
-            piece = content.to_vec();
-        } else {
-            piece.extend_from_slice(content);
-        }
+        let first = std::mem::take(&mut self.scratch.out);
+        let head = self.staged.take();
         self.state = if end { State::Ended } else { State::Sent };
-        match self.channel.stream.send(self.staged.take(), piece, end) {
-            Ok(()) => self.wait_for_room(),
-            Err(Gone) => Err(self.give_up(Kind::ClientGone, "the client left before its answer was complete")),
+        let sent = self.channel.stream.send(head, first, content, end, self.channel.rules.keeping());
+        sent.map_err(|why| self.unsendable(why))
+    }
+
+    fn unsendable(&mut self, why: Unsendable) -> SendError {
+        match why {
+            Unsendable::Gone => self.give_up(Kind::ClientGone, "the client left before its answer was complete"),
+            Unsendable::NoRoom(error) => {
+                self.break_off(Reason::INTERNAL_ERROR);
+                let cause = format!("cannot keep a response that its client is slow to take: {error}");
+                self.fault.get_or_insert(Error::server(Kind::NoRoom, cause));
+                SendError::Gone
+            }
         }
     }
 
-    /// Waits, detached from the interpreter, when too much is unsent.
+    /// Waits, detached from the interpreter, when too much is unsent: for a handler that makes its content as it is sent.
     fn wait_for_room(&mut self) -> Result<(), SendError> {
         let StreamChannel { rules, host, stream, may_wait, .. } = &self.channel;
-        // A response that is complete costs no seat, and memory up to the mark and what was given last.
+        // A response that is complete costs no seat.
         if !may_wait || self.state == State::Ended || stream.meter.unsent_bytes() < rules.response_buffer_bytes {
             return Ok(());
         }
@@ -189,17 +182,16 @@ impl<'a> H2Respond<'a> {
             let cause = "too many threads wait for clients that read slowly (see threads_waiting_max)";
             return Err(self.give_up(Kind::WriteTimeout, cause));
         }
-        let timeout = Duration::from_millis(rules.write_timeout_ms);
         let mut waited = Err(Gone);
-        host.detached(&mut || waited = stream.wait_for_room(rules.response_buffer_bytes / 2, timeout));
+        host.detached(&mut || waited = stream.wait_for_room(rules.response_buffer_bytes / 2, rules.pace()));
         self.channel.client_wait.ended();
         match waited {
             Ok(true) => Ok(()),
             Ok(false) => {
                 stream.give_up(Reason::CANCEL);
-                Err(self.give_up(Kind::WriteTimeout, "the client took no bytes for the write time-out"))
+                Err(self.give_up(Kind::WriteTimeout, "the client took too few bytes within the write time-out"))
             }
-            Err(Gone) => Err(self.give_up(Kind::ClientGone, "the client left before its answer was complete")),
+            Err(Gone) => Err(self.unsendable(Unsendable::Gone)),
         }
     }
 
@@ -314,7 +306,7 @@ impl Respond for H2Respond<'_> {
         }
         match self.channel.stream.inform(interim(head)) {
             Ok(()) => Ok(()),
-            Err(Gone) => Err(self.give_up(Kind::ClientGone, "the client left before its answer was complete")),
+            Err(Gone) => Err(self.unsendable(Unsendable::Gone)),
         }
     }
 
@@ -350,6 +342,9 @@ impl Respond for H2Respond<'_> {
         } else {
             // With the declared length reached nothing else can come, but for trailers.
             self.emit(content, is_complete && self.trailers.is_none())?;
+            if flush == Flush::Now {
+                self.wait_for_room()?;
+            }
         }
         if cut { Err(SendError::Full) } else { Ok(()) }
     }
@@ -375,14 +370,13 @@ impl Respond for H2Respond<'_> {
         }
         // The leader reads it as the client takes it, so the seat need not wait.
         match FileStretch::new(file, offset, bytes, self.is_version) {
-            Ok(stretch) => self.channel.stream.send_file(stretch),
+            Ok(stretch) => self.channel.stream.send_file(stretch).map_err(|why| self.unsendable(why)),
             Err(error) => {
                 self.break_off(Reason::INTERNAL_ERROR);
                 self.fault.get_or_insert(Error::server(Kind::Internal, format!("a file cannot be read: {error}")));
-                return Err(SendError::Gone);
+                Err(SendError::Gone)
             }
         }
-        Ok(())
     }
 
     fn trailers(&mut self, trailers: &ResponseHead) {
@@ -405,20 +399,12 @@ impl Respond for H2Respond<'_> {
             self.fault.get_or_insert(Error::application("the application gave fewer bytes than its Content-Length"));
             return;
         }
-        if !self.scratch.out.is_empty() && self.channel.stream.has_rest() && self.emit(&[], false).is_err() {
-            return;
-        }
-        let ended = if self.channel.stream.end_after_files(&mut self.trailers) {
-            Ok(())
-        } else if let Some(trailers) = self.trailers.take().filter(|_| !self.is_without_content()) {
-            self.emit(&[], false).and_then(|()| {
-                self.channel
-                    .stream
-                    .send_trailers(trailers)
-                    .map_err(|Gone| self.give_up(Kind::ClientGone, "the client left before its answer was complete"))
-            })
-        } else {
-            self.emit(&[], true)
+        let ended = match self.trailers.take().filter(|_| !self.is_without_content()) {
+            None => self.emit(&[], true),
+            Some(trailers) => self.emit(&[], false).and_then(|()| {
+                let sent = self.channel.stream.send_trailers(trailers);
+                sent.map_err(|why| self.unsendable(why))
+            }),
         };
         if ended.is_ok() {
             self.state = State::Finished;
