@@ -47,7 +47,8 @@ APPLICATION = """
 
 def end_of(wire, raw, pause=0):
     """How a connection ends: ("reset" or "end", what came before)."""
-    wire.send(raw)
+    if raw:
+        wire.send(raw)
     time.sleep(pause)
     received = bytearray()
     try:
@@ -56,11 +57,6 @@ def end_of(wire, raw, pause=0):
     except ConnectionResetError:
         return "reset", bytes(received)
     return "end", bytes(received)
-
-
-@pytest.fixture(scope="module")
-def server(serve_module):
-    return serve_module(APPLICATION, "--threads", 4)
 
 
 FORMS = {

@@ -18,7 +18,7 @@ fn facts(version: Version) -> RequestFacts {
 fn encoded(via: Via, version: Version, length: Option<u64>, pieces: &[&[u8]]) -> Vec<u8> {
     let mut encoder = ResponseEncoder::new(facts(version), via);
     let (mut out, mut wire) = (Vec::new(), Vec::new());
-    encoder.head(&mut out, &ResponseHead::new(Status::OK), length, FIELDS);
+    encoder.head(&mut out, &ResponseHead::new(Status::OK), length, FIELDS, &mut ResponseAccount::default());
     for (index, piece) in pieces.iter().enumerate().filter(|(_, piece)| !piece.is_empty()) {
         if index % 2 == 0 {
             encoder.copy(&mut out, piece);
@@ -60,7 +60,7 @@ fn each_protocol_has_its_form() {
 fn only_a_response_that_ends_with_its_connection_ends_by_close() {
     let ends_by_close = |via, version, length| {
         let mut encoder = ResponseEncoder::new(facts(version), via);
-        encoder.head(&mut Vec::new(), &ResponseHead::new(Status::OK), length, FIELDS);
+        encoder.head(&mut Vec::new(), &ResponseHead::new(Status::OK), length, FIELDS, &mut ResponseAccount::default());
         (encoder.ends_by_close(), encoder.lives_on())
     };
     assert_eq!(ends_by_close(Via::Http, Version::Http11, None), (false, true));

@@ -203,8 +203,7 @@ impl Answer {
             self.encoder.end_connection();
         }
         let fields = ServerFields { date: date.now().as_bytes(), server: &outlet.rules().server_header };
-        let framing = self.encoder.head(&mut self.out, head, length, fields);
-        self.account.begin(head, framing);
+        self.encoder.head(&mut self.out, head, length, fields, &mut self.account);
         if let Some(lines) = &mut self.kept_lines {
             lines.clear();
             lines.extend_from_slice(head.lines());

@@ -1,8 +1,8 @@
 //! A whole error response as bytes, for a request whose own seat cannot answer it.
 
-use farrier_http::wire::ResponseEncoder;
 use farrier_http::wire::h1::RequestFacts;
 use farrier_http::wire::response_encoder::ServerFields;
+use farrier_http::wire::{ResponseAccount, ResponseEncoder};
 use farrier_http::{Error, Via};
 
 use crate::reactor::clock::Date;
@@ -16,7 +16,7 @@ pub(crate) fn whole_response(error: &Error, facts: RequestFacts, via: Via, choic
         encoder.note(error);
         let mut date = Date::default();
         let fields = ServerFields { date: date.now().as_bytes(), server: &rules.server_header };
-        encoder.head(&mut bytes, &head, Some(content.len() as u64), fields);
+        encoder.head(&mut bytes, &head, Some(content.len() as u64), fields, &mut ResponseAccount::default());
         if !facts.is_head && !content.is_empty() {
             encoder.copy(&mut bytes, &content);
         }

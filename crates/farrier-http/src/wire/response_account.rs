@@ -99,9 +99,9 @@ impl ResponseAccount {
         self.fault = Some(error);
     }
 
-    /// How the content is delimited.
-    pub fn framing(&self) -> ResponseFraming {
-        self.framing
+    /// Whether the head is all there is to send, whatever content is given.
+    pub fn is_without_content(&self) -> bool {
+        matches!(self.framing, ResponseFraming::NoContent(_))
     }
 
     /// The status; 0 before a head was given.

@@ -11,6 +11,7 @@ use crate::wire::fastcgi::stdout::Stdout;
 use crate::wire::h1::encode::{CHUNK_END, LAST_CHUNK, encode_chunk_size, encode_head, encode_interim};
 use crate::wire::h1::framing::response_framing;
 use crate::wire::h1::{RequestFacts, ResponseFraming};
+use crate::wire::response_account::ResponseAccount;
 use crate::wire::uwsgi;
 
 /// One response's encoder.
@@ -101,23 +102,24 @@ impl ResponseEncoder {
         self.facts.keep_alive = false;
     }
 
-    /// Stages a head in an empty buffer, and decides how the content is delimited. `length` is the content's whole length
-    /// where it is known.
+    /// Stages a head in an empty buffer, and begins the account of its response. `length` is the content's whole length where it
+    /// is known.
     pub fn head(
         &mut self,
         out: &mut Vec<u8>,
         head: &ResponseHead,
         length: Option<u64>,
         fields: ServerFields<'_>,
-    ) -> ResponseFraming {
+        account: &mut ResponseAccount,
+    ) {
         self.framing = response_framing(self.facts, head, length);
+        account.begin(head, self.framing);
         let keep_alive = self.lives_on();
         match &mut self.form {
             Form::Http => encode_head(out, head, self.framing, self.facts, keep_alive, fields.date, fields.server),
             Form::Uwsgi => uwsgi::encode::encode_head(out, head, self.framing),
             Form::FastCgi(stdout) => stdout.head(out, head, self.framing),
         }
-        self.framing
     }
 
     /// Stages an interim response. False: the protocol or the client knows none. Not beside a staged head.

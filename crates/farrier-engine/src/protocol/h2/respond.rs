@@ -236,7 +236,7 @@ impl<'a> H2Respond<'a> {
     }
 
     fn is_without_content(&self) -> bool {
-        matches!(self.account.framing(), ResponseFraming::NoContent(_))
+        self.account.is_without_content()
     }
 
     fn give_up(&mut self, kind: Kind, cause: &'static str) -> SendError {
