@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import import_circles
+
 ROOT = Path(__file__).resolve().parent.parent
 CRATES = ROOT / "crates"
 PAGE = ROOT / "docs" / "ARCHITECTURE.md"
@@ -99,6 +101,50 @@ def test_arrows_between_crates_point_down_only():
         assert used <= below, "%s may not use %s" % (crate, used - below)
 
 
+def test_no_circle_of_imports_has_more_than_four_files():
+    packages = {}
+    for crate in ARROWS:
+        files = {name.partition("/src/")[2]: text for name, text in rust(crate)}
+        packages[crate] = import_circles.rust_imports(files)
+    modules = {}
+    for path in (ROOT / "python" / "farrier").rglob("*.py*"):
+        if path.suffix in (".py", ".pyi"):
+            name = path.relative_to(ROOT / "python").with_suffix("").as_posix().replace("/", ".")
+            modules[name.removesuffix(".__init__")] = path.read_text(encoding="utf-8")
+    packages["python/farrier"] = import_circles.python_imports("farrier", modules)
+    assert all(any(imports.values()) for imports in packages.values())
+    circles = {name: import_circles.circles(imports) for name, imports in packages.items()}
+    assert not {name: found for name, all_ in circles.items() if (found := [one for one in all_ if len(one) > 4])}
+
+
+def test_the_scanner_of_imports_follows_re_exports_and_finds_circles():
+    files = {
+        "lib.rs": "mod a;\npub mod b;\npub use a::Alpha;\nuse b::inner::Deep as Renamed;\nfn f() { a::make(); }",
+        "a.rs": "use crate::b::{self, Beta, inner::{Deep, self}};\nfn make() { b::plain(); inner::Deep::new(); }",
+        "b/mod.rs": "pub mod inner;\nmod other;\npub use inner::*;\npub use other::Beta;\npub fn plain() {}",
+        "b/inner.rs": "use std::fmt;\npub struct Deep;\nimpl Deep { fn new() { super::super::Alpha::new(); } }",
+        "b/other.rs": "use super::Deep;\nuse super::plain;\npub struct Beta;",
+    }
+    imports = import_circles.rust_imports(files)
+    assert imports == {
+        "lib.rs": {"a.rs", "b/inner.rs"},
+        "a.rs": {"b/mod.rs", "b/inner.rs", "b/other.rs"},
+        "b/mod.rs": {"b/inner.rs"},
+        "b/inner.rs": {"a.rs"},
+        "b/other.rs": {"b/inner.rs", "b/mod.rs"},
+    }
+    assert import_circles.circles(imports) == [["a.rs", "b/inner.rs", "b/mod.rs", "b/other.rs"]]
+    python = {
+        "p": "from p.one import One\n",
+        "p.one": "def f():\n    from p import two\n",
+        "p.two": "from p import One, missing\nif TYPE_CHECKING:\n    import p.three\n",
+        "p.three": "import p.two\n",
+    }
+    imports = import_circles.python_imports("p", python)
+    assert imports == {"p": {"p.one"}, "p.one": {"p.two"}, "p.two": {"p", "p.one"}, "p.three": {"p.two"}}
+    assert import_circles.circles(imports) == [["p", "p.one", "p.two"]]
+
+
 def test_only_the_bridge_and_the_composition_know_python():
     knowing = {crate for crate in ARROWS if "pyo3" in set().union(*manifest(crate).values())}
     assert knowing == {"farrier-wsgi", "farrier"}
@@ -174,6 +220,31 @@ def test_what_the_arbiter_decides_is_pure():
     files = [file for file in rust("farrier-supervisor") if "/arbiter/" in file[0]]
     assert len(files) > 5
     assert not found_in(files, outside)
+
+
+def test_the_scheduler_is_pure():
+    outside = r"\bstd::(io|fs|net|env|thread|process|sync)\b|\bInstant\b|\bSystemTime\b|\brustix\b|\bunpark\b"
+    files = [file for file in rust("farrier-engine") if "/scheduler/" in file[0]]
+    assert len(files) > 5
+    assert not found_in(files, outside)
+
+
+#: What each folder of the engine may use of the others.
+LAYERS = {
+    "reactor": set(),
+    "transport": {"reactor"},
+    "scheduler": set(),
+    "protocol": {"reactor", "transport"},
+    "seats": {"reactor", "transport", "scheduler", "protocol"},
+}
+
+
+def test_the_layers_of_the_engine_use_only_those_below():
+    for name, text in rust("farrier-engine"):
+        layer = name.split("/")[2]
+        if layer in LAYERS:
+            used = set(re.findall(r"\bcrate::(%s)\b" % "|".join(LAYERS), text)) - {layer}
+            assert used <= LAYERS[layer], "%s may not use %s" % (name, used - LAYERS[layer])
 
 
 def test_a_handler_cannot_see_the_front_its_request_came_through():

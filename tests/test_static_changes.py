@@ -206,10 +206,10 @@ def test_what_is_not_in_memory_is_fetched_by_the_porter(serve, tmp_path, size):
     # What is in memory needs none.
     assert site.get("/static/text.txt").body == TEXT and site.get("/static/large.bin").body == LARGE
     (worker,) = site.workers()
-    assert not has_thread(worker, "farrier-porter")
+    assert not has_thread(worker, "farrier-disk")
     cool(path)
     assert site.get("/static/cold.bin").body == content
-    assert has_thread(worker, "farrier-porter")
+    assert has_thread(worker, "farrier-disk")
 
 
 def test_a_range_of_what_is_not_in_memory_is_right(site):

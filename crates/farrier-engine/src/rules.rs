@@ -17,9 +17,14 @@ use rustls::ServerConfig;
 use crate::connection_limit::{ConnectionLimit, Counted, TooMany};
 use crate::dropped_fields::DroppedFields;
 use crate::protocol::admission::Admission;
+use crate::protocol::h2::progress::Pace;
+use crate::protocol::h2::stream::Keeping;
 use crate::protocol::spool::SpoolSettings;
+use crate::protocol::upload_budget::UploadBudget;
 use crate::rescue::{self, Page};
 use crate::scheduler::Bounds;
+use crate::transport::pace::PaceRules;
+use crate::transport::response_budget::ResponseBudget;
 use farrier_tls::Terms;
 
 /// What governs connections and messages.
@@ -37,8 +42,14 @@ pub(crate) struct Rules {
     pub(crate) linger_timeout_ms: u64,
     /// Content of a streamed request that waits for its seat.
     pub(crate) request_buffer_bytes: u64,
+    /// Bytes that are read and dropped meanwhile.
+    pub(crate) linger_bytes_max: u64,
     /// Unsent bytes of a response above which its seat waits.
     pub(crate) response_buffer_bytes: u64,
+    /// Bytes of all responses that wait for their clients.
+    pub(crate) responses: Arc<ResponseBudget>,
+    /// Bytes a second that a client must take of a response; 0 is no minimum.
+    pub(crate) response_rate_min: u64,
     pub(crate) sendfile: bool,
     pub(crate) server_header: Vec<u8>,
     pub(crate) retry_after_s: u64,
@@ -102,16 +113,24 @@ impl Rules {
             spool: SpoolSettings {
                 memory_bytes_max: size(config.body_buffer_bytes),
                 directory: config.tmp_upload_dir.clone().unwrap_or_else(std::env::temp_dir),
+                budget: UploadBudget::new(
+                    config.upload_memory_max.0,
+                    config.upload_disk_max.0,
+                    config.upload_connection_max.0,
+                ),
             },
             keepalive_ms: ms(config.keepalive),
             keepalive_requests: config.keepalive_requests,
             header_timeout_ms: ms(config.header_timeout),
             body_timeout_ms: ms(config.body_timeout),
             body_rate_min: config.body_rate_min.0,
-            write_timeout_ms: ms(config.write_timeout),
+            write_timeout_ms: ms_unless_zero(config.write_timeout),
             linger_timeout_ms: ms(config.linger_timeout),
             request_buffer_bytes: config.request_buffer_bytes.0,
+            linger_bytes_max: config.linger_bytes_max.0,
             response_buffer_bytes: config.response_buffer_bytes.0,
+            responses: Arc::new(ResponseBudget::new(config.response_memory_max.0, config.response_disk_max.0)),
+            response_rate_min: config.response_rate_min.0,
             sendfile: config.sendfile,
             server_header: server_header(&config.server_header),
             retry_after_s: config.retry_after.as_secs().max(1),
@@ -121,10 +140,7 @@ impl Rules {
             admission: admission(config, protocols),
             http2: Http2Rules::of(config),
             has_noted_commands: AtomicBool::new(false),
-            handshake_timeout_ms: match ms(config.handshake_timeout) {
-                0 => u64::MAX / 4,
-                timeout_ms => timeout_ms,
-            },
+            handshake_timeout_ms: ms_unless_zero(config.handshake_timeout),
             sites,
             trusted_peers: config.forwarded_allow_ips.clone(),
             security,
@@ -134,6 +150,16 @@ impl Rules {
 }
 
 impl Rules {
+    /// Where a response may wait for its client.
+    pub(crate) fn keeping(&self) -> Keeping<'_> {
+        Keeping { budget: &self.responses, directory: &self.spool.directory }
+    }
+
+    /// How fast a client must take a response.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace { timeout_ms: self.write_timeout_ms, rate_min: self.response_rate_min }
+    }
+
     /// The terms of a session with a client that has just connected to a listener; `None` where TLS is not spoken.
     pub(crate) fn terms_of(&self, listener: usize, now_ms: u64) -> Option<Arc<ServerConfig>> {
         let terms = self.security.terms.as_ref()?;
@@ -163,6 +189,19 @@ impl Rules {
     /// Whether forwarding fields are believed from a peer at this address.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_peers.iter().any(|peer| peer.includes(address))
+    }
+
+    /// Whether a peer is a proxy that may be told which file to send. No client may.
+    pub(crate) fn passes_file_names(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Unix => true,
+            Peer::Tcp(address) => self.trusts(address.ip()),
+        }
+    }
+
+    /// How fast a client must take a response.
+    pub(crate) fn response_pace(&self) -> PaceRules {
+        PaceRules { timeout_ms: self.write_timeout_ms, rate_min: self.response_rate_min }
     }
 
     /// The response for an error: with the page of the site that a request's choice names, if there is one.
@@ -314,6 +353,14 @@ impl Seating {
 
 fn ms(duration: Duration) -> u64 {
     duration.as_millis() as u64
+}
+
+/// A time-out that 0 turns off.
+fn ms_unless_zero(duration: Duration) -> u64 {
+    match ms(duration) {
+        0 => u64::MAX / 4,
+        timeout_ms => timeout_ms,
+    }
 }
 
 /// A part of the head that has no limit of its own has the head's.

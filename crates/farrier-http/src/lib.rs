@@ -1,7 +1,7 @@
-//! The vocabulary of HTTP as Farrier speaks it, and its codecs.
+//! Farrier's types for HTTP messages, and its codecs.
 //!
-//! Nothing in this crate does I/O, reads a clock or knows Python: bytes and time come in as arguments, values go out.
-//! That is what lets a fuzzer and a property test drive every codec without a socket.
+//! Nothing in this crate does I/O, reads a clock or uses Python: bytes and time come in as arguments, values go out. So
+//! fuzzers and property tests can drive every codec without a socket.
 
 #![forbid(unsafe_code)]
 
@@ -33,6 +33,9 @@ pub mod status;
 pub mod wire;
 
 mod octets;
+
+/// Content that is shared and not copied.
+pub use bytes::Bytes;
 
 pub use accept_encoding::{AcceptEncoding, Coding};
 pub use body::{Body, StreamedBody};

@@ -5,6 +5,7 @@
 pub mod access;
 pub mod collector;
 pub mod error;
+mod level;
 pub mod moment;
 pub mod occasional;
 pub mod outbox;

@@ -1,7 +1,7 @@
 //! Who takes log lines in place of the log's own targets: a logging framework in the application's language.
 
-use super::access::Entry;
-use super::error::Level;
+use crate::access::entry::Entry;
+use crate::level::Level;
 
 /// A logging framework, as the engine sees it. Called from any thread; must not wait.
 pub trait Recorder: Send + Sync {

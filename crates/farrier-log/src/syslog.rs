@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use super::collector::{Address, Collector};
-use super::error::Level;
 use super::outbox::Outbox;
+use crate::level::Level;
 
 /// Where to send, and what to say of the sender.
 #[derive(Debug, Clone)]

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use farrier_http::{BodyMode, Error, Flush, Handler, Plan, Request, Respond, ResponseHead, SendError};
+use farrier_http::{BodyMode, Bytes, Error, Flush, Handler, Plan, Request, Respond, ResponseHead, SendError};
 use pyo3::exceptions::{PyAssertionError, PyOSError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::environ::{Environs, Surroundings};
@@ -21,19 +22,19 @@ pub struct WsgiHandler {
     application: Py<PyAny>,
     surroundings: Surroundings,
     hooks: Option<Arc<RequestHooks>>,
-    /// Which of a process's handlers this is: each has its own place in what a seat keeps.
+    /// The number of this handler in the process: each has its own entry in a seat's cache.
     number: usize,
     body_mode: BodyMode,
 }
 
-/// What a seat keeps between calls, so that no Python object is shared by seats on the hot path.
+/// A seat's cached objects, so that seats share no Python object on the hot path.
 struct SeatLocal {
     environs: Environs,
     head: ResponseHead,
 }
 
 thread_local! {
-    /// By the handlers' numbers.
+    /// Indexed by the handlers' numbers.
     static SEAT: RefCell<Vec<Option<SeatLocal>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -71,14 +72,14 @@ impl WsgiHandler {
         result
     }
 
-    /// Notes what the access log shows of an environ.
+    /// Records the entries of an environ for the access log.
     pub(crate) fn note(&self, environ: &Bound<'_, PyDict>, request: &mut Request) {
         if !self.surroundings.noted.is_empty() {
             notes::note(environ, &self.surroundings.noted, request);
         }
     }
 
-    /// A request's environ, and a head to be filled.
+    /// A request's environ, and a head to fill.
     pub(crate) fn prepare<'py>(
         &self,
         py: Python<'py>,
@@ -99,7 +100,7 @@ impl WsgiHandler {
         })
     }
 
-    /// Calls the application and gives its answer.
+    /// Calls the application and sends its response.
     pub(crate) fn run(
         &self,
         py: Python<'_>,
@@ -113,7 +114,7 @@ impl WsgiHandler {
             self.application.bind(py).call1((environ, &start_response)).map_err(Failure::from).and_then(|iterable| {
                 let answer = Answer { py, start_response: &start_response };
                 let sent = answer.give(&iterable, respond);
-                // PEP 3333: close() is called exactly once, whatever happened before.
+                // PEP 3333: close() is called exactly once, even after an error.
                 let closed = close(&iterable);
                 sent.and(closed.map_err(Failure::from))
             });
@@ -150,7 +151,7 @@ impl Handler for WsgiHandler {
                     request.target().escape_ascii()
                 );
                 self.surroundings.diagnostics.application_raised(py, &text, &raised);
-                // No cause: it is in the log already, with its traceback.
+                // No cause: the log already has the exception, with its traceback.
                 Err(Error::application(""))
             }
             Err(Failure::ClientGone) => Ok(()),
@@ -164,11 +165,11 @@ fn is_content_fault(py: Python<'_>, request: &Request, raised: &PyErr) -> bool {
     has_failed && raised.is_instance_of::<PyOSError>(py)
 }
 
-/// Why a call did not come to its normal end.
+/// Why a call did not end normally.
 pub(crate) enum Failure {
     /// The application raised, or broke a rule.
     Raised(PyErr),
-    /// Nobody is there to be answered; the response knows.
+    /// The client is gone; the response knows why.
     ClientGone,
 }
 
@@ -178,7 +179,7 @@ impl From<PyErr> for Failure {
     }
 }
 
-/// One iterable on its way to the client.
+/// The sending of one iterable to the client.
 struct Answer<'a, 'py> {
     py: Python<'py>,
     start_response: &'a Bound<'py, StartResponse>,
@@ -200,7 +201,7 @@ impl<'py> Answer<'_, 'py> {
                 respond.finish();
                 Ok(())
             }
-            // The declared length is reached; the response is whole.
+            // The declared length is reached; the response is complete.
             Err(Stop::Send(SendError::Full)) => {
                 respond.finish();
                 Ok(())
@@ -210,7 +211,7 @@ impl<'py> Answer<'_, 'py> {
         }
     }
 
-    /// A list or tuple: everything is there, so the length is known and all of it leaves together.
+    /// A list or tuple: all content is there, so the length is known and everything is sent together.
     fn give_items(
         &self,
         count: usize,
@@ -219,11 +220,11 @@ impl<'py> Answer<'_, 'py> {
     ) -> Result<(), Stop> {
         if count == 1 {
             let item = item(0)?;
-            let chunk = item.cast::<PyBytes>().map_err(|_| not_bytes(&item, "each item of the iterable"))?.as_bytes();
-            self.give_head(respond, Some(chunk.len() as u64))?;
-            return Ok(respond.send(chunk, Flush::Later)?);
+            let chunk = item.cast::<PyBytes>().map_err(|_| not_bytes(&item, "each item of the iterable"))?;
+            self.give_head(respond, Some(chunk.as_bytes().len() as u64))?;
+            return Ok(respond.send_shared(chunk.as_bytes(), Flush::Later, &mut || lasting(chunk))?);
         }
-        // Kept while they are sent: the application could change its list.
+        // References are held while they are sent: the application could change its list.
         let mut chunks = Vec::with_capacity(count);
         let mut length = 0;
         for index in 0..count {
@@ -236,12 +237,12 @@ impl<'py> Answer<'_, 'py> {
         }
         self.give_head(respond, Some(length))?;
         for chunk in &chunks {
-            respond.send(chunk.as_bytes(), Flush::Later)?;
+            respond.send_shared(chunk.as_bytes(), Flush::Later, &mut || lasting(chunk))?;
         }
         Ok(())
     }
 
-    /// Any other iterable: each item leaves before the next is asked for (PEP 3333, "Buffering and Streaming").
+    /// Any other iterable: each item is sent before the next is requested (PEP 3333, "Buffering and Streaming").
     fn give_each(&self, iterable: &Bound<'py, PyAny>, respond: &mut dyn Respond) -> Result<(), Stop> {
         if iterable.is_instance_of::<PyBytes>() {
             return Err(
@@ -253,20 +254,22 @@ impl<'py> Answer<'_, 'py> {
         let mut next = items.next().transpose()?;
         let mut given = false;
         while let Some(item) = next.take() {
-            let chunk = item.cast::<PyBytes>().map_err(|_| not_bytes(&item, "each item of the iterable"))?.as_bytes();
+            let object = item.cast::<PyBytes>().map_err(|_| not_bytes(&item, "each item of the iterable"))?;
+            let chunk = object.as_bytes();
             if chunk.is_empty() {
                 next = items.next().transpose()?;
                 continue;
             }
             if !given && single {
-                // PEP 3333, "Handling the Content-Length Header": a length of one is trusted, once it has proved true.
+                // PEP 3333, "Handling the Content-Length Header": `len()` of 1 gives the length, if there is no second
+                // item.
                 next = items.next().transpose()?;
                 self.give_head(respond, next.is_none().then_some(chunk.len() as u64))?;
             } else if !given {
                 self.give_head(respond, None)?;
             }
             let first = !std::mem::replace(&mut given, true);
-            respond.send(chunk, Flush::Now)?;
+            respond.send_shared(chunk, Flush::Now, &mut || lasting(object))?;
             if respond.client_gone() {
                 return Err(Stop::Send(SendError::Gone));
             }
@@ -280,7 +283,7 @@ impl<'py> Answer<'_, 'py> {
         Ok(())
     }
 
-    /// A wrapped file: sent by the kernel if it is a plain one.
+    /// A wrapped file: sent by the kernel if it is a regular one.
     fn give_file(&self, wrapper: &Bound<'py, FileWrapper>, respond: &mut dyn Respond) -> Result<(), Stop> {
         let Some(stretch) = wrapper.get().stretch(self.py) else { return self.give_each(wrapper.as_any(), respond) };
         let declared = self.start_response.get().lock(self.py).head.content_length();
@@ -289,7 +292,7 @@ impl<'py> Answer<'_, 'py> {
         Ok(respond.send_file(Arc::new(stretch.file), stretch.offset, bytes)?)
     }
 
-    /// Gives the head, with the length of what comes if nothing was written before.
+    /// Sets the head. It has the length of the content if nothing was written before.
     fn give_head(&self, respond: &mut dyn Respond, length: Option<u64>) -> Result<(), Stop> {
         let mut started = self.start_response.get().lock(self.py);
         if !started.called {
@@ -305,7 +308,7 @@ impl<'py> Answer<'_, 'py> {
     }
 }
 
-/// Why no more of the iterable is wanted.
+/// Why the rest of the iterable is not needed.
 enum Stop {
     Raised(PyErr),
     Send(SendError),
@@ -320,6 +323,17 @@ impl From<PyErr> for Stop {
 impl From<SendError> for Stop {
     fn from(error: SendError) -> Stop {
         Stop::Send(error)
+    }
+}
+
+/// The content of a bytes object, which lives as long as any of it has to wait for the client. It may be dropped by a thread
+/// that is not attached: the object is then given back when some thread is. An object of a subclass is copied: letting go of it
+/// could run code of the application's.
+fn lasting(chunk: &Bound<'_, PyBytes>) -> Bytes {
+    if chunk.is_exact_instance_of::<PyBytes>() {
+        Bytes::from_owner(PyBackedBytes::from(chunk.clone()))
+    } else {
+        Bytes::copy_from_slice(chunk.as_bytes())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What workers count of clients together: memory that the arbiter shares with them all, and the limits that use it.
+//! The limits per client, and the memory in which all workers count together.
 
 use std::io;
 use std::sync::Arc;
@@ -13,8 +13,7 @@ use farrier_supervisor::{SharedWords, Slot};
 
 use crate::recycling;
 
-/// The memory. Made before the first fork, whatever the settings say, for a reload may want it; as long as nobody uses it, it
-/// takes no room.
+/// The memory. It is always mapped before the first fork, because a reload may need it. Unused pages take no memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clients {
     rates: SharedWords,
@@ -24,7 +23,7 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Maps the memory, for so many workers at the same time.
+    /// Maps the memory, for this many workers at the same time.
     ///
     /// # Errors
     /// The kernel's: no memory.
@@ -38,7 +37,7 @@ impl Clients {
         Ok(Clients { rates, connections, workers })
     }
 
-    /// Forgets the connections of a worker that has ended, however that came.
+    /// Removes the connections of a worker that has ended, for any reason.
     pub(crate) fn ended(&self, slot: u32) {
         connection_limit::clear(&self.connections, self.workers, slot as usize);
     }

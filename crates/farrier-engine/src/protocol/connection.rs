@@ -107,7 +107,10 @@ pub(crate) enum Phase {
     /// HTTP/2 is spoken, until the session ends.
     Http2(Box<Session>),
     /// The client to close, so that it can read the answer before a reset destroys it.
-    Lingering,
+    Lingering {
+        /// Bytes that may still be read.
+        left_bytes: u64,
+    },
 }
 
 /// What follows a response.
@@ -142,4 +145,8 @@ pub(crate) struct PartialContent {
     pub(crate) since_ms: u64,
     /// Bytes of the connection received for this content, for the minimum rate.
     pub(crate) received_bytes: u64,
+    /// All of it has come.
+    pub(crate) is_complete: bool,
+    /// Since when it waits for the disk and not for the client, in ms.
+    pub(crate) disk_since_ms: Option<u64>,
 }

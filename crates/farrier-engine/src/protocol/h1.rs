@@ -14,8 +14,12 @@ use crate::transport::link::{Link, Received};
 /// Room of a connection's own arena while a head is incomplete.
 const PARTIAL_ROOM_BYTES: usize = 1024;
 
-/// Room beyond the head in which content is read when it does not fit into the arena.
+/// Content that is read in one go, and while the beginning of a chunk's line waits for its end.
 const CONTENT_ROOM_BYTES: usize = 64 * 1024;
+const LINE_ROOM_BYTES: usize = 4 * 1024;
+
+/// Content that is read of one connection in one turn, before others get theirs.
+const CONTENT_TURN_BYTES: usize = 256 * 1024;
 
 /// What reading came to.
 pub(crate) enum Step {
@@ -26,8 +30,10 @@ pub(crate) enum Step {
     Head,
     /// The connection speaks HTTP/2, and begins with the bytes of this request's arena.
     Http2(Box<Request>),
-    /// The connection waits for its client.
+    /// The connection waits for its client, or for the disk.
     Wait,
+    /// There is more to be read: others get their turn before.
+    More,
     /// Something else is to be done with the connection, as its phase says.
     Again,
     /// The client broke a rule; the request as far as it was understood.
@@ -38,12 +44,13 @@ pub(crate) enum Step {
 
 /// Reads and decodes until a request is complete or the socket has no more.
 pub(crate) fn advance(connection: &mut Connection, scratch: &mut Scratch, rules: &Rules, now_ms: u64) -> Step {
+    let mut turn_bytes = CONTENT_TURN_BYTES;
     loop {
         let step = match std::mem::replace(&mut connection.phase, Phase::Idle) {
             Phase::Idle => begin(connection, scratch, rules, now_ms),
             Phase::Head(partial) => continue_head(connection, partial, scratch, rules, now_ms),
-            Phase::Content(partial) => continue_content(connection, partial, scratch, rules, now_ms),
-            phase @ (Phase::Flushing { .. } | Phase::Lingering | Phase::Http2(_) | Phase::Streaming(_)) => {
+            Phase::Content(partial) => continue_content(connection, partial, scratch, rules, now_ms, &mut turn_bytes),
+            phase @ (Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Http2(_) | Phase::Streaming(_)) => {
                 connection.phase = phase;
                 Progress::Wait
             }
@@ -51,6 +58,7 @@ pub(crate) fn advance(connection: &mut Connection, scratch: &mut Scratch, rules:
         match step {
             Progress::Again => continue,
             Progress::Wait => return Step::Wait,
+            Progress::More => return Step::More,
             Progress::Answered => return Step::Again,
             Progress::Request(request, end, plan) => return Step::Request(request, end, plan),
             Progress::HeadAlone => return Step::Head,
@@ -81,6 +89,7 @@ pub(crate) fn leftover(
 enum Progress {
     Again,
     Wait,
+    More,
     Answered,
     Request(Box<Request>, usize, Option<Plan>),
     HeadAlone,
@@ -259,16 +268,17 @@ fn content_begins(
     now_ms: u64,
 ) -> Progress {
     let received_bytes = (request.arena.filled().len() - request.head.bytes) as u64;
-    let (sink, limits) = (Sink::Empty, limits.map(Box::new));
-    let plan = None;
+    let (sink, limits) = (Sink::default(), limits.map(Box::new));
     connection.phase = Phase::Content(Box::new(PartialContent {
         request,
-        plan,
+        plan: None,
         reader,
         limits,
         sink,
         since_ms: now_ms,
         received_bytes,
+        is_complete: false,
+        disk_since_ms: None,
     }));
     connection.deadline_ms = now_ms + rules.body_timeout_ms;
     Progress::HeadAlone
@@ -289,44 +299,63 @@ fn continue_content(
     scratch: &mut Scratch,
     rules: &Rules,
     now_ms: u64,
+    turn_bytes: &mut usize,
 ) -> Progress {
-    match decode_content(&mut partial, &connection.link, rules) {
-        Ok(true) => {
-            let PartialContent { mut request, plan, sink, .. } = *partial;
-            let end = request.head.bytes;
-            return match sink.into_body(&rules.spool) {
-                Ok(body) => {
-                    request.body = body;
-                    Progress::Request(request, end, plan)
-                }
-                Err(error) => Progress::Refused(error, request),
-            };
+    if let Err(error) = partial.sink.check(&rules.spool) {
+        return Progress::Refused(error, partial.request);
+    }
+    if let Some(since_ms) = partial.disk_since_ms.take() {
+        // The client was not asked for anything meanwhile.
+        partial.since_ms += now_ms.saturating_sub(since_ms);
+        connection.deadline_ms = now_ms + rules.body_timeout_ms;
+    }
+    if let Err(error) = decode_arena(&mut partial, &connection.link, rules) {
+        return Progress::Refused(error, partial.request);
+    }
+    if partial.is_complete {
+        if partial.sink.waiting_bytes() > 0 {
+            return wait_for_disk(connection, partial, now_ms);
         }
-        Ok(false) => {}
-        Err(error) => return Progress::Refused(error, partial.request),
+        let PartialContent { mut request, plan, sink, .. } = *partial;
+        let end = request.head.bytes;
+        return match sink.into_body(&rules.spool) {
+            Ok(body) => {
+                request.body = body;
+                Progress::Request(request, end, plan)
+            }
+            Err(error) => Progress::Refused(error, request),
+        };
     }
     if !connection.readable {
+        return wait_for_content(connection, partial);
+    }
+    if *turn_bytes == 0 {
         connection.phase = Phase::Content(partial);
-        return Progress::Wait;
+        return Progress::More;
     }
-    let request = &mut partial.request;
-    let room_wanted = match request.head.framing {
-        BodyFraming::Length(length) => (length as usize).min(CONTENT_ROOM_BYTES),
-        _ => CONTENT_ROOM_BYTES,
-    };
-    if request.arena.spare().len() < room_wanted.min(4096) {
-        request.arena.grow(request.head.bytes + CONTENT_ROOM_BYTES);
+    let has_rest = partial.request.arena.filled().len() > partial.request.head.bytes;
+    let usual = if has_rest { LINE_ROOM_BYTES } else { CONTENT_ROOM_BYTES };
+    let room_bytes = partial.sink.room_bytes(usual.min(*turn_bytes), &rules.spool);
+    if room_bytes == 0 {
+        return wait_for_disk(connection, partial, now_ms);
     }
-    match fill(connection, request) {
+    let room = scratch.content_room(room_bytes);
+    match connection.link.receive(room) {
         Received::Bytes(count) => {
+            // As in `fill`.
+            connection.readable = count == room_bytes || connection.ended;
+            *turn_bytes -= count;
             partial.received_bytes += count as u64;
             connection.deadline_ms = now_ms + rules.body_timeout_ms;
+            if let Err(error) = take_input(&mut partial, &room[..count], has_rest, &connection.link, rules) {
+                return Progress::Refused(error, partial.request);
+            }
             connection.phase = Phase::Content(partial);
             Progress::Again
         }
         Received::Nothing => {
-            connection.phase = Phase::Content(partial);
-            Progress::Wait
+            connection.readable = false;
+            wait_for_content(connection, partial)
         }
         Received::End => {
             let error = Error::client(Kind::ClientGone, "the client broke off its request's content");
@@ -339,23 +368,79 @@ fn continue_content(
     }
 }
 
-/// Decodes what lies behind the head into the sink. True when the content is complete.
-fn decode_content(partial: &mut PartialContent, link: &Link, rules: &Rules) -> Result<bool, Error> {
-    let head_bytes = partial.request.head.bytes;
+/// The connection holds no more room than its head needs.
+fn wait_for_content(connection: &mut Connection, mut partial: Box<PartialContent>) -> Progress {
+    partial.request.release_room(0);
+    connection.phase = Phase::Content(partial);
+    Progress::Wait
+}
+
+/// The disk thread has to write before there is more to do. Its return is no event of the socket's.
+fn wait_for_disk(connection: &mut Connection, mut partial: Box<PartialContent>, now_ms: u64) -> Progress {
+    partial.request.release_room(0);
+    partial.disk_since_ms = Some(now_ms);
+    connection.deadline_ms = u64::MAX;
+    connection.phase = Phase::Content(partial);
+    Progress::Wait
+}
+
+/// Decodes what was read: where it stands, or behind what is left of an earlier read.
+fn take_input(
+    partial: &mut PartialContent,
+    input: &[u8],
+    has_rest: bool,
+    link: &Link,
+    rules: &Rules,
+) -> Result<(), Error> {
+    if has_rest {
+        partial.request.arena.append(input);
+        return Ok(());
+    }
+    let PartialContent { reader, sink, limits, request, is_complete, .. } = partial;
+    let limits = limits.as_deref().unwrap_or(&rules.limits);
+    let (used, done) = decode(reader, sink, input, limits, link, rules)?;
+    *is_complete = done;
+    if used < input.len() {
+        request.arena.append(&input[used..]);
+    }
+    Ok(())
+}
+
+/// Decodes what lies behind the head into the sink, if anything does.
+fn decode_arena(partial: &mut PartialContent, link: &Link, rules: &Rules) -> Result<(), Error> {
+    let PartialContent { reader, sink, limits, request, is_complete, .. } = partial;
+    let head_bytes = request.head.bytes;
+    let input = &request.arena.filled()[head_bytes..];
+    if *is_complete {
+        return Ok(());
+    }
+    let (used, done) = decode(reader, sink, input, limits.as_deref().unwrap_or(&rules.limits), link, rules)?;
+    *is_complete = done;
+    request.arena.remove(head_bytes, used);
+    Ok(())
+}
+
+/// Decodes input into the sink. Gives how much of it was used, and whether the content is complete.
+fn decode(
+    reader: &mut ContentReader,
+    sink: &mut Sink,
+    input: &[u8],
+    limits: &Limits,
+    link: &Link,
+    rules: &Rules,
+) -> Result<(usize, bool), Error> {
     let mut used = 0;
-    let done = loop {
-        let input = &partial.request.arena.filled()[head_bytes + used..];
-        let decoded = partial.reader.read(input, partial.limits.as_deref().unwrap_or(&rules.limits), link)?;
+    loop {
+        let rest = &input[used..];
+        let decoded = reader.read(rest, limits, link)?;
         if !decoded.content.is_empty() {
-            partial.sink.take(&input[decoded.content], &rules.spool)?;
+            sink.take(&rest[decoded.content], &rules.spool)?;
         }
         used += decoded.consumed;
         if decoded.done || decoded.consumed == 0 {
-            break decoded.done;
+            return Ok((used, decoded.done));
         }
-    };
-    partial.request.arena.remove(head_bytes, used);
-    Ok(done)
+    }
 }
 
 /// Reads once into the arena. A read that does not fill the room has emptied the socket, so the next edge will tell of more,
@@ -391,7 +476,9 @@ pub(crate) enum Expired {
 
 /// Judges a connection whose deadline may have come.
 pub(crate) fn expire(connection: &mut Connection, rules: &Rules, now_ms: u64) -> Expired {
-    if let Phase::Content(partial) = &connection.phase {
+    if let Phase::Content(partial) = &connection.phase
+        && partial.disk_since_ms.is_none()
+    {
         let elapsed_ms = now_ms.saturating_sub(partial.since_ms);
         let owed = rules.body_rate_min.saturating_mul(elapsed_ms) / 1000;
         if elapsed_ms >= rules.body_timeout_ms && partial.received_bytes < owed {
@@ -408,7 +495,7 @@ pub(crate) fn expire(connection: &mut Connection, rules: &Rules, now_ms: u64) ->
         Phase::Content(partial) => {
             Expired::Refuse(Error::client(Kind::RequestTimeout, "the content came too slowly"), partial.request)
         }
-        Phase::Idle | Phase::Flushing { .. } | Phase::Lingering | Phase::Http2(_) | Phase::Streaming(_) => {
+        Phase::Idle | Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Http2(_) | Phase::Streaming(_) => {
             Expired::Close
         }
     }

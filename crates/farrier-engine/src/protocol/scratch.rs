@@ -11,6 +11,8 @@ pub(crate) const ARENA_ROOM_BYTES: usize = 16 * 1024;
 /// What a seat has at hand.
 pub(crate) struct Scratch {
     spare: Option<Box<Request>>,
+    /// Where content is read that does not come with its head.
+    content: Vec<u8>,
     /// Staged bytes of a response.
     pub(crate) out: Vec<u8>,
     /// The Date field's value.
@@ -22,7 +24,14 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn new() -> Scratch {
-        Scratch { spare: None, out: Vec::new(), date: Date::default(), date_value: None, server_value: None }
+        Scratch {
+            spare: None,
+            content: Vec::new(),
+            out: Vec::new(),
+            date: Date::default(),
+            date_value: None,
+            server_value: None,
+        }
     }
 
     /// The Date field's value.
@@ -40,6 +49,14 @@ impl Scratch {
             self.server_value = HeaderValue::from_bytes(text).ok();
         }
         self.server_value.clone()
+    }
+
+    /// Room to read content into, which holds what was read last.
+    pub(crate) fn content_room(&mut self, bytes: usize) -> &mut [u8] {
+        if self.content.len() < bytes {
+            self.content.resize(bytes, 0);
+        }
+        &mut self.content[..bytes]
     }
 
     /// An empty request with a full arena.

@@ -128,6 +128,12 @@ impl<E: Endpoint> Slots<E> {
         }
     }
 
+    /// How many of the parked connections are of a kind.
+    pub(crate) fn count_parked(&self, is_of_kind: impl Fn(&E) -> bool) -> usize {
+        let is_counted = |slot: &&Slot<E>| matches!(&slot.place, Place::Parked(connection) if is_of_kind(connection));
+        self.slots.iter().filter(is_counted).count()
+    }
+
     /// Tokens of all parked connections.
     pub(crate) fn parked(&self) -> Vec<Token> {
         self.slots

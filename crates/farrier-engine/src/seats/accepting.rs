@@ -6,6 +6,7 @@ use farrier_http::{Error, Kind};
 
 use super::lead::{Accepted, Lead};
 use super::seat::Seat;
+use super::turn::Turn;
 use crate::protocol::connection::{Connection, Phase};
 use crate::reactor::poller::Readiness;
 use farrier_log::error::Level;
@@ -22,10 +23,15 @@ impl Seat {
         }
         let turn = lead.accepts_a_turn();
         let mut count = 0;
+        let mut time: Option<Turn> = None;
         while count < turn {
             let Some(connection) = self.take_connection(&mut lead, listener) else { break };
             count += 1;
             lead = self.advance(lead, connection)?;
+            let clock = &self.shared.clock;
+            if turn > 1 && time.get_or_insert_with(|| Turn::begin(clock)).is_over(clock) {
+                break;
+            }
         }
         lead.accepted(count);
         lead.apply_gate(&self.shared.poller);

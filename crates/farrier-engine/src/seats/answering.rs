@@ -12,6 +12,7 @@ use super::lead::Lead;
 use super::returns::Waiting;
 use super::seat::{Seat, Settled};
 use super::shared::{Shared, Work};
+use super::turn::Turn;
 use crate::protocol::connection::Connection;
 use crate::scheduler::routes::ComputeShare;
 use crate::scheduler::routes::Route;
@@ -113,7 +114,7 @@ impl Seat {
                 self.refuse(&mut connection, error, request, lead.now_ms);
                 Dispatched::Here(lead, connection, Settled::Open)
             }
-            Err(Load::Stretch(..) | Load::Piece(..)) => Dispatched::Queued(lead),
+            Err(Load::Stretch(..) | Load::Piece(..) | Load::Spool(..)) => Dispatched::Queued(lead),
         }
     }
 
@@ -192,12 +193,17 @@ impl Seat {
 
     /// Serves short jobs that no leader could take at their time, and that this one can. `None`: the lead is elsewhere.
     pub(super) fn take_short_jobs(&mut self, mut lead: Box<Lead>) -> Option<Box<Lead>> {
+        let mut turn: Option<Turn> = None;
         loop {
             let now_ns = self.shared.clock.now_ns();
             let taken = self.shared.scheduler().take_short(self.id, lead, self.attached, now_ns);
             match taken {
                 Ok(job) => lead = self.serve_here(job)?,
                 Err(lead) => return Some(lead),
+            }
+            let clock = &self.shared.clock;
+            if turn.get_or_insert_with(|| Turn::begin(clock)).is_over(clock) {
+                return Some(lead);
             }
         }
     }

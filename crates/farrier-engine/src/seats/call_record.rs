@@ -39,6 +39,19 @@ pub(crate) enum CallTarget {
     Stream(Arc<StreamLink>),
 }
 
+impl CallTarget {
+    /// Whether all of a connection waits for the call.
+    fn is_connection(&self) -> bool {
+        matches!(self, CallTarget::Connection(_))
+    }
+
+    fn set_given_up(&self, is_given_up: bool) {
+        if let CallTarget::Stream(stream) = self {
+            stream.set_given_up(is_given_up);
+        }
+    }
+}
+
 struct Running {
     started_ns: u64,
     target: CallTarget,
@@ -73,6 +86,8 @@ pub(crate) struct NamedCall {
     pub(crate) request: String,
     pub(crate) age_ns: u64,
     pub(crate) taken: TakenOver,
+    /// All of a connection waits for it.
+    pub(crate) is_connection: bool,
 }
 
 /// What a look at a record says.
@@ -93,6 +108,8 @@ pub(crate) struct Late {
     pub(crate) taken: TakenOver,
     /// It had been given up.
     pub(crate) was_given_up: bool,
+    /// All of a connection waited for it.
+    pub(crate) is_connection: bool,
     pub(crate) request: String,
 }
 
@@ -125,7 +142,9 @@ impl CallRecord {
             Stage::TakenOver { taken, .. } => (taken, false),
             Stage::GivenUp { taken } => (taken, true),
         };
-        Some(Late { taken, was_given_up, request: entry.request() })
+        call.target.set_given_up(false);
+        let is_connection = call.target.is_connection();
+        Some(Late { taken, was_given_up, is_connection, request: entry.request() })
     }
 
     /// Looks at the call, and takes its connection if it is overdue.
@@ -153,12 +172,14 @@ impl CallRecord {
             Stage::TakenOver { at_ns, .. } if now_ns < at_ns + grace_ns => return Look::At(at_ns + grace_ns),
             Stage::TakenOver { taken, .. } => {
                 call.stage = Stage::GivenUp { taken };
+                call.target.set_given_up(true);
                 (false, taken)
             }
             Stage::GivenUp { .. } => return Look::Nothing,
         };
+        let is_connection = call.target.is_connection();
         let (serial, request) = (entry.serial, entry.request());
-        let named = NamedCall { record: Arc::clone(self), serial, request, age_ns, taken };
+        let named = NamedCall { record: Arc::clone(self), serial, request, age_ns, taken, is_connection };
         if is_first { Look::Overdue(named) } else { Look::GivenUp(named) }
     }
 

@@ -1,8 +1,9 @@
-//! Waits for the disk on a thread of its own, so that nobody else has to: opens files that are asked for the first time, and
-//! brings into memory what is to be sent next. It never touches the interpreter, and starts when it is first needed.
+//! Waits for the disk on a thread of its own, so that nobody else has to: opens files that are asked for the first time,
+//! brings into memory what is to be sent next, and writes the content of requests that memory does not hold. It never touches the interpreter, and starts when it is first needed.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use farrier_http::DiskLookup;
@@ -10,6 +11,7 @@ use farrier_http::DiskLookup;
 use super::returns::{Returned, Waiting};
 use super::shared::Shared;
 use crate::protocol::h2::stream::StreamLink;
+use crate::protocol::spool_file::Spool;
 use crate::reactor::token::Token;
 use crate::transport::file_stretch::ColdStretch;
 use crate::transport::link::Link;
@@ -22,6 +24,8 @@ pub(crate) enum Load {
     Stretch(Token, Arc<Link>, ColdStretch),
     /// The same for one stream of a connection.
     Piece(Token, Arc<StreamLink>, ColdStretch),
+    /// What has come of a request's content and belongs in its file.
+    Spool(Token, Arc<Spool>),
 }
 
 /// The disk's queue, and whether there is a disk.
@@ -63,6 +67,17 @@ pub(crate) fn send(shared: &Arc<Shared>, load: Load) -> Result<(), Load> {
     Ok(())
 }
 
+/// Sends content to be written. Where that cannot be, the spool says so when it is looked at; true: it is to be looked at.
+pub(crate) fn send_spool(shared: &Arc<Shared>, token: Token, spool: Arc<Spool>) -> bool {
+    match send(shared, Load::Spool(token, spool)) {
+        Err(Load::Spool(_, spool)) => {
+            spool.fail(std::io::Error::other("no thread can be started that writes to the disk"));
+            true
+        }
+        _ => false,
+    }
+}
+
 /// Runs as long as the process.
 fn run(shared: &Arc<Shared>) {
     loop {
@@ -74,7 +89,7 @@ fn run(shared: &Arc<Shared>) {
             }
         };
         drop(queue);
-        let returned = fetch(load);
+        let returned = fetch(load, &shared.rules.spool.directory);
         if shared.scheduler().is_stopping() {
             return;
         }
@@ -82,7 +97,7 @@ fn run(shared: &Arc<Shared>) {
     }
 }
 
-fn fetch(load: Load) -> Returned {
+fn fetch(load: Load, spool_directory: &Path) -> Returned {
     match load {
         Load::DiskLookup(mut waiting, lookup) => {
             // A fault leaves nothing found; the handler then looks for itself.
@@ -97,6 +112,10 @@ fn fetch(load: Load) -> Returned {
         Load::Piece(token, stream, cold) => {
             cold.warm();
             stream.fetched();
+            Returned::Fetched(token)
+        }
+        Load::Spool(token, spool) => {
+            spool.write(spool_directory);
             Returned::Fetched(token)
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::answering::Dispatched;
 use super::lead::Lead;
 use super::seat::{Seat, Settled};
+use super::turn::Turn;
 use super::uploads::ContentPlan;
 use crate::protocol::connection::{Connection, Phase};
 use crate::protocol::h1::{self, Step};
@@ -32,7 +33,9 @@ impl Seat {
                     None => return true,
                 };
             }
-            while let Some((token, readiness)) = lead.ready.pop_front() {
+            // What a turn leaves for later comes after the events that are polled next: nobody is served twice in a row.
+            for _ in 0..lead.ready.len() {
+                let Some((token, readiness)) = lead.ready.pop_front() else { break };
                 lead = match self.deal(lead, token, readiness) {
                     Some(lead) => lead,
                     None => return true,
@@ -44,7 +47,7 @@ impl Seat {
                     None => return true,
                 };
             }
-            if self.is_over(&mut lead) {
+            if self.is_over(&lead) {
                 self.end(lead);
                 return false;
             }
@@ -184,8 +187,9 @@ impl Seat {
         }
     }
 
-    /// Brings a connection as far as it goes now.
+    /// Brings a connection as far as it goes now, for one turn.
     pub(super) fn advance(&mut self, mut lead: Box<Lead>, mut connection: Box<Connection>) -> Option<Box<Lead>> {
+        let mut turn: Option<Turn> = None;
         loop {
             if connection.stream.is_some() {
                 self.stream_ended(&mut lead, &connection);
@@ -207,7 +211,7 @@ impl Seat {
                     }
                     continue;
                 }
-                Phase::Lingering => {
+                Phase::Lingering { .. } => {
                     if self.discard(&mut lead, &mut connection) {
                         self.park(&mut lead, connection);
                     } else {
@@ -233,7 +237,11 @@ impl Seat {
             let scratch = &mut self.scratch;
             let step = catch_unwind(AssertUnwindSafe(|| h1::advance(&mut connection, scratch, rules, now_ms)));
             match step {
-                Ok(Step::Wait) => {
+                Ok(step @ (Step::Wait | Step::More)) => {
+                    if matches!(step, Step::More) {
+                        lead.ready.push_back((connection.token, Readiness::READABLE));
+                    }
+                    self.spool_content(&mut lead, &connection);
                     self.park(&mut lead, connection);
                     return Some(lead);
                 }
@@ -255,6 +263,14 @@ impl Seat {
                         lead = still;
                         connection = here;
                         if matches!(connection.phase, Phase::Idle) && !connection.readable {
+                            self.park(&mut lead, connection);
+                            return Some(lead);
+                        }
+                        // A client that sends one request after the other lets others have their turn.
+                        let clock = &self.shared.clock;
+                        if turn.get_or_insert_with(|| Turn::begin(clock)).served(clock) {
+                            let again = Readiness { readable: connection.readable, ..Readiness::READABLE };
+                            lead.ready.push_back((connection.token, again));
                             self.park(&mut lead, connection);
                             return Some(lead);
                         }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::lead::Lead;
 use super::seat::Seat;
 use crate::control::Command;
-use crate::protocol::connection::Phase;
+use crate::protocol::connection::{Connection, Phase};
 use crate::reactor::slots::Found;
 
 /// How long a connection that was lately used may stay silent in a drain before it is closed, in ms: a client that sends
@@ -57,24 +57,30 @@ impl Seat {
     }
 
     /// Whether the engine has nothing left to do.
-    pub(super) fn is_over(&mut self, lead: &mut Lead) -> bool {
+    pub(super) fn is_over(&self, lead: &Lead) -> bool {
         if lead.draining_since_ms.is_none() {
             return false;
         }
         if lead.quits {
             return true;
         }
-        if !self.is_empty(lead) || !lead.ready.is_empty() || !lead.arrivals.is_empty() {
-            return false;
-        }
-        // The last connection is gone; a client may have connected meanwhile.
-        self.sweep_listeners(lead);
-        self.is_empty(lead)
+        // Whoever connects after the stop is served by another process that has the listener, or by none.
+        self.is_empty(lead) && lead.ready.is_empty() && lead.arrivals.is_empty()
     }
 
     /// Whether no connection is left but those whose calls are not waited for.
     pub(super) fn is_empty(&self, lead: &Lead) -> bool {
-        lead.slots.open() <= self.shared.overdue.as_ref().map_or(0, |overdue| overdue.given_up())
+        let open = lead.slots.open();
+        let Some(overdue) = &self.shared.overdue else { return open == 0 };
+        if open > overdue.given_up() {
+            return false;
+        }
+        // Streams of one connection are one connection, which is waited for as long as anything else is left of it.
+        let awaits_given_up_streams = |connection: &Connection| match &connection.phase {
+            Phase::Http2(session) => session.awaits_only_given_up_calls(),
+            _ => false,
+        };
+        open <= overdue.given_up_connections() + lead.slots.count_parked(awaits_given_up_streams)
     }
 
     /// Sends everybody home.

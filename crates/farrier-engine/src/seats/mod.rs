@@ -28,4 +28,5 @@ mod tending;
 mod thread_meter;
 mod thread_state;
 mod threads;
+mod turn;
 mod uploads;

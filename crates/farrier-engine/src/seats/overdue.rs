@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use farrier_http::wire::h1::RequestFacts;
-use farrier_http::{Error, Kind, Version, Via};
+use farrier_http::{Error, Kind, Via};
 
 use super::call_record::{CallRecord, CallTarget, Late, Look, NamedCall};
 use super::native_hint;
@@ -42,13 +42,16 @@ pub(crate) struct Overdue {
     records: Mutex<Vec<Weak<CallRecord>>>,
     /// Calls that run and are not waited for. For a moment it may be too small by those that come back just then.
     given_up: AtomicIsize,
+    /// Those of them for which all of a connection waits; the others answer streams.
+    given_up_connections: AtomicIsize,
 }
 
 impl Overdue {
     /// A watch; `None` without a limit. `stuck` asks for the worker's replacement.
     pub(crate) fn new(timeout: Duration, stuck: Box<dyn Fn() + Send + Sync>) -> Option<Overdue> {
-        let given_up = AtomicIsize::new(0);
-        (!timeout.is_zero()).then(|| Overdue { timeout, stuck, records: Mutex::default(), given_up })
+        let (given_up, given_up_connections) = Default::default();
+        let records = Mutex::default();
+        (!timeout.is_zero()).then_some(Overdue { timeout, stuck, records, given_up, given_up_connections })
     }
 
     /// The record of the calling seat.
@@ -60,9 +63,21 @@ impl Overdue {
         record
     }
 
-    /// Connections whose calls run and are not waited for: a drain ends without them.
+    /// Calls that run and are not waited for: a drain ends without them.
     pub(crate) fn given_up(&self) -> usize {
         usize::try_from(self.given_up.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Connections that wait for such a call and for nothing else. Those with several requests at once are not among them.
+    pub(crate) fn given_up_connections(&self) -> usize {
+        usize::try_from(self.given_up_connections.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    fn count_given_up(&self, calls: isize, is_connection: bool) {
+        self.given_up.fetch_add(calls, Ordering::Relaxed);
+        if is_connection {
+            self.given_up_connections.fetch_add(calls, Ordering::Relaxed);
+        }
     }
 
     /// The records of all seats.
@@ -100,7 +115,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
                     late.push(call);
                 }
                 Look::GivenUp(call) => {
-                    overdue.given_up.fetch_add(1, Ordering::Relaxed);
+                    overdue.count_given_up(1, call.is_connection);
                     lost.push(call);
                 }
             }
@@ -125,7 +140,7 @@ pub(crate) fn came_back(shared: &Shared, late: &Late, call_ns: u64) {
     if late.was_given_up
         && let Some(overdue) = &shared.overdue
     {
-        overdue.given_up.fetch_sub(1, Ordering::Relaxed);
+        overdue.count_given_up(-1, late.is_connection);
     }
     let seconds = seconds(call_ns);
     shared.error_log.write(Level::Warning, &format!("Overdue request came back: {} after {seconds} s", late.request));
@@ -133,15 +148,8 @@ pub(crate) fn came_back(shared: &Shared, late: &Late, call_ns: u64) {
 
 fn take_over(target: &CallTarget, facts: RequestFacts, via: Via, choice: u32, rules: &Rules) -> TakenOver {
     match target {
-        CallTarget::Connection(link) => {
-            let ends_by_close = match via {
-                Via::Http => facts.version == Version::Http10,
-                Via::Uwsgi => true,
-                Via::FastCgi(_) => false,
-            };
-            link.take_over(&whole_response(&error(), facts, via, choice, rules), ends_by_close)
-        }
-        CallTarget::Stream(stream) => stream.take_over(whole_answer(&error(), facts, choice, rules)),
+        CallTarget::Connection(link) => link.take_over(&whole_response(&error(), facts, via, choice, rules)),
+        CallTarget::Stream(stream) => stream.take_over(whole_answer(&error(), facts, choice, rules), &rules.responses),
     }
 }
 

@@ -123,10 +123,9 @@ impl Seat {
         let now_ms = lead.now_ms;
         let Some(connection) = lead.slots.parked_at(token) else { return };
         let Phase::Http2(session) = &mut connection.phase else { return };
-        let has_rest = stream.has_rest();
-        session.take_back(stream, now_ms);
+        session.take_back(&stream, now_ms);
         // Otherwise its waker has woken: a stream that was answered has something to send.
-        if has_rest || (session.is_over() && session.out == 0) {
+        if session.is_over() && session.out == 0 {
             lead.ready.push_back((token, Readiness::WRITABLE));
         }
     }
@@ -179,6 +178,11 @@ impl Seat {
         for (stream, cold) in session.take_cold() {
             if disk::send(&shared, Load::Piece(*token, Arc::clone(&stream), cold)).is_err() {
                 stream.give_up(Reason::INTERNAL_ERROR);
+            }
+        }
+        for spool in session.take_spools() {
+            if disk::send_spool(&shared, *token, spool) {
+                lead.ready.push_back((*token, Readiness::READABLE));
             }
         }
         let (deadline_ms, out) = (session.deadline_ms(&shared.rules), session.out);
@@ -290,8 +294,7 @@ impl Seat {
 
     /// Gives a stream back to the leader, waking it only where nothing else will.
     pub(super) fn hand_back_stream(&self, carrier: Box<Connection>) {
-        let has_rest = carrier.stream.as_ref().is_some_and(|stream| stream.has_rest());
-        let urgent = has_rest || carrier.link.is_gone() || self.shared.draining.load(Ordering::Relaxed);
+        let urgent = carrier.link.is_gone() || self.shared.draining.load(Ordering::Relaxed);
         self.shared.returns.lock().push(Returned::Open(carrier));
         if urgent {
             self.shared.leader.wake();

@@ -17,10 +17,12 @@ use crate::reactor::poller::Readiness;
 use crate::reactor::slots::Found;
 use crate::scheduler::Job;
 use crate::transport::link::{Received, Sent};
+use crate::transport::pace::TooSlow;
+use farrier_log::access::peer_text;
 use farrier_log::error::Level;
 
 /// Bytes discarded from a lingering connection before others get their turn.
-const LINGER_TURN_BYTES: usize = 1 << 20;
+const LINGER_TURN_BYTES: usize = 256 * 1024;
 
 impl Seat {
     /// Takes back connections that other seats have finished with.
@@ -62,7 +64,9 @@ impl Seat {
             Sent::Broken => return false,
             Sent::Unsent(_) => {
                 connection.link.watch_writable(&self.shared.poller, connection.token);
-                connection.deadline_ms = lead.now_ms + self.shared.rules.write_timeout_ms;
+                let look_again_ms = lead.now_ms + self.shared.rules.response_pace().look_again_ms();
+                // A look that is due is not put off: a client that drips has an event now and then.
+                connection.deadline_ms = connection.deadline_ms.min(look_again_ms);
                 if connection.link.has_more_now() {
                     let again = Readiness::WRITABLE;
                     lead.ready.push_back((connection.token, again));
@@ -81,7 +85,7 @@ impl Seat {
             AfterResponse::Close => return false,
             AfterResponse::Linger => {
                 connection.link.shutdown_write();
-                connection.phase = Phase::Lingering;
+                connection.phase = Phase::Lingering { left_bytes: rules.linger_bytes_max };
                 connection.deadline_ms = lead.now_ms + rules.linger_timeout_ms;
                 // What came before the answer is not announced again.
                 connection.readable = true;
@@ -99,8 +103,9 @@ impl Seat {
         true
     }
 
-    /// Reads and forgets what a client still sends after its last answer. False: it has closed.
+    /// Reads and forgets what a client still sends after its last answer. False: it has closed, or sends more than it may.
     pub(super) fn discard(&mut self, lead: &mut Lead, connection: &mut Connection) -> bool {
+        let Phase::Lingering { left_bytes } = &mut connection.phase else { return true };
         if !connection.readable {
             return true;
         }
@@ -108,12 +113,16 @@ impl Seat {
         let mut turn_bytes = LINGER_TURN_BYTES;
         let open = loop {
             match connection.link.receive(request.arena.spare()) {
-                Received::Bytes(count) if count >= turn_bytes => {
-                    let again = Readiness::READABLE;
-                    lead.ready.push_back((connection.token, again));
-                    break true;
+                Received::Bytes(count) if count as u64 >= *left_bytes => break false,
+                Received::Bytes(count) => {
+                    *left_bytes -= count as u64;
+                    if count >= turn_bytes {
+                        let again = Readiness::READABLE;
+                        lead.ready.push_back((connection.token, again));
+                        break true;
+                    }
+                    turn_bytes -= count;
                 }
-                Received::Bytes(count) => turn_bytes -= count,
                 Received::Nothing => {
                     connection.readable = false;
                     break true;
@@ -123,6 +132,16 @@ impl Seat {
         };
         self.scratch.give_back(request);
         open
+    }
+
+    /// Hands what waits of a request's content to the disk thread.
+    pub(super) fn spool_content(&self, lead: &mut Lead, connection: &Connection) {
+        if let Phase::Content(partial) = &connection.phase
+            && let Some(spool) = partial.sink.take_load()
+            && disk::send_spool(&self.shared, connection.token, spool)
+        {
+            lead.ready.push_back((connection.token, Readiness::READABLE));
+        }
     }
 
     pub(super) fn close(&mut self, lead: &mut Lead, connection: Box<Connection>) {
@@ -153,6 +172,10 @@ impl Seat {
                         self.look_at_session(lead, connection);
                         continue;
                     }
+                    if matches!(connection.phase, Phase::Flushing { .. }) {
+                        self.look_at_flushing(lead, connection);
+                        continue;
+                    }
                     match h1::expire(&mut connection, &self.shared.rules, lead.now_ms) {
                         Expired::NotYet => self.park(lead, connection),
                         Expired::Close => self.close(lead, connection),
@@ -167,6 +190,40 @@ impl Seat {
             }
         }
         self.expire_jobs(lead);
+    }
+
+    /// A client's time has come to have taken some of its response, or enough of it.
+    fn look_at_flushing(&mut self, lead: &mut Lead, mut connection: Box<Connection>) {
+        // An event tells of a lot of room only; a client that drips is seen here.
+        connection.deadline_ms = lead.now_ms + self.shared.rules.response_pace().look_again_ms();
+        if !self.flush(lead, &mut connection) {
+            return self.close(lead, connection);
+        }
+        let pace_rules = self.shared.rules.response_pace();
+        match connection.link.pace().map(|pace| pace_rules.judge(pace)) {
+            Some(Ok(next_ms)) => connection.deadline_ms = lead.now_ms + next_ms,
+            Some(Err(too_slow)) => {
+                self.note_too_slow(&connection, too_slow);
+                connection.link.set_incomplete();
+                return self.close(lead, connection);
+            }
+            // It has all of it, or the disk is waited for.
+            None if matches!(connection.phase, Phase::Flushing { .. }) => {}
+            None => {
+                let now = Readiness::WRITABLE;
+                lead.ready.push_back((connection.token, now));
+            }
+        }
+        self.park(lead, connection);
+    }
+
+    /// Says in the log why a client does not get the rest of its response.
+    fn note_too_slow(&self, connection: &Connection, too_slow: TooSlow) {
+        let log = &self.shared.error_log;
+        if log.is_on(Level::Debug) {
+            let who = peer_text(connection.origin.peer);
+            log.write(Level::Debug, &format!("The connection of ip={who} was closed: {}", too_slow.cause()));
+        }
     }
 
     /// Requests that have waited too long for a seat get 503.

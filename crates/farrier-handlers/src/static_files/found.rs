@@ -9,7 +9,7 @@ use farrier_http::conditional::Validators;
 use farrier_http::{Coding, Error, ResponseHead, Status, http_date};
 use rustix::fs::{Stat, fstat};
 
-use super::clock_ms;
+use super::clock::clock_ms;
 
 /// How long a look at a name is believed, in ms.
 pub(crate) const LOOKED_AT_MS: u64 = 1000;

@@ -3,17 +3,17 @@
 
 pub(crate) mod answer;
 mod cache;
+mod clock;
+mod folder;
 pub(crate) mod found;
 mod name;
 pub(crate) mod room;
 mod root;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use farrier_http::{AcceptEncoding, Error, Handler, Kind, Request, Respond, ResponseHead, Status};
-use rustix::time::{ClockId, clock_gettime};
 
 use self::answer::{Plan, carry_out, plan, refuse};
 use self::found::{Found, Representation, StaticFile, What};
@@ -23,23 +23,7 @@ use self::root::Root;
 use farrier_log::error::ErrorLog;
 
 pub use self::cache::{Cache, CacheBounds};
-
-/// A folder and how it is served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Folder {
-    /// The path it is served at, decoded and without a slash at its end; empty for the root.
-    pub prefix: String,
-    /// The folder, as an absolute path.
-    pub directory: PathBuf,
-    /// The file that stands for a folder.
-    pub index: Option<String>,
-    /// How long clients may keep a file without asking.
-    pub max_age: Duration,
-    /// Patterns of names that never change their content, beside those that hold a hash as Django makes them.
-    pub immutable: Vec<String>,
-    /// Files ending in `.zst`, `.br` and `.gz` beside a file are forms of it.
-    pub precompressed: bool,
-}
+pub use self::folder::Folder;
 
 /// The handler for a folder. What it remembers is in `cache`, which it shares with other folders.
 ///
@@ -176,10 +160,4 @@ fn redirect_to_slash(room: &Room, request: &Request, respond: &mut dyn Respond) 
         location.extend_from_slice(request.query());
     }
     refuse(respond, Status::MOVED_PERMANENTLY, &[(b"Location", &location)])
-}
-
-/// Milliseconds of a clock that only goes forward, read without a system call.
-fn clock_ms() -> u64 {
-    let now = clock_gettime(ClockId::MonotonicCoarse);
-    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }

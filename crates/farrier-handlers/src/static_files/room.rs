@@ -9,10 +9,11 @@ use rustix::fs::{Stat, fstat};
 use rustix::io::Errno;
 
 use super::cache::Cache;
+use super::clock::clock_ms;
+use super::folder::Folder;
 use super::found::{Content, Found, Lease, Representation, StaticFile, Version, What};
 use super::name::{self, NoName};
 use super::root::{Named, Root};
-use super::{Folder, clock_ms};
 use farrier_engine::transport::file_stretch::read_at;
 use farrier_log::error::{ErrorLog, Level};
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 use rustix::io::Errno;
 
-use super::clock_ms;
+use super::clock::clock_ms;
 use super::found::LOOKED_AT_MS;
 
 /// Times that a name is looked up again when a rename came between.

@@ -2,8 +2,8 @@
 
 use farrier_http::{KnownField, Request, percent};
 
+use super::exchange::{Exchange, peer_text, push_escaped, response_fields};
 use super::user::user_of;
-use super::{Exchange, peer_text, push_escaped, response_fields};
 use crate::moment::Moment;
 
 /// What a format may show of an exchange.

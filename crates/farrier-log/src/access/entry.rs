@@ -3,8 +3,8 @@
 use farrier_http::KnownField;
 
 use super::atom::{decimal_seconds, path_of};
+use super::exchange::{Exchange, peer_text, response_fields};
 use super::user::user_of;
-use super::{Exchange, peer_text, response_fields};
 use crate::moment::Moment;
 
 /// One entry of the access log. Text is latin-1 of the wire, not escaped: that is up to whoever writes it.

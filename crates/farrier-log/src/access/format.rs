@@ -1,9 +1,15 @@
 //! A format of the access log, compiled once: text with `%(atom)s`, as Python's `%` reads it, or JSON.
 
 use super::atom::Atom;
+use super::exchange::Exchange;
 use super::json::write_json;
-use super::{COMBINED, COMMON, Exchange};
 use crate::moment::Moment;
+
+/// The common log format's preset.
+pub const COMMON: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s"#;
+
+/// The combined log format's preset; Gunicorn's default.
+pub const COMBINED: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
 
 /// A compiled format.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use farrier_http::KnownField;
 
+use super::exchange::{Exchange, peer_text};
 use super::user::user_of;
-use super::{Exchange, peer_text};
 use crate::moment::Moment;
 
 /// Query parameters whose values are left out.

@@ -1,7 +1,8 @@
 //! The access log: one line for each exchange, in Gunicorn's form or as JSON, or an entry for a logging framework.
 
 mod atom;
-mod entry;
+pub(crate) mod entry;
+mod exchange;
 mod format;
 mod json;
 mod user;
@@ -9,41 +10,20 @@ mod user;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use farrier_http::{Peer, Request, Status};
-
 use self::format::Format;
-use super::error::Level;
 use super::moment::Moment;
 use super::outbox::Outbox;
 use super::recorder::Recorder;
 use super::syslog::Syslog;
 use super::writer::Target;
+use crate::level::Level;
 
 pub use self::entry::Entry;
-pub use self::format::environ_names;
+pub use self::exchange::{Exchange, peer_text, printable};
+pub use self::format::{COMBINED, COMMON, environ_names};
 
 /// How long lines are gathered before they are written.
 pub const GATHER: Duration = Duration::from_millis(50);
-
-/// The common log format's preset.
-pub const COMMON: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s"#;
-
-/// The combined log format's preset; Gunicorn's default.
-pub const COMBINED: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
-
-/// One request and what became of it.
-pub struct Exchange<'a> {
-    /// The request, as far as it was understood.
-    pub request: &'a Request,
-    /// The status sent; 499 when the client had left.
-    pub status: Status,
-    /// Bytes of content sent.
-    pub content_bytes: u64,
-    /// From the call of the handler to the end of the response, in ns.
-    pub duration_ns: u64,
-    /// The response's field lines, where [`AccessLog::wants_response_fields`].
-    pub response_lines: &'a [u8],
-}
 
 /// The access log.
 pub struct AccessLog {
@@ -145,47 +125,12 @@ impl AccessLog {
     }
 }
 
-/// The client's address as logs show it; empty for a unix socket, as Gunicorn has it.
-pub fn peer_text(peer: Peer) -> String {
-    match peer {
-        Peer::Tcp(address) => address.ip().to_string(),
-        Peer::Unix => String::new(),
-    }
-}
-
-/// Bytes of a message as text without control characters.
-pub fn printable(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    push_escaped(&mut text, bytes);
-    text
-}
-
-/// Latin-1 to text; quotes and backslashes are escaped, so that no value ends its quotes, and control characters cannot
-/// break the line.
-fn push_escaped(line: &mut String, bytes: &[u8]) {
-    for &byte in bytes {
-        match byte {
-            b'"' => line.push_str("\\\""),
-            b'\\' => line.push_str("\\\\"),
-            0..0x20 | 0x7f..0xa0 => line.push_str(&format!("\\x{byte:02x}")),
-            _ => line.push(char::from(byte)),
-        }
-    }
-}
-
-/// Name and value of each field line of a response's head.
-fn response_fields(lines: &[u8]) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
-    lines.split(|&byte| byte == b'\n').filter_map(|line| {
-        let colon = line.iter().position(|&byte| byte == b':')?;
-        Some((&line[..colon], line[colon + 1..].trim_ascii()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use farrier_http::Limits;
     use farrier_http::wire::h1::HeadDecoder;
+    use farrier_http::{Request, Status};
 
     fn request(head: &str) -> Request {
         let mut request = Request::with_room(4096);

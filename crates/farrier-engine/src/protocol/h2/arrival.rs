@@ -9,6 +9,8 @@ use h2::RecvStream;
 
 use crate::protocol::h2::stream::StreamLink;
 use crate::protocol::spool::Sink;
+use crate::protocol::spool_file::Spool;
+use crate::protocol::upload_budget::ConnectionUploads;
 use crate::reactor::token::Token;
 use crate::rules::Rules;
 use crate::transport::link::Link;
@@ -70,6 +72,12 @@ pub(crate) struct IncompleteRequest {
     /// When content came at last, in ms.
     moved_ms: u64,
     received_bytes: u64,
+    /// Bytes that the client may send again.
+    released_bytes: u64,
+    /// All of it has come.
+    is_complete: bool,
+    /// Since when it waits for the disk and not for the client, in ms.
+    disk_since_ms: Option<u64>,
 }
 
 impl IncompleteRequest {
@@ -81,6 +89,7 @@ impl IncompleteRequest {
         head: http::Request<RecvStream>,
         stream: Arc<StreamLink>,
         scheme: Scheme,
+        uploads: &ConnectionUploads,
         rules: &Rules,
         now_ms: u64,
     ) -> Result<IncompleteRequest, (Arc<StreamLink>, Error, Box<Request>)> {
@@ -95,22 +104,47 @@ impl IncompleteRequest {
             let _ = stream.inform(interim);
         }
         let content = head.into_body();
-        let sink = Sink::default();
+        let sink = Sink::shared(uploads.begin());
         let body_bytes_max = rules.body_bytes_max(&mut request);
         let (since_ms, moved_ms) = (now_ms, now_ms);
-        Ok(IncompleteRequest { stream, request, content, sink, body_bytes_max, since_ms, moved_ms, received_bytes: 0 })
+        Ok(IncompleteRequest {
+            stream,
+            request,
+            content,
+            sink,
+            body_bytes_max,
+            since_ms,
+            moved_ms,
+            received_bytes: 0,
+            released_bytes: 0,
+            is_complete: false,
+            disk_since_ms: None,
+        })
     }
 
     /// Takes what content has come. `Ready` when the request is complete, refused, or broken off (`None`).
     pub(crate) fn take(&mut self, rules: &Rules, now_ms: u64) -> Poll<Option<Incoming>> {
+        if let Err(error) = self.sink.check(&rules.spool) {
+            return Poll::Ready(Some(self.refused(error)));
+        }
+        let taken = if self.is_complete { Poll::Pending } else { self.take_pieces(rules, now_ms) };
+        if taken.is_ready() {
+            return taken;
+        }
+        self.release(now_ms);
+        if self.is_complete && self.sink.waiting_bytes() == 0 {
+            return Poll::Ready(Some(self.complete(rules)));
+        }
+        Poll::Pending
+    }
+
+    fn take_pieces(&mut self, rules: &Rules, now_ms: u64) -> Poll<Option<Incoming>> {
         // Nobody needs to be told: content is looked for whenever bytes have come.
         let context = &mut Context::from_waker(Waker::noop());
         loop {
             match self.content.poll_data(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(piece))) => {
-                    // Released as it is taken: the client may send as much again.
-                    let _ = self.content.flow_control().release_capacity(piece.len());
                     self.moved_ms = now_ms;
                     self.received_bytes += piece.len() as u64;
                     if self.received_bytes > self.body_bytes_max {
@@ -129,12 +163,50 @@ impl IncompleteRequest {
         match self.content.poll_trailers(context) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(_)) => Poll::Ready(None),
-            Poll::Ready(Ok(_)) => Poll::Ready(Some(self.complete(rules))),
+            Poll::Ready(Ok(_)) => {
+                self.is_complete = true;
+                Poll::Pending
+            }
         }
+    }
+
+    /// Opens the client's windows by what has found its place, in counted memory or in the file: never before. (Content that
+    /// the application reads as it comes finds its place when it is read.)
+    fn release(&mut self, now_ms: u64) {
+        let waiting_bytes = self.sink.waiting_bytes() as u64;
+        let placed_bytes = self.received_bytes.saturating_sub(waiting_bytes);
+        if let Some(bytes) = placed_bytes.checked_sub(self.released_bytes).filter(|&bytes| bytes > 0) {
+            self.released_bytes = placed_bytes;
+            // Who is gone needs no window.
+            let _ = self.content.flow_control().release_capacity(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+        match (waiting_bytes, self.disk_since_ms) {
+            (0, Some(since_ms)) => {
+                // The client could not send meanwhile.
+                self.disk_since_ms = None;
+                self.since_ms += now_ms.saturating_sub(since_ms);
+                self.moved_ms = now_ms;
+            }
+            (1.., None) => self.disk_since_ms = Some(now_ms),
+            _ => {}
+        }
+    }
+
+    /// What the disk thread has to write of it.
+    pub(crate) fn take_load(&self) -> Option<Arc<Spool>> {
+        self.sink.take_load()
+    }
+
+    /// Whether it waits for the disk.
+    pub(crate) fn awaits_disk(&self) -> bool {
+        self.disk_since_ms.is_some()
     }
 
     /// When waiting for content ends in a time-out, in ms.
     pub(crate) fn deadline_ms(&self, rules: &Rules) -> u64 {
+        if self.awaits_disk() {
+            return u64::MAX;
+        }
         let idle_ms = self.moved_ms + rules.body_timeout_ms;
         if rules.body_rate_min == 0 {
             return idle_ms;

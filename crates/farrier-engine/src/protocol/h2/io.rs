@@ -90,6 +90,10 @@ impl Io {
         if self.out.capacity() > ROOM_KEPT_BYTES && self.out.is_empty() {
             self.out = Vec::new();
         }
+        if self.inbox_read >= self.inbox.len() {
+            self.inbox = Vec::new();
+            self.inbox_read = 0;
+        }
     }
 
     fn count(&mut self, piece: &[u8]) {

@@ -15,7 +15,10 @@ use crate::protocol::h2::arrival::{Arrival, Incoming, IncompleteRequest};
 use crate::protocol::h2::frames::Allowance;
 use crate::protocol::h2::io::{Io, LinkIo, lock};
 use crate::protocol::h2::piece::Piece;
-use crate::protocol::h2::stream::{Fed, StreamLink};
+use crate::protocol::h2::progress::Progress;
+use crate::protocol::h2::stream::{Fed, PIECE_BYTES_MAX, QueueSignal, StreamLink};
+use crate::protocol::spool_file::Spool;
+use crate::protocol::upload_budget::ConnectionUploads;
 use crate::reactor::token::Token;
 use crate::rules::Rules;
 use crate::transport::file_stretch::ColdStretch;
@@ -24,8 +27,14 @@ use crate::transport::link::Link;
 /// How long a client has to let go after it was told that the connection ends, in ms.
 const GOAWAY_PATIENCE_MS: u64 = 2000;
 
-/// Content of a file that is read ahead of the client, in bytes.
-const FILE_AHEAD_BYTES: u64 = 128 * 1024;
+/// Content that is given to a connection in one turn, before others get theirs.
+const SEND_TURN_BYTES: usize = 256 * 1024;
+
+/// Content of one stream that the `h2` crate has at most: what is not here, it cannot keep.
+const STREAM_BUFFER_BYTES: usize = PIECE_BYTES_MAX;
+
+/// Streams for which an idle connection keeps room.
+const STREAMS_KEPT: usize = 4;
 
 /// The parts of a connection that its streams share.
 pub(crate) struct SessionContext<'a> {
@@ -53,10 +62,18 @@ pub(crate) struct Session {
     io: Arc<Mutex<Io>>,
     waker: Waker,
     incoming: Vec<IncompleteRequest>,
-    /// Streams that are answered and not written to their end.
-    leaving: Vec<Leaving>,
+    /// Streams that wait for a seat, are with one, or are answered and not written to their end.
+    streams: Vec<OpenStream>,
+    /// One of them has something in its queue.
+    queued: Arc<QueueSignal>,
+    /// When they were looked at last, something was left in a queue.
+    has_rest: bool,
+    /// What its requests may have of content at once.
+    uploads: ConnectionUploads,
     /// Parts of files that have to be read from the disk first.
     cold: Vec<(Arc<StreamLink>, ColdStretch)>,
+    /// Content that has to be written to the disk.
+    spools: Vec<Arc<Spool>>,
     /// Streams that wait for a seat or are with one.
     pub(crate) out: usize,
     /// Requests received.
@@ -78,11 +95,11 @@ enum State {
     Ended,
 }
 
-/// A stream on its way out.
-struct Leaving {
+/// A stream whose request was handed out.
+struct OpenStream {
     stream: Arc<StreamLink>,
-    moved_bytes: u64,
-    moved_ms: u64,
+    /// How its client takes the rest, once the seat has given all of it.
+    leaving: Option<Progress>,
 }
 
 impl Session {
@@ -100,15 +117,20 @@ impl Session {
             .max_header_list_size(rules.max_header_list_bytes)
             .max_pending_accept_reset_streams(rules.resets_max as usize)
             .max_concurrent_reset_streams(rules.resets_max as usize)
+            .max_send_buffer_size(STREAM_BUFFER_BYTES)
             .max_local_error_reset_streams(Some(rules.resets_max as usize))
             .handshake(LinkIo::new(Arc::clone(session_context.link), Arc::clone(&io)));
         Session {
             state: State::Beginning(Box::new(handshake)),
             io,
+            queued: Arc::new(QueueSignal::new(waker.clone())),
             waker,
             incoming: Vec::new(),
-            leaving: Vec::new(),
+            streams: Vec::new(),
+            has_rest: false,
+            uploads: session_context.rules.spool.budget.of_connection(),
             cold: Vec::new(),
+            spools: Vec::new(),
             out: 0,
             requests: 0,
             looked_at_bytes: 0,
@@ -131,38 +153,44 @@ impl Session {
         if !self.unblock(session_context) {
             return self.end();
         }
+        let mut turn_bytes = SEND_TURN_BYTES;
         loop {
-            match self.poll(session_context, arrivals) {
+            let driven = match self.poll(session_context, arrivals) {
                 Driven::Ended => return self.end(),
-                driven if self.leaving.is_empty() => {
-                    if self.is_idle() {
-                        lock(&self.io).let_go_of_room();
-                    }
-                    return driven;
+                driven => driven,
+            };
+            if !self.feed(session_context, &mut turn_bytes) {
+                if self.is_idle() {
+                    self.let_go_of_room();
                 }
-                driven if self.feed(session_context) => {
-                    // What was read from files wants to be written.
-                    if self.is_full() {
-                        return driven;
-                    }
-                }
-                driven => return driven,
+                return driven;
+            }
+            if turn_bytes == 0 {
+                return Driven::More;
             }
         }
     }
 
     /// A stream comes back from the seat that has answered it.
-    pub(crate) fn take_back(&mut self, stream: Arc<StreamLink>, now_ms: u64) {
+    pub(crate) fn take_back(&mut self, stream: &Arc<StreamLink>, now_ms: u64) {
         self.out = self.out.saturating_sub(1);
-        if stream.meter.unsent_bytes() > 0 || stream.has_rest() {
-            self.leaving.push(Leaving { stream, moved_bytes: 0, moved_ms: now_ms });
-        }
         self.idle_since_ms = now_ms;
+        let Some(index) = self.streams.iter().position(|open| Arc::ptr_eq(&open.stream, stream)) else { return };
+        if stream.meter.unsent_bytes() > 0 || stream.has_rest() {
+            self.streams[index].leaving = Some(Progress::new(stream.meter.moved_bytes(), now_ms));
+        } else {
+            self.streams.swap_remove(index);
+        }
     }
 
     /// What has to be read from the disk before more of a stream can be sent.
     pub(crate) fn take_cold(&mut self) -> Vec<(Arc<StreamLink>, ColdStretch)> {
         std::mem::take(&mut self.cold)
+    }
+
+    /// What has come of content and has to be written to the disk.
+    pub(crate) fn take_spools(&mut self) -> Vec<Arc<Spool>> {
+        std::mem::take(&mut self.spools)
     }
 
     /// Tells the client that the connection ends with the streams that are open.
@@ -179,14 +207,21 @@ impl Session {
     /// Lets go of everything at once.
     pub(crate) fn abandon(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Ended);
-        let streams = (std::mem::take(&mut self.incoming), std::mem::take(&mut self.leaving));
+        let incoming = std::mem::take(&mut self.incoming);
         // After a panic what it lets go of may find a poisoned lock.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop((state, streams))));
+        let _ = catch_unwind(AssertUnwindSafe(|| drop((state, incoming))));
+        self.give_up_streams();
     }
 
     /// Whether it has ended.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Ended)
+    }
+
+    /// Whether nothing is left of it but streams whose calls are not waited for.
+    pub(crate) fn awaits_only_given_up_calls(&self) -> bool {
+        let is_given_up = |open: &OpenStream| open.leaving.is_none() && open.stream.is_given_up();
+        self.out > 0 && self.incoming.is_empty() && self.streams.iter().all(is_given_up)
     }
 
     /// Whether the socket takes nothing more for now.
@@ -206,7 +241,8 @@ impl Session {
             at(self.flowing_ms + rules.write_timeout_ms);
         }
         self.incoming.iter().for_each(|incoming| at(incoming.deadline_ms(rules)));
-        self.leaving.iter().for_each(|leaving| at(leaving.moved_ms + rules.write_timeout_ms));
+        let leaving = self.streams.iter().filter_map(|open| open.leaving);
+        leaving.for_each(|progress| at(progress.deadline_ms(rules.pace())));
         if self.is_idle() {
             at(match self.goaway_ms {
                 Some(goaway_ms) => goaway_ms.max(self.idle_since_ms) + GOAWAY_PATIENCE_MS,
@@ -234,17 +270,14 @@ impl Session {
                 self.hand_out(session_context, arrivals, stream, incoming);
             }
         }
-        self.leaving.retain_mut(|leaving| {
-            let moved_bytes = leaving.stream.meter.moved_bytes();
-            if moved_bytes != leaving.moved_bytes {
-                (leaving.moved_bytes, leaving.moved_ms) = (moved_bytes, now_ms);
-            }
+        self.streams.retain_mut(|OpenStream { stream, leaving }| {
+            let Some(progress) = leaving else { return true };
             // A client that leaves one window shut keeps neither memory nor the connection's other streams.
-            let is_stuck = leaving.moved_ms + rules.write_timeout_ms <= now_ms;
-            if is_stuck {
-                leaving.stream.give_up(Reason::ENHANCE_YOUR_CALM);
+            let keeps_pace = progress.keeps(rules.pace(), stream.meter.moved_bytes(), now_ms);
+            if !keeps_pace {
+                stream.give_up(Reason::ENHANCE_YOUR_CALM);
             }
-            !is_stuck
+            keeps_pace
         });
         if self.is_idle() {
             let idle_ms = now_ms.saturating_sub(self.idle_since_ms);
@@ -259,7 +292,7 @@ impl Session {
 
     /// No stream is open.
     fn is_idle(&self) -> bool {
-        self.out == 0 && self.incoming.is_empty() && self.leaving.is_empty()
+        self.out == 0 && self.incoming.is_empty() && self.streams.is_empty()
     }
 
     /// Writes what the socket did not take before. False: the client is gone.
@@ -301,22 +334,19 @@ impl Session {
                 Poll::Pending => break false,
                 Poll::Ready(Some(Ok((head, respond)))) => {
                     self.requests += 1;
-                    let stream = Arc::new(StreamLink::new(respond));
-                    if head.body().is_end_stream() {
-                        let incoming = Incoming::Head(Box::new(head.map(drop)));
-                        let SessionContext { token, link, origin, .. } = session_context;
-                        let (token, link, origin) = (*token, Arc::clone(link), *origin);
-                        arrivals.push_back(Arrival { token, link, origin, stream, incoming });
-                        self.out += 1;
-                    } else {
-                        accepted.push((head, stream));
-                    }
+                    let stream = Arc::new(StreamLink::new(respond, &self.queued));
+                    accepted.push((head, stream));
                 }
                 Poll::Ready(Some(Err(_)) | None) => break true,
             }
         };
         for (head, stream) in accepted {
-            self.begin_content(session_context, arrivals, head, stream);
+            if head.body().is_end_stream() {
+                let incoming = Incoming::Head(Box::new(head.map(drop)));
+                self.hand_out(session_context, arrivals, stream, incoming);
+            } else {
+                self.begin_content(session_context, arrivals, head, stream);
+            }
         }
         self.take_content(session_context, arrivals);
         if ended {
@@ -350,6 +380,7 @@ impl Session {
             head,
             stream,
             session_context.origin.scheme,
+            &self.uploads,
             session_context.rules,
             session_context.now_ms,
         ) {
@@ -363,16 +394,17 @@ impl Session {
         }
     }
 
-    /// Takes content of all requests, if any bytes have come.
+    /// Takes content of all requests, if any bytes have come or gone to the disk.
     fn take_content(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) {
         let received_bytes = lock(&self.io).received_bytes;
-        if self.incoming.is_empty() || self.looked_at_bytes == received_bytes {
+        let awaits_disk = self.incoming.iter().any(IncompleteRequest::awaits_disk);
+        if self.incoming.is_empty() || (self.looked_at_bytes == received_bytes && !awaits_disk) {
             return;
         }
         self.looked_at_bytes = received_bytes;
         for index in (0..self.incoming.len()).rev() {
             match self.incoming[index].take(session_context.rules, session_context.now_ms) {
-                Poll::Pending => {}
+                Poll::Pending => self.spools.extend(self.incoming[index].take_load()),
                 Poll::Ready(None) => {
                     self.incoming.swap_remove(index);
                 }
@@ -392,44 +424,71 @@ impl Session {
         incoming: Incoming,
     ) {
         let SessionContext { token, link, origin, .. } = session_context;
-        arrivals.push_back(Arrival { token: *token, link: Arc::clone(link), origin: *origin, stream, incoming });
+        let (token, link, origin) = (*token, Arc::clone(link), *origin);
+        self.streams.push(OpenStream { stream: Arc::clone(&stream), leaving: None });
+        arrivals.push_back(Arrival { token, link, origin, stream, incoming });
         self.out += 1;
     }
 
-    /// Lets go of streams that are written, and reads more of files. True when something was given to the connection.
-    fn feed(&mut self, session_context: &SessionContext<'_>) -> bool {
+    /// Gives the connection what flow control admits of each stream in its turn, and lets go of streams that are written. True
+    /// when something was given.
+    fn feed(&mut self, session_context: &SessionContext<'_>, turn_bytes: &mut usize) -> bool {
+        let has_leaving = self.streams.len() > self.out;
+        // What the socket does not take stays in the streams, where it is counted.
+        if self.is_full() || !(self.queued.take() || self.has_rest || has_leaving) {
+            return false;
+        }
         let mut has_fed = false;
-        let was_empty = self.leaving.is_empty();
-        self.leaving.retain_mut(|leaving| {
-            let moved_bytes = leaving.stream.meter.moved_bytes();
-            if moved_bytes != leaving.moved_bytes {
-                (leaving.moved_bytes, leaving.moved_ms) = (moved_bytes, session_context.now_ms);
+        self.has_rest = false;
+        let (cold, has_rest) = (&mut self.cold, &mut self.has_rest);
+        self.streams.retain_mut(|OpenStream { stream, leaving }| {
+            if !stream.has_rest() {
+                return leaving.is_none() || stream.meter.unsent_bytes() > 0;
             }
-            let unsent_bytes = leaving.stream.meter.unsent_bytes();
-            if !leaving.stream.has_rest() {
-                return unsent_bytes > 0;
-            }
-            match leaving.stream.feed(FILE_AHEAD_BYTES) {
-                Fed::Enough => {}
-                Fed::Cold(stretch) => self.cold.push((Arc::clone(&leaving.stream), stretch)),
+            match stream.feed(PIECE_BYTES_MAX.min(*turn_bytes)) {
+                Fed::Given(is_something, bytes) => {
+                    has_fed |= is_something;
+                    *turn_bytes -= bytes.min(*turn_bytes);
+                }
+                Fed::Cold(stretch) => cold.push((Arc::clone(stream), stretch)),
                 Fed::GivenUp => {
                     has_fed = true;
-                    return false;
+                    return leaving.is_none();
                 }
             }
-            has_fed |= leaving.stream.meter.unsent_bytes() != unsent_bytes || !leaving.stream.has_rest();
+            *has_rest |= stream.has_rest();
             true
         });
-        if self.leaving.is_empty() && !was_empty {
+        if *turn_bytes == 0 && self.streams.len() > 1 {
+            // Those behind are the first of the next turn.
+            self.streams.rotate_left(1);
+        }
+        if has_leaving && self.streams.len() == self.out {
             self.idle_since_ms = session_context.now_ms;
         }
         has_fed
     }
 
+    /// An idle connection keeps no large buffer.
+    fn let_go_of_room(&mut self) {
+        lock(&self.io).let_go_of_room();
+        self.streams.shrink_to(STREAMS_KEPT);
+        self.incoming.shrink_to(STREAMS_KEPT);
+        self.cold = Vec::new();
+    }
+
+    /// Whoever still answers a stream finds it gone, and what waits in it is dropped.
+    fn give_up_streams(&mut self) {
+        self.streams.retain(|OpenStream { stream, leaving }| {
+            stream.give_up(Reason::CANCEL);
+            leaving.is_none()
+        });
+    }
+
     fn end(&mut self) -> Driven {
         self.state = State::Ended;
         self.incoming.clear();
-        self.leaving.clear();
+        self.give_up_streams();
         Driven::Ended
     }
 }

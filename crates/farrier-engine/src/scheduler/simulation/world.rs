@@ -178,7 +178,7 @@ enum Fate {
     Refused,
 }
 
-struct Request {
+struct SimulatedRequest {
     route: u64,
     fate: Fate,
 }
@@ -194,7 +194,7 @@ pub(super) struct World {
     happenings: BinaryHeap<Reverse<(u64, u64, Happening)>>,
     serial: u64,
     random: u64,
-    requests: Vec<Request>,
+    requests: Vec<SimulatedRequest>,
     inbox: VecDeque<usize>,
     woken: Vec<bool>,
     interpreter: Option<usize>,
@@ -241,7 +241,7 @@ impl World {
         for number in 0..world.plan.requests {
             let at_ns = 2 * MS + world.below(world.plan.span_ns);
             let route = world.below(6);
-            world.requests.push(Request { route, fate: Fate::Waiting });
+            world.requests.push(SimulatedRequest { route, fate: Fate::Waiting });
             world.later(at_ns, Happening::Arrival(number));
         }
         world
