@@ -5,6 +5,7 @@ use std::sync::Arc;
 use farrier_http::{Limits, Origin, Plan, Request};
 
 use crate::protocol::admission::Opening;
+use crate::protocol::exchanging::Exchanging;
 use crate::protocol::h2::session::Session;
 use crate::protocol::h2::stream::StreamLink;
 use crate::protocol::reader::{ContentReader, HeadReader};
@@ -97,6 +98,8 @@ pub(crate) enum Phase {
     Content(Box<PartialContent>),
     /// The rest of the content, which a seat takes as it comes.
     Streaming(Box<Upload>),
+    /// An exchange that answers the request.
+    Exchange(Box<Exchanging>),
     /// The client to take the rest of a response.
     Flushing {
         /// What comes after.

@@ -94,6 +94,11 @@ impl RunningExchange {
         self.timer_ms
     }
 
+    /// Lets go of the exchange and its answer.
+    pub(crate) fn into_request(self) -> Box<Request> {
+        self.request
+    }
+
     /// Gives the exchange what has happened for it.
     pub(crate) fn advance(&mut self, now_ms: u64) -> Turn {
         for _ in 0..STEPS_A_TURN {

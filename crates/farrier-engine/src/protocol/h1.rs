@@ -50,7 +50,11 @@ pub(crate) fn advance(connection: &mut Connection, scratch: &mut Scratch, rules:
             Phase::Idle => begin(connection, scratch, rules, now_ms),
             Phase::Head(partial) => continue_head(connection, partial, scratch, rules, now_ms),
             Phase::Content(partial) => continue_content(connection, partial, scratch, rules, now_ms, &mut turn_bytes),
-            phase @ (Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Http2(_) | Phase::Streaming(_)) => {
+            phase @ (Phase::Flushing { .. }
+            | Phase::Lingering { .. }
+            | Phase::Http2(_)
+            | Phase::Streaming(_)
+            | Phase::Exchange(_)) => {
                 connection.phase = phase;
                 Progress::Wait
             }
@@ -495,8 +499,11 @@ pub(crate) fn expire(connection: &mut Connection, rules: &Rules, now_ms: u64) ->
         Phase::Content(partial) => {
             Expired::Refuse(Error::client(Kind::RequestTimeout, "the content came too slowly"), partial.request)
         }
-        Phase::Idle | Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Http2(_) | Phase::Streaming(_) => {
-            Expired::Close
-        }
+        Phase::Idle
+        | Phase::Flushing { .. }
+        | Phase::Lingering { .. }
+        | Phase::Http2(_)
+        | Phase::Streaming(_)
+        | Phase::Exchange(_) => Expired::Close,
     }
 }

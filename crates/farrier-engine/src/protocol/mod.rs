@@ -4,12 +4,11 @@
 
 pub(crate) mod admission;
 pub(crate) mod answer;
-// The exchanges that answer through it are being built.
-#[allow(dead_code)]
 pub(crate) mod answer_sink;
 pub(crate) mod client_wait;
 pub(crate) mod connection;
 pub(crate) mod exchange;
+pub(crate) mod exchanging;
 pub(crate) mod file_names;
 pub(crate) mod h1;
 pub(crate) mod h1_error;

@@ -59,6 +59,7 @@ pub(crate) struct Upload {
     source: Option<PipeSource>,
     status: Arc<UploadStatus>,
     state: State,
+    received_bytes: u64,
     /// Bytes that were discarded.
     discarded_bytes: u64,
     /// The answer, once it was given.
@@ -101,6 +102,7 @@ impl Upload {
             source: Some(source),
             status: Arc::new(UploadStatus { is_uninvited, is_broken: AtomicBool::new(false), fault: Arc::default() }),
             state: State::Incomplete,
+            received_bytes: count as u64,
             discarded_bytes: 0,
             answer: None,
         };
@@ -136,6 +138,7 @@ impl Upload {
             match self.fill(connection) {
                 Received::Bytes(count) => {
                     self.status.is_uninvited.store(false, Ordering::Relaxed);
+                    self.received_bytes += count as u64;
                     turn_bytes = turn_bytes.saturating_sub(count);
                 }
                 Received::Nothing => return Turn::Waits,
@@ -162,6 +165,16 @@ impl Upload {
     /// Whether the rest can be discarded, so that another request may follow.
     pub(crate) fn is_worth_discarding(&self, bytes_max: u64) -> bool {
         self.state == State::Incomplete && self.status.can_live_on() && self.discarded_bytes <= bytes_max
+    }
+
+    /// Bytes of the connection that were read for it.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
+    /// Whether it waits for the client, and not for whoever takes it.
+    pub(crate) fn awaits_client(&self) -> bool {
+        self.state == State::Incomplete && !self.is_full()
     }
 
     /// What was read beyond the content.
@@ -234,7 +247,8 @@ impl Upload {
         received
     }
 
-    fn fail(&mut self, error: Error) {
+    /// Reads no more, and says why.
+    pub(crate) fn fail(&mut self, error: Error) {
         self.state = State::Broken;
         self.status.is_broken.store(true, Ordering::Relaxed);
         if let Some(source) = self.source.take() {

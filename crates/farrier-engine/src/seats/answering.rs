@@ -53,9 +53,8 @@ impl Seat {
             Plan::Seat(_) => AnsweredBy::Seat,
             Plan::Now => AnsweredBy::Server,
             Plan::NowUnseen => AnsweredBy::ServerUnseen,
-            Plan::Exchange(..) => {
-                let error = Error::server(Kind::Internal, "exchanges are not served yet");
-                self.refuse(&mut connection, error, request, lead.now_ms);
+            Plan::Exchange(exchange, _) => {
+                self.begin_exchange(&lead, &mut connection, request, end, exchange);
                 return Dispatched::Here(lead, connection, Settled::Open);
             }
             Plan::Disk(lookup) => return self.send_for(lead, Waiting { connection, request, end }, lookup),

@@ -179,7 +179,7 @@ impl Seat {
             Found::Connection(mut connection) => {
                 connection.readable |= readiness.readable;
                 connection.ended |= readiness.ended;
-                if readiness.hung_up && matches!(connection.phase, Phase::Streaming(_)) {
+                if readiness.hung_up && matches!(connection.phase, Phase::Streaming(_) | Phase::Exchange(_)) {
                     connection.link.set_gone();
                 }
                 self.advance(lead, connection)
@@ -222,6 +222,13 @@ impl Seat {
                 Phase::Http2(_) => {
                     self.drive(&mut lead, connection);
                     return Some(lead);
+                }
+                Phase::Exchange(_) => {
+                    connection = match self.advance_exchange(&mut lead, connection) {
+                        Some(connection) => connection,
+                        None => return Some(lead),
+                    };
+                    continue;
                 }
                 Phase::Streaming(_) => {
                     connection = match self.advance_upload(&mut lead, connection) {

@@ -10,6 +10,7 @@ pub(crate) mod answered_by;
 mod answering;
 pub(crate) mod call_record;
 mod disk;
+mod exchanges;
 mod interpreter_stall;
 pub(crate) mod lead;
 mod leading;

@@ -380,7 +380,7 @@ impl Seat {
         connection.deadline_ms = now_ms + shared.rules.response_pace().look_again_ms();
     }
 
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         connection: &mut Connection,
         outcome: &Outcome,

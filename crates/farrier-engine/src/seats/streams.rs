@@ -145,7 +145,7 @@ impl Seat {
                     if matches!(connection.phase, Phase::Http2(_)) {
                         self.drive(lead, connection);
                     } else {
-                        if matches!(connection.phase, Phase::Streaming(_)) {
+                        if matches!(connection.phase, Phase::Streaming(_) | Phase::Exchange(_)) {
                             lead.ready.push_back((token, Readiness::WRITABLE));
                         }
                         self.park(lead, connection);

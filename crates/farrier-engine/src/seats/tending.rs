@@ -176,6 +176,12 @@ impl Seat {
                         self.look_at_flushing(lead, connection);
                         continue;
                     }
+                    if matches!(connection.phase, Phase::Exchange(_)) {
+                        lead.ready.push_back((token, Readiness::WRITABLE));
+                        connection.deadline_ms = u64::MAX;
+                        self.park(lead, connection);
+                        continue;
+                    }
                     match h1::expire(&mut connection, &self.shared.rules, lead.now_ms) {
                         Expired::NotYet => self.park(lead, connection),
                         Expired::Close => self.close(lead, connection),
@@ -218,7 +224,7 @@ impl Seat {
     }
 
     /// Says in the log why a client does not get the rest of its response.
-    fn note_too_slow(&self, connection: &Connection, too_slow: TooSlow) {
+    pub(super) fn note_too_slow(&self, connection: &Connection, too_slow: TooSlow) {
         let log = &self.shared.error_log;
         if log.is_on(Level::Debug) {
             let who = peer_text(connection.origin.peer);

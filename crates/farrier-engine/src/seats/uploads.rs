@@ -6,7 +6,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use farrier_http::pipe::{End, Marks, pipe};
+use farrier_http::pipe::{End, pipe};
 use farrier_http::{Body, BodyFraming, BodyMode, Plan, Request};
 
 use super::answering::Dispatched;
@@ -21,8 +21,6 @@ use crate::protocol::streamed_body::PipedBody;
 use crate::protocol::upload::{Answer, Turn, Upload};
 use crate::reactor::poller::Readiness;
 use crate::reactor::slots::Found;
-use crate::reactor::token::Token;
-use crate::reactor::waker::StreamWaker;
 use crate::transport::link::Sent;
 
 /// Bytes of unread content that are discarded for the sake of the next request.
@@ -52,9 +50,14 @@ impl Seat {
         let plan = self.shared.handler.plan(&mut partial.request);
         // What a proxy says of the host or the path may lead to another mount than the head alone did.
         partial.limits = self.shared.rules.limits_for(&mut partial.request).map(Box::new);
-        if let Plan::Seat(BodyMode::Streamed) = plan {
-            return self.begin_upload(connection, *partial);
-        }
+        let plan = match plan {
+            Plan::Seat(BodyMode::Streamed) => return self.begin_upload(connection, *partial),
+            Plan::Exchange(exchange, BodyMode::Streamed) => {
+                self.begin_streamed_exchange(lead, connection, *partial, exchange);
+                return ContentPlan::InPhase;
+            }
+            plan => plan,
+        };
         h1::invite(&partial, &connection.link);
         partial.plan = Some(plan);
         connection.phase = Phase::Content(partial);
@@ -63,8 +66,8 @@ impl Seat {
 
     fn begin_upload(&mut self, connection: &mut Connection, partial: PartialContent) -> ContentPlan {
         let rules = &self.shared.rules;
-        let marks = Marks::with_high(usize::try_from(rules.request_buffer_bytes).unwrap_or(usize::MAX));
-        let (source, drain) = pipe(marks, self.engine_end(connection.token), End::Seat);
+        let engine = End::Engine(self.waker_of(connection.token));
+        let (source, drain) = pipe(self.pipe_marks(), engine, End::Seat);
         let (upload, mut request) = Upload::begin(partial, source);
         // Until the seat sends something, an interim response may.
         connection.link.begin_response();
@@ -104,12 +107,6 @@ impl Seat {
         }
     }
 
-    /// The leader's end of a pipe that belongs to a connection.
-    fn engine_end(&self, token: Token) -> End {
-        let (woken, leader) = (Arc::clone(&self.shared.woken), Arc::clone(&self.shared.leader));
-        End::Engine(Arc::new(StreamWaker { woken, leader, token }).into())
-    }
-
     /// Reads more content for a seat, and writes what the seat's answer has left. The connection comes back once its answer
     /// was given and all is settled; otherwise it waits, or is closed.
     pub(super) fn advance_upload(
@@ -139,7 +136,7 @@ impl Seat {
     }
 
     /// Writes more of what the seat has given. False: the client is gone.
-    fn write_answer(&self, lead: &mut Lead, connection: &Connection) -> bool {
+    pub(super) fn write_answer(&self, lead: &mut Lead, connection: &Connection) -> bool {
         match connection.link.flush() {
             Sent::All => true,
             Sent::Broken => false,
