@@ -1,7 +1,6 @@
 //! What the leader does with a request that is complete: answers it here and now, or hands it to where it can wait.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use farrier_http::{Body, DiskLookup, Error, Kind, Plan, Request};
 
@@ -11,13 +10,12 @@ use super::disk::Load;
 use super::lead::Lead;
 use super::returns::Waiting;
 use super::seat::{Seat, Settled};
-use super::shared::{Shared, Work};
+use super::shared::Work;
 use super::turn::Turn;
 use crate::protocol::connection::Connection;
 use crate::scheduler::routes::ComputeShare;
 use crate::scheduler::routes::Route;
 use crate::scheduler::{Arrived, Ended, Enqueued, Job, JobKind};
-use farrier_log::error::Level;
 
 /// Where the lead is after a request was dealt with.
 pub(super) enum Dispatched {
@@ -33,7 +31,7 @@ impl Seat {
     /// Deals with a complete request: here and now if its route is short, through the queues otherwise.
     pub(super) fn answer(
         &mut self,
-        lead: Box<Lead>,
+        mut lead: Box<Lead>,
         mut connection: Box<Connection>,
         mut request: Box<Request>,
         end: usize,
@@ -53,6 +51,10 @@ impl Seat {
             Plan::Seat(_) => AnsweredBy::Seat,
             Plan::Now => AnsweredBy::Server,
             Plan::NowUnseen => AnsweredBy::ServerUnseen,
+            Plan::Exchange(exchange, _) if connection.stream.is_some() => {
+                self.begin_whole_stream_exchange(&mut lead, &connection, request, exchange);
+                return Dispatched::Queued(lead);
+            }
             Plan::Exchange(exchange, _) => {
                 self.begin_exchange(&lead, &mut connection, request, end, exchange);
                 return Dispatched::Here(lead, connection, Settled::Open);
@@ -91,15 +93,7 @@ impl Seat {
     /// # Errors
     /// The request is refused.
     pub(super) fn prepare(&self, connection: &Connection, request: &mut Request) -> Result<(), Error> {
-        request.origin = connection.origin;
-        if let Some(negotiated) = connection.link.negotiated() {
-            request.secure = Some(Arc::clone(&negotiated.secure));
-        }
-        if request.came_through_gateway() {
-            request.take_origin_from_gateway();
-            self.note_commands(request);
-        }
-        self.decide_fields(request)
+        self.shared.prepare(connection.origin, &connection.link, request)
     }
 
     /// Lets a request wait for the disk, apart from everybody else.
@@ -129,23 +123,6 @@ impl Seat {
                 self.close(&mut lead, connection);
                 Some(lead)
             }
-        }
-    }
-
-    /// Decides about forwarding fields, folded values and underscores; nothing where there are none.
-    fn decide_fields(&self, request: &mut Request) -> Result<(), Error> {
-        let Shared { rules, error_log, .. } = &*self.shared;
-        rules.fields.apply(request, |address| rules.trusts(address), |name| rules.dropped_fields.note(name, error_log))
-    }
-
-    /// Says once that a web server sends variables that are not obeyed here.
-    fn note_commands(&self, request: &Request) {
-        let Shared { rules, error_log, .. } = &*self.shared;
-        if request.head.gateway.had_uwsgi_variables && !rules.has_noted_commands.swap(true, Ordering::Relaxed) {
-            error_log.write(
-                Level::Warning,
-                "Dropped variables named UWSGI_*, which a web server has sent: they would command the server, and Farrier obeys none of them; logged once",
-            );
         }
     }
 

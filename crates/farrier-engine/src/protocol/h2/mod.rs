@@ -5,7 +5,7 @@
 //! - `arrival`: a request that a session has received, and content on its way in.
 //! - `stream`: the answering side of one stream, shared by the seat that answers it and the leader.
 //! - `outgoing`: what a stream has to send and flow control does not admit yet.
-//! - `respond`: one answer.
+//! - `respond`: one answer, given by a seat or at once; `sink`: one that its producer owns.
 
 pub(crate) mod arrival;
 pub(crate) mod frames;
@@ -15,4 +15,5 @@ pub(crate) mod piece;
 pub(crate) mod progress;
 pub(crate) mod respond;
 pub(crate) mod session;
+pub(crate) mod sink;
 pub(crate) mod stream;

@@ -7,10 +7,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use farrier_http::Origin;
+use farrier_http::pipe::{End, Marks, pipe};
+use farrier_http::{Body, BodyFraming, BodyMode, Error, Origin, Plan, Request};
 use h2::server::{Connection, Handshake};
 use h2::{Reason, RecvStream};
 
+use crate::protocol::exchanging::{self, Exchanging};
 use crate::protocol::h2::arrival::{Arrival, Incoming, IncompleteRequest};
 use crate::protocol::h2::frames::Allowance;
 use crate::protocol::h2::io::{Io, LinkIo, lock};
@@ -18,6 +20,7 @@ use crate::protocol::h2::piece::Piece;
 use crate::protocol::h2::progress::Progress;
 use crate::protocol::h2::stream::{Fed, PIECE_BYTES_MAX, QueueSignal, StreamLink};
 use crate::protocol::spool_file::Spool;
+use crate::protocol::streamed_body::PipedBody;
 use crate::protocol::upload_budget::ConnectionUploads;
 use crate::reactor::token::Token;
 use crate::rules::Rules;
@@ -43,7 +46,15 @@ pub(crate) struct SessionContext<'a> {
     pub(crate) origin: Origin,
     pub(crate) rules: &'a Rules,
     pub(crate) now_ms: u64,
+    /// What is done with a request whose content arrives.
+    pub(crate) planner: &'a Planner<'a>,
 }
+
+/// Asks a request's handler for its plan.
+///
+/// # Errors
+/// The request is refused.
+pub(crate) type Planner<'a> = dyn Fn(&mut Request) -> Result<Plan, Error> + 'a;
 
 /// What driving a session came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +85,9 @@ pub(crate) struct Session {
     cold: Vec<(Arc<StreamLink>, ColdStretch)>,
     /// Content that has to be written to the disk.
     spools: Vec<Arc<Spool>>,
-    /// Streams that wait for a seat or are with one.
+    /// Streams that exchanges answer.
+    pub(crate) exchanges: Vec<StreamExchange>,
+    /// Streams that wait for a seat, are with one, or are answered by an exchange.
     pub(crate) out: usize,
     /// Requests received.
     requests: u64,
@@ -93,6 +106,14 @@ enum State {
     Beginning(Box<Handshake<LinkIo, Piece>>),
     Open(Box<Connection<LinkIo, Piece>>),
     Ended,
+}
+
+/// A stream that an exchange answers.
+pub(crate) struct StreamExchange {
+    pub(crate) stream: Arc<StreamLink>,
+    pub(crate) exchanging: Exchanging,
+    /// How its client takes what is unsent.
+    pub(crate) progress: Option<Progress>,
 }
 
 /// A stream whose request was handed out.
@@ -131,6 +152,7 @@ impl Session {
             uploads: session_context.rules.spool.budget.of_connection(),
             cold: Vec::new(),
             spools: Vec::new(),
+            exchanges: Vec::new(),
             out: 0,
             requests: 0,
             looked_at_bytes: 0,
@@ -175,6 +197,8 @@ impl Session {
     pub(crate) fn take_back(&mut self, stream: &Arc<StreamLink>, now_ms: u64) {
         self.out = self.out.saturating_sub(1);
         self.idle_since_ms = now_ms;
+        // What of its content nobody has taken is wanted no more.
+        self.incoming.retain(|incoming| !Arc::ptr_eq(&incoming.stream, stream));
         let Some(index) = self.streams.iter().position(|open| Arc::ptr_eq(&open.stream, stream)) else { return };
         if stream.meter.unsent_bytes() > 0 || stream.has_rest() {
             self.streams[index].leaving = Some(Progress::new(stream.meter.moved_bytes(), now_ms));
@@ -243,6 +267,10 @@ impl Session {
         self.incoming.iter().for_each(|incoming| at(incoming.deadline_ms(rules)));
         let leaving = self.streams.iter().filter_map(|open| open.leaving);
         leaving.for_each(|progress| at(progress.deadline_ms(rules.pace())));
+        for exchange in &self.exchanges {
+            exchange.exchanging.run.timer_ms().into_iter().for_each(&mut at);
+            exchange.progress.into_iter().for_each(|progress| at(progress.deadline_ms(rules.pace())));
+        }
         if self.is_idle() {
             at(match self.goaway_ms {
                 Some(goaway_ms) => goaway_ms.max(self.idle_since_ms) + GOAWAY_PATIENCE_MS,
@@ -266,8 +294,9 @@ impl Session {
         }
         for index in (0..self.incoming.len()).rev() {
             if self.incoming[index].deadline_ms(rules) <= now_ms {
-                let (stream, incoming) = self.incoming.swap_remove(index).expire();
-                self.hand_out(session_context, arrivals, stream, incoming);
+                if let Some((stream, incoming)) = self.incoming.swap_remove(index).expire() {
+                    self.hand_out(session_context, arrivals, stream, incoming);
+                }
             }
         }
         self.streams.retain_mut(|OpenStream { stream, leaving }| {
@@ -279,6 +308,12 @@ impl Session {
             }
             keeps_pace
         });
+        for StreamExchange { stream, progress, .. } in &mut self.exchanges {
+            let moved_bytes = stream.meter.moved_bytes();
+            if progress.as_mut().is_some_and(|progress| !progress.keeps(rules.pace(), moved_bytes, now_ms)) {
+                stream.give_up(Reason::ENHANCE_YOUR_CALM);
+            }
+        }
         if self.is_idle() {
             let idle_ms = now_ms.saturating_sub(self.idle_since_ms);
             match self.goaway_ms {
@@ -384,25 +419,72 @@ impl Session {
             session_context.rules,
             session_context.now_ms,
         ) {
-            Ok(incoming) => {
-                self.incoming.push(incoming);
-                self.looked_at_bytes = u64::MAX;
-            }
+            Ok(incoming) => self.plan_content(session_context, arrivals, incoming),
             Err((stream, error, request)) => {
                 self.hand_out(session_context, arrivals, stream, Incoming::Refused(error, request));
             }
         }
     }
 
+    /// Asks how the content of a request is wanted.
+    fn plan_content(
+        &mut self,
+        session_context: &SessionContext<'_>,
+        arrivals: &mut VecDeque<Arrival>,
+        mut incoming: IncompleteRequest,
+    ) {
+        let rules = session_context.rules;
+        let stream = Arc::clone(&incoming.stream);
+        let marks = Marks::with_high(usize::try_from(rules.request_buffer_bytes).unwrap_or(usize::MAX));
+        let given = match (session_context.planner)(incoming.request_mut()) {
+            Err(error) => {
+                let incoming = incoming.refused(error);
+                return self.hand_out(session_context, arrivals, stream, incoming);
+            }
+            Ok(Plan::Seat(BodyMode::Streamed)) => {
+                let (source, drain) = pipe(marks, End::Engine(self.waker.clone()), End::Seat);
+                let mut request = incoming.stream_into(source, false, rules);
+                let length_bytes = match request.head.framing {
+                    BodyFraming::Length(length) => Some(length),
+                    _ => None,
+                };
+                let fault = Arc::default();
+                request.content_fault = Some(Arc::clone(&fault));
+                request.body = Body::Streamed(Box::new(PipedBody::new(drain, length_bytes, fault, rules)));
+                Some(Incoming::Planned(request, Plan::Seat(BodyMode::Streamed)))
+            }
+            Ok(Plan::Exchange(exchange, BodyMode::Streamed)) => {
+                let (source, drain, signal) = exchanging::arriving(&self.waker, marks);
+                let request = incoming.stream_into(source, true, rules);
+                Some(Incoming::Exchange(request, exchange, drain, signal))
+            }
+            Ok(plan) => {
+                incoming.collect(plan, rules);
+                None
+            }
+        };
+        self.incoming.push(incoming);
+        self.looked_at_bytes = u64::MAX;
+        if let Some(given) = given {
+            self.hand_out(session_context, arrivals, stream, given);
+        }
+    }
+
     /// Takes content of all requests, if any bytes have come or gone to the disk.
     fn take_content(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) {
         let received_bytes = lock(&self.io).received_bytes;
-        let awaits_disk = self.incoming.iter().any(IncompleteRequest::awaits_disk);
-        if self.incoming.is_empty() || (self.looked_at_bytes == received_bytes && !awaits_disk) {
+        let awaits_others = self.incoming.iter().any(|incoming| incoming.awaits_disk() || incoming.is_streamed());
+        if self.incoming.is_empty() || (self.looked_at_bytes == received_bytes && !awaits_others) {
             return;
         }
         self.looked_at_bytes = received_bytes;
         for index in (0..self.incoming.len()).rev() {
+            if self.incoming[index].is_streamed() {
+                if self.incoming[index].take_streamed(session_context.now_ms) {
+                    self.incoming.swap_remove(index);
+                }
+                continue;
+            }
             match self.incoming[index].take(session_context.rules, session_context.now_ms) {
                 Poll::Pending => self.spools.extend(self.incoming[index].take_load()),
                 Poll::Ready(None) => {
