@@ -76,6 +76,10 @@ pub(super) struct Core {
     /// The drain has asked while there was nothing.
     is_wanted: bool,
     taken_bytes: u64,
+    /// The source is woken whenever the drain has taken all there was.
+    tells_when_empty: bool,
+    /// What had been taken when the source was woken for that at last.
+    told_bytes: u64,
 }
 
 impl Core {
@@ -90,6 +94,8 @@ impl Core {
             drain_waits: false,
             is_wanted: false,
             taken_bytes: 0,
+            tells_when_empty: false,
+            told_bytes: 0,
         }
     }
 
@@ -105,6 +111,11 @@ impl Core {
         self.source_waits = self.held_bytes >= self.marks.high_bytes;
         let pushed = if self.source_waits { Pushed::Full } else { Pushed::Room };
         (pushed, self.wake_drain(!self.queue.is_empty()))
+    }
+
+    /// Wakes the source whenever the drain has taken all there was.
+    pub(super) fn tell_when_empty(&mut self) {
+        self.tells_when_empty = true;
     }
 
     /// The source has given everything.
@@ -150,7 +161,9 @@ impl Core {
                 self.source = Source::Open;
                 self.drain_waits = true;
                 let is_first = !std::mem::replace(&mut self.is_wanted, true);
-                (Popped::Nothing, if is_first { Wakes::Source } else { Wakes::Nobody })
+                let has_taken = std::mem::replace(&mut self.told_bytes, self.taken_bytes) != self.taken_bytes;
+                let wakes = is_first || (self.tells_when_empty && has_taken);
+                (Popped::Nothing, if wakes { Wakes::Source } else { Wakes::Nobody })
             }
         }
     }

@@ -77,6 +77,11 @@ impl PipeSource {
         pushed
     }
 
+    /// Asks to be woken whenever the drain has taken all there was: for a source that must say how much was taken.
+    pub fn tell_when_empty(&self) {
+        self.0.lock().tell_when_empty();
+    }
+
     /// Says that everything has been given.
     pub fn finish(&self) {
         let wakes = self.0.lock().finish();

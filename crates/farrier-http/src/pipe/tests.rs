@@ -120,6 +120,19 @@ fn an_abandoned_pipe_drops_what_it_holds_and_tells_its_source_once() {
     assert_eq!(core.push(Bytes::from_static(b"a")), (Pushed::Abandoned, Wakes::Nobody));
 }
 
+#[test]
+fn a_source_that_asks_is_woken_once_for_each_time_that_the_pipe_runs_empty() {
+    let mut core = Core::new(Marks::with_high(1000));
+    core.tell_when_empty();
+    assert_eq!(core.pop(9), (Popped::Nothing, Wakes::Source));
+    for _ in 0..3 {
+        core.push(Bytes::from_static(b"ab"));
+        assert_eq!(core.pop(9).1, Wakes::Nobody);
+        assert_eq!(core.pop(9), (Popped::Nothing, Wakes::Source));
+        assert_eq!(core.pop(9), (Popped::Nothing, Wakes::Nobody));
+    }
+}
+
 #[derive(Default)]
 struct Counted(AtomicUsize);
 

@@ -155,6 +155,8 @@ impl IncompleteRequest {
     /// `has_idle_timeout`: nobody else judges how long the client may be silent.
     pub(crate) fn stream_into(&mut self, source: PipeSource, has_idle_timeout: bool, rules: &Rules) -> Box<Request> {
         self.body_bytes_max = rules.body_bytes_max(&mut self.request);
+        // What is taken must open the windows, however little it is.
+        source.tell_when_empty();
         (self.source, self.has_idle_timeout) = (Some(source), has_idle_timeout);
         self.take_request()
     }

@@ -435,7 +435,9 @@ impl Session {
     ) {
         let rules = session_context.rules;
         let stream = Arc::clone(&incoming.stream);
-        let marks = Marks::with_high(usize::try_from(rules.request_buffer_bytes).unwrap_or(usize::MAX));
+        // Half of a stream's window, so that the client can send while the other half waits.
+        let high_bytes = rules.request_buffer_bytes.min(u64::from(rules.http2.initial_window_bytes / 2));
+        let marks = Marks::with_high(usize::try_from(high_bytes).unwrap_or(usize::MAX));
         let given = match (session_context.planner)(incoming.request_mut()) {
             Err(error) => {
                 let incoming = incoming.refused(error);
