@@ -39,6 +39,10 @@ class Neighbour:
         found = json.loads(said)
         self.waits, self.failure = sorted(found["waits"]), found["failure"]
 
+    def ask_for(self, seconds):
+        """Lets the client ask for so long, in a state of the server that lasts."""
+        time.sleep(seconds)
+
     def assert_served(self, longest_s=LONGEST_S):
         """Every answer was right and came in time."""
         assert self.failure is None and self.waits, str(self)
