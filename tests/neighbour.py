@@ -45,9 +45,15 @@ class Neighbour:
 
     def assert_served(self, longest_s=LONGEST_S):
         """Every answer was right and came in time."""
-        assert self.failure is None and self.waits, str(self)
-        within = self.part_s(0.5) <= MEDIAN_S and self.part_s(0.99) <= P99_S and self.waits[-1] <= longest_s
-        assert within, str(self)
+        assert self.is_within(longest_s), str(self)
+
+    def is_within(self, longest_s=LONGEST_S):
+        """Whether every answer was right and came in time."""
+        if self.failure is not None or not self.waits:
+            return False
+        # Of a few answers the longest wait says all there is to say.
+        p99_s = self.part_s(0.99) if len(self.waits) >= 200 else 0
+        return self.part_s(0.5) <= MEDIAN_S and p99_s <= P99_S and self.waits[-1] <= longest_s
 
     def part_s(self, part):
         """The wait that this part of the requests does not exceed."""
