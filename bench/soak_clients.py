@@ -43,12 +43,12 @@ APPLICATION = """
             raise RuntimeError("as it was asked to")
         elif what == "pieces":
             start_response("200 OK", [("Content-Type", "text/plain")])
-            return (b"%d," % number for number in range(1000))
+            return (b"%d," % number for number in range(100))
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
         return [body]
 """
 
-PIECES = b"".join(b"%d," % number for number in range(1000))
+PIECES = b"".join(b"%d," % number for number in range(100))
 
 
 class Tally:
@@ -225,7 +225,7 @@ class Visitors:
                 if got.kind == frames.GOAWAY:
                     goes_on = False
                     last = int.from_bytes(got.payload[:4], "big") & 0x7FFFFFFF
-                    told.append(last)
+                    told.append((last, frames.ERRORS[got.error]))
                     # What is above was not looked at, and may be asked again (RFC 9113 §6.8).
                     for stream in [stream for stream in waiting if stream > last]:
                         del waiting[stream]
