@@ -1,5 +1,6 @@
 """One server under test: its process, its log, its address, and its end."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -54,6 +55,33 @@ def children(pid):
     with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
         living = [int(child) for child in file.read().split() if is_alive(int(child))]
     return [child for child in living if not title_of(child).startswith("farrier: template")]
+
+
+@contextlib.contextmanager
+def paused(*pids):
+    """Meanwhile these processes stand still. All their threads do so before the context begins.
+
+    A signal is sent in a moment, but a process stops only when its threads have been scheduled: until then it serves on.
+    """
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: all(map(_stands_still, pids)), 15, "processes to stand still")
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _stands_still(pid):
+    states = set()
+    for thread in os.listdir("/proc/%d/task" % pid):
+        try:
+            with open("/proc/%d/task/%s/stat" % (pid, thread), "rb") as stat:
+                states.add(stat.read().rpartition(b")")[2].split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return states == {b"T"}
 
 
 class Log:
