@@ -25,11 +25,11 @@ def test_a_drain_with_several_given_up_streams_of_one_connection_waits_for_the_l
     """Each stream was counted as a connection, so that the drain ended while another client still sent its request."""
     flags = ["--http2-cleartext", "prior-knowledge", "--request-timeout", 1, "--graceful-timeout", 30]
     server = serve(APPLICATION, *flags)
+    assert server.get().status == 200
     (worker,) = server.workers()
     whole = message("POST", "/", b"0123456789")
     with Connection(server.address) as h2, server.connect() as upload:
         upload.send(whole[:-5])
-        assert server.get().status == 200
         lost = [h2.open(path="/lost") for _ in range(3)]
         server.log.wait("lost call", count=3)
         # The worker drains from here on: another has been started in its place.

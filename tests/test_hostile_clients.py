@@ -119,8 +119,8 @@ def beside(server):
     stopping.set()
     visitor.join(30)
     assert not visitor.is_alive() and failures == []
-    # Some attacks last a moment only, while the test's own threads want the processor as well.
-    neighbour.assert_served(longest_s=0.5)
+    # Some attacks last a moment only, while the test's own threads want the processor as well: what is found is a standstill.
+    neighbour.assert_served(slack=10)
 
 
 def ends(connection, timeout=20):
