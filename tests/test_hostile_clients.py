@@ -219,10 +219,12 @@ def test_thousands_of_unfinished_handshakes_cost_little(serve, tmp_path, authori
     waiting = []
     try:
         with Bounded(server, count * 32 * 1024) as memory:
-            for number in range(count):
-                connection = socket.create_connection(server.addresses[0], timeout=20)
-                waiting.append(connection)
-                connection.sendall(first[: 200 if number % 2 else 3])
+            with Neighbour(server.addresses[1]) as neighbour:
+                for number in range(count):
+                    connection = socket.create_connection(server.addresses[0], timeout=20)
+                    waiting.append(connection)
+                    connection.sendall(first[: 200 if number % 2 else 3])
+            neighbour.assert_served(slack=10)
             assert ask(server) == (200, b"Hello, World!")
             memory.check()
             assert ask(server, over_http) == (200, b"Hello, World!")
