@@ -17,9 +17,9 @@ def markdown(raw):
     machine, settings = raw["machine"], raw["settings"]
     tools = "; ".join(machine["tools"].values())
     parts = [
-        "# Farrier at the edge",
-        "What it costs to serve files, TLS and HTTP/2 without a web server in front, beside nginx doing the same. Made by"
-        " `make bench-edge`; do not edit."
+        "# Files, TLS and HTTP/2 beside nginx",
+        "The CPU cost of static files, TLS and HTTP/2 in Farrier, without a web server in front, and in nginx."
+        " `make bench-edge` writes this page; do not edit."
         + (" **A smoke run: its figures mean nothing.**" if settings["smoke"] else ""),
         f"{machine['date']}, commit {machine['commit']}, {machine['cpu']}, {machine['cores']} cores, Linux"
         f" {machine['kernel']}, {machine['python']}, nginx {machine['versions'].get('nginx', '')}, {tools}."

@@ -201,10 +201,11 @@ def markdown(raw):
     """The page: medians, and the spread as the range of the samples in percent of the median."""
     settings = raw["settings"]
     lines = [
-        "# What a protocol between the web server and the application costs",
+        "# uwsgi, FastCGI and HTTP compared",
         "",
-        '"The uwsgi protocol is ten times faster than FastCGI" is often said. This page measures it, with the protocol as'
-        " the only thing that differs. Made by `make bench-protocols`; do not edit.",
+        "The CPU cost of each protocol between a web server and the application server. It tests the common claim that the"
+        " uwsgi protocol is ten times faster than FastCGI. Only the protocol differs between the rows. `make"
+        " bench-protocols` writes this page; do not edit.",
         "",
         _answer(raw),
         "",
@@ -213,9 +214,9 @@ def markdown(raw):
         f"{raw['machine']['date']}, commit {raw['machine']['commit']}, {raw['machine']['cpu']}, {settings['rounds']}"
         f" rounds of {settings['seconds']:g} s in alternating order, {CONNECTIONS} connections to nginx, a response of 13"
         " bytes, a unix socket between nginx and the server, each on a core of its own with the load on nginx's."
-        " **kept**: nginx keeps its connections to the server. **alone**: the server without nginx. Elsewhere each request"
-        " has a connection of its own, as nginx does it by default; uWSGI keeps none. System calls were counted apart, with"
-        " one connection.",
+        " **kept**: nginx keeps its connections to the server. **alone**: the server without nginx. In the other rows each"
+        " request has a connection of its own, which is nginx's default; uWSGI keeps none. System calls were counted in"
+        " separate runs, with one connection.",
         "",
         "| server | protocol | server, µs CPU a request | spread | nginx, µs CPU | requests/s | system calls a request |",
         "|---|---|---|---|---|---|---|",
@@ -270,10 +271,12 @@ def _answer(raw):
         parsed[cells[0], cells[2]] = float(cells[4])
     if parsed:
         sentences.append(
-            f"Parsing is the small part: a browser's request takes {parsed['browser', 'HTTP/1.1']:.0f} ns by HTTP,"
+            f"Parsing is a small part of it: a browser's request takes {parsed['browser', 'HTTP/1.1']:.0f} ns by HTTP,"
             f" {parsed['browser', 'uwsgi']:.0f} by uwsgi and {parsed['browser', 'FastCGI']:.0f} by FastCGI."
         )
-    sentences.append("It is not ten times; what a connection costs outweighs how its bytes are framed.")
+    sentences.append(
+        "The uwsgi protocol is not ten times faster. The cost of a connection matters more than the protocol in it."
+    )
     return " ".join(sentences)
 
 

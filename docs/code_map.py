@@ -1,4 +1,4 @@
-"""Writes the code map in ARCHITECTURE.md: every source file, with the first sentence of its own header.
+"""Writes docs/code-map.md: every source file, with the first sentence of its own header.
 
 `python docs/code_map.py` writes it, `--check` says whether it is current.
 """
@@ -10,14 +10,21 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "ARCHITECTURE.md"
-BEGIN, END = "<!-- map:begin -->\n", "<!-- map:end -->\n"
+PAGE = ROOT / "docs" / "code-map.md"
+OPENING = """# Code map
 
-# Folders that get a table, in the order in which a reader meets them: from the vocabulary up to what binds all together.
+Every source file, with the first sentence of its header. `make docs` writes this page; do not edit it. How the parts
+fit together is in [ARCHITECTURE.md](ARCHITECTURE.md).
+"""
+
+# Folders that get a table, in the order in which a reader meets them: from the vocabulary up to the whole program.
 ROOMS = (
     "crates/farrier-http",
     "crates/farrier-config",
-    "crates/farrier-server",
+    "crates/farrier-log",
+    "crates/farrier-tls",
+    "crates/farrier-engine",
+    "crates/farrier-handlers",
     "crates/farrier-supervisor",
     "crates/farrier-acme",
     "crates/farrier-wsgi",
@@ -76,13 +83,13 @@ def first_sentence(text):
 
 
 def code_map():
-    """The tables."""
-    parts = []
+    """The whole page."""
+    parts = [OPENING.rstrip()]
     for room in ROOMS:
         files = sources(room)
         if not files:
             continue
-        parts.append(f"### {room}\n\n| file | what it is for |\n|---|---|")
+        parts.append(f"## {room}\n\n| file | what it is for |\n|---|---|")
         for path in files:
             name = path.relative_to(ROOT / room).as_posix()
             link = f"[`{name}`](../{path.relative_to(ROOT).as_posix()})"
@@ -90,23 +97,14 @@ def code_map():
     return "\n\n".join(parts) + "\n"
 
 
-def written(page):
-    """The page with the present map between its markers."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"{PAGE.name} has no {BEGIN.strip()} and {END.strip()}")
-    return before + BEGIN + "\n" + code_map() + "\n" + END + after
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="fail if the map is stale, and write nothing")
+    parser.add_argument("--check", action="store_true", help="fail if the page is stale, and write nothing")
     options = parser.parse_args()
-    page = PAGE.read_text(encoding="utf-8")
-    new = written(page)
+    new = code_map()
     if options.check:
-        sys.exit("docs/ARCHITECTURE.md has a stale code map; run `make docs`" if new != page else 0)
+        current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == new
+        sys.exit(0 if current else "docs/code-map.md is stale; run `make docs`")
     PAGE.write_text(new, encoding="utf-8")
 
 

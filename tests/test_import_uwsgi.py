@@ -292,7 +292,7 @@ def test_a_file_that_is_there_is_not_written_over(folder):
     (folder / "farrier.toml").write_text("threads = 3\n")
     refused = run(folder, "import-uwsgi", "uwsgi.ini", "-o", "farrier.toml")
     assert refused.returncode == 1
-    assert "`--force` writes over it" in refused.stderr
+    assert "`--force` overwrites it" in refused.stderr
     assert (folder / "farrier.toml").read_text() == "threads = 3\n"
     assert run(folder, "import-uwsgi", "uwsgi.ini", "-o", "farrier.toml", "--force").returncode == 0
     assert "workers = 3" in (folder / "farrier.toml").read_text()

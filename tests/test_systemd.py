@@ -127,7 +127,7 @@ def test_signs_of_life_are_another_process_s_business_if_the_manager_says_so(ser
 def test_a_manager_that_has_gone_is_no_reason_not_to_serve(serve, tmp_path):
     server = serve(HELLO, environment={"NOTIFY_SOCKET": str(tmp_path / "nobody")})
     assert server.get().body == b"hello"
-    server.log.wait("The service manager cannot be told")
+    server.log.wait("Cannot notify the service manager")
 
 
 def test_a_notify_socket_that_makes_no_sense_ends_the_start(serve):

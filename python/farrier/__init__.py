@@ -14,10 +14,10 @@ __all__ = ["RequestTimeout", "__version__", "serve"]
 
 
 def serve(*arguments: str) -> int:
-    """Serve an application until told to stop, as the command line does.
+    """Serve an application until a stop signal, as the command line does.
 
-    :param arguments: what would stand behind ``farrier`` on a command line, for example
-        ``serve("mysite.wsgi", "--workers", "2")``.
+    :param arguments: the arguments of ``farrier`` on a command line, for example ``serve("mysite.wsgi", "--workers",
+        "2")``.
     :return: the exit code.
 
     The calling process becomes the arbiter: it forks workers and handles signals, so it must be the main thread of a

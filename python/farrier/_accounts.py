@@ -1,4 +1,4 @@
-"""Find the numbers of users and groups, as the system's databases have them."""
+"""Find the numbers of users and groups in the system's databases."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def group_id(name: str) -> int:
 
 
 def identity(user: str | None, group: str | None, initgroups: bool) -> tuple[int, int, list[int]]:
-    """Whom the workers run as.
+    """The identity of the workers.
 
-    :param user: a name or a number; ``None`` for the present user.
+    :param user: a name or a number; ``None`` for the current user.
     :param group: a name or a number; ``None`` for the user's own group.
-    :param initgroups: whether all groups are wanted that the user belongs to.
+    :param initgroups: whether to include all groups of the user.
     :return: the user, the group and the supplementary groups.
     :raises UnknownAccount: there is none of that name, or ``initgroups`` needs a user that is known.
     """

@@ -15,15 +15,15 @@ from typing import Any
 
 from farrier import _django
 
-#: Names that a module's application usually has, in the order in which they are tried.
+#: Usual names of a module's application, in the order in which they are tried.
 USUAL_NAMES = ("application", "app", "create_app", "make_app")
 
-#: Files that are looked for when nothing was named, in this order.
+#: Files that are tried when nothing was named, in this order.
 USUAL_FILES = ("wsgi.py", "app.py", "main.py")
 
 
 class ApplicationNotFound(Exception):
-    """The specification makes no sense, or what it names does not exist or is not callable."""
+    """The specification is invalid, or its target does not exist or is not callable."""
 
 
 def load(specification: str | None) -> tuple[Callable[..., Any], str]:
@@ -32,8 +32,8 @@ def load(specification: str | None) -> tuple[Callable[..., Any], str]:
     :param specification: ``module:callable``, ``module`` (its ``application``), ``path/to/file.py[:callable]`` or
         ``module:factory('literal', key=1)``; ``None`` to look in the working directory.
     :return: the application and the specification that was used.
-    :raises ApplicationNotFound: see there.
-    :raises Exception: whatever the application's own code raises when it is imported.
+    :raises ApplicationNotFound: the specification is invalid, or its target does not exist or is not callable.
+    :raises Exception: any exception of the application's own code during the import.
     """
     if specification is None:
         specification, _ = discover()
@@ -85,7 +85,7 @@ def _is_foreign(filename: str) -> bool:
 
 
 def _split(specification: str) -> tuple[str, str, str]:
-    # A colon inside the brackets of a factory's arguments separates nothing.
+    # A colon inside a factory's arguments is no separator.
     match = re.match(r"^(?P<module>[^:(]+)(?P<colon>:?)(?P<expression>.*)$", specification, re.DOTALL)
     if match is None:
         raise ApplicationNotFound(f"{specification!r} names no application: expected `module:callable`.")
@@ -119,7 +119,7 @@ def _import_file(path: str) -> Any:
         raise ApplicationNotFound(f"There is no file {path}.")
     directory, filename = os.path.split(path)
     name = filename[:-3]
-    # A file inside packages is imported as what it is there, so that its relative imports work.
+    # A file inside a package is imported under its full name, so that its relative imports work.
     while os.path.isfile(os.path.join(directory, "__init__.py")):
         directory, package = os.path.split(directory)
         name = f"{package}.{name}"
@@ -189,7 +189,7 @@ def _literals(call: ast.Call, specification: str) -> tuple[list[Any], dict[str, 
 
 
 def _django_application() -> str | None:
-    """The WSGI_APPLICATION of the settings that manage.py names."""
+    """The WSGI_APPLICATION in the settings that manage.py names."""
     with open("manage.py", encoding="utf-8") as file:
         text = file.read()
     named = re.search(r"DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)['\"]", text)
@@ -220,12 +220,12 @@ def _setting(module: str, name: str) -> str | None:
 
 
 def _usual_attribute(path: str) -> str | None:
-    """Which of the usual names the file defines, with a call where it is a factory."""
+    """The usual name that the file defines, with a call if it is a factory."""
     with open(path, encoding="utf-8") as file:
         try:
             tree = ast.parse(file.read(), path)
         except SyntaxError:
-            # Let the import say what is wrong with it.
+            # The import will report the error.
             return "application"
     defined: dict[str, bool] = {}
     for statement in tree.body:

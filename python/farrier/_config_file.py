@@ -1,4 +1,4 @@
-"""Runs a config file as Gunicorn does, and says where each of its variables was made and what is wrong with it."""
+"""Runs a config file as Gunicorn does, finds the line of each variable, and explains errors."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ class Assignment(NamedTuple):
     """A variable that a config file made."""
 
     name: str
-    #: The object, and the same in the types that every language has.
+    #: The object, and the same value as plain types.
     value: Any
     plain: Any
     file: str
     line: int
-    #: The lines of a list's items, where they are known.
+    #: The lines of a list's items, if they are known.
     item_lines: list[int]
     #: Whether the file itself reads the variable, so that it is not just a misspelt setting.
     is_read: bool
 
 
 def evaluate(path: str | None, module: str | None) -> list[Assignment]:
-    """Run a config file, or import a module, and return what it made.
+    """Run a config file, or import a module, and return its variables.
 
     :param path: the file.
-    :param module: the module, where there is no file.
-    :raises Exception: whatever the file raises; :func:`explain` says it in words.
+    :param module: the module, if there is no file.
+    :raises Exception: any exception of the file; :func:`explain` describes it.
     """
     directory = os.getcwd()
     if directory not in sys.path:
         sys.path.insert(0, directory)
     if path is None:
         assert module is not None
-        # Read anew at each reload.
+        # Imported again at each reload.
         sys.modules.pop(module, None)
         made = importlib.import_module(module)
         path = getattr(made, "__file__", None) or module
@@ -67,9 +67,9 @@ def evaluate(path: str | None, module: str | None) -> list[Assignment]:
 
 
 def explain(raised: BaseException, trace: types.TracebackType | None, path: str | None) -> tuple[str, str, int, str]:
-    """Say what is wrong with a config file that failed.
+    """Describe the error of a config file that failed.
 
-    :return: the traceback of its own frames, the file, the line, and one sentence.
+    :return: the traceback of its own frames, the file, the line, and a message.
     """
     while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
@@ -85,7 +85,7 @@ def explain(raised: BaseException, trace: types.TracebackType | None, path: str 
 
 
 def plain(name: str, value: Any) -> Any:
-    """The value in the types that every language has; what has none stays as it is."""
+    """The value as plain types; anything else stays as it is."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, datetime.timedelta):
@@ -153,7 +153,7 @@ class _Places:
             return self.star, []
         line, expression = places[-1]
         for at, written in places:
-            # Of several branches, the one that says what the variable is.
+            # Of several branches, the one that assigned the value.
             if written is not None and _literal(written) == value:
                 line, expression = at, written
         items = expression.elts if isinstance(expression, (ast.List, ast.Tuple)) else []

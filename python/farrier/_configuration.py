@@ -1,4 +1,4 @@
-"""The settings as hooks and applications see them (``cfg``), and the environment that they set."""
+"""The settings for hooks and applications (``cfg``), and the environment variables that they set."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Cfg:
 
     @property
     def worker_class(self) -> str:
-        """``sync``, ``gthread`` or ``adaptive``: there is no class behind it."""
+        """``sync``, ``gthread`` or ``adaptive``; there is no such class."""
         return self.worker_class_str
 
     @property
@@ -105,7 +105,7 @@ class Cfg:
 
     @property
     def umask(self) -> int:
-        """What is masked; 0 where nothing is set."""
+        """The umask; 0 if it is not set."""
         return self.settings["umask"].get() or 0
 
     @property
@@ -120,7 +120,7 @@ class Cfg:
 
     @property
     def default_proc_name(self) -> str:
-        """The application's name, where the processes have no other."""
+        """The application's name, unless the processes have another."""
         return self.settings["wsgi_app"].get() or "farrier"
 
     @property
@@ -140,13 +140,13 @@ class Cfg:
 
     @property
     def ssl_options(self) -> dict[str, Any]:
-        """The settings of TLS, by the names that Gunicorn gives them."""
+        """The settings of TLS, with Gunicorn's names."""
         names = ("keyfile", "certfile", "cert_reqs", "ca_certs", "ciphers")
         return {name: getattr(self, name) for name in names}
 
     @property
     def paste_global_conf(self) -> dict[str, str] | None:
-        """What PasteDeploy would be given."""
+        """The global configuration for PasteDeploy."""
         return None
 
     def __str__(self) -> str:
@@ -172,7 +172,7 @@ class Setting:
 
 
 def set_environment(pairs: Iterable[tuple[str, str]]) -> None:
-    """Set the variables of ``raw_env``, in the place of those that were set before."""
+    """Set the variables of ``raw_env``; they replace those that were set before."""
     suspend_environment()
     _set.clear()
     _set.update(pairs)
@@ -180,7 +180,7 @@ def set_environment(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def suspend_environment() -> None:
-    """Give the environment back what ``raw_env`` took, so that the settings are read as at the start."""
+    """Restore the variables that ``raw_env`` has replaced, so that the settings are read as at the start."""
     for name, value in _replaced.items():
         if value is None:
             os.environ.pop(name, None)
@@ -196,7 +196,7 @@ def resume_environment() -> None:
         os.environ[name] = value
 
 
-#: The variables of ``raw_env``, and what stood in their place.
+#: The variables of ``raw_env``, and their previous values.
 _set: dict[str, str] = {}
 _replaced: dict[str, str | None] = {}
 

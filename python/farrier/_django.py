@@ -1,7 +1,8 @@
 """Complete the loading of a Django project: its URL configuration, which Django itself imports at the first request.
 
-A mistake in ``urls.py`` or in a view's module then shows at the start, and on a reload before the old code is gone; workers
-that are forked from a preloaded application share the memory of all its modules; and the first request is as fast as others.
+An error in ``urls.py`` or in a view's module then shows at the start, and on a reload before the old code is gone.
+Workers that are forked from a preloaded application share the memory of all its modules. And the first request is as
+fast as others.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ class SecondProject(Exception):
 
 @contextmanager
 def one_project(specification: str) -> Iterator[None]:
-    """Watch over the import of an application: a second project would silently run with the settings of the first.
+    """Check the import of an application: a second project would silently run with the settings of the first.
 
     :param specification: the application.
-    :raises SecondProject: it asks for other settings than one before it.
+    :raises SecondProject: it asks for other settings than an earlier application.
     """
     global _project
     before = os.environ.get(VARIABLE)
     if _project is not None and before == _project[0]:
-        # So that what this one asks for is seen: a project's wsgi.py sets the variable only where it is not set.
+        # Removed so that this application's value is seen: a project's wsgi.py sets the variable only if it is not set.
         del os.environ[VARIABLE]
     try:
         yield
@@ -54,9 +55,9 @@ def one_project(specification: str) -> Iterator[None]:
 
 
 def import_urls() -> None:
-    """Import the URL configuration, where the application is a Django project that has been set up.
+    """Import the URL configuration, if the application is a Django project that has been set up.
 
-    :raises Exception: whatever the project's own code raises when it is imported.
+    :raises Exception: any exception of the project's own code during the import.
     """
     registry = getattr(sys.modules.get("django.apps"), "apps", None)
     if registry is None or not registry.ready:
@@ -75,10 +76,10 @@ def _import_below(resolver: Any) -> None:
 
 
 def static_folders() -> list[tuple[str, str]]:
-    """Find out which folders Django's settings want to be served, and where.
+    """Find the folders to serve, and their URL paths, in Django's settings.
 
-    :returns: a URL path and a folder for static files, and for uploaded ones where the settings name a place for them.
-    :raises ValueError: there is no Django project, or what it says cannot be served; the message says what to do.
+    :returns: a URL path and a folder for static files, and for uploaded files if the settings name a folder for them.
+    :raises ValueError: there is no Django project, or its folders cannot be served; the message says what to do.
     """
     registry = getattr(sys.modules.get("django.apps"), "apps", None)
     if registry is None or not registry.ready:
@@ -86,7 +87,7 @@ def static_folders() -> list[tuple[str, str]]:
     from django.conf import settings  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     folders = [_served(settings, "STATIC")]
-    # Without a MEDIA_URL uploads are not meant to be public; Django then says "/".
+    # Without a MEDIA_URL uploads are not public; Django then has "/".
     if getattr(settings, "MEDIA_ROOT", "") and getattr(settings, "MEDIA_URL", "/") not in (None, "", "/"):
         folders.append(_served(settings, "MEDIA"))
     return folders
@@ -106,6 +107,6 @@ def _served(settings: Any, kind: str) -> tuple[str, str]:
     root = os.path.abspath(root)
     if kind == "STATIC" and not os.path.isdir(root):
         raise ValueError(f"Django's STATIC_ROOT, {root}, does not exist: run `manage.py collectstatic`")
-    # Uploads make their folder with the first of them.
+    # The first upload creates the folder.
     os.makedirs(root, exist_ok=True)
     return "/" + path.path.lstrip("/"), root

@@ -1,4 +1,4 @@
-"""Programs that bring the server with them: the application classes that people subclass, and running one of them."""
+"""Programs that embed the server: the application classes to subclass, and the function that runs one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 from farrier import _application, _farrier
 from farrier._configuration import Cfg
 
-#: What the settings name as the application of a program that embeds the server.
+#: The application in the settings of a program that embeds the server.
 SPECIFICATION = "farrier._embedding:application()"
 
 
 class ConfigError(Exception):
-    """The configuration makes no sense."""
+    """The configuration is invalid."""
 
 
 class AppImportError(Exception):
@@ -22,7 +22,7 @@ class AppImportError(Exception):
 
 
 class HaltServer(BaseException):
-    """The server is to stop."""
+    """The server should stop."""
 
     def __init__(self, reason: str, exit_status: int = 1) -> None:
         self.reason = reason
@@ -44,7 +44,7 @@ class BaseApplication:
         self.do_load_config()
 
     def do_load_config(self) -> None:
-        """Read the settings; a mistake in them ends the program."""
+        """Read the settings; an error in them ends the program."""
         try:
             self.load_default_config()
             self.load_config()
@@ -53,15 +53,15 @@ class BaseApplication:
             sys.exit(1)
 
     def load_default_config(self) -> None:
-        """Begin with the defaults."""
+        """Start with the defaults."""
         self.cfg = Cfg()
 
     def init(self, parser: Any, opts: Any, args: Any) -> Any:
-        """Return settings as a dictionary, where a subclass takes them from the command line."""
+        """Return settings as a dictionary, if a subclass takes them from the command line."""
         raise NotImplementedError
 
     def load_config(self) -> None:
-        """Set what is to be other than the defaults: ``self.cfg.set(name, value)``."""
+        """Set values other than the defaults: ``self.cfg.set(name, value)``."""
         raise NotImplementedError
 
     def load(self) -> Any:
@@ -98,16 +98,16 @@ class Application(BaseApplication):
 
 
 class WSGIApplication(Application):
-    """The server as its command line runs it, with the application by its name."""
+    """The server as the command line runs it, with the application's name."""
 
     app_uri: str | None = None
 
     def init(self, parser: Any, opts: Any, args: Any) -> Any:
-        """Nothing but what the command line says."""
+        """Use only the settings of the command line."""
         return None
 
     def load_wsgiapp(self) -> Any:
-        """Import what ``app_uri`` names."""
+        """Import the application of ``app_uri``."""
         return import_app(self.app_uri or self.cfg.wsgi_app)
 
     def load(self) -> Any:
@@ -122,7 +122,7 @@ class WSGIApplication(Application):
 
 
 def run(prog: str | None = None) -> NoReturn:
-    """Do what the command line says, and end the program with the exit code."""
+    """Run the command line, and end the program with the exit code."""
     sys.exit(_farrier.main(sys.argv[1:]))
 
 
@@ -143,21 +143,21 @@ class _Running:
 
 
 class _Reading:
-    """Gives the settings of a program, at the start and again at each HUP."""
+    """Returns the settings of a program, at the start and again at each HUP."""
 
     def __init__(self, program: BaseApplication) -> None:
         self.program = program
         self.read_before = False
 
     def __call__(self) -> dict[str, Any]:
-        """What the program has set."""
+        """The settings of the program."""
         if self.read_before:
             self.program.reload()
         self.read_before = True
         return {**self.program.cfg.given, "wsgi_app": SPECIFICATION}
 
 
-# What programs take from `gunicorn.util`.
+# Functions that programs use from `gunicorn.util`.
 
 
 def import_app(module: str) -> Callable[..., Any]:
@@ -172,7 +172,7 @@ def import_app(module: str) -> Callable[..., Any]:
 
 
 def http_date(timestamp: float | None = None) -> str:
-    """A time as HTTP has it (RFC 9110 §5.6.7); now if none is given."""
+    """A time as an HTTP date (RFC 9110 §5.6.7); the current time if none is given."""
     import email.utils
 
     return email.utils.formatdate(timestamp, usegmt=True)

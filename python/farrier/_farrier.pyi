@@ -9,7 +9,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command line with these arguments (without the program's name) and return the exit code."""
 
 def embed(read: Callable[[], dict[str, Any]]) -> int:
-    """Serve as a program asks that embeds the server: ``read`` gives its settings, now and again at each HUP."""
+    """Serve for a program that embeds the server: ``read`` returns its settings, at the start and at each HUP."""
 
 def default_settings() -> dict[str, Any]:
     """Every setting and its default, typed as ``farrier._configuration.Cfg`` holds them."""

@@ -1,4 +1,4 @@
-"""The server hooks of a configuration file: which there are, what each is called with, and the check that a function fits."""
+"""The server hooks of a configuration file: their names, their arguments, and the check of a function's signature."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 Hook = Callable[..., Any]
 
-#: Every hook and the arguments it is called with, in the order in which a server meets them.
+#: Every hook and its arguments, in the order in which a server calls them.
 SIGNATURES: dict[str, tuple[str, ...]] = {
     "nworkers_changed": ("server", "new_value", "old_value"),
     "on_starting": ("server",),
@@ -28,21 +28,21 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "ssl_context": ("config", "default_ssl_context_factory"),
 }
 
-#: Fewer arguments than the signature names, where an older form of the hook took fewer.
+#: Smaller numbers of arguments that are allowed because an older form of the hook had fewer.
 FEWEST_ARGUMENTS: dict[str, int] = {"post_request": 2}
 
 
 class HookError(TypeError):
-    """A hook is no function, or one that cannot be called with what the server gives it."""
+    """A hook is no function, or cannot be called with its arguments."""
 
 
-# `inspect` is slow to import, and a server without hooks needs it nowhere.
+# `inspect` is slow to import, and a server without hooks does not need it.
 def check(name: str, given: Hook | str | None) -> Hook | None:
-    """Make sure that a hook can be called when its time comes.
+    """Check that a hook can be called.
 
     :param name: the setting's name, for example ``"post_fork"``.
     :param given: the function, or an import string (``"package.module.function"`` or ``"package.module:function"``).
-    :return: the function, or ``None`` where none was given.
+    :return: the function, or ``None`` if none was given.
     :raises HookError: it is not callable, or does not take the hook's arguments.
     """
     if given is None:
@@ -67,9 +67,9 @@ def check(name: str, given: Hook | str | None) -> Hook | None:
 
 
 def accepted(name: str, hook: Hook) -> int | None:
-    """With how many arguments a hook is to be called.
+    """The number of arguments with which a hook is called.
 
-    :return: as many of the signature's as it takes; ``None`` if it can take none of the allowed numbers.
+    :return: the number that it accepts; ``None`` if it accepts none of the allowed numbers.
     """
     most = len(SIGNATURES[name])
     import inspect
@@ -77,7 +77,7 @@ def accepted(name: str, hook: Hook) -> int | None:
     try:
         signature = inspect.signature(hook)
     except (TypeError, ValueError):
-        # A callable from C that does not say what it takes.
+        # A callable from C without a signature.
         return most
     for count in range(most, FEWEST_ARGUMENTS.get(name, most) - 1, -1):
         try:
@@ -89,7 +89,7 @@ def accepted(name: str, hook: Hook) -> int | None:
 
 
 class Hooks:
-    """The hooks of one configuration: one attribute each, ``None`` where it is not set."""
+    """The hooks of one configuration: one attribute each, ``None`` if it is not set."""
 
     def __init__(self, cfg: Any) -> None:
         """Take the hooks of a configuration object, checking each.
@@ -100,16 +100,16 @@ class Hooks:
             setattr(self, name, check(name, getattr(cfg, name, None)))
 
     def any(self) -> bool:
-        """Whether one is set."""
+        """Whether any hook is set."""
         return any(getattr(self, name) is not None for name in SIGNATURES)
 
     def arguments_of(self, name: str) -> int:
-        """With how many arguments a hook that is set is to be called."""
+        """The number of arguments of a hook that is set."""
         return accepted(name, getattr(self, name)) or len(SIGNATURES[name])
 
 
 def table(cfg: Any) -> Hooks | None:
-    """The hooks of a configuration object, or ``None`` where it sets none.
+    """The hooks of a configuration object, or ``None`` if it sets none.
 
     :raises HookError: one of them does not fit.
     """

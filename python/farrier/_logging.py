@@ -1,9 +1,9 @@
 """Connect Python's loggers ``gunicorn.error`` and ``gunicorn.access`` with the logs that the extension module writes.
 
-There are two ways, chosen when a configuration is read. *Plain*: the extension module formats and writes every line, and
-the two loggers lead to the same files, for what an application says through them. *Diverted*: the lines of the server go
-through the loggers, because the configuration asks for that (``logger_class``, ``logconfig`` and its siblings) or because
-the application has changed a logger: its handlers, its level, its filters.
+There are two ways, chosen when a configuration is read. *Plain*: the extension module formats and writes every line.
+Lines that an application writes with the two loggers go to the same files. *Diverted*: the lines of the server go
+through the loggers. This happens if the configuration asks for it (``logger_class``, ``logconfig`` and similar
+settings), or if the application has changed a logger's handlers, level or filters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 from farrier import glogging
 
-#: Names under which the default class is known.
+#: Names of the default class.
 DEFAULT_CLASSES = ("gunicorn.glogging.Logger", "farrier.glogging.Logger", "simple", "gunicorn.glogging:Logger")
 
 #: The same loggers under the server's own name.
@@ -30,7 +30,7 @@ LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
 
 
 class Outlet(Protocol):
-    """The logs of this process, as the extension module has them."""
+    """The logs of this process in the extension module."""
 
     def put(self, is_access: bool, text: str) -> None:
         """Write text as it is."""
@@ -52,21 +52,21 @@ class Started(NamedTuple):
     diverted: bool
     #: The level of the error log.
     level: int
-    #: Access lines are wanted.
+    #: Access lines are written.
     wants_access: bool
-    #: ``log.access``, if the class has one of its own that must be called where the request was answered.
+    #: ``log.access``, if the class overrides it; then it must be called on the thread of the request.
     access: Any
 
 
 class _Process:
-    """What this process logs with."""
+    """The logging of this process."""
 
     outlet: Outlet | None = None
     log: Any | None = None
     plain = True
-    #: What the two loggers were like when nobody had changed them.
+    #: The original state of the two loggers.
     states: tuple[Any, Any] | None = None
-    #: Changes are looked for.
+    #: Whether changes are detected.
     watching = False
     #: Whether the application has changed the logger of errors, and that of requests.
     changed = (False, False)
@@ -76,9 +76,9 @@ _process = _Process()
 
 
 def start(cfg: Any, outlet: Outlet) -> Started:
-    """Set the loggers up as a configuration asks for. When that fails, they are as before.
+    """Set up the loggers for a configuration. If that fails, they do not change.
 
-    :raises RuntimeError: the logging configuration makes no sense.
+    :raises RuntimeError: the logging configuration is invalid.
     """
     before = {name: getattr(_process, name) for name in ("outlet", "log", "plain", "states", "watching", "changed")}
     snapshot = _snapshot()
@@ -115,10 +115,10 @@ def enter_worker(cfg: Any, outlet: Outlet) -> Started:
 
 
 def application_loaded() -> None:
-    """Look whether the application has changed the loggers, now and from now on."""
+    """Check whether the application has changed the loggers, now and from now on."""
     error, access = logging.getLogger("gunicorn.error"), logging.getLogger("gunicorn.access")
     if error.disabled and access.disabled:
-        # dictConfig does this to every logger that it is not told of; the server's own lines are not to vanish by it.
+        # dictConfig disables every logger that it does not name; the server's own lines must not vanish by that.
         error.disabled = access.disabled = False
     for alias in ALIASES:
         logging.getLogger(alias).disabled = False
@@ -155,13 +155,13 @@ def raised(text: str, error: BaseException) -> None:
 
 
 def reopen() -> None:
-    """Open the files of all handlers anew."""
+    """Reopen the files of all handlers."""
     if _process.log is not None:
         _process.log.reopen_files()
 
 
 def log_of(cfg: Any) -> Any:
-    """What hooks find as ``server.log`` and ``worker.log``."""
+    """The hooks' ``server.log`` and ``worker.log``."""
     if _process.log is None:
         _process.log = class_of(cfg)(cfg)
     return _process.log
@@ -188,7 +188,7 @@ def class_of(cfg: Any) -> Any:
 
 
 def offsets() -> list[tuple[int, int]]:
-    """The offsets of the local time zone: since when, and how many seconds ahead of UTC; twenty years ahead."""
+    """The offsets of the local time zone for the next twenty years: their start, and the seconds ahead of UTC."""
     day = 86_400
     at = int(time.time()) - 2 * day
     last = time.localtime(at).tm_gmtoff
@@ -219,11 +219,11 @@ def backlog(descriptors: Iterable[int]) -> int | None:
     return queued
 
 
-# What farrier.glogging asks for.
+# Functions for farrier.glogging.
 
 
 def stream_of(logger: Any, log: logging.Logger) -> Any:
-    """The stream that leads to the extension module's log; ``None`` where a handler is to open its own."""
+    """The stream into the extension module's log; ``None`` if a handler must open its own."""
     if _process.plain and log.name in ("gunicorn.error", "gunicorn.access"):
         return _Stream(log.name == "gunicorn.access")
     return None
@@ -256,14 +256,14 @@ class _Stream:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back here."""
+        """Nothing is buffered here."""
 
     def isatty(self) -> bool:
         return False
 
 
 class _SyslogHandler(logging.Handler):
-    """What is said through a logger goes to syslog beside what the server says itself."""
+    """Sends lines of a logger to syslog, together with the server's own."""
 
     def __init__(self, is_access: bool) -> None:
         super().__init__()
@@ -279,14 +279,14 @@ class _SyslogHandler(logging.Handler):
 
 
 class _Relay(logging.Handler):
-    """Passes what a logger gets to the handlers that were attached to its other name."""
+    """Passes a logger's records to the handlers that were attached to its other name."""
 
     def __init__(self, alias: logging.Logger) -> None:
         super().__init__()
         self.alias = alias
 
     def emit(self, record: logging.LogRecord) -> None:
-        # What came through the other name was with these handlers already.
+        # Records of the other name have passed these handlers already.
         if record.name != self.alias.name:
             for handler in self.alias.handlers:
                 if record.levelno >= handler.level:
@@ -311,7 +311,7 @@ def _overrides(cls: type, base: type, name: str) -> bool:
 
 
 def _deliver_line(log: Any, level: int, text: str) -> None:
-    # What the server says is counted by the extension module.
+    # The extension module counts the server's own lines.
     speaker = getattr(log, "uncounted", log)
     getattr(speaker, LEVELS[level])(text)
 
@@ -351,7 +351,7 @@ def _restore(snapshot: list[tuple[logging.Logger, dict[str, Any]]]) -> None:
     for log, attributes in snapshot:
         for name, value in attributes.items():
             setattr(log, name, value)
-        # Through the method, because it forgets what was remembered of levels.
+        # Set with the method, because it clears the cache of levels.
         log.setLevel(attributes["level"])
 
 
@@ -397,7 +397,7 @@ def _unwatched() -> Iterator[None]:
 
 
 def _watch(log: logging.Logger) -> None:
-    """Let a logger say when it is changed."""
+    """Make a logger report changes."""
     plain: Any = type(log)
     if plain.__name__ == "_Watched":
         return
@@ -423,5 +423,5 @@ def _watch(log: logging.Logger) -> None:
     try:
         log.__class__ = _Watched
     except TypeError:
-        # A class of the application's own that cannot be exchanged: it was looked at once, after loading.
+        # A class of the application that cannot be replaced: it was checked once, after loading.
         pass

@@ -1,6 +1,6 @@
-"""What hooks are given: ``server``, ``worker`` and ``req``, with the attributes that hooks written for Gunicorn read.
+"""The hooks' objects ``server``, ``worker`` and ``req``, with the attributes that hooks for Gunicorn read.
 
-``resp`` is the extension module's. Each attribute is computed when it is read; hooks may add their own.
+The extension module makes ``resp``. Each attribute is computed when it is read; hooks may add their own.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from typing import Any, Protocol
 
 from farrier._logging import log_of
 
-#: What ``worker.pid`` says until the worker is forked.
+#: The value of ``worker.pid`` until the worker is forked.
 BOOTING = "[booting]"
 
-#: What may be carried from ``pre_fork`` to a worker that a template forks, in bytes.
+#: The most bytes that can be passed from ``pre_fork`` to a worker that a template forks.
 RECORD_BYTES_MAX = 16384
 
 
 class Handle(Protocol):
-    """What the worker's process tells of itself; the extension module implements it."""
+    """The worker's process, implemented by the extension module."""
 
     def requests(self) -> int:
         """How many requests were begun."""
 
     def leaving(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether it got a stop signal."""
 
     def retire(self) -> None:
-        """Ask the arbiter for a successor; TERM follows when that one serves."""
+        """Ask the arbiter for a successor; TERM follows when that serves."""
 
     def beat(self) -> None:
         """Say that the worker is alive."""
 
 
 class Listener:
-    """A listening socket: everything a :class:`socket.socket` has, and its address as the log names it."""
+    """A listening socket: a :class:`socket.socket`, with its address as in the log."""
 
     def __init__(self, descriptor: int, display: str) -> None:
         self._descriptor = descriptor
@@ -47,7 +47,7 @@ class Listener:
 
     @property
     def sock(self) -> socket.socket:
-        """A socket on a copy of the descriptor: closing it closes nothing else."""
+        """A socket with a copy of the descriptor, so that closing it does not close the listener."""
         opened = self.__dict__.get("_sock")
         if opened is None:
             opened = self._sock = socket.socket(fileno=os.dup(self._descriptor))
@@ -70,7 +70,7 @@ class Listener:
 
 
 class App:
-    """The application as ``server.app`` and ``worker.app`` name it."""
+    """The application, as ``server.app`` and ``worker.app``."""
 
     def __init__(self, cfg: Any, callable: Any = None) -> None:
         self.cfg = cfg
@@ -82,7 +82,7 @@ class App:
 
 
 def app_of(cfg: Any) -> Any:
-    """The program that embeds the server, or what stands where Gunicorn has one."""
+    """The program that embeds the server, or the replacement for Gunicorn's."""
     embedding = sys.modules.get("farrier._embedding")
     program = embedding.running() if embedding is not None else None
     return App(cfg) if program is None else program
@@ -105,7 +105,7 @@ class Server:
         self.master_name = "Master"
         #: Living workers by their pid.
         self.WORKERS: dict[int, Worker] = {}
-        # Read by workers that a template forks; written by this process alone.
+        # Read by workers that a template forks; written only by this process.
         self._ledger = os.memfd_create("farrier-workers", os.MFD_CLOEXEC)
         #: The sockets that the server listens on.
         self.LISTENERS: list[Listener] = []
@@ -117,17 +117,17 @@ class Server:
 
     @property
     def address(self) -> Any:
-        """The addresses to bind, as the configuration gives them."""
+        """The addresses to bind, as in the configuration."""
         return getattr(self.cfg, "address", None)
 
     @property
     def proc_name(self) -> Any:
-        """The name that stands in the process title."""
+        """The name in the process title."""
         return getattr(self.cfg, "proc_name", None)
 
     @property
     def timeout(self) -> Any:
-        """Seconds of silence after which a worker is taken for stuck."""
+        """Seconds without a heartbeat after which a worker counts as stuck."""
         return getattr(self.cfg, "timeout", None)
 
     def reload(self) -> None:
@@ -139,7 +139,7 @@ class Server:
         os.kill(self.pid, signal.SIGTERM if graceful else signal.SIGQUIT)
 
     def kill_worker(self, pid: int, sig: int) -> None:
-        """Send a signal to a worker; one that has ended already is passed over."""
+        """Send a signal to a worker; ignored if it has ended already."""
         try:
             os.kill(pid, sig)
         except ProcessLookupError:
@@ -165,9 +165,9 @@ class Server:
         return Worker(self.worker_age, self.pid, cfg, self.LISTENERS)
 
     def _entrust(self, worker: Worker, slot: int) -> None:
-        """Leave what ``pre_fork`` has set on a worker where the worker finds it that a template forks.
+        """Store what ``pre_fork`` has set on a worker, for the worker that a template forks.
 
-        :raises TypeError: some of it cannot be carried from process to process.
+        :raises TypeError: some of it cannot be passed between processes.
         """
         carried, lost = {}, []
         for name, value in worker._marks().items():
@@ -187,7 +187,7 @@ class Server:
             )
 
     def _entrusted(self, cfg: Any, slot: int) -> Worker:
-        """In a worker that a template has forked: the worker as ``pre_fork`` has left it."""
+        """In a worker that a template has forked: the worker object as changed by ``pre_fork``."""
         record = os.pread(self._ledger, RECORD_BYTES_MAX, slot * RECORD_BYTES_MAX)
         age, carried = pickle.loads(record[8 : 8 + int.from_bytes(record[:8], "little")])
         self.worker_age = age
@@ -205,7 +205,7 @@ class Server:
 
 
 class Worker:
-    """A worker, in its own process and as the arbiter knows it."""
+    """A worker, in its own process and in the arbiter."""
 
     def __init__(self, age: int, ppid: int, cfg: Any, sockets: list[Listener]) -> None:
         self.age = age
@@ -240,7 +240,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """False once the worker is to leave. Setting it False recycles the worker when its successor serves."""
+        """False once the worker must leave. Setting it to False replaces the worker when its successor serves."""
         return not self._retired and (self._handle is None or not self._handle.leaving())
 
     @alive.setter
@@ -251,7 +251,7 @@ class Worker:
                 self._handle.retire()
 
     def notify(self) -> None:
-        """Say that the worker is alive. The server does so by itself."""
+        """Send a heartbeat. The server does this by itself."""
         if self._handle is not None:
             self._handle.beat()
 
@@ -272,13 +272,13 @@ class Worker:
 
     def _serving(self) -> None:
         self.booted = True
-        # The arbiter does not recycle what has not served yet.
+        # The arbiter does not replace a worker that has not served yet.
         if self._retired and self._handle is not None:
             self._handle.retire()
 
 
 class Heartbeat:
-    """Stands where Gunicorn's workers have a temporary file: a worker's sign of life."""
+    """Replaces the temporary file of Gunicorn's workers: a worker's heartbeat."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -290,7 +290,7 @@ class Heartbeat:
         self._worker.notify()
 
     def last_update(self) -> float:
-        """When that was last said through this object, in seconds of the monotonic clock."""
+        """When this object last sent a heartbeat, in seconds of the monotonic clock."""
         return self._last
 
     def close(self) -> None:
@@ -298,7 +298,8 @@ class Heartbeat:
 
 
 class Request:
-    """A request: computed from what the client sent, attribute by attribute; what ``pre_request`` sets is kept."""
+    """A request. Attributes are computed from the client's request when they are read; attributes that ``pre_request``
+    sets are kept."""
 
     proxy_protocol_info = None
     fragment = ""
@@ -307,7 +308,7 @@ class Request:
         self._facts = facts
 
     def __getattr__(self, name: str) -> Any:
-        # Only for what the instance does not have yet.
+        # Called only for attributes that the instance does not have yet.
         if name == "remote_addr":
             value = self._facts.peer_addr
         elif name == "trailers":
@@ -320,7 +321,7 @@ class Request:
         return value
 
     def apply_to(self, environ: dict[str, Any]) -> None:
-        """Bring into environ what ``pre_request`` has changed."""
+        """Copy the changes of ``pre_request`` into the environ."""
         mine = self.__dict__
         if len(mine) == 1:
             return
@@ -354,7 +355,7 @@ class Request:
                 environ.pop(key, None)
 
 
-#: Attributes of a request, and what they become in environ if a hook sets them.
+#: Attributes of a request, and the environ keys that they set if a hook changes them.
 _ENVIRON_KEYS = (
     ("method", "REQUEST_METHOD"),
     ("uri", "RAW_URI"),

@@ -1,4 +1,4 @@
-"""What a worker watches while code is being written, and what it answers while that code cannot be loaded."""
+"""Development: the files that a worker watches, and the response while the code cannot be loaded."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import sysconfig
 from collections.abc import Callable, Iterable
 from typing import Any
 
-#: Where code lies that nobody edits: a new file there is nothing to reload for.
+#: Folders of code that nobody edits: a new file there causes no reload.
 INSTALLED = tuple(
     {os.path.realpath(path) for name, path in sysconfig.get_paths().items() if name in ("stdlib", "purelib", "platlib")}
 )
 
 
 def sources(extra: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Look what there is to watch.
+    """Find the files to watch.
 
     :param extra: paths or patterns of further files.
     :return: files, and directories in which a Python file that appears is a change.
     """
     files, directories = set(), {os.getcwd()}
     for module in list(sys.modules.values()):
-        # A module may be anything that somebody has put there.
+        # `sys.modules` may contain any object.
         path = getattr(module, "__file__", None)
         if not isinstance(path, str):
             continue

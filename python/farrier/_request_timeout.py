@@ -1,4 +1,4 @@
-"""What a request that takes too long leads to: the exception in its thread, and a description of all threads."""
+"""The exception in the thread of a request that exceeds its timeout, and the stacks of all threads."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ import traceback
 from collections.abc import Iterable
 from types import FrameType
 
-#: Frames shown of one thread, innermost ones first of all.
+#: The most frames shown of one thread; the innermost ones are kept.
 FRAMES_MAX = 40
 
 
 class RequestTimeout(BaseException):
     """Raised in the thread of a request that takes longer than ``request_timeout``.
 
-    The client has its answer by then (504), or has been cut off if the response had begun. The exception is there so
-    that the thread comes back: let it pass. ``finally`` clauses and context managers run as always, so locks are given
-    back and transactions rolled back. Like :exc:`KeyboardInterrupt` it derives from :exc:`BaseException`, so that
-    ``except Exception`` does not swallow it. A thread that waits inside a call into C hears of it when that call
-    returns.
+    By then the client has got 504, or its connection was closed if the response had begun. The exception ends the call,
+    so do not catch it. ``finally`` clauses and context managers run as usual, so locks are released and transactions
+    rolled back. Like :exc:`KeyboardInterrupt` it derives from :exc:`BaseException`, so that ``except Exception`` does
+    not swallow it. In a thread that waits inside a call into C it is raised when that call returns.
     """
 
     def __str__(self) -> str:
@@ -27,9 +26,9 @@ class RequestTimeout(BaseException):
 
 
 def describe_threads(stuck: Iterable[int], whole: bool) -> str:
-    """Tell what threads are doing, those first whose identifiers are in ``stuck``.
+    """Return the stacks of threads, first of those whose identifiers are in ``stuck``.
 
-    :param whole: tell of all threads and not only of those in ``stuck``.
+    :param whole: include all threads and not only those in ``stuck``.
     """
     stuck = list(stuck)
     frames = sys._current_frames()

@@ -1,33 +1,33 @@
-"""What a program that was written for Gunicorn finds under that name, and what it changes there.
+"""The replacement for the package ``gunicorn``, and the changes that programs make in it.
 
-The modules are in ``_gunicorn``; ``_farrier_gunicorn``, beside this package, finds them where the real one is not.
+The modules are in ``_gunicorn``; ``_farrier_gunicorn``, beside this package, finds them if the real package is missing.
 """
 
 from __future__ import annotations
 
 import sys
 
-#: The version whose behaviour the stand-ins follow.
+#: The version whose behaviour the replacement follows.
 VERSION_INFO = (27, 0, 1)
 VERSION = ".".join(map(str, VERSION_INFO))
 
-#: What ``gunicorn.SERVER`` and ``gunicorn.SERVER_SOFTWARE`` are until somebody changes them.
+#: The original values of ``gunicorn.SERVER`` and ``gunicorn.SERVER_SOFTWARE``.
 SERVER = "gunicorn"
 SERVER_SOFTWARE = f"{SERVER}/{VERSION}"
 
 
 def install() -> None:
-    """Let ``import gunicorn`` find the stand-ins if there is no real package."""
+    """Let ``import gunicorn`` find the replacement if there is no real package."""
     try:
         import _farrier_gunicorn  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
-        # Installed without the wheel's data: only embedding programs and configuration files could miss it.
+        # Installed without the wheel's data: only embedding programs and configuration files need it.
         return
     _farrier_gunicorn.install()
 
 
 def server_header() -> str | None:
-    """What a configuration file has made of the ``Server`` field by changing ``gunicorn.SERVER`` or ``SERVER_SOFTWARE``.
+    """The ``Server`` field, if a configuration file has changed ``gunicorn.SERVER`` or ``SERVER_SOFTWARE``.
 
     :return: the new value; ``None`` if nothing was changed.
     """

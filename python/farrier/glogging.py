@@ -1,7 +1,7 @@
-"""The logger that hooks and subclasses see: Gunicorn's surface over the loggers ``gunicorn.error`` and ``gunicorn.access``.
+"""The logger for hooks and subclasses: Gunicorn's interface to the loggers ``gunicorn.error`` and ``gunicorn.access``.
 
-Without a logging configuration of one's own the lines of the server do not pass through here: they are written by the
-extension module, and the two loggers lead there. See :mod:`farrier._logging`.
+Without a custom logging configuration, the server's lines do not pass through here: the extension module writes them,
+and the lines of the two loggers. See :mod:`farrier._logging`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import IO, Any
 #: Facilities of syslog by name (RFC 3164 §4.1.1).
 SYSLOG_FACILITIES: dict[str, int] = dict(logging.handlers.SysLogHandler.facility_names)
 
-#: What a logging configuration need not say: each key that it has replaces the one here.
+#: The defaults of a logging configuration: each key that it has replaces the one here.
 CONFIG_DEFAULTS: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -63,13 +63,14 @@ PATTERNS = {
     "combined": '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"',
 }
 
-#: A character as it stands in an access line: no value ends its quotes or its line.
+#: A character, escaped for an access line: no value can end its quotes or its line.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _ESCAPES.update({ord('"'): '\\"', ord("\\"): "\\\\"})
 
 
 class SafeAtoms(dict[str, Any]):
-    """The atoms of an access line: text is escaped, what is not there is a dash, names in braces are of any case."""
+    """The atoms of an access line. Text is escaped, a missing value is a dash, and names in braces are
+    case-insensitive."""
 
     def __init__(self, atoms: Mapping[str, Any]) -> None:
         super().__init__(
@@ -83,7 +84,7 @@ class SafeAtoms(dict[str, Any]):
 
 
 def parse_syslog_address(address: str) -> tuple[socket.SocketKind | None, Any]:
-    """The kind of socket (``None`` where both are to be tried) and the address that an address as text means."""
+    """Parses an address: the kind of socket (``None`` if both must be tried) and the address."""
     kinds = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM}
     scheme, separator, rest = address.partition("://")
     if scheme == "unix" and separator:
@@ -103,7 +104,7 @@ def parse_syslog_address(address: str) -> tuple[socket.SocketKind | None, Any]:
 
 
 def loggers() -> list[logging.Logger]:
-    """The root logger and all that were ever asked for."""
+    """The root logger and all other existing loggers."""
     named = list(logging.root.manager.loggerDict)
     return [logging.root, *(logging.getLogger(name) for name in named)]
 
@@ -140,9 +141,9 @@ class Logger:
         self.setup(cfg)
 
     def setup(self, cfg: Any) -> None:
-        """Set levels and handlers as the configuration asks for.
+        """Set levels and handlers from the configuration.
 
-        :raises RuntimeError: the logging configuration cannot be read or makes no sense.
+        :raises RuntimeError: the logging configuration cannot be read or is invalid.
         """
         self.loglevel = self.LOG_LEVELS.get(str(cfg.loglevel).lower(), logging.INFO)
         self.error_log.setLevel(self.loglevel)
@@ -167,7 +168,7 @@ class Logger:
         except (AttributeError, ImportError, ValueError, TypeError) as error:
             raise RuntimeError(_reason(error, source)) from error
 
-    # What hooks and the server itself say.
+    # Lines of hooks and of the server.
 
     def critical(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Write a line of the level CRITICAL."""
@@ -202,7 +203,7 @@ class Logger:
     # The access log.
 
     def atoms(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta) -> dict[str, Any]:
-        """All that an access line may show of a request and its answer, by the names of the format."""
+        """The values that an access line can show, by the names of the format."""
         status = resp.status
         if isinstance(status, str):
             status = status.split(None, 1)[0]
@@ -239,7 +240,7 @@ class Logger:
 
     @property
     def access_log_enabled(self) -> bool:
-        """Whether anybody wants access lines."""
+        """Whether access lines are written."""
         return access_log_enabled(self.cfg)
 
     def access(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta) -> None:
@@ -254,7 +255,7 @@ class Logger:
             self.error(traceback.format_exc())
 
     def now(self) -> str:
-        """The time as access lines have it."""
+        """The time in the format of access lines."""
         return time.strftime("[%d/%b/%Y:%H:%M:%S %z]")
 
     def _get_user(self, environ: Mapping[str, Any]) -> str | None:
@@ -272,7 +273,7 @@ class Logger:
     # Files and handlers.
 
     def reopen_files(self) -> None:
-        """Open all log files anew: they may have been renamed."""
+        """Reopen all log files: they may have been renamed."""
         for handler in _file_handlers():
             handler.acquire()
             try:
@@ -283,7 +284,7 @@ class Logger:
                 handler.release()
 
     def close_on_exec(self) -> None:
-        """Keep log files from programs that this process is replaced by or starts."""
+        """Close log files in programs that this process starts or is replaced by."""
         for handler in _file_handlers():
             handler.acquire()
             try:
@@ -321,7 +322,7 @@ class Logger:
         handler: logging.Handler
         outlet = _logging.syslog_of(self, log)
         if outlet is not None:
-            # Who speaks and from which process is said by the extension module.
+            # The extension module adds the program name and the pid.
             handler = outlet
         else:
             prefix = cfg.syslog_prefix or str(cfg.proc_name or "farrier").replace(":", ".")

@@ -1,6 +1,6 @@
-"""The logger that also speaks to statsd: ``log.info(message, extra={"metric": …, "value": …, "mtype": …})``.
+"""The logger that also sends to statsd: ``log.info(message, extra={"metric": …, "value": …, "mtype": …})``.
 
-What a request adds is counted and sent by the extension module; here are the lines and what hooks send themselves.
+The extension module counts requests and sends them; this class handles lines and metrics of hooks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ GAUGE_TYPE, COUNTER_TYPE, HISTOGRAM_TYPE, TIMER_TYPE = "gauge", "counter", "hist
 
 
 class Statsd(Logger):
-    """Counts the lines that matter, and sends the metrics that lines carry."""
+    """Counts lines of certain levels, and sends the metrics that lines carry."""
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
@@ -60,15 +60,15 @@ class Statsd(Logger):
             super().log(lvl, msg, *args, **kwargs)
 
     def gauge(self, name: str, value: Any) -> None:
-        """Send a number as it is now."""
+        """Set a gauge."""
         _logging.metric(name, value, GAUGE_TYPE)
 
     def increment(self, name: str, value: Any, sampling_rate: float = 1.0) -> None:
-        """Add to a number."""
+        """Add to a counter."""
         _logging.metric(name, value, COUNTER_TYPE)
 
     def decrement(self, name: str, value: Any, sampling_rate: float = 1.0) -> None:
-        """Take from a number."""
+        """Subtract from a counter."""
         _logging.metric(name, f"-{value}", COUNTER_TYPE)
 
     def timer(self, name: str, value: Any) -> None:

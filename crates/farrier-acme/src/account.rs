@@ -1,4 +1,4 @@
-//! The account at the authority: made once, kept, and bound to an account there where it wants that.
+//! The account at the authority: created once, stored, and bound to an external account if the authority requires one.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use crate::failure::Failure;
 use crate::settings::{ExternalAccount, Settings};
 use crate::state::State;
 
-/// Between two looks at whether the other server has its account.
+/// The interval of checks whether the other server has made its account.
 const LOCK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What is kept of an account.
+/// The stored data of an account.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    /// The address that the authority was given.
+    /// The e-mail address that the authority has.
     email: Option<String>,
     /// The key, and the account's address.
     credentials: AccountCredentials,
 }
 
-/// The account that is kept, or a new one.
+/// The stored account, or a new one.
 ///
 /// # Arguments
 ///
-/// `anew` makes a new one in any case: the authority has forgotten the old one.
+/// `anew` always makes a new one: the authority does not know the old one any more.
 ///
 /// # Errors
 /// The authority cannot be reached or refuses; the key cannot be written.
@@ -41,7 +41,7 @@ pub(crate) async fn account(
     let _lock = loop {
         match state.lock_accounts()? {
             Some(lock) => break lock,
-            // Another server makes one, which takes a few requests; or it dies, which ends the lock.
+            // Another server is making one, which takes a few requests; if it dies, the lock is released.
             None => tokio::time::sleep(LOCK_INTERVAL).await,
         }
     };

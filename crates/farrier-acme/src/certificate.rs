@@ -1,4 +1,4 @@
-//! What a certificate says of itself: names, validity, its identity for renewal information.
+//! Reads a certificate: names, validity, and its identifier for renewal information.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,9 +16,9 @@ pub(crate) struct Leaf {
     names: Vec<String>,
     pub(crate) not_before: SystemTime,
     pub(crate) not_after: SystemTime,
-    /// Nobody vouches for it: it is a [`crate::placeholder`].
+    /// No authority has signed it: it is a [`crate::placeholder`].
     pub(crate) is_self_signed: bool,
-    /// Its public key as it stands in it (SubjectPublicKeyInfo).
+    /// Its public key (SubjectPublicKeyInfo).
     pub(crate) public_key: Vec<u8>,
 }
 
@@ -59,7 +59,7 @@ impl Leaf {
         self.not_after.duration_since(self.not_before).unwrap_or_default()
     }
 
-    /// Its name in renewal information; `None` where the authority left out what makes it (RFC 9773 §4.1).
+    /// Its identifier in renewal information; `None` if the certificate lacks the parts of it (RFC 9773 §4.1).
     pub(crate) fn identifier(&self) -> Option<CertificateIdentifier<'static>> {
         CertificateIdentifier::try_from(&self.der).ok().map(CertificateIdentifier::into_owned)
     }

@@ -1,4 +1,5 @@
-//! The proof that a name is ours: written before the authority is told to look, removed when it has looked.
+//! Answers to challenges, which prove control of a name: written before the authority is asked to validate, removed
+//! after it has.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,15 +11,14 @@ use crate::failure::Failure;
 use crate::settings::Challenge;
 use crate::state::State;
 
-/// Answers that are in the state directory; dropping them removes them.
+/// Answers in the state directory; dropping them removes them.
 #[derive(Debug, Default)]
 pub(crate) struct Answers(Vec<PathBuf>);
 
 impl Answers {
-    /// Puts an answer there. Gives the certificate, in DER, where it is one.
+    /// Writes an answer. Returns the certificate, in DER, if it is one.
     ///
-    /// # Errors
-    /// It cannot be written; the token is none.
+    /// # Errors It cannot be written, or the token is invalid.
     pub(crate) fn put(
         &mut self,
         state: &State,
@@ -28,7 +28,7 @@ impl Answers {
         key: &KeyAuthorization,
     ) -> Result<Option<Vec<u8>>, Failure> {
         let (place, certificate) = match kind {
-            // It becomes the name of a file, and the authority may be anybody (RFC 8555 §8.3: base64url).
+            // It becomes the name of a file, and the authority may not be trustworthy (RFC 8555 §8.3: base64url).
             Challenge::Http01 if !is_token(token) => {
                 return Err(Failure::of_ours("the authority's token for http-01 is not in base64url"));
             }
@@ -46,13 +46,13 @@ impl Answers {
 impl Drop for Answers {
     fn drop(&mut self) {
         for place in &self.0 {
-            // What cannot be removed answers a question that nobody asks any more.
+            // An answer that cannot be removed does no harm: nobody requests it any more.
             let _ = fs::remove_file(place);
         }
     }
 }
 
-/// Removes the answers that a predecessor has left.
+/// Removes answers that a predecessor has left.
 pub(crate) fn sweep(state: &State, kind: Challenge, is_ours: impl Fn(&str) -> bool) {
     for entry in fs::read_dir(state.challenges(kind)).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(&is_ours) {
@@ -61,7 +61,7 @@ pub(crate) fn sweep(state: &State, kind: Challenge, is_ours: impl Fn(&str) -> bo
     }
 }
 
-/// The library's word.
+/// The library's name for it.
 pub(crate) fn kind_of(challenge: Challenge) -> ChallengeType {
     match challenge {
         Challenge::Http01 => ChallengeType::Http01,

@@ -18,13 +18,13 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// One request may take so long.
+/// The timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An answer of an authority is a few kilobytes.
+/// The limit of a response; those of an authority have a few kilobytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// How the authority is reached. Copies share what was asked for as a pause.
+/// The connection to the authority. Copies share the pause that the authority asked for.
 #[derive(Clone)]
 pub(crate) struct Connection {
     tls: TlsConnector,
@@ -32,7 +32,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Trusts these certificates in PEM, or else those that the system trusts.
+    /// Trusts these certificates in PEM, or otherwise those that the system trusts.
     ///
     /// # Errors
     /// There are none, or they cannot be read.
@@ -47,7 +47,7 @@ impl Connection {
         Ok(Connection { tls: TlsConnector::from(Arc::new(config)), pause: Arc::default() })
     }
 
-    /// Whom to trust.
+    /// The trusted certificates.
     pub(crate) fn roots(ca_certs: Option<&str>) -> Result<RootCertStore, String> {
         let mut roots = RootCertStore::empty();
         let Some(pem) = ca_certs else {
@@ -66,7 +66,7 @@ impl Connection {
         if roots.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(roots) }
     }
 
-    /// The pause that the last refusal asked for, once.
+    /// The pause that the last refusal asked for; `None` at the next call.
     pub(crate) fn take_pause(&self) -> Option<Duration> {
         let until = self.pause.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         until.duration_since(SystemTime::now()).ok()
@@ -85,14 +85,14 @@ impl Connection {
         let name = ServerName::try_from(target.host.clone()).map_err(|error| failed(&error))?;
         let stream = self.tls.connect(name, stream).await.map_err(|error| failed(&error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-        // It ends with the answer; its errors are the answer's.
+        // It ends with the response, which reports its errors.
         tokio::spawn(async move { drop(connection.await) });
         let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
         let (parts, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| failed(&error))?.to_bytes();
         if parts.status.is_client_error() || parts.status.is_server_error() {
             *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = retry_after(&parts.headers);
-            // What comes from a proxy or a broken server would be taken for a problem document.
+            // Text from a proxy or a broken server would be taken for a problem document.
             if !says_problem(&parts.headers) {
                 return Err(failed(&format!("answered {}", parts.status)));
             }
@@ -117,7 +117,7 @@ impl HttpClient for Connection {
     }
 }
 
-/// Where a request goes.
+/// The target of a request.
 struct Target {
     host: String,
     port: u16,

@@ -1,4 +1,4 @@
-//! Why an order did not succeed: what a person reads, and what it means for the next try.
+//! Why an order failed: a message, and what it means for the next try.
 
 use std::error::Error as _;
 use std::fmt;
@@ -8,38 +8,39 @@ use instant_acme::{Error, Problem};
 
 use crate::state::StateError;
 
-/// An order that came to nothing.
+/// A failed order.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// What happened, with the authority's own words.
+    /// The message, with the authority's own text.
     pub(crate) reason: String,
-    /// The authority may have counted it: it could not validate a name, or would not issue what it had validated.
+    /// The authority may have counted it as a failure: it could not validate a name, or did not issue the certificate
+    /// after validation.
     pub(crate) counts: bool,
-    /// What it asked for as a pause.
+    /// The pause that it asked for.
     pub(crate) wait: Option<Duration>,
     /// Another kind of challenge might succeed.
     pub(crate) is_validation: bool,
-    /// The account is not known there any more.
+    /// The authority does not know the account any more.
     pub(crate) lost_account: bool,
 }
 
 impl Failure {
-    /// Nothing that the authority could have counted.
+    /// A failure that the authority cannot have counted.
     pub(crate) fn of_ours(reason: impl Into<String>) -> Failure {
         Failure { reason: reason.into(), counts: false, wait: None, is_validation: false, lost_account: false }
     }
 
-    /// The authority could not see the proof.
+    /// The authority could not validate the challenge.
     pub(crate) fn of_validation(reason: impl Into<String>) -> Failure {
         Failure { counts: true, is_validation: true, ..Failure::of_ours(reason) }
     }
 
-    /// The same, of something that the authority may have counted.
+    /// The same failure, which the authority may have counted.
     pub(crate) fn counted(self) -> Failure {
         Failure { counts: true, ..self }
     }
 
-    /// What the library says, in words.
+    /// The library's error as a message.
     ///
     /// # Arguments
     ///
@@ -82,7 +83,7 @@ pub(crate) fn words(problem: &Problem) -> String {
     clean(&text)
 }
 
-/// One line of bounded length: the words are a stranger's.
+/// One line of bounded length, because the text comes from the network.
 fn clean(text: &str) -> String {
     text.chars().take(1_000).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -92,7 +93,7 @@ fn with_causes(error: &Error) -> String {
     let mut cause = error.source();
     while let Some(inner) = cause {
         let said = inner.to_string();
-        // Some libraries repeat the cause in their own words.
+        // Some libraries repeat the cause in their own message.
         if !text.contains(&said) {
             text.push_str(": ");
             text.push_str(&said);

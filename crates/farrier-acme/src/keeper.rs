@@ -1,4 +1,4 @@
-//! Keeps one certificate: looks whether it is good, asks when the authority would like it renewed, orders, notes.
+//! Keeps one certificate valid: checks it, asks for the authority's renewal time, orders, and records the results.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -19,10 +19,10 @@ use crate::settings::{Challenge, Names, Settings};
 use crate::state::{State, StateError};
 use crate::{IsPublished, Level, Say};
 
-/// How often it is looked whether the other server that has the lock has gone.
+/// The interval of checks whether the other server, which has the lock, has gone.
 const STANDBY: Duration = Duration::from_secs(5);
 
-/// What all of them share.
+/// The parts that all certificates share.
 pub(crate) struct Surroundings<'k> {
     pub(crate) settings: &'k Settings,
     pub(crate) state: &'k State,
@@ -31,7 +31,7 @@ pub(crate) struct Surroundings<'k> {
     pub(crate) is_published: &'k IsPublished<'k>,
 }
 
-/// One certificate and what is known of it in this process.
+/// One certificate, and its state in this process.
 pub(crate) struct Keeper<'k> {
     around: &'k Surroundings<'k>,
     names: Names,
@@ -39,10 +39,10 @@ pub(crate) struct Keeper<'k> {
     stands_by: bool,
     /// Failures in a row.
     failures: u32,
-    /// Failed validations in a row: they choose the challenge.
+    /// Failed validations in a row; the number selects the challenge.
     validations: usize,
     not_before: SystemTime,
-    /// Not to be asked for a suggestion before: it has none, or could not be reached.
+    /// Do not ask for a renewal time before this: the authority has none, or could not be reached.
     look_not_before: SystemTime,
     /// Between 0 and 1, for as long as this certificate is kept.
     chance: f64,
@@ -65,7 +65,7 @@ impl<'k> Keeper<'k> {
         }
     }
 
-    /// Does what is due and says when to come again.
+    /// Does what is due and returns when to call it again.
     pub(crate) async fn tend(&mut self) -> SystemTime {
         match self.look().await {
             Ok(again) => again,
@@ -94,8 +94,8 @@ impl<'k> Keeper<'k> {
                     record.suggestion.as_ref(),
                     self.chance,
                 );
-                // An authority that wants each certificate renewed at once, or a clock that is wrong, must not make orders
-                // without end.
+                // An authority that wants every certificate renewed at once, or a wrong clock, must not cause endless
+                // orders.
                 due.max(of_unix_s(record.issued_unix_s) + (leaf.life() / 10).min(self.around.settings.retry_delay_max))
             }
             _ => SystemTime::UNIX_EPOCH,
@@ -175,7 +175,7 @@ impl<'k> Keeper<'k> {
     ) -> Result<(String, Leaf), Failure> {
         let mut account = self.account(false).await?;
         let replaces = || held.filter(|leaf| self.is_good(leaf, record)).and_then(Leaf::identifier);
-        // An authority without renewal information does not know what it is to replace.
+        // An authority without renewal information does not know which certificate it replaces.
         let replaces = || record.suggestion.as_ref().and_then(|_| replaces());
         let mut anew = false;
         let pem = loop {
@@ -206,7 +206,7 @@ impl<'k> Keeper<'k> {
         account(self.around.settings, self.around.state, self.around.connection, anew).await
     }
 
-    /// Asks when the authority would like the certificate renewed, if it is time to ask.
+    /// Asks for the authority's renewal time, if it is time to ask.
     async fn ask_for_suggestion(
         &mut self,
         leaf: &Leaf,
@@ -219,9 +219,9 @@ impl<'k> Keeper<'k> {
         if is_known || self.not_before.max(self.look_not_before) > now {
             return Ok(());
         }
-        // Unless there is an answer that says when to come again.
+        // Replaced if an answer says when to ask again.
         self.look_not_before = now + LOOK_AFTER_FAILURE;
-        // Without the authority the usual time holds, and the order will say what is wrong with it.
+        // If the authority cannot be reached, the usual time applies, and the order will report the error.
         let Ok(account) = self.account(false).await else { return Ok(()) };
         let before = record.suggestion.clone();
         match account.renewal_info(&identifier).await {
@@ -237,7 +237,7 @@ impl<'k> Keeper<'k> {
                 }
             }
             Err(instant_acme::Error::Unsupported(_)) => record.suggestion = None,
-            // What was known still holds; it is asked for again later.
+            // The known time still holds; it is asked for again later.
             Err(_) => {}
         }
         if record.suggestion == before {
@@ -252,7 +252,7 @@ impl<'k> Keeper<'k> {
         record.write(place)
     }
 
-    /// What is served now; `None` where there is nothing, or nothing that can be read.
+    /// The certificate in use; `None` if there is none, or if it cannot be read.
     fn held(&self) -> Result<Option<Leaf>, StateError> {
         let place = self.around.state.certificate(&self.names);
         let Some(text) = State::read(&place)? else { return Ok(None) };
@@ -265,7 +265,7 @@ impl<'k> Keeper<'k> {
         }
     }
 
-    /// Whether what is served is what was asked for, so that only its age counts.
+    /// Whether the certificate in use matches the settings, so that only its age counts.
     fn is_good(&self, leaf: &Leaf, record: &Record) -> bool {
         !leaf.is_self_signed && leaf.covers(&self.names) && record.directory == self.around.settings.directory
     }
@@ -289,7 +289,7 @@ impl<'k> Keeper<'k> {
         Ok(self.lock.is_some())
     }
 
-    /// What to try now: the next one after each failed validation.
+    /// The challenge to try: the next one after each failed validation.
     fn challenge(&self) -> Challenge {
         let challenges = &self.around.settings.challenges;
         challenges.get(self.validations % challenges.len().max(1)).copied().unwrap_or(Challenge::Http01)
@@ -314,7 +314,7 @@ impl<'k> Keeper<'k> {
     }
 }
 
-/// What visitors see meanwhile.
+/// Which certificate is served meanwhile.
 fn served(held: Option<&Leaf>) -> String {
     match held {
         None => "nothing is served for it".to_owned(),
@@ -326,7 +326,7 @@ fn served(held: Option<&Leaf>) -> String {
     }
 }
 
-/// What is most often wrong.
+/// A hint about the most common cause.
 fn hint(challenge: Challenge) -> &'static str {
     match challenge {
         Challenge::Http01 => " (does port 80 of the name lead to a plain-HTTP address of this server?)",

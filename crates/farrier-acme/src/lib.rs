@@ -1,8 +1,8 @@
-//! Gets certificates from an ACME server (RFC 8555) and keeps them fresh (RFC 9773), in a process of its own.
+//! Gets certificates from an ACME server (RFC 8555) and renews them (RFC 9773), in a separate process.
 //!
-//! [`run`] is that process's life. It is the only place with a runtime; it never forks, and no request passes through it.
-//! What it has to say to the rest of the server it writes into a [`State`] directory: certificates, which whoever serves
-//! them watches, and the answers to challenges, which workers read. A failure leaves what is served as it was.
+//! [`run`] is that process's main loop. It is the only process with an async runtime. It never forks and handles no
+//! requests of clients. It writes its results to a [`State`] directory: certificates, which the arbiter watches, and
+//! answers to challenges, which workers read. After a failure the current certificate stays in use.
 
 #![forbid(unsafe_code)]
 
@@ -26,19 +26,19 @@ pub use placeholder::placeholder;
 pub use settings::{Challenge, ExternalAccount, Names, Settings};
 pub use state::{State, StateError};
 
-/// How grave a line for the log is.
+/// The level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// It goes as it should.
+    /// Normal operation.
     Info,
-    /// It may need somebody's attention.
+    /// It may need attention.
     Warning,
-    /// Something did not succeed.
+    /// Something failed.
     Error,
 }
 
-/// Says whether a certificate (in DER) that proves a name is known to those who speak TLS.
+/// Returns whether the workers already have a certificate (in DER) that proves a name.
 pub type IsPublished<'p> = dyn Fn(&str, &[u8]) -> bool + 'p;
 
-/// Takes lines for the log.
+/// Writes lines to the log.
 pub type Say<'s> = dyn Fn(Level, &str) + 's;

@@ -1,4 +1,5 @@
-//! The process's life: look after each certificate in turn, sleep until the next is due, end with the arbiter.
+//! The main loop of the process: handles each certificate in turn, sleeps until the next is due, and ends with the
+//! arbiter.
 
 use std::future::{Future, poll_fn};
 use std::os::fd::OwnedFd;
@@ -15,16 +16,16 @@ use crate::settings::{Challenge, Settings};
 use crate::state::State;
 use crate::{IsPublished, Level, Say};
 
-/// The clock on the wall may be set: it is looked at once in a while, whatever is due.
+/// The longest sleep: the system clock may be set, so it is read once in a while.
 const NAP_MAX: Duration = Duration::from_secs(600);
 
-/// Between two looks in any case, so that a mistake does not become a busy loop.
+/// The shortest sleep, so that a mistake does not become a busy loop.
 const NAP_MIN: Duration = Duration::from_millis(100);
 
-/// Exit code for what does not mend itself: the settings are wrong, or there are no descriptors.
+/// The exit code of errors that no retry solves: wrong settings, or no descriptors.
 const EXIT_UNABLE: i32 = 1;
 
-/// Lives until the other end of `alive` is closed, and gives the exit code.
+/// Runs until the other end of `alive` is closed, and returns the exit code.
 ///
 /// # Arguments
 ///
@@ -53,12 +54,12 @@ pub fn run(settings: &Settings, alive: OwnedFd, say: &Say<'_>, is_published: &Is
         })
         .await
     });
-    // A look-up of a name may still be waiting on a thread.
+    // A name lookup may still be waiting on a thread.
     runtime.shutdown_background();
     code
 }
 
-/// Keeps the certificates; ends only when it cannot even begin.
+/// Keeps the certificates valid; returns only if it cannot start.
 async fn keep(settings: &Settings, say: &Say<'_>, is_published: &IsPublished<'_>) -> i32 {
     let connection = match Connection::new(settings.ca_certs.as_deref()) {
         Ok(connection) => connection,
@@ -71,7 +72,7 @@ async fn keep(settings: &Settings, say: &Say<'_>, is_published: &IsPublished<'_>
     let surroundings = Surroundings { settings, state: &state, connection: &connection, say, is_published };
     let mut keepers: Vec<Keeper<'_>> =
         settings.certificates.iter().map(|names| Keeper::new(&surroundings, names)).collect();
-    // Tokens of a predecessor that was killed: theirs are the only files that nobody else knows the name of.
+    // Tokens of a predecessor that was killed are the only files whose names nobody else knows.
     sweep_old_tokens(&state);
     loop {
         let mut next = SystemTime::now() + NAP_MAX;
@@ -83,7 +84,7 @@ async fn keep(settings: &Settings, say: &Say<'_>, is_published: &IsPublished<'_>
     }
 }
 
-/// An answer that has been there for an hour answers nobody: orders take minutes.
+/// An answer that is an hour old is not needed: orders take minutes.
 fn sweep_old_tokens(state: &State) {
     let directory = state.challenges(Challenge::Http01);
     let hour = Duration::from_secs(3_600);

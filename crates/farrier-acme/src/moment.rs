@@ -1,4 +1,4 @@
-//! Points in time: as whole seconds for notes that outlive the process, and as text for people.
+//! Points in time: as whole seconds for stored data, and as text for messages.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,14 +12,14 @@ pub(crate) fn of_unix_s(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(u64::from(u32::MAX) * 2))
 }
 
-/// For a person: the date.
+/// The date, for messages.
 pub(crate) fn date(at: SystemTime) -> String {
     // Later years have more than four digits.
     let last = Duration::from_secs(253_402_300_799);
     httpdate::fmt_http_date(at.max(SystemTime::UNIX_EPOCH).min(SystemTime::UNIX_EPOCH + last))
 }
 
-/// For a person: a length of time in the largest unit that says enough.
+/// A length of time in the largest precise unit, for messages.
 pub(crate) fn span(length: Duration) -> String {
     let seconds = length.as_secs();
     match seconds {

@@ -16,31 +16,30 @@ use crate::failure::{Failure, words};
 use crate::settings::{Challenge, Names};
 use crate::state::State;
 
-/// Between two looks at whether a proof is published, and how long that is waited for: it takes the arbiter two seconds.
+/// The interval of checks whether an answer is published, and the longest wait for it: the arbiter takes two seconds.
 const PUBLISHED_INTERVAL: Duration = Duration::from_millis(100);
 const PUBLISHED_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Workers look once a second at what is published.
+/// Workers check the published certificates once a second.
 const WORKERS_LOOK: Duration = Duration::from_millis(1_200);
 
-/// What an order is made with.
+/// The inputs of an order.
 pub(crate) struct Ordering<'o> {
     pub(crate) account: &'o Account,
     pub(crate) connection: &'o Connection,
     pub(crate) state: &'o State,
     pub(crate) names: &'o Names,
     pub(crate) challenge: Challenge,
-    /// The certificate that the new one replaces, where the authority keeps an eye on that (RFC 9773 §5).
+    /// The certificate that the new one replaces, if the authority tracks that (RFC 9773 §5).
     pub(crate) replaces: Option<CertificateIdentifier<'static>>,
     pub(crate) timeout: Duration,
     pub(crate) is_published: &'o IsPublished<'o>,
 }
 
 impl Ordering<'_> {
-    /// Places the order and gives the chain and the key as one PEM text.
+    /// Places the order and returns the chain and the key as one PEM text.
     ///
-    /// # Errors
-    /// Whatever went wrong, in words.
+    /// # Errors Any failure, with a message.
     pub(crate) async fn run(self) -> Result<String, Failure> {
         let timeout = self.timeout;
         let reason = format!("the authority took longer than {} s (acme_timeout)", timeout.as_secs());
@@ -57,14 +56,14 @@ impl Ordering<'_> {
             wanted = wanted.replaces(replaces);
         }
         let placed = match self.account.new_order(&wanted).await {
-            // The authority may not know what is replaced; the order is good all the same.
+            // The authority may not know the replaced certificate; the order is valid all the same.
             Err(Error::Api(problem)) if self.replaces.is_some() && speaks_of_replacement(&problem) => {
                 self.account.new_order(&NewOrder::new(&identifiers)).await
             }
             placed => placed,
         };
         let mut order = placed.map_err(|error| self.failed(&error, "ordering"))?;
-        // Removed at the end, however it ends.
+        // Removed at the end, even after an error.
         let mut answers = Answers::default();
         self.prove(&mut order, &mut answers).await?;
         self.await_ready(&mut order).await?;
@@ -116,7 +115,7 @@ impl Ordering<'_> {
         Ok(())
     }
 
-    /// Until every worker shows the certificate that proves a name.
+    /// Waits until every worker serves the certificate that proves a name.
     async fn await_published(&self, name: &str, certificate: &[u8]) -> Result<(), Failure> {
         let published = async {
             while !(self.is_published)(name, certificate) {
@@ -133,7 +132,7 @@ impl Ordering<'_> {
     async fn await_ready(&self, order: &mut Order) -> Result<(), Failure> {
         let failed = match order.poll_ready(&self.patience()).await {
             Ok(OrderStatus::Ready) => return Ok(()),
-            // What it says of the order says less than what it says of the names.
+            // The errors of the names are more specific than that of the order.
             Ok(_) | Err(Error::Api(_)) => None,
             Err(error) => Some(self.failed(&error, "waiting for the validation").counted()),
         };
@@ -143,7 +142,7 @@ impl Ordering<'_> {
         })
     }
 
-    /// What the authority says of the names that it could not validate.
+    /// The authority's errors about the names that it could not validate.
     async fn verdict(&self, order: &mut Order) -> String {
         let mut said = Vec::new();
         let mut authorizations = order.authorizations();
@@ -160,7 +159,7 @@ impl Ordering<'_> {
     }
 
     fn patience(&self) -> RetryPolicy {
-        // Waits of 1 to 2 s on the average: authorities ask for no more than that, and say so where they do.
+        // Polls every 1 to 2 s on average: authorities ask for no more than that, unless they send a pause.
         RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.4).timeout(self.timeout)
     }
 

@@ -1,13 +1,13 @@
-//! The certificate that is served until the first one was issued: self-signed, so that the site is up and nobody is deceived.
+//! The temporary certificate that is served until the first one is issued. It is self-signed, so the site is up, but no
+//! browser trusts it.
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
 use crate::settings::Names;
 
-/// A chain and a key in one PEM text. Whoever orders sees by its signature that it is to be replaced.
+/// A chain and a key in one PEM text. Its signature shows the ordering process that it must be replaced.
 ///
-/// # Errors
-/// The library's; there is no randomness, say.
+/// # Errors Those of the library, such as missing randomness.
 pub fn placeholder(names: &Names) -> Result<String, String> {
     let made = || -> Result<String, rcgen::Error> {
         let key = KeyPair::generate()?;

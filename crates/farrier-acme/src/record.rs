@@ -1,4 +1,4 @@
-//! The notes beside a certificate: what must be remembered when the process is another.
+//! The record beside a certificate: data that must survive the process.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use crate::moment::unix_s;
 use crate::schedule::{FAILURES_PERIOD, Suggestion};
 use crate::state::{State, StateError};
 
-/// What is known of a certificate beside what it says itself. Times are whole seconds since 1970.
+/// Data about a certificate that it does not contain itself. Times are whole seconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Record {
@@ -21,22 +21,23 @@ pub(crate) struct Record {
     pub(crate) issued_unix_s: u64,
     /// When it expires; for readers of the file.
     pub(crate) expires_unix_s: u64,
-    /// When the authority would like it to be renewed (RFC 9773).
+    /// The authority's renewal time (RFC 9773).
     pub(crate) suggestion: Option<Suggestion>,
-    /// When orders have failed lately that the authority may have counted.
+    /// The times of recent failures that the authority may have counted.
     pub(crate) failures_unix_s: Vec<u64>,
-    /// What went wrong last; for readers of the file.
+    /// The last error; for readers of the file.
     pub(crate) last_failure: Option<String>,
 }
 
 impl Record {
-    /// Reads the notes; there are none where the file is missing or is not understood.
+    /// Reads the record; it is empty if the file is missing or invalid.
     pub(crate) fn read(place: &Path) -> Result<Record, StateError> {
         let text = State::read(place)?.unwrap_or_default();
         Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 
-    /// Without what has not happened yet: the clock was set back since it was noted, and nobody is to wait for it to catch up.
+    /// Without events in the future: the clock was set back since they were recorded, and nothing should wait for it to
+    /// catch up.
     pub(crate) fn until(mut self, now: SystemTime) -> Record {
         let now = unix_s(now);
         self.failures_unix_s.retain(|&at| at <= now);
@@ -46,13 +47,13 @@ impl Record {
         self
     }
 
-    /// Writes them.
+    /// Writes the record.
     pub(crate) fn write(&self, place: &Path) -> Result<(), StateError> {
         let text = serde_json::to_string_pretty(self).unwrap_or_default();
         State::write(place, &(text + "\n"))
     }
 
-    /// Notes a failure, and forgets those of long ago.
+    /// Records a failure, and removes old ones.
     pub(crate) fn failed(&mut self, reason: &str, counts: bool, now: SystemTime) {
         let now = unix_s(now);
         if counts {

@@ -1,4 +1,4 @@
-//! When to renew, and when to try again: decided from numbers alone.
+//! Decides when to renew and when to try again. Pure: numbers in, numbers out.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,27 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::moment::{of_unix_s, unix_s};
 
-/// Let's Encrypt stops listening for an hour after five failed validations of a name; others are alike. One is left for a
-/// person who tries by hand.
+/// Let's Encrypt blocks a name for an hour after five failed validations; others are similar. One is left for a person
+/// who tries by hand.
 pub(crate) const FAILURES_MAX: usize = 4;
 
-/// The time in which so many may fail.
+/// The period of that limit.
 pub(crate) const FAILURES_PERIOD: Duration = Duration::from_secs(3_600);
 
-/// How long a suggestion holds at most before it is asked for again (RFC 9773 §4.3.2), and at least.
+/// The longest and the shortest interval between two requests for the renewal time (RFC 9773 §4.3.2).
 const LOOK_MAX: Duration = Duration::from_secs(86_400);
 const LOOK_MIN: Duration = Duration::from_secs(1);
 
-/// After an answer that made no sense (RFC 9773 §4.3.3).
+/// The interval after an invalid answer (RFC 9773 §4.3.3).
 pub(crate) const LOOK_AFTER_FAILURE: Duration = Duration::from_secs(6 * 3_600);
 
-/// The window in which the authority would like a certificate to be renewed, and the moment in it that was drawn. Whole
-/// seconds since 1970.
+/// The authority's window for renewal, and the random time in it that was chosen. Whole seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Suggestion {
     pub(crate) start_unix_s: u64,
     pub(crate) end_unix_s: u64,
-    /// Drawn once, so that a restart does not draw again.
+    /// Chosen once, so that a restart does not choose again.
     pub(crate) chosen_unix_s: u64,
     /// When to ask again.
     pub(crate) look_unix_s: u64,
@@ -35,11 +34,12 @@ pub(crate) struct Suggestion {
 }
 
 impl Suggestion {
-    /// What becomes of an answer of the authority.
+    /// The result of an answer of the authority.
     ///
     /// # Arguments
     ///
-    /// `chance` is between 0 and 1; `before` is what was known, whose moment is kept if the window is the same.
+    /// `chance` is random, between 0 and 1. `before` is the previous value, whose time is kept if the window is the
+    /// same.
     pub(crate) fn of(
         window: (u64, u64),
         look_after: Duration,
@@ -68,7 +68,8 @@ impl Suggestion {
 ///
 /// # Arguments
 ///
-/// `chance` is between 0 and 1 and spreads the load: certificates of one hour are not renewed in one second.
+/// `chance` is random, between 0 and 1, and spreads the load: certificates that were issued together are not renewed
+/// together.
 pub(crate) fn renew_at(
     (not_before, not_after): (SystemTime, SystemTime),
     renew_before: Option<Duration>,
@@ -79,17 +80,17 @@ pub(crate) fn renew_at(
     let ahead = renew_before.unwrap_or(life / 3).mul_f64(1.0 + 0.05 * chance.clamp(0.0, 1.0)).min(life);
     let usual = not_after.checked_sub(ahead).unwrap_or(not_before);
     match suggestion {
-        // A suggestion that comes too late to be of use is none.
+        // A renewal time after the expiry is ignored.
         Some(suggestion) if of_unix_s(suggestion.chosen_unix_s) < not_after => of_unix_s(suggestion.chosen_unix_s),
         _ => usual.max(not_before),
     }
 }
 
-/// The wait after so many failures in a row.
+/// The wait after this many failures in a row.
 ///
 /// # Arguments
 ///
-/// `asked` is what the authority asked for; `chance` is between 0 and 1.
+/// `asked` is the pause that the authority asked for; `chance` is random, between 0 and 1.
 pub(crate) fn retry_delay(
     failures: u32,
     first: Duration,
@@ -99,11 +100,11 @@ pub(crate) fn retry_delay(
 ) -> Duration {
     let doubled = first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(longest.max(first));
     let spread = doubled.mul_f64(1.0 + 0.25 * chance.clamp(0.0, 1.0));
-    // An authority that asks for a week does not know that the certificate ends before.
+    // An authority that asks for a week may not know that the certificate expires earlier.
     asked.map_or(spread, |asked| spread.max(asked.min(LOOK_MAX)))
 }
 
-/// When the authority's patience allows the next order, given the failures that it may have counted.
+/// When the authority's rate limit allows the next order, given the failures that it may have counted.
 pub(crate) fn allowed_at(failures_unix_s: &[u64]) -> SystemTime {
     let oldest = failures_unix_s.iter().rev().nth(FAILURES_MAX - 1);
     oldest.map_or(SystemTime::UNIX_EPOCH, |&oldest| of_unix_s(oldest) + FAILURES_PERIOD)
@@ -126,7 +127,7 @@ mod tests {
         assert!(renew_at(life, None, None, 1.0) < at(60 * 86_400));
         assert!(renew_at(life, None, None, 1.0) > at(58 * 86_400));
         assert_eq!(renew_at(life, Some(10 * DAY), None, 0.0), at(80 * 86_400));
-        // More than the life is all of it.
+        // A time longer than the lifetime means the whole lifetime.
         assert_eq!(renew_at(life, Some(1_000 * DAY), None, 1.0), at(0));
     }
 

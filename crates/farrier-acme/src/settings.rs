@@ -1,4 +1,4 @@
-//! What the process is to do: names, server, patience.
+//! The settings of the process: names, server and time limits.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::connection::Connection;
 
-/// All that the process needs to know.
+/// Everything that the process needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The certificates to keep, one for each entry.
@@ -22,9 +22,9 @@ pub struct Settings {
     pub challenges: Vec<Challenge>,
     /// The state directory, which exists.
     pub state: PathBuf,
-    /// Certificates in PEM that the ACME server's own must lead to; without them those that the system trusts.
+    /// CA certificates in PEM that the ACME server is verified against; by default those that the system trusts.
     pub ca_certs: Option<String>,
-    /// What binds the account to one at the authority.
+    /// The external account binding.
     pub external_account: Option<ExternalAccount>,
     /// How long before its end a certificate is renewed; `None` for a third of its life.
     pub renew_before: Option<Duration>,
@@ -37,7 +37,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Judges what others have given as text.
+    /// Checks the settings that were given as text.
     ///
     /// # Errors
     /// The setting that is wrong, and why.
@@ -53,7 +53,7 @@ impl Settings {
 pub struct Names(Vec<String>);
 
 impl Names {
-    /// Names that were checked; `None` without any, or with one that is no plain DNS name.
+    /// Checks the names; `None` if there is none, or if one is no plain DNS name.
     pub fn new(names: Vec<String>) -> Option<Names> {
         let is_name = |name: &String| {
             let is_label = |label: &str| {
@@ -77,7 +77,7 @@ impl Names {
         &self.0
     }
 
-    /// For a person.
+    /// For messages.
     pub(crate) fn text(&self) -> String {
         self.0.join(", ")
     }
@@ -88,7 +88,7 @@ impl Names {
 pub enum Challenge {
     /// The authority fetches a file over plain HTTP, from port 80 (RFC 8555 §8.3).
     Http01,
-    /// The authority looks at a certificate made for the purpose, at port 443 (RFC 8737).
+    /// The authority checks a special certificate at port 443 (RFC 8737).
     TlsAlpn01,
 }
 

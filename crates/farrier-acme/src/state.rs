@@ -1,7 +1,7 @@
-//! The state directory: certificates, the account, notes about them, answers to challenges, locks.
+//! The state directory: certificates and their records, the account, answers to challenges, locks.
 //!
-//! Every file is written under another name, brought to the disk and then renamed, so that whoever reads finds an old file or
-//! a new one and never a part. A certificate and its key stand in one file for the same reason.
+//! Every file is written under another name, synced to disk and then renamed. So readers find an old file or a new one,
+//! and never a part. A certificate and its key are in one file for the same reason.
 //!
 //! ```text
 //! certificates/NAME.pem       chain, then key        what is served
@@ -49,7 +49,7 @@ impl std::error::Error for StateError {}
 /// No file of the directory is larger.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What is in it.
+/// Its contents.
 const ROOMS: [&str; 6] =
     ["certificates", "accounts", "locks", "challenges", "challenges/http-01", "challenges/tls-alpn-01"];
 
@@ -59,8 +59,8 @@ impl State {
         State { root: root.into() }
     }
 
-    /// Makes the directory if it is not there and gives it, with what is in it, to a user and group: root's part, where they are
-    /// others.
+    /// Makes the directory if it does not exist, and gives it with its contents to a user and group. Only root needs
+    /// this, if the workers have another user.
     ///
     /// # Errors
     /// It cannot be made or given away.
@@ -74,7 +74,7 @@ impl State {
         let give = |place: &Path| {
             lchown(place, Some(owner.0), Some(owner.1)).map_err(|cause| failed(place, "give away", cause))
         };
-        // The directory itself goes last: before that nobody else can put links into the way.
+        // The directory itself is last: until then the new owner cannot replace entries with links.
         for room in ROOMS.iter().map(|room| self.root.join(room)) {
             for entry in fs::read_dir(&room).into_iter().flatten().flatten() {
                 give(&entry.path())?;
@@ -86,7 +86,8 @@ impl State {
         chown(&self.root, Some(owner.0), Some(owner.1)).map_err(|cause| failed(&self.root, "give away", cause))
     }
 
-    /// Makes the directory and what belongs in it, its owner's alone (0700), and makes sure that it can be written.
+    /// Makes the directory and its subdirectories, accessible to the owner only (0700), and checks that it can be
+    /// written.
     ///
     /// # Errors
     /// A part of it cannot be made or written.
@@ -130,7 +131,7 @@ impl State {
         self.root.join("accounts").join(format!("{host}-{tail}.json"))
     }
 
-    /// Puts a certificate there where there is none yet. False where there is one.
+    /// Writes a certificate if there is none yet. False if there is one.
     ///
     /// # Errors
     /// It cannot be written.
@@ -139,7 +140,7 @@ impl State {
         let put = || -> io::Result<bool> {
             let fresh = fresh_name(&place);
             write_new(&fresh, pem.as_bytes())?;
-            // Unlike a rename a link does not replace what another server has put there meanwhile.
+            // Unlike a rename, a link does not replace a file that another server has written meanwhile.
             let linked = fs::hard_link(&fresh, &place);
             fs::remove_file(&fresh)?;
             match linked {
@@ -156,17 +157,17 @@ impl State {
         write(&place, pem.as_bytes()).map_err(|cause| failed(&place, "write", cause))
     }
 
-    /// The lock of a certificate: only who has it orders. `None` if somebody else has it.
+    /// The lock of a certificate: only its holder orders. `None` if another process has it.
     pub(crate) fn lock(&self, names: &Names) -> Result<Option<OwnedFd>, StateError> {
         lock(&self.root.join("locks").join(names.first()))
     }
 
-    /// The lock of the accounts: two servers must not make two of them. `None` if somebody else has it.
+    /// The lock of the accounts, so that two servers do not make two. `None` if another process has it.
     pub(crate) fn lock_accounts(&self) -> Result<Option<OwnedFd>, StateError> {
         lock(&self.root.join("locks").join(".accounts"))
     }
 
-    /// Puts the answer to a challenge where workers find it.
+    /// Writes the answer to a challenge where workers find it.
     pub(crate) fn answer(&self, kind: Challenge, name: &str, content: &str) -> Result<PathBuf, StateError> {
         let place = self.challenges(kind).join(name);
         write(&place, content.as_bytes()).map_err(|cause| failed(&place, "write", cause))?;
@@ -237,7 +238,7 @@ fn write(place: &Path, content: &[u8]) -> io::Result<()> {
     let fresh = fresh_name(place);
     write_new(&fresh, content)?;
     fs::rename(&fresh, place)?;
-    // The name too must be on the disk.
+    // The directory must be synced as well.
     match place.parent() {
         Some(directory) => File::open(directory)?.sync_all(),
         None => Ok(()),
@@ -295,7 +296,7 @@ mod tests {
         assert_eq!(read(&state).as_deref(), Some("one"));
         state.put(&names(), "three").expect("written");
         assert_eq!(read(&state).as_deref(), Some("three"));
-        // Nothing half-written is left.
+        // No partly written file is left.
         assert_eq!(fs::read_dir(root.join("certificates")).expect("there").count(), 1);
         fs::remove_dir_all(root).expect("removed");
     }

@@ -1,4 +1,4 @@
-//! What a layer says: a setting's name, the raw value it was given, and where that stands.
+//! The answers of a layer: a setting's name, its raw value, and where that was given.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,22 +16,22 @@ pub enum Raw {
     List(Vec<Answer>),
     /// A table of TOML or a dictionary of Python's, in the order in which it was written; each value knows its key's place.
     Table(Vec<(String, Answer)>),
-    /// A whole number that a Python file computed, so that nobody knows how it was written.
+    /// A whole number that a Python file computed; how it was written is unknown.
     Integer(i128),
-    /// Python's `None`: no value where a setting may have none, else no answer.
+    /// Python's `None`: no value for a setting that may have none, otherwise no answer.
     Absent,
-    /// An object that only Python can hold, named for people.
+    /// An object that only Python can hold, by a name for messages.
     Object(String),
-    /// Something no setting takes; the text names it, as in "a date".
+    /// A value that no setting accepts; the text names its kind, as in "a date".
     Other(&'static str),
 }
 
-/// One raw value and where it was said.
+/// One raw value and where it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The value as written.
     pub raw: Raw,
-    /// Where it stands.
+    /// Where it was given.
     pub source: Source,
 }
 
@@ -41,7 +41,7 @@ pub enum Source {
     /// The table's own default.
     #[default]
     Default,
-    /// It follows from the setting of this name.
+    /// It follows from another setting, of this name.
     Setting(&'static str),
     /// The variable of this name.
     Environment(String),
@@ -76,8 +76,8 @@ impl fmt::Display for Source {
     }
 }
 
-/// The answers of one source, by the setting's name. Whatever can be turned into this (a Python file, the flags in a
-/// variable) can be one more layer.
+/// The answers of one source, by the setting's name. Every source, such as a Python file or the flags in a variable, is
+/// turned into a layer.
 #[derive(Debug, Clone, Default)]
 pub struct Layer {
     answers: BTreeMap<&'static str, Answer>,
@@ -89,7 +89,7 @@ impl Layer {
         self.answers.get(name)
     }
 
-    /// Sets the answer for `name`; returns the one that stood there before.
+    /// Sets the answer for `name`; returns the previous one.
     pub fn insert(&mut self, name: &'static str, answer: Answer) -> Option<Answer> {
         self.answers.insert(name, answer)
     }

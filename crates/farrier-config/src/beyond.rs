@@ -1,4 +1,4 @@
-//! What was said beside the table's settings: names of Gunicorn's that Python holds, that change nothing, or that are
+//! Gunicorn's settings that are no rows of the table: those that only Python can hold, that have no effect, or that are
 //! refused.
 
 use std::collections::BTreeMap;
@@ -7,25 +7,12 @@ use crate::answer::{Answer, Layer, Raw};
 use crate::error::Problem;
 use crate::gunicorn::{self, Became};
 use crate::resolve::Layers;
-use crate::table::Config;
 
-/// Answers to Gunicorn's settings that are no rows, and what there is to warn of.
+/// Answers to Gunicorn's settings that are no rows, and the warnings about them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Beyond {
     pub(crate) answers: BTreeMap<&'static str, Answer>,
     pub(crate) warnings: Vec<Problem>,
-}
-
-impl Config {
-    /// What to say once at the start, each with its place: settings without effect, names that look misspelt.
-    pub fn warnings(&self) -> &[Problem] {
-        &self.beyond.warnings
-    }
-
-    /// The answers to Gunicorn's settings that are no rows of the table, by name.
-    pub fn answers_beyond(&self) -> impl Iterator<Item = (&'static str, &Answer)> {
-        self.beyond.answers.iter().map(|(name, answer)| (*name, answer))
-    }
 }
 
 /// Takes the answers out of the layers; what is refused becomes a problem.
@@ -54,7 +41,8 @@ pub(crate) fn take(layers: &Layers, problems: &mut Vec<Problem>) -> Beyond {
         }
         beyond.answers.insert(name, answer);
     }
-    // Served without a name, PasteDeploy's user would get whatever application lies around.
+    // Without this error, the server would look for an application in the working directory and serve another than the
+    // one in the PasteDeploy file.
     if let Some(answer) = beyond.answers.get("paste")
         && layers.own.iter().all(|layer| layer.answer("wsgi_app").is_none())
     {
@@ -64,7 +52,7 @@ pub(crate) fn take(layers: &Layers, problems: &mut Vec<Problem>) -> Beyond {
     beyond
 }
 
-/// The value in lower case; `None` where it is more than a word.
+/// The value in lower case; `None` if it is more than one word.
 fn word(raw: &Raw) -> Option<String> {
     match raw {
         Raw::Text(text) | Raw::Number(text) => Some(text.trim().to_ascii_lowercase()),

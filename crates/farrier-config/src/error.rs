@@ -1,20 +1,20 @@
-//! What is wrong with the settings, said so that a person can find the place and mend it.
+//! Errors in the settings, each with the place to correct.
 
 use std::fmt;
 
 use crate::answer::Source;
 
-/// One mistake: where it stands and what was expected there.
+/// One error: where it is and what was expected there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where the mistake stands; `None` when it belongs to the command line as a whole.
+    /// Where the error is; `None` if it is about the command line as a whole.
     pub source: Option<Source>,
-    /// The sentence that says what is wrong.
+    /// The message.
     pub message: String,
 }
 
 impl Problem {
-    /// A mistake at this place.
+    /// An error at this place.
     pub fn at(source: Source, message: impl Into<String>) -> Problem {
         Problem { source: Some(source), message: message.into() }
     }
@@ -33,18 +33,19 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All mistakes that were found, so that one run names them all. Displays one per line, after the traceback if there is
+/// All errors that were found, so that one run reports them all. Displays one per line, after the traceback if there is
 /// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The mistakes, those of a file by line, then the environment's, then the command line's; never empty.
+    /// The errors: those of a file by line, then the environment's, then the command line's; never empty.
     pub problems: Vec<Problem>,
-    /// What Python says of a file that failed: the frames of the file itself and of what it called. Empty without one.
+    /// Python's traceback of a file that failed, with the frames of the file and of what it called; empty if there is
+    /// none.
     pub traceback: String,
 }
 
 impl ConfigError {
-    /// Brings the mistakes into the order in which a person mends them.
+    /// Sorts the errors in the order in which they are listed.
     pub(crate) fn of(mut problems: Vec<Problem>) -> ConfigError {
         problems.sort_by_key(|problem| match &problem.source {
             Some(Source::Default | Source::Setting(_)) => (0, 0),

@@ -1,4 +1,4 @@
-//! Gathers the layers of one start and says what the command line asks for.
+//! Gathers the layers of one start and resolves what the command line asks for.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,24 +17,24 @@ use crate::{beyond, documents};
 pub enum Outcome {
     /// Serve with this config.
     Run(Box<Config>),
-    /// Print this help and leave.
+    /// Print this help and exit.
     Help(String),
-    /// Print the version and leave.
+    /// Print the version and exit.
     Version,
-    /// Print the settings and where each came from, and leave.
+    /// Print the settings and where each came from, and exit.
     PrintConfig {
         /// The resolved config.
         config: Box<Config>,
         /// The text to print: TOML that could be used as `farrier.toml`.
         text: String,
     },
-    /// Load the application with this config, say whether that works, and leave.
+    /// Load the application with this config, report whether that works, and exit.
     CheckConfig(Box<Config>),
-    /// Print this completion script and leave.
+    /// Print this completion script and exit.
     Completions(String),
 }
 
-/// The files of settings, as whoever gathers can reach them.
+/// Access to the files of settings. The caller implements it, so that this crate does no I/O.
 pub trait Files {
     /// Reads a file as UTF-8 text.
     ///
@@ -42,22 +42,21 @@ pub trait Files {
     /// As [`std::fs::read_to_string`].
     fn read(&mut self, path: &Path) -> io::Result<String>;
 
-    /// Whether there is such a file, or something else that can be read as one.
+    /// Whether the path is a file, or something else that can be read as one.
     fn is_file(&mut self, path: &Path) -> bool;
 
     /// Runs a Python file and gives the settings that it made.
     ///
-    /// # Errors
-    /// What Python says, with its traceback.
+    /// # Errors The exception, with its traceback.
     fn run(&mut self, file: &PythonFile) -> Result<Ran, ConfigError>;
 
-    /// The machine, as the placeholders of a uWSGI configuration ask for it.
+    /// The facts about the machine that the placeholders of a uWSGI configuration need.
     fn machine(&mut self) -> Machine {
         Machine::default()
     }
 }
 
-/// Settings that are Python.
+/// A settings file in Python.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PythonFile {
     /// A file at this path.
@@ -66,16 +65,16 @@ pub enum PythonFile {
     Module(String),
 }
 
-/// What a Python file made.
+/// The result of running a Python file.
 #[derive(Debug, Default)]
 pub struct Ran {
     /// Its settings.
     pub layer: Layer,
-    /// What looks like a mistake in it and does no harm.
+    /// Warnings about what looks like an error in it.
     pub warnings: Vec<Problem>,
 }
 
-/// Reads the layers where no Python runs: as [`gather_from`], but a Python file is a mistake.
+/// Reads the layers without Python: as [`gather_from`], but a Python file is an error.
 ///
 /// # Errors
 /// As [`gather_from`].
@@ -91,12 +90,11 @@ pub fn gather(
 /// file, the `FARRIER_*` variables, `GUNICORN_CMD_ARGS`, the command line.
 ///
 /// `arguments` come without the program's name. The file is the one that `--config`, `GUNICORN_CMD_ARGS` or
-/// `FARRIER_CONFIG` names, else the first that exists of `farrier.toml`, `farrier.conf.py` and `gunicorn.conf.py` in the
-/// present folder.
+/// `FARRIER_CONFIG` names. Otherwise it is the first that exists of `farrier.toml`, `farrier.conf.py` and
+/// `gunicorn.conf.py` in the current folder.
 ///
-/// # Errors
-/// Every mistake in every layer at once: an unknown name, a value of the wrong kind, a file that cannot be read. A Python
-/// file that fails is told alone, with its traceback.
+/// # Errors Every error in every layer at once: an unknown name, a value of the wrong kind, a file that cannot be read.
+/// If a Python file fails, that is the only error, with its traceback.
 pub fn gather_from(
     arguments: impl IntoIterator<Item = impl Into<OsString>>,
     variables: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
@@ -145,8 +143,7 @@ pub fn gather_from(
 
 /// Resolves the answers of a program that embeds the server: they are the only layer.
 ///
-/// # Errors
-/// Every mistake in the answers.
+/// # Errors Every error in the answers.
 pub fn resolve_embedded(layer: Layer) -> Result<Config, ConfigError> {
     let layers = Layers { platform: Layer::default(), own: vec![layer] };
     let mut problems = Vec::new();
@@ -171,7 +168,7 @@ fn flags(text: Option<OsString>) -> Result<command_line::CommandLine, ConfigErro
     command_line::read(words.into_iter().map(OsString::from).collect(), Some(environment::FLAGS))
 }
 
-/// Files of text alone.
+/// Files that are only read as text.
 struct TextFiles<F>(F);
 
 impl<F: FnMut(&Path) -> io::Result<String>> Files for TextFiles<F> {

@@ -1,7 +1,7 @@
-//! Gunicorn's 120 settings, in the order of its documentation, and what became of each here.
+//! Gunicorn's 120 settings, in the order of its documentation, and how Farrier handles each.
 //!
-//! Most are rows of Farrier's own table. The others stand here alone: those that only Python can hold, those that have
-//! nothing to change, and those that are refused with what to use instead.
+//! Most are rows of Farrier's own table. The others exist only here: those that only Python can hold, those that have
+//! no effect, and those that are refused with a hint what to use instead.
 
 /// One setting of Gunicorn's.
 #[derive(Debug)]
@@ -12,11 +12,11 @@ pub struct Gunicorn {
     pub flags: &'static str,
     /// Its default there, as Python writes it.
     pub default: &'static str,
-    /// What became of it.
+    /// How Farrier handles it.
     pub became: Became,
 }
 
-/// What became of a setting of Gunicorn's.
+/// How Farrier handles a setting of Gunicorn's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Became {
     /// A row of Farrier's table.
@@ -25,11 +25,11 @@ pub enum Became {
     Action,
     /// A callable or a dict, which only a Python file can give.
     InPython,
-    /// Accepted with a warning that says why it changes nothing.
+    /// Accepted with a warning that says why it has no effect.
     Unused(&'static str),
-    /// A start with it is refused with this sentence, unless it has one of these harmless values.
+    /// Farrier refuses to start with it, unless it has a value that asks for nothing.
     Refused {
-        /// Values beside the default that ask for nothing, in lower case.
+        /// Values besides the default that ask for nothing, in lower case.
         unless: &'static [&'static str],
         /// What to use instead.
         instead: &'static str,
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_became_a_row_is_one_and_goes_by_the_same_flags() {
+    fn gunicorns_settings_that_are_rows_have_the_same_flags() {
         for setting in all() {
             let rows = match setting.became {
                 Became::Row => SETTINGS,

@@ -1,11 +1,11 @@
-//! The settings of Farrier: one table, and everything that is made from it.
+//! The settings of Farrier: one table, and everything that is generated from it.
 //!
 //! [`table`] holds one row per setting. The row gives the typed field of [`Config`], the flag, the variable, the key of
 //! `farrier.toml`, the line of `--help`, the entry of the reference page and the shell completion. A new setting is one
 //! row there and the line that uses it.
 //!
-//! [`gather`] reads the layers (environment, file, command line), checks every answer and says what the command line
-//! asks for. Nothing here opens a file, reads the environment or knows a socket: those come in as arguments.
+//! [`gather`] reads the layers (environment, file, command line), checks every answer and returns what the command line
+//! asks for. Nothing here opens a file, reads the environment or uses a socket: the caller passes them in.
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
-//! How a name or a flag finds its row, and which one a wrong name may have meant.
+//! Finds the row of a name or a flag, and the row that a wrong name may have meant.
 
 use crate::gunicorn::{self, Gunicorn};
 use crate::setting::Setting;
-use crate::suggest::{edit_distance, nearest};
+use crate::suggest::{edit_distance, is_same_word, nearest};
 use crate::table::{ACTIONS, SETTINGS};
 use crate::value::Shape;
 
@@ -11,14 +11,14 @@ pub(crate) fn by_name(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| is_same_word(setting.name, name))
 }
 
-/// The name as the tables spell it, if it is a setting of Farrier's or one of Gunicorn's that is no row.
+/// The name as the tables spell it, if it is a setting of Farrier, or one of Gunicorn that is no row.
 pub fn setting_name(name: &str) -> Option<&'static str> {
     let elsewhere = || gunicorn::without_row().find(|setting| is_same_word(setting.name, name));
     by_name(name).map(|row| row.name).or_else(|| elsewhere().map(|setting| setting.name))
 }
 
-/// The setting that a variable of a Python file was probably meant to be. Such files have variables of their own, so only
-/// a flag's word and a slip of one or two letters count.
+/// The setting that a variable of a Python file was probably meant to be. Such files have variables of their own, so
+/// only a flag's name and an error of one or two letters count.
 pub fn probably_meant(variable: &str) -> Option<&'static str> {
     let flag = format!("--{variable}");
     let by_flag = SETTINGS.iter().find(|row| variable.len() > 6 && row.flags().iter().any(|f| is_same_word(f, &flag)));
@@ -28,20 +28,20 @@ pub fn probably_meant(variable: &str) -> Option<&'static str> {
     by_flag.map(|row| row.name).or_else(|| names().find(is_slip))
 }
 
-/// What a flag names.
+/// What a flag stands for.
 pub(crate) enum Flag {
     /// A row, and for a switch whether it is turned on.
     Row(&'static Setting, bool),
     /// A setting of Gunicorn's that is no row.
     Gunicorn(&'static Gunicorn),
-    /// The beginning of several.
+    /// The beginning of several flags.
     Ambiguous(Vec<String>),
-    /// Nothing.
+    /// No known flag.
     Unknown,
 }
 
-/// What a flag names: by its whole spelling, else as the beginning of one. Gunicorn's flags come first there, so that what
-/// is short enough for it is so here.
+/// Finds a flag by its whole spelling, otherwise by the beginning of one. Gunicorn's flags are tried first for
+/// beginnings, so that every abbreviation that works with Gunicorn works here.
 pub(crate) fn flag(spelling: &str) -> Flag {
     if let Some((row, on)) = by_flag(spelling) {
         return Flag::Row(row, on);
@@ -87,8 +87,8 @@ pub(crate) fn by_flag(flag: &str) -> Option<(&'static Setting, bool)> {
     SETTINGS.iter().find(|row| row.shape == Shape::Switch && goes_by(row, &positive)).map(|row| (row, false))
 }
 
-/// The setting that a wrong name means: one that goes by it on the command line, in Gunicorn or in uWSGI, else the one
-/// with the nearest name.
+/// The setting that a wrong name probably means: one with this name on the command line, in Gunicorn or in uWSGI,
+/// otherwise the one with the nearest name.
 pub(crate) fn meant_by_name(name: &str) -> Option<&'static Setting> {
     let word = name.to_ascii_lowercase().replace('-', "_");
     let flag = format!("--{word}");
@@ -99,7 +99,7 @@ pub(crate) fn meant_by_name(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(elsewhere).or_else(|| by_name(nearest(&word, SETTINGS.iter().map(|row| row.name))?))
 }
 
-/// The flag that a wrong one means, as it is spelt.
+/// The flag that a wrong one probably means.
 pub(crate) fn meant_by_flag(flag: &str) -> Option<String> {
     let word = flag.strip_prefix("--")?.to_ascii_lowercase().replace('_', "-");
     let rows = || SETTINGS.iter().chain(ACTIONS);
@@ -118,33 +118,14 @@ pub(crate) fn meant_by_flag(flag: &str) -> Option<String> {
     nearest(&word, known.iter().map(String::as_str)).map(|word| format!("--{word}"))
 }
 
-/// Equal but for `-` and `_`. The dashes that make a flag are not part of its word: `__workers` names nothing.
-pub(crate) fn is_same_word(known: &str, wanted: &str) -> bool {
-    let (known_word, wanted_word) = (known.trim_start_matches('-'), wanted.trim_start_matches('-'));
-    let letters = || wanted_word.bytes().zip(known_word.bytes());
-    known.len() == wanted.len()
-        && known_word.len() == wanted_word.len()
-        && letters().all(|(a, b)| a == b || matches!((a, b), (b'-', b'_') | (b'_', b'-')))
+/// Whether the row is an action of the command line and not a setting.
+pub(crate) fn is_action(row: &Setting) -> bool {
+    ACTIONS.iter().any(|action| action.name == row.name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dashes_and_underscores_are_the_same_inside_a_word() {
-        for (known, wanted, same) in [
-            ("--limit-request-field-size", "--limit-request-field_size", true),
-            ("graceful_timeout", "graceful-timeout", true),
-            ("-w", "-w", true),
-            ("--workers", "__workers", false),
-            ("--workers", "-_workers", false),
-            ("workers", "--workers", false),
-            ("workers", "worker", false),
-        ] {
-            assert_eq!(is_same_word(known, wanted), same, "{known} {wanted}");
-        }
-    }
 
     #[test]
     fn a_wrong_name_finds_what_was_meant() {

@@ -1,7 +1,7 @@
 //! The macro that makes the table: from rows to `Config`, `SETTINGS` and `ACTIONS`.
 
-/// Turns the rows of `table.rs` into the struct `Config`, the rows `SETTINGS` for everything that walks the table, and
-/// `ACTIONS`, the flags that ask for something else than serving and so have no field.
+/// Turns the rows of `table.rs` into three things: the struct `Config`; `SETTINGS`, the rows as data; and `ACTIONS`,
+/// the flags that ask for something other than serving and so have no field.
 macro_rules! settings {
     (
         $(
@@ -19,7 +19,7 @@ macro_rules! settings {
     ) => {
         /// The resolved settings: one typed field per row of the table, and where each value came from.
         ///
-        /// Two configs are equal when their values are, wherever these came from.
+        /// Two configs are equal when their values are equal, even if the sources differ.
         #[derive(Debug, Clone)]
         pub struct Config {
             $($(
@@ -27,13 +27,13 @@ macro_rules! settings {
                 pub $name: $type,
             )+)+
             sources: std::collections::BTreeMap<&'static str, crate::answer::Source>,
-            /// What was said beside the table's settings.
+            /// Gunicorn's settings that are no rows of the table.
             pub(crate) beyond: crate::beyond::Beyond,
         }
 
         impl Config {
-            /// Takes every setting from the layers.
-            pub(crate) fn resolve(layers: &crate::resolve::Layers) -> Result<Config, crate::error::ConfigError> {
+            /// Takes every setting from the layers; what follows from one setting for another is not filled in yet.
+            pub(crate) fn from_layers(layers: &crate::resolve::Layers) -> (Config, Vec<crate::error::Problem>) {
                 let mut resolver = crate::resolve::Resolver::new(layers);
                 let mut rows = SETTINGS.iter();
                 // One row and one field per setting, made from the same list, in the same order.
@@ -47,14 +47,20 @@ macro_rules! settings {
                     beyond: crate::beyond::Beyond::default(),
                 };
                 config.sources = resolver.sources;
-                let problems = match resolver.problems {
-                    problems if problems.is_empty() => crate::settle::settle(&mut config),
-                    problems => problems,
-                };
-                if problems.is_empty() { Ok(config) } else { Err(crate::error::ConfigError::of(problems)) }
+                (config, resolver.problems)
             }
 
-            /// Notes that the value of `name` follows from that of `origin`.
+            /// Warnings to log once at the start, each with its place: settings without effect, names that look misspelt.
+            pub fn warnings(&self) -> &[crate::error::Problem] {
+                &self.beyond.warnings
+            }
+
+            /// The answers to Gunicorn's settings that are no rows of the table, by name.
+            pub fn answers_beyond(&self) -> impl Iterator<Item = (&'static str, &crate::answer::Answer)> {
+                self.beyond.answers.iter().map(|(name, answer)| (*name, answer))
+            }
+
+            /// Records that the value of `name` follows from that of `origin`.
             pub(crate) fn follow(&mut self, name: &'static str, origin: &'static str) {
                 self.sources.insert(name, crate::answer::Source::Setting(origin));
             }
@@ -64,13 +70,13 @@ macro_rules! settings {
                 self.sources.get(name)
             }
 
-            /// Every setting in the table's order, with its value in a type that every language has.
+            /// Every setting in the table's order, with its value as a type that every language has.
             pub fn plain_values(&self) -> Vec<(&'static crate::setting::Setting, crate::value::Plain)> {
                 let values = [ $($( crate::value::Value::plain(&self.$name), )+)+ ];
                 SETTINGS.iter().zip(values).collect()
             }
 
-            /// Every setting in the table's order, with its value as a file holds it.
+            /// Every setting in the table's order, with its value as written in a file.
             pub(crate) fn written_values(&self) -> Vec<(&'static crate::setting::Setting, crate::tables::Written)> {
                 let values = [ $($( crate::value::Value::written(&self.$name), )+)+ ];
                 SETTINGS.iter().zip(values).collect()
@@ -107,7 +113,7 @@ macro_rules! settings {
             )+)+
         ];
 
-        /// The flags that are not settings: they name the file to read, or ask for something else than serving.
+        /// The flags that are not settings: they name the file to read, or ask for something other than serving.
         pub const ACTIONS: &[crate::setting::Setting] = &[
             $(
                 crate::setting::Setting {
@@ -136,7 +142,7 @@ macro_rules! attribute {
 
 pub(crate) use {attribute, settings};
 
-/// How a field is called outside of Rust: by its own name, unless the row says otherwise.
+/// A field's name outside of Rust: its own, unless the row gives another.
 pub(crate) const fn named(field: &'static str, written: &[&'static str]) -> &'static str {
     match written {
         [name, ..] => name,
@@ -144,8 +150,8 @@ pub(crate) const fn named(field: &'static str, written: &[&'static str]) -> &'st
     }
 }
 
-/// The text of a literal as its reader understands it: `30s` stays, `"info"` and `r#"info"#` lose their quotes. Escapes
-/// are not resolved; the table has none.
+/// The value of a literal: `30s` stays, `"info"` and `r#"info"#` lose their quotes. Escapes are not resolved; the table
+/// has none.
 pub(crate) const fn written(literal: &'static str) -> &'static str {
     let bytes = literal.as_bytes();
     let margin = match bytes {

@@ -11,14 +11,14 @@ use crate::value::{Reason, Rejected, Value};
 /// The layers of one start, lowest first.
 #[derive(Debug, Default)]
 pub(crate) struct Layers {
-    /// Variables that the platform sets for any server. A foreign value that another layer overrides is not checked.
+    /// Variables that the hosting platform sets for any server. A value that another layer overrides is not checked.
     pub(crate) platform: Layer,
-    /// The layers that were written for Farrier, lowest first: every answer in them is checked, so that a mistake does
-    /// not hide behind a flag until the day the flag is taken away.
+    /// The layers that were written for Farrier, lowest first. Every answer in them is checked, even if a higher layer
+    /// overrides it; otherwise an error would show only when that layer changes.
     pub(crate) own: Vec<Layer>,
 }
 
-/// Takes the values out of the layers, setting by setting, and keeps what is wrong with them.
+/// Takes the values out of the layers, setting by setting, and collects the errors.
 pub(crate) struct Resolver<'a> {
     layers: &'a Layers,
     pub(crate) sources: BTreeMap<&'static str, Source>,
@@ -30,8 +30,8 @@ impl<'a> Resolver<'a> {
         Resolver { layers, sources: BTreeMap::new(), problems: Vec::new() }
     }
 
-    /// The value of `setting`; its default when nothing answers, or when what answers is wrong (and then a problem says
-    /// so, and the config is not used).
+    /// The value of `setting`. It is the default if no layer answers, or if the answer is wrong; then a problem is
+    /// recorded and the config is not used.
     pub(crate) fn take<T: Value>(&mut self, setting: &'static Setting) -> T {
         let mut winner = None;
         for layer in &self.layers.own {
@@ -85,7 +85,7 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Python's `None` says nothing about a setting that always has a value.
+/// For a setting that always has a value, Python's `None` is no answer.
 fn is_answer(setting: &Setting, answer: &Answer) -> bool {
     answer.raw != Raw::Absent || setting.default == "none"
 }
@@ -97,8 +97,8 @@ fn is_within_bounds<T: Value>(setting: &Setting, value: &T) -> bool {
     !is_too_small && !is_too_great
 }
 
-/// Whether the place already says which setting it is about: a flag and the setting's own variable do, a line of a file
-/// and a platform's variable do not.
+/// Whether the place names the setting: a flag and the setting's own variable do, a line of a file and a platform's
+/// variable do not.
 fn names_setting(source: &Source, setting: &Setting) -> bool {
     match source {
         Source::CommandLine(_) | Source::Flags { .. } => true,

@@ -1,21 +1,20 @@
-//! A row of the table: what there is to know of one setting.
+//! A row of the table: everything about one setting.
 
-use crate::table::ACTIONS;
 use crate::tables::Key;
 use crate::value::{Completes, Shape};
 
-/// One row: everything that the flags, the variables, the files and the documents know of a setting.
+/// One row: everything that the flags, the variables, the files and the documents need.
 #[derive(Debug)]
 pub struct Setting {
     /// The name: the field of `Config`, the key in `farrier.toml`, and in capitals the variable's name.
     pub name: &'static str,
-    /// The heading it stands under.
+    /// The section that it belongs to.
     pub section: &'static str,
     /// The documentation as written in the table: a sentence, then perhaps paragraphs.
     pub docs: &'static str,
     /// The default as a user would write it; `none` for a setting that has no value.
     pub default: &'static str,
-    /// Other spellings, bounds and names elsewhere.
+    /// Other spellings, bounds, and names in other servers.
     pub attributes: &'static [Attribute],
     /// What the type accepts; completes the sentence "expected …".
     pub expected: &'static str,
@@ -23,35 +22,35 @@ pub struct Setting {
     pub shape: Shape,
     /// The keys of its tables in a file; empty where it is no table.
     pub keys: &'static [Key],
-    /// What a shell can offer for the value.
+    /// What a shell can offer as completions of the value.
     pub completes: Completes,
-    /// The word that stands for the value in `--help`.
+    /// The placeholder for the value in `--help`.
     pub metavar: &'static str,
 }
 
-/// What a row says beside its name, type and default. The lower-case functions are the words used in the table.
+/// What a row has besides its name, type and default. The table uses the lower-case functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attribute {
-    /// More spellings on the command line, beside `--` and the name. The first long one is the one that is shown.
+    /// More flags, besides `--` and the name. The documents show the first long one.
     Cli(&'static [&'static str]),
-    /// A variable that platforms set, read below every other layer.
+    /// A variable that hosting platforms set, read below every other layer.
     Env {
         /// The variable's name.
         variable: &'static str,
-        /// The value to make of it; `{}` stands for the variable's text.
+        /// The setting's value; `{}` stands for the variable's text.
         template: &'static str,
     },
     /// The setting's name in Gunicorn.
     Gunicorn(&'static str),
     /// The option's name in uWSGI.
     Uwsgi(&'static str),
-    /// The least value.
+    /// The lowest value.
     AtLeast(&'static str),
-    /// The greatest value.
+    /// The highest value.
     AtMost(&'static str),
-    /// The word for the value in `--help`.
+    /// The placeholder for the value in `--help`.
     Takes(&'static str),
-    /// The setting is the positional argument, shown by this word.
+    /// The setting is the positional argument, with this placeholder.
     Positional(&'static str),
 }
 
@@ -94,12 +93,12 @@ impl Setting {
         format!("{VARIABLE_PREFIX}{}", self.name.to_ascii_uppercase())
     }
 
-    /// The word for the positional argument, if this setting is that.
+    /// The placeholder of the positional argument, if this setting is that.
     pub fn positional(&self) -> Option<&'static str> {
         self.attributes.iter().find_map(|a| if let Attribute::Positional(word) = a { Some(*word) } else { None })
     }
 
-    /// The variables that platforms set for it, each with its template.
+    /// The variables that hosting platforms set for it, each with its template.
     pub fn platform_variables(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.attributes.iter().filter_map(|a| match a {
             Attribute::Env { variable, template } => Some((*variable, *template)),
@@ -107,17 +106,17 @@ impl Setting {
         })
     }
 
-    /// The row's own word for the value in `--help`.
+    /// The row's own placeholder for the value in `--help`.
     pub fn takes(&self) -> Option<&'static str> {
         self.attributes.iter().find_map(|a| if let Attribute::Takes(word) = a { Some(*word) } else { None })
     }
 
-    /// The least value as written in the table.
+    /// The lowest value as written in the table.
     pub fn at_least(&self) -> Option<&'static str> {
         self.attributes.iter().find_map(|a| if let Attribute::AtLeast(bound) = a { Some(*bound) } else { None })
     }
 
-    /// The greatest value as written in the table.
+    /// The highest value as written in the table.
     pub fn at_most(&self) -> Option<&'static str> {
         self.attributes.iter().find_map(|a| if let Attribute::AtMost(bound) = a { Some(*bound) } else { None })
     }
@@ -130,14 +129,9 @@ impl Setting {
         })
     }
 
-    /// The options of uWSGI's that become it.
+    /// The uWSGI options that become it.
     pub fn uwsgi_names(&self) -> impl Iterator<Item = &'static str> {
         self.attributes.iter().filter_map(|a| if let Attribute::Uwsgi(name) = a { Some(*name) } else { None })
-    }
-
-    /// Whether the row is no setting but an action of the command line.
-    pub fn is_action(&self) -> bool {
-        ACTIONS.iter().any(|action| action.name == self.name)
     }
 
     /// What is accepted, bounds included; completes the sentence "expected …".
@@ -160,10 +154,10 @@ impl Setting {
     }
 }
 
-/// What the name of every variable of Farrier begins with.
+/// The prefix of every variable of Farrier.
 pub(crate) const VARIABLE_PREFIX: &str = "FARRIER_";
 
-/// The words that the table uses for attributes. A word that is not here does not compile.
+/// The attributes that the table can use. Any other word does not compile.
 impl Attribute {
     pub(crate) const fn cli(spellings: &'static [&'static str]) -> Attribute {
         Attribute::Cli(spellings)

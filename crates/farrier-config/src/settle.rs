@@ -1,15 +1,41 @@
-//! What one setting says for another that was not set itself.
+//! Makes a `Config` from the layers: every setting by itself, then the settings whose value follows from another.
 
 use std::time::Duration;
 
 use crate::answer::Source;
-use crate::error::Problem;
+use crate::error::{ConfigError, Problem};
+use crate::resolve::Layers;
 use crate::table::Config;
 use crate::value::{Bytes, Mode, ProxyHeader, TrustedPeer, WorkerClass};
 
-/// Fills in what follows from what was set. A setting that was set itself is never changed, but for `sync` with several
-/// threads, which is `gthread` as in Gunicorn. Gives the settings that contradict each other.
-pub(crate) fn settle(config: &mut Config) -> Vec<Problem> {
+impl Config {
+    /// Takes every setting from the layers, and the values that follow from those that were set.
+    pub(crate) fn resolve(layers: &Layers) -> Result<Config, ConfigError> {
+        let (mut config, problems) = Config::from_layers(layers);
+        let problems = if problems.is_empty() { settle(&mut config) } else { problems };
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError::of(problems)) }
+    }
+
+    /// Whether some layer gave the setting `name`, even with its default value.
+    pub fn is_set(&self, name: &str) -> bool {
+        !matches!(self.source_of(name), None | Some(Source::Default))
+    }
+}
+
+impl Default for Config {
+    /// The table's defaults, as when no layer answers.
+    fn default() -> Config {
+        match Config::resolve(&Layers::default()) {
+            Ok(config) => config,
+            // Invariant: without an answer there is nothing that could be wrong.
+            Err(error) => unreachable!("the defaults do not resolve: {error}"),
+        }
+    }
+}
+
+/// Fills in the values that follow from the settings that were set, and returns contradictions. A setting that was set
+/// is never changed, except `sync` with several threads, which is `gthread` as in Gunicorn.
+fn settle(config: &mut Config) -> Vec<Problem> {
     if let Some(class) = config.worker_class {
         if !config.is_set("threads") {
             config.threads = 1;
@@ -45,7 +71,7 @@ pub(crate) fn settle(config: &mut Config) -> Vec<Problem> {
     if config.trusted_proxy.is_empty() { Vec::new() } else { settle_trusted_proxy(config) }
 }
 
-/// Proxies that are trusted are believed in everything, so that the settings which say in what, and from whom, follow.
+/// `trusted_proxy` sets both `forwarded_allow_ips` and `proxy_headers`.
 fn settle_trusted_proxy(config: &mut Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut contradicts = |config: &Config, name: &str, says: &str| {
@@ -65,17 +91,10 @@ fn settle_trusted_proxy(config: &mut Config) -> Vec<Problem> {
         config.proxy_headers = ProxyHeader::ALL.to_vec();
         config.follow("proxy_headers", "trusted_proxy");
     } else if !ProxyHeader::ALL.iter().all(|field| config.proxy_headers.contains(field)) {
-        contradicts(config, "proxy_headers", "does not name every field, and trusted_proxy believes them all");
+        contradicts(config, "proxy_headers", "does not name every field, and trusted_proxy trusts them all");
     }
     problems
 }
 
-/// The default of a request's line and of a field, for which the head's own default leaves room.
+/// The default limit of a request line and of a field. The default limit of the head has room for both.
 const PART_BYTES_USUAL: u64 = 8190;
-
-impl Config {
-    /// Whether some layer gave the setting `name`, be it the same as its default.
-    pub fn is_set(&self, name: &str) -> bool {
-        !matches!(self.source_of(name), None | Some(Source::Default))
-    }
-}

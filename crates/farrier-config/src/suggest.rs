@@ -1,7 +1,7 @@
-//! Finds the known name that is nearest to a mistyped one.
+//! Compares names: whether two are the same word, and which known name is nearest to a mistyped one.
 
-/// The candidate nearest to `typed`, if one is near enough to be meant: at most a third of its letters wrong, or one is
-/// the beginning of the other.
+/// The candidate nearest to `typed`, if one is near enough: at most a third of its letters are wrong, or one is the
+/// beginning of the other.
 pub(crate) fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut best: Option<(usize, &'a str)> = None;
     for candidate in candidates {
@@ -39,9 +39,33 @@ pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
     last[b.len()]
 }
 
+/// Equal but for `-` and `_`. The dashes that make a flag are not part of its word: `__workers` names nothing.
+pub(crate) fn is_same_word(known: &str, wanted: &str) -> bool {
+    let (known_word, wanted_word) = (known.trim_start_matches('-'), wanted.trim_start_matches('-'));
+    let letters = || wanted_word.bytes().zip(known_word.bytes());
+    known.len() == wanted.len()
+        && known_word.len() == wanted_word.len()
+        && letters().all(|(a, b)| a == b || matches!((a, b), (b'-', b'_') | (b'_', b'-')))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dashes_and_underscores_are_the_same_inside_a_word() {
+        for (known, wanted, same) in [
+            ("--limit-request-field-size", "--limit-request-field_size", true),
+            ("graceful_timeout", "graceful-timeout", true),
+            ("-w", "-w", true),
+            ("--workers", "__workers", false),
+            ("--workers", "-_workers", false),
+            ("workers", "--workers", false),
+            ("workers", "worker", false),
+        ] {
+            assert_eq!(is_same_word(known, wanted), same, "{known} {wanted}");
+        }
+    }
 
     #[test]
     fn distance_counts_single_mistakes() {

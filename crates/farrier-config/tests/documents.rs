@@ -1,4 +1,4 @@
-//! The documents that are made from the table.
+//! Tests of the documents that are made from the table.
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Layers in, typed values or sentences out.
+//! Tests of gathering: layers in, typed values or errors out.
 
 use std::io;
 use std::path::Path;
@@ -110,13 +110,13 @@ fn the_platforms_port_moves_the_default_address() {
 }
 
 #[test]
-fn an_empty_platform_variable_says_nothing() {
+fn an_empty_platform_variable_is_ignored() {
     let start = Start { variables: &[("PORT", ""), ("WEB_CONCURRENCY", " ")], ..Start::default() };
     assert_eq!(start.config(), Config::default());
 }
 
 #[test]
-fn a_platforms_mistake_matters_only_where_it_decides() {
+fn a_bad_platform_variable_is_an_error_only_if_it_is_used() {
     let variables = &[("WEB_CONCURRENCY", "many")];
     let error = "environment WEB_CONCURRENCY: workers: expected a whole number of at least 1 or `auto`, got `many`";
     assert_eq!(variable_errors(variables), error);
@@ -124,7 +124,7 @@ fn a_platforms_mistake_matters_only_where_it_decides() {
 }
 
 #[test]
-fn a_mistake_in_a_layer_of_ours_is_named_even_if_another_layer_wins() {
+fn an_error_in_our_own_layers_is_reported_even_if_another_layer_wins() {
     let start = Start { file: Some("threads = 0"), arguments: &["--threads", "2"], ..Start::default() };
     assert_eq!(start.errors(), "farrier.toml:1: threads: expected a whole number of at least 1, got `0`");
 }
@@ -155,7 +155,7 @@ fn the_last_of_a_repeated_flag_wins_and_lists_grow() {
 }
 
 #[test]
-fn a_switch_has_a_contrary() {
+fn a_switch_can_be_turned_off() {
     for (flag, on) in [("--preload", true), ("--preload-app", true), ("--no-preload", false), ("--preload=no", false)] {
         assert_eq!(arguments(&[flag]).preload_app, on, "{flag}");
     }
@@ -175,7 +175,7 @@ fn the_application_is_the_argument_without_a_flag() {
 }
 
 #[test]
-fn none_takes_away_what_a_lower_layer_gave() {
+fn none_unsets_the_value_of_a_lower_layer() {
     let start = Start { file: Some("accesslog = '-'"), ..Start::default() };
     assert_eq!(start.config().accesslog, Some(LogTarget::Standard));
     for flags in [&["--access-logfile", "none"][..], &["--access-logfile="]] {
@@ -216,7 +216,7 @@ fn a_bad_value_names_file_and_line() {
         ("workers = [1]", "farrier.toml:1: workers: expected a whole number of at least 1 or `auto`, got a list"),
         ("workers = true", "farrier.toml:1: workers: expected a whole number of at least 1 or `auto`, got `true`"),
         ("threads = 1.5", "farrier.toml:1: threads: expected a whole number of at least 1, got `1.5`"),
-        ("backlog = 5000000000", "farrier.toml:1: backlog: `5000000000` is too great, at most 4294967295"),
+        ("backlog = 5000000000", "farrier.toml:1: backlog: `5000000000` is too large, at most 4294967295"),
         ("tick = '3h'", "farrier.toml:1: tick: expected a duration from 100us to 1s, got `3h`"),
         ("preload_app = 'maybe'", "farrier.toml:1: preload_app: expected `true` or `false`, got `maybe`"),
         ("server_header = 7", "farrier.toml:1: server_header: expected text, got `7`"),
@@ -280,7 +280,7 @@ fn the_variables_of_a_kubernetes_service_called_farrier_are_no_mistakes() {
 }
 
 #[test]
-fn a_bad_argument_says_what_is_accepted() {
+fn the_error_of_a_bad_argument_says_what_is_accepted() {
     for (line, error) in [
         (
             &["--worker", "3"][..],
@@ -311,7 +311,7 @@ fn a_bad_argument_says_what_is_accepted() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_in_the_order_of_the_places() {
+fn all_errors_are_reported_at_once_in_the_order_of_the_places() {
     let start = Start {
         file: Some("threads = 0\nworker = 1\nbacklog = 0"),
         variables: &[("FARRIER_BACKLOG", "x"), ("FARRIER_ZEBRA", "1")],
@@ -377,7 +377,7 @@ fn what_is_not_utf8_is_refused_where_it_matters() {
 }
 
 #[test]
-fn help_and_version_do_not_look_at_the_other_layers() {
+fn help_and_version_do_not_read_the_other_layers() {
     let file = Some("nonsense");
     for (line, is_help) in
         [(&["--help"][..], true), (&["-h", "-w", "2"], true), (&["-V"], false), (&["app:app", "-v"], false)]

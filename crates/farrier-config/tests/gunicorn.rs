@@ -1,4 +1,4 @@
-//! What Gunicorn's users write, and what it means here.
+//! Tests of Gunicorn's settings, flags and files.
 
 use std::io;
 use std::path::Path;
@@ -115,7 +115,7 @@ fn a_flag_may_be_cut_short_where_that_is_clear() {
     let short = config(&["--access-logform", "json", "--bac", "7", "--no-s", "--prel", "--thread", "3"], &[]);
     assert_eq!((short.backlog, short.sendfile, short.preload_app, short.threads), (7, false, true, 3));
     assert_eq!(source(&short, "access_log_format"), "command line --access-logform");
-    // Farrier's own flags do not make a beginning ambiguous that was clear before.
+    // Farrier's own flags do not make a beginning ambiguous that Gunicorn accepts.
     assert_eq!(config(&["--keep", "5"], &[]).keepalive, Duration::from_secs(5));
     assert_eq!(config(&["--limit-request-b", "5"], &[]).limit_request_body, Bytes(5));
     assert!(error(&["--worker", "1"], &[]).starts_with("`--worker` may mean `--workers`, `--worker-class`"));
@@ -152,7 +152,7 @@ fn the_variable_may_ask_for_a_check() {
 }
 
 #[test]
-fn nobody_is_believed_where_the_variable_says_so() {
+fn an_empty_forwarded_allow_ips_trusts_nobody() {
     assert_eq!(config(&[], &[("FORWARDED_ALLOW_IPS", "")]).forwarded_allow_ips, []);
     assert_eq!(config(&[], &[("WEB_CONCURRENCY", "")]).workers, Workers::Count(1));
 }
@@ -184,7 +184,7 @@ fn the_file_is_the_one_that_is_named_highest_else_the_first_that_is_there() {
 }
 
 #[test]
-fn farriers_own_file_wins_over_gunicorns_and_says_so() {
+fn farriers_own_file_wins_over_gunicorns_with_a_warning() {
     let mut folder =
         Folder { text: vec![("farrier.toml", "workers = 2")], python: vec![("gunicorn.conf.py", workers(3))] };
     let config = in_folder(&mut folder, &[], &[]);
@@ -273,7 +273,7 @@ fn a_timeout_that_is_set_limits_requests_too() {
         assert_eq!(config.request_timeout, Duration::from_secs(seconds), "{arguments:?}");
         assert_eq!(source(&config, "request_timeout"), from, "{arguments:?}");
     }
-    // The watch over silent workers is another thing, and keeps its default.
+    // The heartbeat timeout is a different setting, and keeps its default.
     assert_eq!(config(&["--request-timeout", "5"], &[]).timeout, Duration::from_secs(30));
 }
 
@@ -287,7 +287,7 @@ fn the_head_has_room_for_the_parts_that_are_allowed() {
 }
 
 #[test]
-fn what_changes_nothing_is_told_once_and_what_asks_for_nothing_is_not() {
+fn a_setting_without_effect_is_warned_of_once_unless_it_asks_for_nothing() {
     let quiet = config(
         &["--http-parser", "auto", "--protocol", "http", "--proxy-protocol", "off", "--cert-reqs", "0", "app:app"],
         &[],
@@ -316,7 +316,7 @@ fn what_cannot_be_served_is_refused_wherever_it_stands() {
     }
     let toml = gather([""; 0], [("", ""); 0], |_| Ok("dirty_workers = 1".to_string()));
     assert!(toml.is_err_and(|error| error.to_string().starts_with("farrier.toml:1: dirty_workers is not supported")));
-    // With an application that is named, PasteDeploy's file is only passed over.
+    // If an application is named, PasteDeploy's file is ignored with a warning.
     assert_eq!(warnings(&config(&["--paste", "site.ini", "app:app"], &[])).len(), 1);
 }
 
@@ -367,7 +367,7 @@ fn an_embedding_program_gives_the_only_layer() {
 }
 
 #[test]
-fn a_traceback_comes_before_the_sentence() {
+fn a_traceback_comes_before_the_message() {
     let error = ConfigError {
         problems: vec![Problem::at(Source::File { path: "g.py".into(), line: 2 }, "NameError: x")],
         traceback: "Traceback\n".into(),

@@ -1,4 +1,4 @@
-//! Sites and mounts: what they mean together, and what contradicts itself.
+//! Tests of sites and mounts: their plan, and contradictions.
 
 use std::io;
 use std::path::Path;

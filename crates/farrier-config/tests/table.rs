@@ -1,4 +1,4 @@
-//! What must hold for every row of the table.
+//! Tests that hold for every row of the table.
 
 use std::collections::HashMap;
 use std::io;
@@ -40,7 +40,7 @@ fn names_flags_and_variables_are_unique() {
 }
 
 #[test]
-fn no_flag_reads_as_the_contrary_of_another() {
+fn no_flag_reads_as_the_negation_of_another() {
     for row in rows() {
         assert!(!row.name.starts_with("no_"), "{}", row.name);
     }
@@ -92,7 +92,7 @@ fn every_default_keeps_its_bounds_and_every_bound_is_kept() {
         for bound in [row.at_least(), row.at_most()].into_iter().flatten() {
             config(&[], &[(&row.variable(), bound)]);
         }
-        // The least value is 1 of something, so nothing is too small; no value is as great as this.
+        // 0 is below every lowest value, and this number is above every highest one.
         let beyond = row.at_least().map(|_| "0").into_iter().chain(row.at_most().map(|_| "300000000"));
         for value in beyond {
             let error = run(&[], &[(&row.variable(), value)]).expect_err(row.name).to_string();
@@ -102,7 +102,7 @@ fn every_default_keeps_its_bounds_and_every_bound_is_kept() {
 }
 
 #[test]
-fn every_spelling_on_the_command_line_sets_its_setting() {
+fn every_flag_sets_its_setting() {
     for row in SETTINGS {
         for flag in row.flags() {
             let arguments = match row.default {

@@ -1,4 +1,4 @@
-//! What becomes of uWSGI's configurations: every form, the placeholders, the traps, and that no option is lost.
+//! Tests of uWSGI's configurations: every form, placeholders, known pitfalls, and that every option is handled.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::Path;
 use farrier_config::uwsgi::{Import, Machine, import, options_markdown};
 use farrier_config::{ConfigError, Outcome, SETTINGS, gather};
 
-/// A machine with what the placeholders ask for.
+/// A machine with the facts that placeholders need.
 fn machine() -> Machine {
     Machine {
         folder: "/srv/shop".into(),
@@ -157,7 +157,7 @@ fn options_become_settings() {
 }
 
 #[test]
-fn what_uwsgi_does_without_an_option_is_said_too() {
+fn defaults_of_uwsgi_become_settings_too() {
     let bare = imported("module = x");
     for line in ["threads = 1", "preload_app = true", "accesslog = \"-\""] {
         assert!(bare.lines().any(|each| each == line), "{line}: {bare}");
@@ -200,7 +200,7 @@ fn what_has_no_counterpart_is_warned_of_with_its_line() {
 }
 
 #[test]
-fn the_forms_say_the_same() {
+fn ini_yaml_and_json_give_the_same_settings() {
     let ini = "; a comment\n[uwsgi]\n# another\nmodule = shop:app\nprocesses=2\nmaster\nenv = A=1\nenv = B=%n\n[other]\nmodule = no\n";
     let yaml =
         "uwsgi:\n  module: shop:app\n  processes: 2\n  master:\n  env:\n    - A=1\n    - B=%n\nother:\n  module: no\n";
@@ -214,7 +214,7 @@ fn the_forms_say_the_same() {
 }
 
 #[test]
-fn yaml_and_json_know_their_lines() {
+fn options_of_yaml_and_json_have_line_numbers() {
     let yaml = "uwsgi:\n  processes: 2\n  nonsense: 3\n  env:\n    - A=1\n    - nonsense\n";
     let problem = read(&[("a.yaml", yaml)], "a.yaml").map(|_| ()).map_err(|error| error.to_string());
     assert!(problem.as_ref().is_err_and(|error| error.starts_with("a.yaml:6: raw_env")), "{problem:?}");
@@ -301,11 +301,11 @@ fn values_that_make_no_sense_are_refused_with_their_line() {
 }
 
 #[test]
-fn the_last_word_on_a_setting_counts() {
+fn the_last_option_for_a_setting_counts() {
     let text = imported("processes = 2\nworkers = 3\nharakiri = 1\nharakiri = 2");
     assert!(settings(&text).contains(&"workers = 3".to_string()), "{text}");
     assert!(settings(&text).contains(&"request_timeout = \"2s\"".to_string()), "{text}");
-    assert!(comments(&text).contains("uwsgi.ini:2: processes = 2 Line 3 says it again"), "{text}");
+    assert!(comments(&text).contains("uwsgi.ini:2: processes = 2 Line 3 sets it again"), "{text}");
 }
 
 #[test]
@@ -396,7 +396,7 @@ fn the_table_of_settings_and_the_importer_know_the_same_names() {
             assert!(becomes.contains(&format!("`{}`", row.name)), "{option} becomes {becomes}, and not {}", row.name);
         }
     }
-    // And the other way round: an option that becomes a setting is one of a row that says what it is in uWSGI.
+    // And the other way round: the row of the setting names the uWSGI option that becomes it.
     for line in table.lines().skip(2) {
         let mut cells = line.split('|').skip(1).map(str::trim);
         let (names, becomes) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
@@ -410,7 +410,7 @@ fn the_table_of_settings_and_the_importer_know_the_same_names() {
 }
 
 proptest::proptest! {
-    /// Whatever a file holds, it is read or refused, and what is written is a file of settings.
+    /// Any file is either read or refused, and the output is a valid settings file.
     #[test]
     fn any_text_is_imported_or_refused(
         lines in proptest::collection::vec("([a-z-]{1,12}|socket|http-socket|log-format|mount|env|set|%[a-z]) ?=? ?[ -~üé%$@()=:/.\\[\\]]{0,12}", 0..6),

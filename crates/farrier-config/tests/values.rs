@@ -1,4 +1,4 @@
-//! Whatever a type reads, it writes back so that it reads the same.
+//! Tests that a value that is written can be read again, and is the same.
 
 use std::fmt::Debug;
 use std::time::Duration;

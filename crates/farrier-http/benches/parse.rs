@@ -1,7 +1,8 @@
-//! What it costs to understand one request by each protocol: `cargo bench -p farrier-http --bench parse`.
+//! Measures the cost of decoding one request with each protocol: `cargo bench -p farrier-http --bench parse`.
 //!
-//! The same three requests, as nginx hands them on, in HTTP/1.1, uwsgi and FastCGI, decoded into the same request. A round
-//! copies the bytes into the arena first, for two of the codecs rewrite names in place; the copy is measured on its own too.
+//! The same three requests, as nginx passes them on, in HTTP/1.1, uwsgi and FastCGI, are decoded into the same request.
+//! A round copies the bytes into the arena first, because two of the codecs rewrite names in place. The copy is
+//! measured separately too.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -49,7 +50,7 @@ fn main() {
     }
 }
 
-/// Median, least and most of the time for one request, in ns.
+/// Median, minimum and maximum of the time for one request, in ns.
 fn measure(bytes: &[u8], decode: &mut dyn FnMut(&mut Request)) -> (f64, f64, f64) {
     let mut request = Request::with_room(16 * 1024);
     let mut times: Vec<f64> = (0..MEASUREMENTS)
@@ -71,7 +72,7 @@ fn measure(bytes: &[u8], decode: &mut dyn FnMut(&mut Request)) -> (f64, f64, f64
 
 type Fields = Vec<(&'static str, String)>;
 
-/// A command line's request, a browser's, and a browser's with 6 KiB of cookies.
+/// A request of a command-line client, of a browser, and of a browser with 6 KiB of cookies.
 fn shapes() -> Vec<(&'static str, Fields)> {
     let field = |name, value: &str| (name, value.to_owned());
     let curl = vec![

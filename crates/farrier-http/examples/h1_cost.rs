@@ -1,5 +1,5 @@
-//! Decodes a head or encodes one many times, to count instructions: `valgrind --tool=callgrind target/release/examples/h1_cost
-//! wrk 100000`. The first argument is `wrk`, `browser`, `browser_in_two` or `response`.
+//! Decodes or encodes a head many times, to count instructions: `valgrind --tool=callgrind
+//! target/release/examples/h1_cost wrk 100000`. The first argument is `wrk`, `browser`, `browser_in_two` or `response`.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,9 +1,9 @@
-//! The content codings that a client accepts (RFC 9110 §12.5.3), and which of those at hand it is sent.
+//! The content codings that a client accepts (RFC 9110 §12.5.3), and the choice among the available ones.
 
 use crate::field::KnownField;
 use crate::request::Request;
 
-/// A content coding (RFC 9110 §8.4.1) that the server can make or has ready.
+/// A content coding (RFC 9110 §8.4.1) that the server supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Coding {
     /// `zstd` (RFC 8878, with the window of RFC 9659).
@@ -15,7 +15,7 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// All of them, the one that is preferred at equal weights first.
+    /// All codings, in the order of preference at equal weights.
     pub const ALL: [Coding; 3] = [Coding::Zstd, Coding::Brotli, Coding::Gzip];
 
     /// Its name in fields, in lower case.
@@ -33,7 +33,7 @@ impl Coding {
             2 if is(b"br") => Some(Coding::Brotli),
             4 if is(b"gzip") => Some(Coding::Gzip),
             4 if is(b"zstd") => Some(Coding::Zstd),
-            // RFC 9110 §8.4.1.3: the same.
+            // RFC 9110 §8.4.1.3: `x-gzip` is the same.
             6 if is(b"x-gzip") => Some(Coding::Gzip),
             _ => None,
         }
@@ -45,16 +45,16 @@ impl Coding {
 pub struct AcceptEncoding {
     /// In the order of [`Coding::ALL`].
     weights: [u16; 3],
-    /// `None` where the client did not name it: it is accepted, and anything else that is accepted is better.
+    /// `None` if the client did not name it: it is accepted, but any other accepted coding is better.
     identity: Option<u16>,
 }
 
 impl AcceptEncoding {
-    /// Nothing but content as it is: what a client gets that sends no such field. It would accept anything (RFC 9110
-    /// §12.5.3), and many that say nothing cannot decode.
+    /// Only unencoded content, for a client that sends no such field. It would accept anything (RFC 9110 §12.5.3), but
+    /// many such clients cannot decode.
     pub const IDENTITY: AcceptEncoding = AcceptEncoding { weights: [0; 3], identity: None };
 
-    /// What the request's fields say, all lines of them together.
+    /// Reads the request's fields, all lines together.
     pub fn of_request(request: &Request) -> AcceptEncoding {
         if !request.head.seen.has_any(crate::field::Seen::of(KnownField::AcceptEncoding)) {
             return AcceptEncoding::IDENTITY;
@@ -63,7 +63,7 @@ impl AcceptEncoding {
         AcceptEncoding::of(named.map(|(_, _, value)| value))
     }
 
-    /// What the values of the field's lines say. An element that is malformed says nothing.
+    /// Reads the values of the field's lines. A malformed element is ignored.
     pub fn of<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> AcceptEncoding {
         let mut named: [Option<u16>; 3] = [None; 3];
         let (mut identity, mut others) = (None, None);
@@ -84,14 +84,14 @@ impl AcceptEncoding {
         }
     }
 
-    /// The best of the codings at hand; `None` is content as it is. Of several with the same weight the first is taken, so
-    /// `at_hand` is in the server's order of preference.
+    /// The best of the available codings; `None` is unencoded content. Among equal weights the first wins, so `at_hand`
+    /// is in the server's order of preference.
     pub fn best(&self, at_hand: impl IntoIterator<Item = Coding>) -> Option<Coding> {
         let mut best = None;
         let mut weight = self.identity.unwrap_or(0);
         for coding in at_hand {
             let its = self.weights[coding as usize];
-            // At equal weights a coding is better than none.
+            // At equal weights a coding wins over none.
             if its > weight || (its == weight && its > 0 && best.is_none()) {
                 (best, weight) = (Some(coding), its);
             }
@@ -99,13 +99,13 @@ impl AcceptEncoding {
         best
     }
 
-    /// Whether the client takes this coding.
+    /// Whether the client accepts this coding.
     pub fn accepts(&self, coding: Coding) -> bool {
         self.weights[coding as usize] > 0
     }
 
-    /// Whether the client takes content as it is. One that does not, and accepts no coding at hand either, may be given it
-    /// all the same (RFC 9110 §12.5.3).
+    /// Whether the client accepts unencoded content. If it does not, and accepts no available coding either, it may be
+    /// sent unencoded content all the same (RFC 9110 §12.5.3).
     pub fn accepts_identity(&self) -> bool {
         self.identity != Some(0)
     }

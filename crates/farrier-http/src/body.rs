@@ -2,9 +2,11 @@
 
 use std::io::{Read, Seek};
 
+use bytes::Bytes;
+
 use crate::field::Span;
 
-/// A reader that can go back: what a spooled body must offer.
+/// A reader that can seek, which a spooled body needs.
 pub trait ReadSeek: Read + Seek + Send {}
 impl<T: Read + Seek + Send> ReadSeek for T {}
 
@@ -14,11 +16,11 @@ pub enum Body {
     /// No content.
     #[default]
     Empty,
-    /// The content lies behind the head in the request's arena.
+    /// The content follows the head in the request's arena.
     InArena(Span),
-    /// The content in memory of its own.
-    Memory(Vec<u8>),
-    /// The content exceeded the memory bound and lies in an unlinked temporary file.
+    /// The content in separate memory.
+    Memory(Bytes),
+    /// The content exceeded the memory bound and is in an unlinked temporary file.
     Spooled {
         /// The file, positioned at its start.
         file: Box<dyn ReadSeek>,

@@ -1,29 +1,29 @@
-//! Conditional requests (RFC 9110 §13): whether a client's copy is still good, judged in the order of §13.2.2.
+//! Conditional requests (RFC 9110 §13): whether a client's copy is still valid, evaluated in the order of §13.2.2.
 
 use crate::field::{KnownField, Seen};
 use crate::http_date;
 use crate::request::Request;
 
-/// What identifies the representation that would be sent.
+/// The validators of the representation that would be sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Validators<'a> {
     /// The entity tag with its quotes, and `W/` if it is weak; empty for none.
     pub etag: &'a [u8],
-    /// The last modification in seconds of 1970, if it may be told.
+    /// The last modification in seconds since 1970, if it may be sent.
     pub modified_s: Option<i64>,
 }
 
-/// What is to be done with a request whose conditions were looked at.
+/// The result of evaluating a request's conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Do as the method says; `range`: the Range field counts, if there is one.
+    /// Perform the method.
     Proceed {
-        /// Whether a Range field is to be obeyed.
+        /// Whether a Range field applies.
         range: bool,
     },
-    /// 304: the client's copy is good.
+    /// 304: the client's copy is valid.
     NotModified,
-    /// 412: what the client thinks of is not there any more.
+    /// 412: the representation that the client expects does not exist any more.
     PreconditionFailed,
 }
 
@@ -33,13 +33,13 @@ const CONDITIONS: Seen = Seen::of(KnownField::IfMatch)
     .with(Seen::of(KnownField::IfUnmodifiedSince))
     .with(Seen::of(KnownField::IfRange));
 
-/// Judges a GET or HEAD of a representation that exists.
+/// Evaluates the conditions of a GET or HEAD for a representation that exists.
 pub fn judge(request: &Request, present: Validators<'_>) -> Verdict {
     let seen = request.head.seen;
     if !seen.has_any(CONDITIONS) {
         return Verdict::Proceed { range: true };
     }
-    // Steps 1 and 2: a date counts only where no tag does.
+    // Steps 1 and 2: a date counts only without a tag.
     if seen.has_any(Seen::of(KnownField::IfMatch)) {
         // §13.1.1: compared strongly.
         if !any_tag_matches(request, KnownField::IfMatch, present.etag, Comparison::Strong) {
@@ -68,7 +68,7 @@ pub fn judge(request: &Request, present: Validators<'_>) -> Verdict {
     Verdict::Proceed { range }
 }
 
-/// §13.1.5: the tag compared strongly, or the very date.
+/// §13.1.5: the tag compared strongly, or exactly the same date.
 fn if_range_holds(value: &[u8], present: Validators<'_>) -> bool {
     match value {
         [b'"', ..] => value == present.etag,
@@ -88,7 +88,7 @@ fn any_tag_matches(request: &Request, field: KnownField, etag: &[u8], comparison
     lines.any(|(_, _, value)| list_has(value, etag, comparison))
 }
 
-/// Whether a list of tags has one that matches, or is `*`. What breaks the grammar ends the list.
+/// Whether a list of tags has one that matches, or is `*`. A syntax error ends the list.
 fn list_has(list: &[u8], etag: &[u8], comparison: Comparison) -> bool {
     let mut rest = list.trim_ascii();
     if rest == b"*" {

@@ -1,13 +1,13 @@
-//! What can be wrong with a message, and on whose side. Which status that becomes is decided by the server's `rescue`.
+//! Errors of a message, with the side at fault. The server's `rescue` decides the status.
 
 use std::borrow::Cow;
 
 use crate::status::Status;
 
-/// Whose fault it is: decides the log level and, with the kind, the status.
+/// The side at fault: decides the log level and, with the kind, the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The client broke a rule or left.
+    /// The client broke a rule or disconnected.
     Client,
     /// The application raised or broke PEP 3333.
     Application,
@@ -15,16 +15,16 @@ pub enum Side {
     Server,
 }
 
-/// What happened. One row of `rescue`'s table each.
+/// The kind of error; each is a row of `rescue`'s table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The request line, a field, the framing or the Host breaks the grammar (RFC 9112 §2.2, §3, §5, §6).
     BadRequest,
-    /// The request line is above its bound.
+    /// The request line is above its limit.
     TargetTooLong,
-    /// The head is above a bound.
+    /// The head is above a limit.
     HeadTooLarge,
-    /// The content is above its bound.
+    /// The content is above its limit.
     BodyTooLarge,
     /// `Expect` names something unknown (RFC 9110 §10.1.1).
     ExpectationFailed,
@@ -40,34 +40,35 @@ pub enum Kind {
     RequestTimeout,
     /// The client closed or reset the connection before its answer was complete.
     ClientGone,
-    /// The client took no bytes for longer than the write time-out.
+    /// The client accepted no bytes for longer than the write timeout.
     WriteTimeout,
-    /// The call of the application took longer than it may.
+    /// The call of the application took longer than `request_timeout`.
     Overdue,
     /// The queue is full, or the request waited in it too long.
     Overloaded,
-    /// The client has sent more requests than it may (RFC 6585 §4).
+    /// The client has exceeded its request rate (RFC 6585 §4).
     TooManyRequests,
-    /// The server is stopping and takes no more work.
+    /// The server is stopping and accepts no more requests.
     Stopping,
     /// No room to keep the content: disk full, or descriptors exhausted.
     NoRoom,
     /// The application raised, or broke a rule of PEP 3333, before anything was sent.
     ApplicationFailed,
-    /// A fault of the server's own, a caught panic among them.
+    /// An internal error, such as a caught panic.
     Internal,
-    /// A handler's answer is this status and nothing else: the server says it in its own words, or with a site's page.
+    /// A handler answers with a status only: the server adds its own text, or a site's error page.
     Answer(Status),
 }
 
-/// An error as a value: it knows its side and its cause.
+/// An error as a value, with its side and cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// What happened.
+    /// The kind of error.
     pub kind: Kind,
-    /// Whose fault it is.
+    /// The side at fault.
     pub side: Side,
-    /// One clause for the log: what was wrong, never a value the client sent. Empty where it has been logged already.
+    /// A clause for the log that describes the error. It never contains a value that the client sent. Empty if the
+    /// error has been logged already.
     pub cause: Cow<'static, str>,
 }
 
@@ -87,12 +88,12 @@ impl Error {
         Error { kind, side: Side::Server, cause: cause.into() }
     }
 
-    /// No fault: an answer of this status, in the server's words. It is not logged as an error.
+    /// Not an error: a response with this status and the server's own text. It is not logged as an error.
     pub const fn answer(status: Status) -> Self {
         Error::client(Kind::Answer(status), "")
     }
 
-    /// The grammar was broken.
+    /// A syntax error.
     pub const fn bad_request(cause: &'static str) -> Self {
         Error::client(Kind::BadRequest, cause)
     }

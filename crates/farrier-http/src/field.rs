@@ -1,10 +1,10 @@
-//! Fields (RFC 9110 §5): spans, the names worth knowing, and what a name and a value may consist of.
+//! Fields (RFC 9110 §5): spans, well-known names, and the syntax of names and values.
 
 use std::ops::Range;
 
 use crate::octets;
 
-/// A stretch of an arena.
+/// A range of an arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Span {
     /// First byte.
@@ -24,7 +24,7 @@ impl Span {
         self.start as usize..self.start as usize + self.len as usize
     }
 
-    /// Whether it holds no byte.
+    /// Whether it is empty.
     pub fn is_empty(self) -> bool {
         self.len == 0
     }
@@ -43,7 +43,7 @@ pub struct Field {
 
 macro_rules! known_fields {
     ($($variant:ident = $name:literal,)*) => {
-        /// Field names that the server or nearly every application looks at; a row here saves a hash and a look-up.
+        /// Field names that the server or nearly every application reads; a row here saves a hash and a lookup.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum KnownField {
@@ -116,7 +116,7 @@ impl KnownField {
     /// The row for a name in any case, `Other` when there is none.
     pub fn of(name: &[u8]) -> KnownField {
         use KnownField::*;
-        // A name's length and one of its letters leave one candidate; only that is compared.
+        // A name's length and one of its letters determine the only candidate, which is compared.
         let letter = |at: usize| name[at] | 0x20;
         let candidate = match name.len() {
             2 => Te,
@@ -187,8 +187,9 @@ impl KnownField {
     }
 }
 
-/// Which kinds of fields a head holds, gathered while it is decoded: one bit for each well-known field and for what needs a
-/// decision before a handler may see it. So one test tells that there is nothing to decide.
+/// The kinds of fields in a head, collected while it is decoded. There is one bit for each well-known field, and for
+/// properties that need a decision before a handler may see the field. So a single test shows that there is nothing to
+/// decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Seen(u64);
 
@@ -209,13 +210,13 @@ impl Seen {
         Seen(self.0 | other.0)
     }
 
-    /// What is not among `others`.
+    /// The bits that are not in `others`.
     #[must_use]
     pub const fn without(self, others: Seen) -> Seen {
         Seen(self.0 & !others.0)
     }
 
-    /// Whether any of `others` is among it.
+    /// Whether it has any bit of `others`.
     pub const fn has_any(self, others: Seen) -> bool {
         self.0 & others.0 != 0
     }
@@ -246,12 +247,13 @@ pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&b| TOKEN[b as usize])
 }
 
-/// Whether the bytes may stand in a field value (RFC 9110 §5.5): no control but tab; obs-text is let through.
+/// Whether the bytes are allowed in a field value (RFC 9110 §5.5): no control character except tab; obs-text is
+/// accepted.
 pub fn is_value(bytes: &[u8]) -> bool {
     octets::text_prefix(bytes) == bytes.len()
 }
 
-/// How many bytes at the front are of the kind that a token consists of.
+/// How many bytes at the front are token characters.
 pub(crate) fn token_prefix(bytes: &[u8]) -> usize {
     bytes.iter().position(|&b| !TOKEN[b as usize]).unwrap_or(bytes.len())
 }

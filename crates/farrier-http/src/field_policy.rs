@@ -1,5 +1,5 @@
-//! What becomes of fields that need a decision before a handler may see them: folded values, names with an underscore, and
-//! what proxies say of the client. Decided once per request; a request without such fields costs one test.
+//! Handles fields that need a decision before a handler may see them: folded values, names with an underscore, and
+//! fields of proxies about the client. It runs once per request; a request without such fields costs one test.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use crate::forwarded::{self, Forwarded};
 use crate::origin::{Peer, Scheme};
 use crate::request::Request;
 
-/// What is done with a name that contains an underscore. `X_Y` would pose as `X-Y`: both become `HTTP_X_Y`.
+/// How a name with an underscore is handled. `X_Y` could fake `X-Y`: both become `HTTP_X_Y`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Underscores {
     /// The field is left out.
@@ -17,11 +17,11 @@ pub enum Underscores {
     Drop,
     /// The request is refused.
     Refuse,
-    /// The field is kept, and may be a forgery of another one.
+    /// The field is kept, and may fake another one.
     Keep,
 }
 
-/// A field by which a trusted proxy tells the scheme, and the value that means `https`; any other means `http`.
+/// A field by which a trusted proxy reports the scheme, and the value that means `https`; any other means `http`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemeField {
     known: KnownField,
@@ -30,7 +30,7 @@ pub struct SchemeField {
 }
 
 impl SchemeField {
-    /// A row of the setting; names and values have no case.
+    /// A row of the setting; names and values are case-insensitive.
     pub fn new(name: &str, https: &str) -> SchemeField {
         let name = name.to_ascii_lowercase().into_bytes();
         SchemeField { known: KnownField::of(&name), name: name.into(), https: https.trim().as_bytes().into() }
@@ -42,20 +42,20 @@ impl SchemeField {
     }
 }
 
-/// The decisions, as the settings have them.
+/// The decisions, according to the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldPolicy {
     underscores: Underscores,
     /// Names with an underscore that trusted peers may send, in upper case; `*` is every one.
     forwarder_names: Vec<Box<[u8]>>,
     scheme_fields: Vec<SchemeField>,
-    /// Fields that are the server's own: believed from trusted peers, removed from all others.
+    /// Fields of proxies: trusted from trusted peers, removed from all others.
     believed: Seen,
-    /// What a request must hold to be looked into.
+    /// The kinds of fields that need a decision.
     watched: Seen,
-    /// Each request is told whether it came from a trusted proxy.
+    /// Whether to record in each request if it came from a trusted proxy.
     tells: bool,
-    /// Everything that a proxy could say is removed from all others, whether it would be believed or not.
+    /// Whether to remove every proxy field from untrusted peers, even those that are never trusted.
     is_strict: bool,
 }
 
@@ -64,8 +64,8 @@ impl FieldPolicy {
     ///
     /// # Arguments
     ///
-    /// `believed` names the fields, besides those of the scheme, in which trusted peers are believed: of `Forwarded`,
-    /// `X-Forwarded-For`, `-Host`, `-Port`, `-Prefix` and `X-Real-IP`. Any other name has no effect.
+    /// `believed` names the fields that are trusted from trusted peers, besides those of the scheme: any of
+    /// `Forwarded`, `X-Forwarded-For`, `-Host`, `-Port`, `-Prefix` and `X-Real-IP`. Any other name has no effect.
     pub fn new<'a>(
         underscores: Underscores,
         forwarder_names: impl IntoIterator<Item = &'a str>,
@@ -85,14 +85,14 @@ impl FieldPolicy {
         FieldPolicy { underscores, forwarder_names, scheme_fields, believed, watched, tells: false, is_strict: false }
     }
 
-    /// The same policy, which also notes in each request whether it came from a trusted proxy.
+    /// The same policy, which also records in each request whether it came from a trusted proxy.
     #[must_use]
     pub fn telling(self, tells: bool) -> FieldPolicy {
         FieldPolicy { tells, ..self }
     }
 
-    /// The same policy, which also removes from all but trusted peers whatever poses as a proxy's word: `Forwarded`,
-    /// `X-Real-IP`, the fields of the scheme, and every `X-Forwarded-*`.
+    /// The same policy, which also removes all proxy fields of untrusted peers: `Forwarded`, `X-Real-IP`, the fields of
+    /// the scheme, and every `X-Forwarded-*`.
     #[must_use]
     pub fn removing_from_others(self, is_strict: bool) -> FieldPolicy {
         let kept = KnownField::ALL.iter().filter(|known| POSING.contains(known)).chain([&KnownField::Other]);
@@ -107,11 +107,10 @@ impl FieldPolicy {
     ///
     /// # Arguments
     ///
-    /// `trusts` says whether an address is a trusted proxy's; a peer on a unix socket is one. `dropped` is told the name of
-    /// each field that is left out for its underscore.
+    /// `trusts` returns whether an address is a trusted proxy; a peer on a unix socket always is. `dropped` is called
+    /// with the name of each field that is removed because of its underscore.
     ///
-    /// # Errors
-    /// The fields that tell the scheme contradict each other, or a name has an underscore and that is refused.
+    /// # Errors The fields of the scheme contradict each other, or a name has an underscore and that is refused.
     #[inline]
     pub fn apply(
         &self,
@@ -233,7 +232,7 @@ fn is_trusted(request: &Request, trusts: &impl Fn(IpAddr) -> bool) -> bool {
 }
 
 impl Default for FieldPolicy {
-    /// What Gunicorn believes and drops when nothing else is said.
+    /// Gunicorn's defaults.
     fn default() -> FieldPolicy {
         let scheme_fields =
             [("X-Forwarded-Protocol", "ssl"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Ssl", "on")];
@@ -246,7 +245,7 @@ impl Default for FieldPolicy {
     }
 }
 
-/// What may be believed besides the scheme.
+/// The fields that may be trusted besides those of the scheme.
 const FORWARDING: [KnownField; 6] = [
     KnownField::Forwarded,
     KnownField::XForwardedFor,
@@ -256,10 +255,10 @@ const FORWARDING: [KnownField; 6] = [
     KnownField::XRealIp,
 ];
 
-/// `Forwarded` and what is asked only where nothing else is told: what `X-Forwarded-*` come before.
+/// `Forwarded` and other fields that count only without `X-Forwarded-*`.
 const NEWER: Seen = Seen::of(KnownField::Forwarded).with(Seen::of(KnownField::XRealIp));
 
-/// Fields of known names by which proxies speak.
+/// Well-known fields that proxies send.
 const POSING: [KnownField; 9] = [
     KnownField::Forwarded,
     KnownField::XForwardedFor,

@@ -1,5 +1,5 @@
-//! What proxies say of the client: `Forwarded` (RFC 7239) and `X-Forwarded-*`, read from the right, because only what the
-//! last trusted proxy added is certain. Who is believed, and in what, is decided in [`crate::field_policy`].
+//! Reads `Forwarded` (RFC 7239) and `X-Forwarded-*` from the right, because only what the last trusted proxy added is
+//! certain. [`crate::field_policy`] decides which peers and fields are trusted.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,24 +8,24 @@ use crate::origin::{Peer, Scheme};
 use crate::request::Request;
 use crate::wire::h1::host::is_host;
 
-/// What a trusted proxy says of the address that the client used. Spans lie in the request's arena.
+/// The address that the client used, according to a trusted proxy. Spans are in the request's arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Forwarded {
-    /// `host[:port]` that the client asked for; empty when nothing was said.
+    /// `host[:port]` that the client asked for; empty if unknown.
     pub host: Span,
     /// The port that the client connected to.
     pub port: Option<u16>,
-    /// The path prefix that the proxy took away or routed by, without a slash at its end; empty when nothing was said.
+    /// The path prefix that the proxy removed or routed by, without a slash at its end; empty if there is none.
     pub prefix: Span,
 }
 
-/// Applies what a trusted proxy says to the request, as far as the field is in `believed`, and gives the scheme that
-/// `Forwarded` tells. What other fields tell of it: see [`crate::field_policy`].
+/// Applies the fields of a trusted proxy that are in `believed` to the request, and returns the scheme in `Forwarded`.
+/// For the scheme in other fields see [`crate::field_policy`].
 ///
 /// # Arguments
 ///
-/// `has_older` says that the proxy speaks by `X-Forwarded-*`. Then `Forwarded` is not believed: a proxy that sets the one
-/// often lets the other pass as the client sent it.
+/// `has_older` means that the proxy sends `X-Forwarded-*`. Then `Forwarded` is not trusted: a proxy that sets the one
+/// often passes on the other from the client.
 pub(crate) fn apply(
     request: &mut Request,
     believed: Seen,
@@ -62,7 +62,7 @@ fn addresses(request: &Request, trusts: &impl Fn(IpAddr) -> bool) -> Option<Sock
     let fields = request.head.fields.iter().rev().filter(|field| field.known == KnownField::XForwardedFor);
     let items = fields.flat_map(|field| request.arena.slice(field.value).rsplit(|&byte| byte == b','));
     for item in items {
-        // An obfuscated or broken item: what stands before it cannot be believed.
+        // An obfuscated or malformed item: nothing to its left can be trusted.
         let Some(address) = address(item.trim_ascii()) else { break };
         found = Some(address);
         if !trusts(address.ip()) {
@@ -72,7 +72,7 @@ fn addresses(request: &Request, trusts: &impl Fn(IpAddr) -> bool) -> Option<Sock
     found
 }
 
-/// What the elements of `Forwarded` say that trusted proxies have added.
+/// The data of the elements of `Forwarded` that trusted proxies have added.
 #[derive(Default)]
 struct Told {
     client: Option<SocketAddr>,
@@ -80,8 +80,9 @@ struct Told {
     scheme: Option<Scheme>,
 }
 
-/// Reads elements from the right, as long as each was added by a trusted proxy: the first by the peer, any other by the proxy
-/// that the element to its right names. The client's own is the last of them, so what it says counts most.
+/// Reads elements from the right, as long as each was added by a trusted proxy. The peer added the first one; the proxy
+/// that an element names added the next one to its left. The last element that was read describes the client, so its
+/// values win.
 fn elements(request: &Request, trusts: &impl Fn(IpAddr) -> bool) -> Told {
     let mut told = Told::default();
     for field in request.head.fields.iter().rev().filter(|field| field.known == KnownField::Forwarded) {
@@ -102,7 +103,8 @@ fn elements(request: &Request, trusts: &impl Fn(IpAddr) -> bool) -> Told {
                 Some(scheme) if scheme.eq_ignore_ascii_case(b"http") => Some(Scheme::Http),
                 _ => told.scheme,
             };
-            // Without an address, or with an obfuscated one (RFC 7239 §6.3), nobody knows who added what stands before it.
+            // Without an address, or with an obfuscated one (RFC 7239 §6.3), it is unknown who added the elements to
+            // its left.
             let Some(address) = parameter(element, b"for").and_then(address) else { return told };
             told.client = Some(address);
             if !trusts(address.ip()) {
@@ -113,8 +115,8 @@ fn elements(request: &Request, trusts: &impl Fn(IpAddr) -> bool) -> Told {
     told
 }
 
-/// What stands before the last comma outside of quotes, and what stands behind it. From the right, because the last element is
-/// the proxy's and well-formed; quotes that a client left open reach no further than its own.
+/// Splits at the last comma outside of quotes. It reads from the right, because the last element is the proxy's and
+/// well-formed; an unclosed quote of the client cannot reach into it.
 fn split_last(list: &[u8]) -> (&[u8], &[u8]) {
     let mut is_quoted = false;
     for at in (0..list.len()).rev() {
@@ -130,7 +132,7 @@ fn split_last(list: &[u8]) -> (&[u8], &[u8]) {
     (&[], list)
 }
 
-/// A parameter of an element, without its quotes. One that is there twice, or has escapes in it, says nothing.
+/// A parameter of an element, without its quotes. A parameter that appears twice, or contains escapes, is ignored.
 fn parameter<'a>(element: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut is_quoted = false;
     let pairs = element.split(|&byte| {
@@ -171,7 +173,7 @@ fn last_item(request: &Request, known: KnownField) -> Option<Span> {
     (!item.is_empty()).then(|| Span::new(offset, offset + item.len()))
 }
 
-/// What stands behind the last comma.
+/// The text after the last comma.
 pub(crate) fn last_of_list(value: &[u8]) -> &[u8] {
     value.rsplit(|&byte| byte == b',').next().unwrap_or_default().trim_ascii()
 }

@@ -1,5 +1,5 @@
-//! What a request says that came through a gateway protocol (uwsgi, FastCGI): the variables of RFC 3875 that are no field, and
-//! what was understood of them. A request that came by HTTP has none of it.
+//! The data of a request that came through a gateway protocol (uwsgi, FastCGI): the variables of RFC 3875 that are no
+//! field, and their meaning. A request that came by HTTP has none.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ pub enum Via {
     FastCgi(u16),
 }
 
-/// A variable that has a place in environ and none elsewhere in the request.
+/// A variable that only goes to the environ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
     /// The name, which is not empty.
@@ -28,7 +28,7 @@ pub struct Variable {
     pub value: Span,
 }
 
-/// What a web server said beside method, target, version, fields and length.
+/// The data from a web server besides method, target, version, fields and length.
 #[derive(Debug, Default)]
 pub struct Gateway {
     /// The protocol; with [`Via::Http`] nothing else here is set.
@@ -37,11 +37,11 @@ pub struct Gateway {
     pub path_is_decoded: bool,
     /// SERVER_NAME is among the variables and not empty.
     pub has_server_name: bool,
-    /// Variables named UWSGI_* were given; they are not obeyed and not kept.
+    /// Variables named UWSGI_* were given; they are ignored.
     pub had_uwsgi_variables: bool,
-    /// What HTTPS or REQUEST_SCHEME say.
+    /// The scheme from HTTPS or REQUEST_SCHEME.
     pub scheme: Option<Scheme>,
-    /// REMOTE_ADDR and REMOTE_PORT, where they are an address. An address without a port has port 0.
+    /// REMOTE_ADDR and REMOTE_PORT, if they are an address. An address without a port has port 0.
     pub client: Option<SocketAddr>,
     /// SCRIPT_NAME without slashes at its end, decoded; empty for an application at the root.
     pub script_name: Span,
@@ -50,7 +50,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Forgets everything and keeps the memory.
+    /// Clears everything and keeps the memory.
     pub(crate) fn clear(&mut self) {
         if self.via == Via::Http {
             return;
@@ -67,8 +67,8 @@ impl Request {
         self.head.gateway.via != Via::Http
     }
 
-    /// Replaces the connection's origin by what the web server says of its client. Whoever may speak a gateway protocol at all
-    /// is believed in it.
+    /// Replaces the connection's origin with that of the web server's client. Every peer that may use a gateway
+    /// protocol is trusted in this.
     pub fn take_origin_from_gateway(&mut self) {
         if let Some(client) = self.head.gateway.client {
             self.origin.peer = Peer::Tcp(client);

@@ -1,4 +1,4 @@
-//! The one contract between the engine and what answers requests.
+//! The interface between the engine and the handlers, which answer requests.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -7,99 +7,99 @@ use crate::error::Error;
 use crate::request::Request;
 use crate::response::ResponseHead;
 
-/// What answering a request takes; all that the engine knows of a handler.
+/// The resources that answering a request takes; the engine knows nothing else about a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occupies {
-    /// Nothing: it answers at once and never waits (static file, cached response, redirect, status).
+    /// None: the handler answers at once and never waits (static file, cached response, redirect, status).
     Nothing,
-    /// Nothing either, and the request is neither counted nor logged: it asks for the server's own health.
+    /// None, and the request is neither counted nor logged: it is a health check.
     NothingUnseen,
     /// A seat, for as long as the call takes (a WSGI application).
     Seat,
-    /// Nothing, once the request's [`Errand`] has been run by a thread that may wait for the disk.
+    /// Nothing, once the request's [`DiskLookup`] has been run by a thread that may wait for the disk.
     Disk,
 }
 
 /// What must be done for a request by a thread that may wait for the disk, before it can be answered at once. A handler that
-/// says [`Occupies::Disk`] leaves it in [`Request::errand`].
-pub trait Errand: Send + Sync {
+/// says [`Occupies::Disk`] leaves it in [`Request::disk_lookup`].
+pub trait DiskLookup: Send + Sync {
     /// Does it, and notes in the request what came of it.
     fn run(&self, request: &mut Request);
 }
 
 /// Answers requests.
 ///
-/// It cannot see through which front a request came (`origin` is data), must not assume a runtime, and may be called from
-/// many seats at once.
+/// It cannot see which front a request came through (`origin` is data). It must not assume an async runtime, and may be
+/// called from many seats at once.
 pub trait Handler: Send + Sync {
-    /// What answering this request takes. Asked once, before [`Handler::handle`]: what is found out here (which mount serves
-    /// the request, say) may be noted in the request for it.
+    /// The resources that answering this request takes. Called once, before [`Handler::handle`]. Results, such as the
+    /// mount that serves the request, may be stored in the request.
     fn occupies(&self, request: &mut Request) -> Occupies;
 
     /// Answers the request through `respond`.
     ///
-    /// # Errors
-    /// An error before anything was sent becomes a whole response (`rescue`); after that the connection is closed, so that
-    /// the message is visibly incomplete.
+    /// # Errors An error before anything was sent becomes a whole response (`rescue`). After that the connection is
+    /// closed, so that the client notices the incomplete message.
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error>;
 }
 
 /// When the bytes given to [`Respond::send`] must leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
-    /// Before `send` returns, or as fast as the client takes them (PEP 3333, "Buffering and Streaming").
+    /// Before `send` returns, or as fast as the client accepts them (PEP 3333, "Buffering and Streaming").
     Now,
     /// With whatever comes next.
     Later,
 }
 
-/// Why a chunk was not taken. The handler stops producing and cleans up.
+/// Why a chunk was not sent. The handler stops producing and cleans up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendError {
-    /// The client left, or took no bytes for longer than the write time-out. Not the handler's fault.
+    /// The client disconnected, or accepted no bytes for longer than the write timeout. Not the handler's fault.
     Gone,
-    /// The declared Content-Length is reached: this chunk was cut and what follows would be dropped.
+    /// The declared Content-Length is reached: this chunk was cut, and further content would be dropped.
     Full,
 }
 
-/// One answer, to be given by the handler: a head, then content, then `finish`.
+/// A response, which the handler gives: a head, then content, then `finish`.
 pub trait Respond {
-    /// Gives the head. `length` is the content's whole length where the handler knows it before the first chunk.
-    /// It leaves with the first content, or with `finish`. Until then it may be given again and replaces the former.
+    /// Sets the head. `length` is the content's whole length, if the handler knows it before the first chunk. The head
+    /// is sent with the first content, or with `finish`. Until then it may be replaced.
     fn head(&mut self, head: &ResponseHead, length: Option<u64>);
 
-    /// Adds a field to every head that this answer is given from now on, one for an error too, unless that has a field of this
-    /// name. The name is a token, the value what may stand in a field. An answer around another one hands it on.
+    /// Adds a field to every head that this response gets from now on, even an error's, unless the head has a field of
+    /// this name. The name must be a token, and the value a valid field value. A response that wraps another one passes
+    /// the call on.
     fn stamp(&mut self, name: &str, value: &[u8]) {
         let _ = (name, value);
     }
 
-    /// Sends an interim response (1xx, RFC 9110 §15.2) at once. Nothing happens once the head is on its way, and for a client
-    /// that does not know such responses (HTTP/1.0).
+    /// Sends an interim response (1xx, RFC 9110 §15.2) at once. It has no effect after the head was sent, or if the
+    /// client does not know such responses (HTTP/1.0).
     ///
     /// # Errors
     /// [`SendError`]: produce no more.
     fn inform(&mut self, interim: &ResponseHead) -> Result<(), SendError>;
 
-    /// Whether the head is on its way, so that it cannot be replaced any more.
+    /// Whether the head was sent, so that it cannot be replaced any more.
     fn head_sent(&self) -> bool;
 
-    /// Gives a piece of content; an empty one is skipped. May wait, bounded by the write time-out, once more than the
+    /// Sends a piece of content; an empty one is skipped. It may block, at most for the write timeout, if more than the
     /// high-water mark is unsent.
     ///
     /// # Errors
     /// [`SendError`]: produce no more.
     fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError>;
 
-    /// Gives `bytes` of a plain file from `offset` on as content (sendfile where the transport can). The file's own position is
-    /// neither used nor changed, so that one descriptor serves many responses.
+    /// Sends `bytes` of a regular file from `offset` on as content, with sendfile if the transport supports it. The
+    /// file's position is neither used nor changed, so that one descriptor serves many responses.
     ///
     /// # Errors
     /// [`SendError`]: produce no more.
     fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError>;
 
-    /// Gives fields that follow the content (RFC 9110 §6.5), before the response is finished; a second call replaces the first.
-    /// Where the client cannot take them, they are dropped. An answer around another one hands them on.
+    /// Sets trailer fields (RFC 9110 §6.5), before the response is finished; a second call replaces the first. If the
+    /// client does not accept trailers, they are dropped. A response that wraps another one passes the call on.
     fn trailers(&mut self, trailers: &ResponseHead) {
         let _ = trailers;
     }
@@ -107,6 +107,6 @@ pub trait Respond {
     /// Ends a complete response. A response that is dropped without it is aborted: the connection closes.
     fn finish(&mut self);
 
-    /// Whether the client is known to have left; producing more is pointless.
+    /// Whether the client is known to have disconnected, so that more content is useless.
     fn client_gone(&self) -> bool;
 }

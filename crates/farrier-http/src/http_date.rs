@@ -2,15 +2,15 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Reads any of the three forms: `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` and
-/// `Sun Nov  6 08:49:37 1994`. `None` for anything else, and for what was before 1970: both are to be ignored.
+/// Reads any of the three forms: `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov 6
+/// 08:49:37 1994`. `None` for anything else, and for dates before 1970: both must be ignored.
 pub fn parse(text: &[u8]) -> Option<i64> {
     let date = httpdate::parse_http_date(std::str::from_utf8(text).ok()?).ok()?;
     i64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
 }
 
-/// Writes the form that is to be sent, an IMF-fixdate. What such a date cannot say (before 1970, after 9999) is written as
-/// the nearest that it can.
+/// Writes an IMF-fixdate, the form to send. A time outside of its range (before 1970, after 9999) becomes the nearest
+/// possible date.
 pub fn format(unix_s: i64) -> String {
     let seconds = u64::try_from(unix_s).unwrap_or(0).min(LAST_S);
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))

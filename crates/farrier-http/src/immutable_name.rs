@@ -1,7 +1,7 @@
-//! Which files never change under their name, because the name holds a hash of the content.
+//! Recognizes files that never change under their name, because the name contains a hash of the content.
 
-/// Whether a file's name is one that Django's `ManifestStaticFilesStorage` makes: `name.<12 hex digits>.ending`, or without
-/// the ending. No other rule is certain enough to be kept for a year without being asked for.
+/// Whether a file's name is one that Django's `ManifestStaticFilesStorage` makes: `name.<12 hex digits>.ending`, or
+/// without the ending. No other rule is certain enough to apply by default.
 pub fn is_hashed(path: &[u8]) -> bool {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let mut pieces = name.rsplit(|&byte| byte == b'.');
@@ -15,10 +15,11 @@ pub fn is_hashed(path: &[u8]) -> bool {
 }
 
 /// Whether a path matches a pattern: `?` is any one character, `*` any number of them inside a segment, `**` any number
-/// with slashes among them. All else is itself.
+/// including slashes. All other characters match themselves.
 pub fn matches(pattern: &[u8], path: &[u8]) -> bool {
     let (mut at, mut next) = (0, 0);
-    // Where the last `*` and the last `**` stand, and how much of the path they have taken: on a mismatch they take more.
+    // The positions of the last `*` and the last `**`, and how much of the path they have matched: on a mismatch they
+    // match more.
     let mut star: Option<(usize, usize)> = None;
     let mut deep: Option<(usize, usize)> = None;
     loop {

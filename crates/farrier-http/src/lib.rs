@@ -1,7 +1,7 @@
-//! The vocabulary of HTTP as Farrier speaks it, and its codecs.
+//! Farrier's types for HTTP messages, and its codecs.
 //!
-//! Nothing in this crate does I/O, reads a clock or knows Python: bytes and time come in as arguments, values go out.
-//! That is what lets a fuzzer and a property test drive every codec without a socket.
+//! Nothing in this crate does I/O, reads a clock or uses Python: bytes and time come in as arguments, values go out. So
+//! fuzzers and property tests can drive every codec without a socket.
 
 #![forbid(unsafe_code)]
 
@@ -24,6 +24,7 @@ pub mod ranges;
 pub mod request;
 pub mod response;
 pub mod secure;
+pub mod sink;
 pub mod status;
 pub mod wire;
 
@@ -36,10 +37,11 @@ pub use field::{Field, KnownField, Seen, Span};
 pub use field_policy::{FieldPolicy, SchemeField, Underscores};
 pub use forwarded::Forwarded;
 pub use gateway::{Gateway, Variable, Via};
-pub use handler::{Errand, Flush, Handler, Occupies, Respond, SendError};
+pub use handler::{DiskLookup, Flush, Handler, Occupies, Respond, SendError};
 pub use limits::Limits;
 pub use origin::{ListenerId, Origin, Peer, Scheme};
 pub use request::{Arena, BodyFraming, Request, RequestHead, TargetForm, Version};
 pub use response::ResponseHead;
 pub use secure::{ClientCertificate, Secure};
+pub use sink::{Accepted, AnswerSink};
 pub use status::Status;

@@ -1,6 +1,6 @@
-//! The bounds a message must keep. Every one is a setting; the defaults here are the settings' defaults.
+//! The limits of a message. Each is a setting; the defaults here are the settings' defaults.
 
-/// Bounds on a request, in bytes or counts. What exceeds one is refused with the status named beside it.
+/// Limits of a request, in bytes or counts. A request above one is refused with the status named beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Request line without its CRLF; above it 414.
@@ -19,7 +19,7 @@ pub struct Limits {
     pub trailer_bytes_max: usize,
     /// Accept methods that are longer than 20 bytes or not all upper-case letters and `-` (still RFC 9110 tokens).
     pub permit_unconventional_method: bool,
-    /// Accept a value that goes on in the next line (RFC 9112 §5.2), except of fields that decide framing or routing.
+    /// Accept a value that continues on the next line (RFC 9112 §5.2), except in fields that decide framing or routing.
     pub permit_folding: bool,
 }
 

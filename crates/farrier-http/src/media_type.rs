@@ -1,9 +1,9 @@
 //! Media types (RFC 9110 §8.3) by the ending of a file's name.
 
-/// What a file is that no row knows.
+/// The media type of a file with an unknown ending.
 pub const UNKNOWN: &str = "application/octet-stream";
 
-/// The media type for a file's name, by what follows its last dot in any case. Text says that it is UTF-8.
+/// The media type for a file's name, by the text after its last dot, in any case. Text types include `charset=utf-8`.
 pub fn of(name: &[u8]) -> &'static str {
     let Some(dot) = name.iter().rposition(|&byte| byte == b'.') else { return UNKNOWN };
     let ending = &name[dot + 1..];

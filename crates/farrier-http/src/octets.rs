@@ -1,4 +1,4 @@
-//! Tests on many bytes at once, where most of a head's bytes pass through.
+//! Tests on several bytes at once, for the hot path of decoding heads.
 
 /// How many bytes at the front are neither a control character nor DEL; tab counts as none.
 #[inline]
@@ -22,7 +22,7 @@ pub(crate) fn text_prefix(bytes: &[u8]) -> usize {
     at
 }
 
-/// Where the byte stands first.
+/// The first position of the byte.
 #[inline]
 pub(crate) fn position(bytes: &[u8], byte: u8) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();

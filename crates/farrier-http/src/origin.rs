@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 pub enum Peer {
     /// A TCP peer.
     Tcp(SocketAddr),
-    /// A peer on a unix socket: it has no address worth naming.
+    /// A peer on a unix socket, which has no useful address.
     Unix,
 }
 
@@ -21,7 +21,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The scheme as it stands in a URI (RFC 3986 §3.1).
+    /// The scheme as in a URI (RFC 3986 §3.1).
     pub fn as_str(self) -> &'static str {
         match self {
             Scheme::Http => "http",

@@ -1,6 +1,6 @@
 //! Percent-encoding (RFC 3986 §2.1) of a path, decoded as environ and the access log show it.
 
-/// Appends the decoded bytes to `decoded`; what is no valid escape stays as it is.
+/// Appends the decoded bytes to `decoded`; an invalid escape stays as it is.
 pub fn decode(path: &[u8], decoded: &mut Vec<u8>) {
     let mut rest = path;
     while let [byte, after @ ..] = rest {

@@ -1,15 +1,15 @@
-//! Byte ranges (RFC 9110 §14): what a Range field asks for, and how several parts are told (§15.3.7.2).
+//! Byte ranges (RFC 9110 §14): reads the Range field, and frames several parts (§15.3.7.2).
 
 use itoa::Buffer;
 
-/// Ranges that a request may name. One that names more gets the whole, as does one that breaks the grammar: a server need
-/// not obey (§14.2), and hostile lists of ranges cost nothing so.
+/// The most ranges of a request. A request with more gets the whole representation, as does one with a syntax error. A
+/// server may ignore Range (§14.2), and so hostile lists of ranges cost nothing.
 pub const RANGES_MAX: usize = 8;
 
-/// Ranges closer to each other than this become one: the head of another part costs as much (§15.3.7.2).
+/// Ranges closer to each other than this are joined: the head of another part costs as much (§15.3.7.2).
 const GAP_BYTES: u64 = 80;
 
-/// A stretch of a representation, not empty.
+/// A range of a representation, not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ByteRange {
     /// The first byte.
@@ -24,7 +24,7 @@ impl ByteRange {
         self.end - self.start
     }
 
-    /// The value of Content-Range for this stretch of so many bytes in all.
+    /// The value of Content-Range for this range of a representation of this length.
     pub fn content_range(self, whole_bytes: u64) -> String {
         format!("bytes {}-{}/{whole_bytes}", self.start, self.end - 1)
     }
@@ -39,7 +39,7 @@ pub fn unsatisfied(whole_bytes: u64) -> String {
     format!("bytes */{whole_bytes}")
 }
 
-/// The stretches to send: at least one, apart from each other, in the order they were asked for.
+/// The ranges to send: at least one, not overlapping, in the requested order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ranges {
     ranges: [ByteRange; RANGES_MAX],
@@ -47,12 +47,12 @@ pub struct Ranges {
 }
 
 impl Ranges {
-    /// The stretches.
+    /// The ranges.
     pub fn as_slice(&self) -> &[ByteRange] {
         &self.ranges[..self.count]
     }
 
-    /// Adds a stretch, joined with all that it touches. There is room: a list has at most [`RANGES_MAX`].
+    /// Adds a range, joined with all ranges that it touches. There is room: a list has at most [`RANGES_MAX`].
     fn add(&mut self, mut range: ByteRange) {
         let mut at = 0;
         let mut place = self.count;
@@ -62,7 +62,7 @@ impl Ranges {
                 range.end = range.end.max(self.ranges[at].end);
                 self.ranges.copy_within(at + 1..self.count, at);
                 self.count -= 1;
-                // Where the first of them stood; what it grew by may touch others, so look again.
+                // It takes the place of the first one. The joined range may touch others, so check again.
                 place = place.min(at);
                 at = 0;
             } else {
@@ -76,20 +76,20 @@ impl Ranges {
     }
 }
 
-/// What a Range field comes to.
+/// The result of reading a Range field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// The whole: the field is not obeyed.
+    /// The whole representation: the field is ignored.
     Whole,
-    /// These stretches: 206.
+    /// These ranges: 206.
     Parts(Ranges),
-    /// Nothing that there is: 416.
+    /// No range is satisfiable: 416.
     Nothing,
 }
 
-/// Reads a Range field's value for a representation of so many bytes.
+/// Reads a Range field's value for a representation of this length.
 pub fn read(value: &[u8], whole_bytes: u64) -> Asked {
-    // §14.1: range units are case-insensitive. Others than bytes are to be ignored.
+    // §14.1: range units are case-insensitive. Units other than bytes must be ignored.
     let Some((unit, list)) = value.iter().position(|&byte| byte == b'=').map(|at| (&value[..at], &value[at + 1..]))
     else {
         return Asked::Whole;
@@ -100,7 +100,7 @@ pub fn read(value: &[u8], whole_bytes: u64) -> Asked {
     let mut ranges = Ranges::default();
     let mut named = 0;
     for element in list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-        // §5.6.1: empty elements are to be let pass, in a reasonable number.
+        // §5.6.1: a reasonable number of empty elements must be accepted.
         named += 1;
         if named > RANGES_MAX {
             return Asked::Whole;
@@ -115,14 +115,14 @@ pub fn read(value: &[u8], whole_bytes: u64) -> Asked {
         }
     }
     match ranges.count {
-        // A list of nothing but commas is no list.
+        // A list of commas only is no list.
         0 if list.iter().all(|byte| matches!(byte, b',' | b' ' | b'\t')) => Asked::Whole,
         0 => Asked::Nothing,
         _ => Asked::Parts(ranges),
     }
 }
 
-/// One element; `None` if it breaks the grammar, an inner `None` if nothing of it is there.
+/// One element; `None` on a syntax error, an inner `None` if the range is not satisfiable.
 fn read_one(element: &[u8], whole_bytes: u64) -> Option<Option<ByteRange>> {
     let dash = element.iter().position(|&byte| byte == b'-')?;
     let (first, last) = (&element[..dash], &element[dash + 1..]);
@@ -142,7 +142,7 @@ fn read_one(element: &[u8], whole_bytes: u64) -> Option<Option<ByteRange>> {
     Some((start < whole_bytes).then_some(ByteRange { start, end }))
 }
 
-/// Digits only; what does not fit is as good as the greatest number.
+/// Digits only; a number that does not fit becomes the largest one.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -152,7 +152,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// The frame of a `multipart/byteranges` content: what stands before each part and at the end.
+/// The framing of `multipart/byteranges` content: the text before each part and at the end.
 #[derive(Debug, Clone)]
 pub struct Multipart<'a> {
     boundary: &'a str,
@@ -161,7 +161,8 @@ pub struct Multipart<'a> {
 }
 
 impl<'a> Multipart<'a> {
-    /// The frame for stretches of so many bytes in all. `boundary` stands nowhere in the content, as far as chance can tell.
+    /// The framing for ranges of a representation of this length. `boundary` must not occur in the content; a random
+    /// one practically never does.
     pub fn new(boundary: &'a str, media_type: &'a [u8], whole_bytes: u64) -> Multipart<'a> {
         Multipart { boundary, media_type, whole_bytes }
     }
@@ -171,7 +172,7 @@ impl<'a> Multipart<'a> {
         format!("multipart/byteranges; boundary={}", self.boundary)
     }
 
-    /// What stands before a part.
+    /// The text before a part.
     pub fn before(&self, range: ByteRange) -> Vec<u8> {
         let mut text = format!("\r\n--{}\r\n", self.boundary).into_bytes();
         if !self.media_type.is_empty() {
@@ -189,7 +190,7 @@ impl<'a> Multipart<'a> {
         text
     }
 
-    /// What stands behind the last part.
+    /// The text after the last part.
     pub fn end(&self) -> Vec<u8> {
         format!("\r\n--{}--\r\n", self.boundary).into_bytes()
     }

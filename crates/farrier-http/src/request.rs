@@ -1,4 +1,4 @@
-//! One request, whatever front it came through: an arena of bytes, and spans that say what they are.
+//! A request, independent of its front: an arena of bytes, and spans into it.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use crate::body::Body;
 use crate::field::{Field, KnownField, Seen, Span};
 use crate::forwarded::Forwarded;
 use crate::gateway::Gateway;
-use crate::handler::Errand;
+use crate::handler::DiskLookup;
 use crate::origin::{ListenerId, Origin, Peer, Scheme};
 use crate::secure::Secure;
 
-/// A growable buffer that a socket reads into and spans point into.
+/// A growable buffer that sockets read into and spans point into.
 ///
-/// `bytes[..filled]` holds what was received; the rest is zeroed spare room, so reading needs no unsafe code. Behind all that
-/// could ever be received lies an annex, for what the server itself has to say of the request.
+/// `bytes[..filled]` holds the received bytes. The rest is zeroed spare room, so reading needs no unsafe code. Beyond
+/// the largest possible position is an annex for values that the server itself adds to the request.
 #[derive(Debug, Default)]
 pub struct Arena {
     bytes: Vec<u8>,
@@ -22,7 +22,7 @@ pub struct Arena {
     annex: Vec<u8>,
 }
 
-/// Where spans of the annex begin. What is received is bounded far below (see [`Span::new`]).
+/// Where spans of the annex begin. Received bytes are bounded far below (see [`Span::new`]).
 const ANNEX_START: usize = 1 << 31;
 
 impl Arena {
@@ -31,27 +31,27 @@ impl Arena {
         Arena { bytes: vec![0; room], filled: 0, annex: Vec::new() }
     }
 
-    /// What has been received.
+    /// The received bytes.
     pub fn filled(&self) -> &[u8] {
         &self.bytes[..self.filled]
     }
 
-    /// The same, to be changed in place.
+    /// The received bytes, mutable.
     pub fn filled_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[..self.filled]
     }
 
-    /// Where the next read may put its bytes. Empty when the arena is full: call [`Arena::grow`].
+    /// The room for the next read. Empty when the arena is full: call [`Arena::grow`].
     pub fn spare(&mut self) -> &mut [u8] {
         &mut self.bytes[self.filled..]
     }
 
-    /// Says that the first `count` bytes of [`Arena::spare`] were received.
+    /// Marks the first `count` bytes of [`Arena::spare`] as received.
     pub fn advance(&mut self, count: usize) {
         self.filled = (self.filled + count).min(self.bytes.len());
     }
 
-    /// Doubles the room, up to `room_max` bytes in all. False when there was nothing left to grow.
+    /// Doubles the room, up to `room_max` bytes in all. False if it cannot grow.
     pub fn grow(&mut self, room_max: usize) -> bool {
         let room = (self.bytes.len() * 2).max(4096).min(room_max);
         if room <= self.bytes.len() {
@@ -81,7 +81,7 @@ impl Arena {
         self.remove(0, count);
     }
 
-    /// Drops `count` received bytes from `start` on and moves what follows there.
+    /// Drops `count` received bytes from `start` on, and moves the following bytes there.
     pub fn remove(&mut self, start: usize, count: usize) {
         let end = (start + count).min(self.filled);
         if end > start {
@@ -90,7 +90,7 @@ impl Arena {
         }
     }
 
-    /// Forgets all received bytes. Room beyond `room_kept` is given back.
+    /// Clears all received bytes. Room beyond `room_kept` is freed.
     pub fn clear(&mut self, room_kept: usize) {
         self.filled = 0;
         if self.bytes.len() > room_kept {
@@ -99,7 +99,7 @@ impl Arena {
         }
     }
 
-    /// Puts spaces in place of all CR and LF of a span.
+    /// Replaces all CR and LF of a span with spaces.
     pub fn unfold(&mut self, span: Span) {
         for byte in self.bytes.get_mut(span.range()).unwrap_or_default() {
             if matches!(byte, b'\r' | b'\n') {
@@ -108,7 +108,7 @@ impl Arena {
         }
     }
 
-    /// The bytes of a span; empty if the span does not lie inside the arena.
+    /// The bytes of a span; empty if the span is not inside the arena.
     pub fn slice(&self, span: Span) -> &[u8] {
         self.bytes.get(span.range()).unwrap_or_else(|| self.annexed(span))
     }
@@ -119,7 +119,7 @@ impl Arena {
         start.and_then(|start| self.annex.get(start..start + span.len as usize)).unwrap_or_default()
     }
 
-    /// Keeps bytes that were not received, until the next request.
+    /// Stores bytes of the server's own, until the next request.
     pub fn annex(&mut self, bytes: &[u8]) -> Span {
         let start = ANNEX_START + self.annex.len();
         self.annex.extend_from_slice(bytes);
@@ -140,7 +140,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// The name as it stands in `SERVER_PROTOCOL`.
+    /// The name in `SERVER_PROTOCOL`.
     pub fn as_str(self) -> &'static str {
         match self {
             Version::Http10 => "HTTP/1.0",
@@ -170,51 +170,51 @@ pub enum BodyFraming {
     /// No content.
     #[default]
     None,
-    /// Exactly so many bytes.
+    /// Exactly this many bytes.
     Length(u64),
     /// The chunked coding.
     Chunked,
 }
 
-/// The head of a request: spans into the arena and what they were found to mean.
+/// The head of a request: spans into the arena, and their meaning.
 #[derive(Debug, Default)]
 pub struct RequestHead {
     /// The method token.
     pub method: Span,
-    /// The request target, untouched.
+    /// The request target as received.
     pub target: Span,
     /// Its form.
     pub form: TargetForm,
     /// The path inside the target, percent-encoded as received; `*` for the asterisk form, empty for authority form;
     /// an absolute-form target without a path gives an empty span.
     pub path: Span,
-    /// What follows the first `?` of the target; empty when there is none.
+    /// The part after the first `?` of the target; empty if there is none.
     pub query: Span,
     /// The version.
     pub version: Version,
     /// The field lines in the order received.
     pub fields: Vec<Field>,
-    /// Which kinds of fields are among them.
+    /// The kinds of fields that it has.
     pub seen: Seen,
-    /// `host[:port]` of the request: the Host field's value, checked (RFC 9112 §3.2). When HTTP/1.0 sent none, the authority
-    /// of an absolute-form target, else empty.
+    /// `host[:port]` of the request: the checked value of the Host field (RFC 9112 §3.2). If an HTTP/1.0 request has
+    /// none, it is the authority of an absolute-form target, otherwise empty.
     pub host: Span,
     /// How the content is delimited.
     pub framing: BodyFraming,
-    /// Whether the client lets the connection live on (RFC 9112 §9.3).
+    /// Whether the client allows the connection to be kept alive (RFC 9112 §9.3).
     pub keep_alive: bool,
     /// Whether the client waits for `100 Continue` (RFC 9110 §10.1.1).
     pub expect_continue: bool,
     /// Bytes of the head in the arena, final CRLF included; content begins here.
     pub bytes: usize,
-    /// What a web server said, if the request came through one by a gateway protocol.
+    /// The data from a web server, if the request came by a gateway protocol.
     pub gateway: Gateway,
 }
 
 impl RequestHead {
-    /// Makes the head empty and keeps its memory.
+    /// Clears the head and keeps its memory.
     pub fn clear(&mut self) {
-        // Field by field, because a gateway's part is large and mostly empty already.
+        // Cleared field by field, because the gateway's part is large and usually empty already.
         let RequestHead {
             method,
             target,
@@ -241,30 +241,30 @@ impl RequestHead {
     }
 }
 
-/// One request. Recycled by its owner from call to call, so that serving allocates nothing for it.
+/// A request. Its owner reuses it for the next one, so that serving allocates nothing for it.
 pub struct Request {
     /// The bytes.
     pub arena: Arena,
-    /// What they mean.
+    /// Their meaning.
     pub head: RequestHead,
     /// The content.
     pub body: Body,
     /// Where it came from.
     pub origin: Origin,
-    /// What a trusted proxy says of the address that the client used.
+    /// The address that the client used, according to a trusted proxy.
     pub forwarded: Forwarded,
-    /// Whether it came from a trusted proxy, where the field policy was asked to tell.
+    /// Whether it came from a trusted proxy, if the field policy records that.
     pub is_from_proxy: bool,
-    /// What the handler tells the access log beside its answer: names in lower case, and values.
+    /// Additional values of the handler for the access log: names in lower case, and values.
     pub notes: Vec<(String, String)>,
-    /// The connection's security, where TLS ended here.
+    /// The connection's security, if TLS ended here.
     pub secure: Option<Arc<Secure>>,
-    /// Which of its parts a handler of several has chosen for this request.
+    /// The part that a handler of several parts has chosen for this request.
     pub choice: u32,
     /// What a handler has found for this request when it was asked what it occupies.
     pub found: Option<Arc<dyn Any + Send + Sync>>,
     /// What must be done before it can be answered, where a handler has said [`Occupies::Disk`](crate::Occupies::Disk).
-    pub errand: Option<Arc<dyn Errand>>,
+    pub disk_lookup: Option<Arc<dyn DiskLookup>>,
 }
 
 impl std::fmt::Debug for Request {
@@ -294,17 +294,26 @@ impl Request {
             secure: None,
             choice: 0,
             found: None,
-            errand: None,
+            disk_lookup: None,
         }
     }
 
-    /// Forgets everything. Room of the arena beyond `room_kept` bytes is given back.
+    /// Clears everything. Room of the arena beyond `room_kept` bytes is freed.
     pub fn clear(&mut self, room_kept: usize) {
         self.arena.clear(room_kept);
         self.clear_for_next();
     }
 
-    /// Forgets all but the arena's bytes, which are the next request's.
+    /// Gives back the room of the arena beyond what was received and `room_kept` bytes.
+    pub fn release_room(&mut self, room_kept: usize) {
+        let Arena { bytes, filled, .. } = &mut self.arena;
+        if bytes.len() > *filled + room_kept {
+            bytes.truncate(*filled + room_kept);
+            bytes.shrink_to_fit();
+        }
+    }
+
+    /// Clears everything except the arena's bytes, which belong to the next request.
     pub fn clear_for_next(&mut self) {
         self.head.clear();
         self.arena.annex.clear();
@@ -312,7 +321,7 @@ impl Request {
         self.secure = None;
         self.choice = 0;
         self.found = None;
-        self.errand = None;
+        self.disk_lookup = None;
     }
 
     /// The method (RFC 9110 §9).
@@ -325,7 +334,7 @@ impl Request {
         self.arena.slice(self.head.target)
     }
 
-    /// The path, percent-encoded as received; decoded where [`Gateway::path_is_decoded`].
+    /// The path, percent-encoded as received; decoded if [`Gateway::path_is_decoded`].
     pub fn path(&self) -> &[u8] {
         self.arena.slice(self.head.path)
     }
@@ -359,11 +368,11 @@ impl Request {
         self.fields().filter(is_it).map(|(.., value)| value)
     }
 
-    /// Puts a field of the server's own in place of all of that name.
+    /// Replaces all fields of that name with one of the server's own.
     ///
     /// # Arguments
     ///
-    /// `name` is a token in lower case, `value` what may stand in a field.
+    /// `name` is a token in lower case, `value` a valid field value.
     pub fn replace_field(&mut self, name: &str, value: &[u8]) {
         let known = KnownField::of(name.as_bytes());
         let Request { arena, head, .. } = self;
@@ -376,7 +385,7 @@ impl Request {
         head.seen = head.seen.with(Seen::of(known));
     }
 
-    /// Whether the client takes trailers (RFC 9110 §10.1.4). HTTP/2 has a place for them in any case.
+    /// Whether the client accepts trailers (RFC 9110 §10.1.4). With HTTP/2 they can always be sent.
     pub fn takes_trailers(&self) -> bool {
         let asks = || {
             let values = self.fields().filter(|(known, ..)| *known == KnownField::Te).map(|(.., value)| value);
@@ -387,7 +396,7 @@ impl Request {
         self.head.version == Version::Http2 || (self.head.seen.has_any(Seen::of(KnownField::Te)) && asks())
     }
 
-    /// The content, where it is in memory: `None` for a spooled body.
+    /// The content, if it is in memory; `None` for a spooled body.
     pub fn body_in_memory(&self) -> Option<&[u8]> {
         match &self.body {
             Body::Empty => Some(&[]),

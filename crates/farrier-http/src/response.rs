@@ -4,10 +4,10 @@ use crate::error::Error;
 use crate::field::{Span, is_hop_by_hop, is_token, is_value};
 use crate::status::Status;
 
-/// Status and fields of a response. Recycled by its owner.
+/// Status and fields of a response. Its owner reuses it.
 ///
-/// The field lines are kept as `name: value CRLF` in one piece, with spans beside them, so that HTTP/1.1 copies them in one
-/// go and other protocols can walk them.
+/// The field lines are stored as `name: value CRLF` in one buffer, with spans beside it. So HTTP/1.1 copies them at
+/// once, and other protocols can iterate over them.
 #[derive(Debug, Clone)]
 pub struct ResponseHead {
     status: Status,
@@ -47,7 +47,7 @@ impl ResponseHead {
         }
     }
 
-    /// Starts afresh with a status line's `ddd reason` (PEP 3333, "The start_response() Callable"); keeps the memory.
+    /// Starts again with a status line's `ddd reason` (PEP 3333, "The start_response() Callable"); keeps the memory.
     ///
     /// # Errors
     /// The status is not three digits from 100 to 999, followed by nothing or a space and a reason without control characters.
@@ -121,7 +121,7 @@ impl ResponseHead {
                     return Err(Error::application("the Content-Length is given twice"));
                 }
                 self.content_length = Some(length);
-                // Framing decides whether and where it is written.
+                // The framing decides whether and where it is written.
                 return Ok(());
             }
             _ => {}
@@ -137,12 +137,12 @@ impl ResponseHead {
         Ok(())
     }
 
-    /// A copy with fields of the server's own, but for those whose name it has already.
+    /// A copy with additional fields of the server, except those whose name it already has.
     pub fn stamped(&self, fields: &[(Box<str>, Box<[u8]>)]) -> ResponseHead {
         let mut copy = self.clone();
         for (name, value) in fields {
             if !self.fields().any(|(its, _)| its.eq_ignore_ascii_case(name.as_bytes())) {
-                // A token and a value: there is nothing to refuse.
+                // Name and value are valid, so nothing is refused.
                 let _ = copy.add(name.as_bytes(), value);
             }
         }
@@ -159,12 +159,12 @@ impl ResponseHead {
         &self.reason
     }
 
-    /// All field lines but Content-Length, each ended by CRLF.
+    /// All field lines except Content-Length, each with its CRLF.
     pub fn lines(&self) -> &[u8] {
         &self.lines
     }
 
-    /// All fields but Content-Length.
+    /// All fields except Content-Length.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|(name, value)| (&self.lines[name.range()], &self.lines[value.range()]))
     }
@@ -174,22 +174,22 @@ impl ResponseHead {
         self.content_length
     }
 
-    /// Whether a Date field was added, so that the server must not add one.
+    /// Whether a Date field was added; then the server must not add one.
     pub fn has_date(&self) -> bool {
         self.has_date
     }
 
-    /// Whether an entity tag was added: it names one version of the content.
+    /// Whether an entity tag was added, which names one version of the content.
     pub fn has_etag(&self) -> bool {
         self.has_etag
     }
 
-    /// Whether it names a file that the server is to send (`X-Sendfile`, `X-Accel-Redirect`): nothing for clients to see.
+    /// Whether it names a file for the server to send (`X-Sendfile`, `X-Accel-Redirect`), which clients must not see.
     pub fn names_file(&self) -> bool {
         self.names_file
     }
 
-    /// The same head without the fields that [`names_file`](ResponseHead::names_file) tells of.
+    /// The same head without the fields of [`names_file`](ResponseHead::names_file).
     pub fn without_file_names(&self) -> ResponseHead {
         let mut head = ResponseHead {
             reason: self.reason.clone(),
@@ -199,7 +199,7 @@ impl ResponseHead {
         let is_named =
             |name: &[u8]| name.eq_ignore_ascii_case(b"x-sendfile") || name.eq_ignore_ascii_case(b"x-accel-redirect");
         for (name, value) in self.fields().filter(|(name, _)| !is_named(name)) {
-            // It was added once already, so nothing is wrong with it.
+            // It was added before, so it is valid.
             let _ = head.add(name, value);
         }
         head

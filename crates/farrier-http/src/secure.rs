@@ -1,6 +1,6 @@
-//! What is known of a connection's security: data for environ and logs, there where TLS ended here.
+//! A connection's security, for environ and logs, if TLS ended here.
 
-/// A TLS connection (RFC 8446) as the application may see it.
+/// A TLS connection (RFC 8446), as the application sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secure {
     /// `TLSv1.2` or `TLSv1.3`.
@@ -9,7 +9,7 @@ pub struct Secure {
     pub cipher: String,
     /// The server name that the client asked for (RFC 6066 §3).
     pub server_name: Option<String>,
-    /// The client's certificate, there where one was asked for, given and verified.
+    /// The client's certificate, if it was requested, sent and verified.
     pub client: Option<ClientCertificate>,
 }
 

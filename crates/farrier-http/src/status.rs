@@ -1,38 +1,38 @@
-//! Status codes (RFC 9110 §15) that the server itself gives, and their reasons.
+//! Status codes (RFC 9110 §15) that the server itself sends, and their reasons.
 
 /// A three-digit status code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Status(pub u16);
 
 impl Status {
-    /// The content follows.
+    /// OK.
     pub const OK: Status = Status(200);
-    /// Nothing follows, and nothing is wrong.
+    /// No Content.
     pub const NO_CONTENT: Status = Status(204);
-    /// Parts of the content follow.
+    /// Partial Content.
     pub const PARTIAL_CONTENT: Status = Status(206);
-    /// It is found somewhere else, for good.
+    /// Moved Permanently.
     pub const MOVED_PERMANENTLY: Status = Status(301);
-    /// It is found somewhere else, for good, and the method stays.
+    /// Permanent Redirect: the method stays the same.
     pub const PERMANENT_REDIRECT: Status = Status(308);
-    /// What the client has is still good.
+    /// Not Modified.
     pub const NOT_MODIFIED: Status = Status(304);
-    /// It cannot be understood.
+    /// Bad Request.
     pub const BAD_REQUEST: Status = Status(400);
-    /// It may not be read.
+    /// Forbidden.
     pub const FORBIDDEN: Status = Status(403);
-    /// There is nothing.
+    /// Not Found.
     pub const NOT_FOUND: Status = Status(404);
-    /// There is something, for other methods.
+    /// Method Not Allowed.
     pub const METHOD_NOT_ALLOWED: Status = Status(405);
-    /// What the client thinks of is not there any more.
+    /// Precondition Failed.
     pub const PRECONDITION_FAILED: Status = Status(412);
-    /// The name is not served here.
+    /// Misdirected Request.
     pub const MISDIRECTED: Status = Status(421);
-    /// Nothing of what was asked for is there.
+    /// Range Not Satisfiable.
     pub const RANGE_NOT_SATISFIABLE: Status = Status(416);
 
-    /// Whether a response with it has no content whatever its fields say (RFC 9110 §6.4.1): 1xx, 204, 304.
+    /// Whether a response with it has no content, regardless of its fields (RFC 9110 §6.4.1): 1xx, 204, 304.
     pub fn has_no_content(self) -> bool {
         self.0 < 200 || self.0 == 204 || self.0 == 304
     }

@@ -1,4 +1,4 @@
-//! What the FastCGI codec reads, answers and refuses, one line per case; and that it does not matter how the bytes arrive.
+//! Tests of the FastCGI codec: what it reads, answers and refuses, one line per case, however the bytes arrive.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! What the HTTP/1.1 codec reads as a request's content, and what it refuses in it.
+//! Tests of the HTTP/1.1 codec: the content of requests, accepted and refused.
 
 #![allow(clippy::unwrap_used)]
 

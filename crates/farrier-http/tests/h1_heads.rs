@@ -1,4 +1,4 @@
-//! What the HTTP/1.1 codec reads out of heads that it accepts.
+//! Tests of the HTTP/1.1 codec: heads that it accepts.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! What the HTTP/1.1 codec refuses in a head, one line per case: the rows of RFC 9112's strict reading, and lessons that others
-//! paid for, by the number under which they are known.
+//! Tests of the HTTP/1.1 codec: heads that it refuses, one line per case. They cover the strict reading of RFC 9112,
+//! and known vulnerabilities of other servers by their CVE number.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ fn refused(bytes: &[u8], kind: Kind, limits: &Limits) {
     let mut decoder = HeadDecoder::default();
     let error = decoder.decode(bytes, limits, &mut head).expect_err(&format!("accepted: {input}"));
     assert_eq!(error.kind, kind, "{}: {input}", error.cause);
-    // CVE-2024-49768: after an error not another byte is parsed.
+    // CVE-2024-49768: after an error no further byte is parsed.
     assert!(decoder.decode(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", limits, &mut head).is_err());
 
     let mut decoder = HeadDecoder::default();

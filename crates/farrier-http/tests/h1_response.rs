@@ -1,4 +1,4 @@
-//! How a response is framed, and what its head looks like on the wire.
+//! Tests of a response's framing, and of its head on the wire.
 
 #![allow(clippy::unwrap_used)]
 

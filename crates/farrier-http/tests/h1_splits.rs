@@ -1,5 +1,5 @@
-//! What a connection's bytes say does not depend on how they arrive: the committed corpus in every way of splitting it in two,
-//! and random streams made from it in random pieces.
+//! Tests that a connection's meaning does not depend on how its bytes arrive. The committed corpus is split in two in
+//! every way, and random streams made from it are split into random pieces.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

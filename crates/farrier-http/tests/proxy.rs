@@ -1,4 +1,4 @@
-//! What the PROXY codec reads and refuses, one line per case; and that it does not matter how the bytes arrive.
+//! Tests of the PROXY codec: what it reads and refuses, one line per case, however the bytes arrive.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! What the uwsgi codec reads and what it refuses, one line per case; and that it does not matter how the bytes arrive.
+//! Tests of the uwsgi codec: what it reads and refuses, one line per case, however the bytes arrive.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! Monotonic time: the arbiter gets it as a parameter, processes compare it through shared memory.
+//! Monotonic time: the arbiter gets it as a parameter, and processes compare it through shared memory.
 
 use std::time::Duration;
 

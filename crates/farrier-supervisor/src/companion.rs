@@ -1,24 +1,25 @@
-//! A process beside the workers, for work that is no request: when it is started, replaced and ended. Pure, like the arbiter.
+//! Decides when the companion is started, replaced and ended: a process beside the workers, for work that is no
+//! request. Pure, like the arbiter.
 //!
-//! It is not one of the workers: it has no slot, is not counted, and nothing waits for it. So it needs no part in the
-//! arbiter's histories of crashes and reloads, only the few rules here.
+//! It is not a worker: it has no slot, is not counted, and nothing waits for it. So the arbiter's rules of crashes and
+//! reloads do not apply to it, only the few rules here.
 
 use std::time::Duration;
 
 use crate::process::{ExitStatus, Pid};
 use crate::signals::Signal;
 
-/// One that lives so long is no early death.
+/// A companion that lives this long did not die early.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 /// The waits after early deaths: the first, and the longest.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
-/// It is killed when it has not left so long after it was told to.
+/// It is killed this long after `TERM`, if it has not left.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is, and what is wanted.
+/// The actual state, and the wanted one.
 #[derive(Debug)]
 pub(crate) struct Companion {
     is_wanted: bool,
@@ -55,7 +56,7 @@ impl Companion {
         }
     }
 
-    /// Whether it is wanted is said anew; one that lives is replaced, for its settings are old.
+    /// Sets again whether it is wanted. A living one is replaced, because its settings are old.
     pub(crate) fn renew(&mut self, is_wanted: bool, now: Duration) -> Option<Step> {
         self.is_wanted = is_wanted;
         self.early_deaths = 0;
@@ -72,7 +73,7 @@ impl Companion {
         }
     }
 
-    /// What the time has brought; to be asked again until there is nothing.
+    /// The next action that is due; call it again until there is none.
     pub(crate) fn due(&mut self, now: Duration) -> Option<Step> {
         match self.state {
             State::Missing { not_before } if self.is_wanted && not_before <= now => Some(Step::Start),
@@ -84,7 +85,7 @@ impl Companion {
         }
     }
 
-    /// When [`Companion::due`] is to be asked.
+    /// When to call [`Companion::due`].
     pub(crate) fn wake_at(&self) -> Option<Duration> {
         match self.state {
             State::Missing { not_before } => self.is_wanted.then_some(not_before),
@@ -103,7 +104,7 @@ impl Companion {
         self.state = State::Missing { not_before: now + self.delay() };
     }
 
-    /// Its process was reaped. Says what is to be logged, if that was not asked for.
+    /// Its process was reaped. Returns the log line if the end was unexpected.
     pub(crate) fn ended(&mut self, status: ExitStatus, now: Duration) -> Option<String> {
         let state = std::mem::replace(&mut self.state, State::Missing { not_before: now });
         let State::Alive { pid, since } = state else { return None };

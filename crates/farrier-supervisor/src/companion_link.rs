@@ -1,4 +1,4 @@
-//! What ties a companion to the arbiter: its lines for the log on a pipe, and another that says that the arbiter lives.
+//! The pipes between a companion and the arbiter: one for its log lines, and one that shows that the arbiter lives.
 //!
 //! The companion writes no log itself: the log may be a file that is rotated, or belong to Python's loggers.
 
@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::arbiter::Level;
 
-/// A line is not longer: `PIPE_BUF`, so that it is written whole (pipe(7)).
+/// The longest line: `PIPE_BUF`, so that it is written atomically (pipe(7)).
 const LINE_BYTES_MAX: usize = 4096;
 
 /// The companion's side.
@@ -33,16 +33,16 @@ impl CompanionLink {
         });
         line.extend(text.bytes().map(|byte| if byte == b'\n' { b' ' } else { byte }).take(LINE_BYTES_MAX - 2));
         line.push(b'\n');
-        // Without an arbiter nobody reads (EPIPE).
+        // An error means that the arbiter is gone (EPIPE).
         while let Err(Errno::INTR) = rustix::io::write(&self.lines, &line) {}
     }
 
-    /// Ends, for whoever reads it, with the arbiter. `None` without a descriptor.
+    /// Reaches the end of the file when the arbiter ends. `None` without a descriptor.
     pub fn alive(&self) -> io::Result<OwnedFd> {
         self.alive.try_clone()
     }
 
-    /// What must stay open when all else is closed.
+    /// The descriptors that must stay open when all others are closed.
     pub(crate) fn descriptors(&self) -> [i32; 2] {
         [self.lines.as_raw_fd(), self.alive.as_raw_fd()]
     }
@@ -53,14 +53,14 @@ impl CompanionLink {
 pub(crate) struct CompanionLines {
     read: OwnedFd,
     write: OwnedFd,
-    /// The beginning of a line whose end has not come.
+    /// The beginning of an incomplete line.
     rest: Vec<u8>,
 }
 
 impl CompanionLines {
     pub(crate) fn new() -> io::Result<CompanionLines> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-        // Only this end: the companion may wait for room, the arbiter never for a line.
+        // Only this end is non-blocking: the companion may wait for room, but the arbiter never waits for a line.
         rustix::io::ioctl_fionbio(&read, true)?;
         Ok(CompanionLines { read, write, rest: Vec::new() })
     }
@@ -74,7 +74,7 @@ impl CompanionLines {
         CompanionLink { lines: self.write, alive }
     }
 
-    /// What was said since the last call. Does not block.
+    /// The lines since the last call. Does not block.
     pub(crate) fn drain(&mut self) -> Vec<(Level, String)> {
         let mut bytes = [0; LINE_BYTES_MAX];
         let mut lines = Vec::new();

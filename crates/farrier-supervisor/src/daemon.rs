@@ -1,8 +1,9 @@
-//! A daemon: the server leaves its terminal, and whoever started it learns whether that went well.
+//! Makes the server a daemon: it leaves its terminal, and the command that started it returns whether the start
+//! succeeded.
 //!
-//! Two forks and a new session (daemon(7)). The first process stays until the daemon serves, so that its exit code is
-//! the start's. The daemon keeps the terminal until it has bound its addresses and is about to fork: until then what goes
-//! wrong is written there.
+//! Two forks and a new session (daemon(7)). The first process, the launcher, waits until the daemon serves, so that its
+//! exit code is that of the start. The daemon keeps the terminal until it has bound its addresses and is about to fork:
+//! until then errors are written there.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -14,13 +15,13 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::process::{Fork, Forked, exit_now};
 
-/// The files of a daemon are written by itself alone.
+/// The umask of a daemon: only its own user can write its files.
 const UMASK: u32 = 0o022;
 
-/// What the launcher returns when the daemon died without a word.
+/// The launcher's exit code when the daemon died without a message.
 const EXIT_DIED: i32 = 1;
 
-/// On which side of [`detach`] the program goes on.
+/// The side of [`detach`] on which the program continues.
 #[derive(Debug)]
 pub enum Detached {
     /// In the process that was started: the daemon runs, or has failed, and this is the exit code.
@@ -29,7 +30,7 @@ pub enum Detached {
     Daemon(Announcement),
 }
 
-/// The daemon's word to its launcher.
+/// The daemon's message to its launcher.
 #[derive(Debug)]
 pub struct Announcement {
     pipe: Option<OwnedFd>,
@@ -53,7 +54,7 @@ pub fn detach(fork: &mut dyn Fork) -> io::Result<Detached> {
             // Cannot fail: a forked process leads no group.
             let _ = rustix::process::setsid();
             match fork.fork() {
-                // The daemon leads no session, so that no terminal can become its own.
+                // The daemon is no session leader, so that it cannot acquire a terminal.
                 Ok(Forked::Child) => {
                     rustix::process::umask(Mode::from_raw_mode(UMASK));
                     Ok(Detached::Daemon(announcement))
@@ -69,10 +70,10 @@ pub fn detach(fork: &mut dyn Fork) -> io::Result<Detached> {
     }
 }
 
-/// What the daemon says before its exit code: from here on it cannot write to the terminal.
+/// The daemon's message before its exit code: from here on it cannot write to the terminal.
 const LET_GO: u8 = b'-';
 
-/// What the daemon says before its exit code when that follows.
+/// The daemon's message that an exit code follows.
 const ENDED: u8 = b'.';
 
 fn hear(read: &OwnedFd) -> i32 {
@@ -107,7 +108,7 @@ fn next(read: &OwnedFd) -> Option<u8> {
 }
 
 impl Announcement {
-    /// The point of no return: lets go of the terminal.
+    /// Releases the terminal. This cannot be undone.
     ///
     /// # Arguments
     ///
@@ -131,7 +132,7 @@ impl Announcement {
         Ok(())
     }
 
-    /// The daemon serves, or has ended: the launcher ends with this code. Only the first call does anything.
+    /// The daemon serves, or has ended: the launcher exits with this code. Only the first call has an effect.
     pub fn end(&mut self, code: i32) {
         if let Some(pipe) = self.pipe.take() {
             // Exit codes have eight bits.
@@ -141,6 +142,6 @@ impl Announcement {
 }
 
 fn say(pipe: &OwnedFd, bytes: &[u8]) {
-    // A launcher that was killed hears nothing (EPIPE), and needs not.
+    // If the launcher was killed, writing fails (EPIPE), and nothing is lost.
     while let Err(Errno::INTR) = rustix::io::write(pipe, bytes) {}
 }

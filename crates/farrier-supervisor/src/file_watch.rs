@@ -1,7 +1,7 @@
-//! Watches source files: which of them have changed since they were last looked at. For development.
+//! Watches source files for changes, during development.
 //!
-//! What counts is a file's stamp; the kernel (inotify(7)) only says when it is worth looking, and where it cannot, a
-//! look is taken at each interval.
+//! A file's stamp decides. The kernel (inotify(7)) only says when to check; without it, the files are checked at each
+//! interval.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,25 +14,25 @@ use std::time::{Duration, SystemTime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
-/// Between the first sign and the look: an editor takes several steps to write a file.
+/// The pause between the first event and the check: an editor writes a file in several steps.
 const SETTLING: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Files and directories under watch.
 #[derive(Debug)]
 pub struct FileWatch {
     kernel: Option<OwnedFd>,
-    /// Directories that the kernel tells about.
+    /// Directories with an inotify watch.
     told: BTreeSet<PathBuf>,
     files: BTreeMap<PathBuf, Option<Stamp>>,
     /// In these a new source file is a change as well.
     directories: BTreeSet<PathBuf>,
 }
 
-/// What changes when a file is written: time of modification, length, and the file itself when it is replaced.
+/// The properties that change when a file is written: modification time, length, and the inode if it is replaced.
 type Stamp = (i64, i64, u64, u64);
 
 impl FileWatch {
-    /// Lets the kernel tell of changes.
+    /// Uses inotify.
     ///
     /// # Errors
     ///
@@ -42,15 +42,15 @@ impl FileWatch {
         Ok(FileWatch { kernel: Some(inotify::init(flags)?), ..FileWatch::polling() })
     }
 
-    /// Looks at each interval.
+    /// Polls at each interval.
     pub fn polling() -> FileWatch {
         FileWatch { kernel: None, told: BTreeSet::new(), files: BTreeMap::new(), directories: BTreeSet::new() }
     }
 
-    /// Files that were loaded since a time: one that was written after that may have been loaded before, so it has changed.
-    /// To be called first, then [`FileWatch::cover`] with the same.
+    /// Covers files that were loaded since a time. A file that was written after that time may have been loaded before,
+    /// so it counts as changed. Call it first, then [`FileWatch::cover`] with the same files.
     pub fn loaded_since(&mut self, since: SystemTime, files: &[PathBuf]) {
-        // A time to come is a clock's mistake.
+        // A time in the future comes from a wrong clock.
         let written = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
         let since_then = |path: &&PathBuf| written(path).is_some_and(|at| at > since && at <= SystemTime::now());
         self.files.extend(files.iter().filter(since_then).map(|path| (path.clone(), None)));
@@ -64,7 +64,7 @@ impl FileWatch {
     ///
     /// # Errors
     ///
-    /// The kernel takes no more watches; files are under watch all the same, and a look finds their changes.
+    /// The kernel accepts no more watches; the files are watched all the same, by polling.
     pub fn cover(&mut self, files: Vec<PathBuf>, directories: Vec<PathBuf>) -> io::Result<()> {
         for directory in directories {
             if self.directories.insert(directory.clone()) {
@@ -102,14 +102,14 @@ impl FileWatch {
         };
         match &self.kernel {
             None => {
-                // No descriptor: a sleep. An error is EINTR, and the look comes early.
+                // Without a descriptor this is a sleep. An error is EINTR, and the check comes early.
                 let _ = poll(&mut [], Some(&interval));
             }
             Some(kernel) => {
                 let woken = poll(&mut [PollFd::new(kernel, PollFlags::IN)], Some(&interval));
                 if woken.is_ok_and(|ready| ready > 0) {
                     let _ = poll(&mut [], Some(&SETTLING));
-                    // What they say is not looked at: the stamps tell more.
+                    // The events are not read: the stamps tell more.
                     while rustix::io::read(kernel, &mut [0_u8; 4096]).is_ok_and(|count| count > 0) {}
                 }
             }
@@ -121,7 +121,7 @@ impl FileWatch {
         let mut changed = Vec::new();
         for (path, before) in &mut self.files {
             let now = stamp(path);
-            // One that has gone may be on its way back.
+            // A missing file may be about to be replaced.
             if now.is_some() && now != *before {
                 changed.push(path.clone());
                 *before = now;

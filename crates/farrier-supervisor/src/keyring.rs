@@ -1,4 +1,4 @@
-//! What the arbiter publishes for the processes that it forks: bytes with a version number, in nameless memory that was
+//! Bytes that the arbiter publishes to the processes that it forks, with a version number, in anonymous memory that was
 //! shared before the first fork. Only the arbiter can write it.
 
 use std::cell::RefCell;
@@ -34,21 +34,20 @@ impl Keyring {
     /// No memory or no descriptor.
     pub fn new() -> io::Result<Keyring> {
         let memory = memfd_create("farrier-keyring", MemfdFlags::CLOEXEC)?;
-        // A worker that has dropped its privileges cannot open it anew for writing.
+        // A worker that has dropped its privileges cannot reopen it for writing.
         fchmod(&memory, Mode::RUSR)?;
         let reader = KeyringReader(Arc::new(File::from(read_only(&memory)?)));
         Ok(Keyring { writer: RefCell::new(Some(File::from(memory))), reader })
     }
 
-    /// Publishes bytes in place of those before.
+    /// Publishes bytes; they replace the previous ones.
     ///
-    /// # Errors
-    /// No memory, or this is no arbiter any more.
+    /// # Errors There is no memory, or this process is not the arbiter.
     pub fn publish(&self, contents: &[u8]) -> io::Result<()> {
         let writer = self.writer.borrow();
         let Some(writer) = &*writer else { return Err(io::ErrorKind::PermissionDenied.into()) };
         let version = self.reader.version();
-        // An odd number says that the contents are being written.
+        // An odd number means that the contents are being written.
         writer.write_all_at(&(version | 1).to_le_bytes(), 0)?;
         writer.write_all_at(contents, CONTENTS_AT)?;
         let mut header = [0; CONTENTS_AT as usize];
@@ -64,7 +63,7 @@ impl Keyring {
         self.reader.clone()
     }
 
-    /// Gives up writing, in a process that is no arbiter.
+    /// Gives up the right to write, in a process that is not the arbiter.
     pub fn close_writer(&self) {
         *self.writer.borrow_mut() = None;
     }
@@ -111,7 +110,7 @@ fn read_only(memory: &OwnedFd) -> io::Result<OwnedFd> {
     }
 }
 
-/// FNV-1a, for bytes that were half written.
+/// FNV-1a, to detect bytes that were only partly written.
 fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

@@ -1,8 +1,8 @@
-//! The processes: an arbiter that is a pure state machine, and the rooms that perform what it decides.
+//! Supervision of processes: an arbiter that is a pure state machine, and the modules that perform its decisions.
 //!
-//! [`Arbiter`] turns events and the time into actions and does nothing else; [`supervise`] is the only place where
-//! those actions happen: fork, signal, wait, sleep. Neither knows what a request is, and neither knows Python: how to
-//! fork, what a worker runs and where lines are logged are handed in by the caller. There is no runtime and no thread.
+//! [`Arbiter`] turns events and the time into actions and does nothing else. [`supervise`] performs those actions:
+//! fork, signal, wait, sleep. Neither depends on HTTP or Python: the caller passes in how to fork, what a worker runs
+//! and where lines are logged. There is no async runtime and no thread.
 
 #![deny(unsafe_code)]
 

@@ -1,8 +1,8 @@
-//! The pipes between a worker and the arbiter: what the worker says of itself, and whether the arbiter still lives.
+//! The pipes between a worker and the arbiter: the worker's messages, and whether the arbiter still lives.
 //!
 //! Both are made before the first fork and shared by all workers. A record is shorter than `PIPE_BUF`, so records of
-//! different workers never mix (pipe(7)). Only the arbiter holds the write end of the other pipe: when it dies, however
-//! it dies, the workers read the end of the file.
+//! different workers never mix (pipe(7)). Only the arbiter holds the write end of the other pipe: when it dies, for any
+//! reason, the workers read the end of the file.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,7 +15,7 @@ use crate::heartbeat::Slot;
 use crate::process::Pid;
 use crate::signals::{Signal, SignalPipe};
 
-/// A worker's side: who it is, and how it talks to its arbiter.
+/// The worker's side: its identity, and its messages to the arbiter.
 #[derive(Debug)]
 pub struct WorkerLink {
     spawn: Spawn,
@@ -58,8 +58,8 @@ impl WorkerLink {
         self.alive.as_fd()
     }
 
-    /// Catches the worker's signals from now on. To be called when the application is loaded and before
-    /// [`WorkerLink::ready`]: until then `TERM` and `INT` simply end the process, which has nothing to finish yet.
+    /// Catches the worker's signals from now on. Call it when the application is loaded and before
+    /// [`WorkerLink::ready`]. Until then `TERM` and `INT` simply end the process, which has no requests to finish.
     ///
     /// # Errors
     ///
@@ -68,12 +68,12 @@ impl WorkerLink {
         SignalPipe::after_fork(Self::SIGNALS)
     }
 
-    /// Says that the application is loaded and the worker serves.
+    /// Reports that the application is loaded and the worker serves.
     pub fn ready(&self) {
         self.send(READY, 0);
     }
 
-    /// Says that the application could not be loaded. The worker has logged why and returns the same code.
+    /// Reports that the application could not be loaded. The worker has logged why and returns the same code.
     ///
     /// # Arguments
     ///
@@ -84,12 +84,12 @@ impl WorkerLink {
         code
     }
 
-    /// Asks to be replaced when that suits; `TERM` follows when the successor serves. Until then go on. Any thread may
-    /// say so, as often as it likes.
+    /// Asks to be replaced at a convenient time; `TERM` follows when the successor serves. Until then the worker keeps
+    /// serving. Any thread may call it, any number of times.
     ///
     /// # Arguments
     ///
-    /// `cause` is [`Cause::Requests`], [`Cause::Asked`] or [`Cause::Stuck`]: the others are for the arbiter to find out.
+    /// `cause` is [`Cause::Requests`], [`Cause::Asked`] or [`Cause::Stuck`]: the arbiter detects the others itself.
     pub fn wants_recycling(&self, cause: Cause) {
         let code = match cause {
             Cause::Requests => CAUSE_REQUESTS,
@@ -99,7 +99,7 @@ impl WorkerLink {
         self.send(RETIRING, code);
     }
 
-    /// Says that a source file has changed: the workers are replaced by new ones that load the new code.
+    /// Reports that a source file has changed: the workers are replaced by new ones that load the new code.
     pub fn code_changed(&self) {
         self.send(CHANGED, 0);
     }
@@ -119,22 +119,22 @@ pub(crate) struct TemplateLink {
 }
 
 impl TemplateLink {
-    /// Says that the application is loaded.
+    /// Reports that the application is loaded.
     pub(crate) fn ready(&self) {
         self.send(TEMPLATE_READY, 0);
     }
 
-    /// Says that it could not be loaded.
+    /// Reports that it could not be loaded.
     pub(crate) fn failed(&self, code: i32) {
         self.send(TEMPLATE_FAILED, code);
     }
 
-    /// Says which process a worker is.
+    /// Reports the pid of a worker.
     pub(crate) fn forked(&self, WorkerId(worker): WorkerId, pid: Pid) {
         write(&self.messages, encode(worker, SPAWNED, pid));
     }
 
-    /// Says that a worker could not be forked.
+    /// Reports that a worker could not be forked.
     pub(crate) fn fork_failed(&self, WorkerId(worker): WorkerId, error: &io::Error) {
         write(&self.messages, encode(worker, FORK_FAILED, error.raw_os_error().unwrap_or(0)));
     }
@@ -151,7 +151,7 @@ impl TemplateLink {
     }
 }
 
-/// With no arbiter to read it (EPIPE) there is nobody to tell; `alive_fd` says so.
+/// Without an arbiter writing fails (EPIPE), and `alive_fd` shows that the arbiter is gone.
 fn write(messages: &OwnedFd, record: [u8; RECORD_BYTES]) {
     while let Err(Errno::INTR) = rustix::io::write(messages, &record) {}
 }
@@ -168,7 +168,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new() -> io::Result<Link> {
         let (messages_read, messages_write) = pipe_with(PipeFlags::CLOEXEC)?;
-        // Only this end: a worker may wait for room, the arbiter never for a message.
+        // Only this end is non-blocking: a worker may wait for room, but the arbiter never waits for a message.
         rustix::io::ioctl_fionbio(&messages_read, true)?;
         let (alive_read, alive_write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         Ok(Link { messages_read, messages_write, alive_read, alive_write })
@@ -185,19 +185,19 @@ impl Link {
         WorkerLink { spawn, slot, messages: messages_write, alive: alive_read }
     }
 
-    /// In a child that is to be a template: the same.
+    /// In a template: the same.
     pub(crate) fn into_template(self, template: TemplateId) -> TemplateLink {
         let Link { messages_read, messages_write, alive_read, alive_write } = self;
         drop((messages_read, alive_write));
         TemplateLink { template, messages: messages_write, alive: alive_read }
     }
 
-    /// In a child that is neither: only what says whether the arbiter lives.
+    /// In any other child: only the pipe that shows whether the arbiter lives.
     pub(crate) fn into_alive(self) -> OwnedFd {
         self.alive_read
     }
 
-    /// What the workers have said since the last call. Does not block.
+    /// The workers' messages since the last call. Does not block.
     pub(crate) fn drain(&self) -> Vec<Event> {
         let mut events = Vec::new();
         let mut bytes = [0; RECORD_BYTES * 64];
@@ -228,7 +228,7 @@ const CAUSE_REQUESTS: i32 = 1;
 const CAUSE_STUCK: i32 = 2;
 const CAUSE_ASKED: i32 = 3;
 
-/// `id` is a worker's, or with the kinds of a template the template's.
+/// `id` is a worker's, or a template's with the message kinds of templates.
 fn encode(id: u64, kind: u32, code: i32) -> [u8; RECORD_BYTES] {
     let mut record = [0; RECORD_BYTES];
     record[..8].copy_from_slice(&id.to_ne_bytes());

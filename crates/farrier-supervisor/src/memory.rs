@@ -1,14 +1,14 @@
-//! How much memory workers hold, looked at once a second while there is a limit.
+//! Measures the memory of workers once a second, if there is a limit.
 
 use std::fs;
 use std::time::Duration;
 
 use crate::process::Pid;
 
-/// How often to look: a worker that leaks does not do so within a second.
+/// How often to measure: memory leaks do not need a shorter interval.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Looks at the resident memory of workers.
+/// Measures the resident memory of workers.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryWatch {
     limit_bytes: Option<u64>,
@@ -16,17 +16,17 @@ pub(crate) struct MemoryWatch {
 }
 
 impl MemoryWatch {
-    /// A watch with this limit; without one nobody looks.
+    /// A watch with this limit; without one nothing is measured.
     pub(crate) fn new(limit_bytes: Option<u64>) -> MemoryWatch {
         MemoryWatch { limit_bytes, next_look: Duration::ZERO }
     }
 
-    /// When to look again.
+    /// When to measure again.
     pub(crate) fn wake_at(&self) -> Option<Duration> {
         self.limit_bytes.map(|_| self.next_look)
     }
 
-    /// Those that hold more than they may, with the bytes they hold.
+    /// The workers above the limit, with their resident bytes.
     pub(crate) fn look<W>(&mut self, workers: impl Iterator<Item = (W, Pid)>, now: Duration) -> Vec<(W, u64)> {
         let Some(limit) = self.limit_bytes else { return Vec::new() };
         if now < self.next_look {
@@ -44,7 +44,7 @@ fn resident_bytes(pid: Pid) -> Option<u64> {
     sizes_bytes(pid).map(|(_, resident)| resident)
 }
 
-/// A process's address space and what of it is resident, in bytes: the first two fields of `/proc/PID/statm`
+/// A process's address space and resident memory, in bytes: the first two fields of `/proc/PID/statm`
 /// (proc_pid_statm(5)); `None` once the process has gone.
 pub(crate) fn sizes_bytes(pid: Pid) -> Option<(u64, u64)> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;

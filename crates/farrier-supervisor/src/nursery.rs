@@ -1,4 +1,4 @@
-//! The pipe from the arbiter to a template: which workers it is to fork. Its end is the template's end.
+//! The pipe from the arbiter to a template: requests to fork workers. When the pipe is closed, the template ends.
 //!
 //! A record is shorter than `PIPE_BUF`, so it is written whole or not at all (pipe(7)).
 
@@ -11,7 +11,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::arbiter::{Spawn, TemplateId, WorkerId};
 use crate::process::Pid;
 
-/// What a template is asked for.
+/// A request to a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Errand {
     /// Fork this worker.
@@ -20,11 +20,11 @@ pub(crate) enum Errand {
     ReopenLogs,
 }
 
-/// The arbiter's side: a living template and the way to ask it.
+/// The arbiter's side: a living template and the pipe for requests to it.
 #[derive(Debug)]
 pub(crate) struct Nursery {
     pub(crate) pid: Pid,
-    /// `None` once nothing more is to be asked, which lets the template leave.
+    /// `None` after the last request, which lets the template leave.
     requests: Option<OwnedFd>,
 }
 
@@ -33,11 +33,11 @@ impl Nursery {
         Nursery { pid, requests: Some(requests) }
     }
 
-    /// Asks. Does not block.
+    /// Sends a request. Does not block.
     ///
     /// # Errors
     ///
-    /// The template has gone or was told to (`EPIPE`), or does not read any more (`EAGAIN`).
+    /// The template has ended or is leaving (`EPIPE`), or does not read any more (`EAGAIN`).
     pub(crate) fn ask(&self, request: Errand) -> io::Result<()> {
         let requests = self.requests.as_ref().ok_or(Errno::PIPE)?;
         let record = encode(request);
@@ -49,7 +49,7 @@ impl Nursery {
         }
     }
 
-    /// Nothing more is asked.
+    /// Closes the pipe: no more requests follow.
     pub(crate) fn close(&mut self) {
         self.requests = None;
     }
@@ -63,7 +63,7 @@ impl Errands {
     /// A pipe: what the template reads and what the arbiter writes to.
     pub(crate) fn pipe() -> io::Result<(Errands, OwnedFd)> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-        // Only this end: a template waits for requests, the arbiter never for a template.
+        // Only this end is non-blocking: a template waits for requests, but the arbiter never waits for a template.
         rustix::io::ioctl_fionbio(&write, true)?;
         Ok((Errands(read), write))
     }

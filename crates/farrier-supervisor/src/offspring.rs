@@ -1,7 +1,7 @@
-//! What becomes of a forked child: a worker, or a template that forks workers. Nothing of the arbiter's runs here.
+//! The code of a forked child: a worker, a companion, or a template that forks workers. The arbiter runs none of it.
 //!
-//! A template forks twice: the process between ends at once, so that the worker becomes a child of the arbiter, which
-//! then waits for it and signals it like any other, whatever happens to the template.
+//! A template forks twice. The intermediate process ends at once, so that the worker becomes a child of the arbiter.
+//! The arbiter then waits for it and signals it like any other worker, even if the template ends.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +19,7 @@ use crate::run::Calls;
 use crate::signals::{Signal, SignalMask, block_all, restore_defaults, tolerate};
 use crate::sockets::Listener;
 
-/// What the arbiter catches.
+/// The signals that the arbiter catches.
 pub(crate) const ARBITER_SIGNALS: &[Signal] = &[
     Signal::Term,
     Signal::Int,
@@ -33,35 +33,35 @@ pub(crate) const ARBITER_SIGNALS: &[Signal] = &[
     Signal::Chld,
 ];
 
-/// What a worker lives through without harm until it catches signals of its own: they are meant for the arbiter, but
-/// `pkill` finds both.
+/// Signals that a worker ignores until it catches its own. They are meant for the arbiter, but `pkill` sends them to
+/// both.
 const WORKER_TOLERATES: &[Signal] =
     &[Signal::Hup, Signal::Ttin, Signal::Ttou, Signal::Usr1, Signal::Usr2, Signal::Winch];
 
-/// What a template lives through that has loaded the application: it leaves when the arbiter closes its pipe.
+/// Signals that a template ignores once it has loaded the application: it leaves when the arbiter closes its pipe.
 const TEMPLATE_TOLERATES: &[Signal] = &[Signal::Term, Signal::Int, Signal::Quit];
 
-/// What a companion lives through: it leaves when it is told `TERM`, and Ctrl-C is the arbiter's to hear.
+/// Signals that a companion ignores: it leaves at `TERM`, and Ctrl-C is handled by the arbiter.
 const COMPANION_TOLERATES: &[Signal] =
     &[Signal::Int, Signal::Quit, Signal::Hup, Signal::Ttin, Signal::Ttou, Signal::Usr1, Signal::Usr2, Signal::Winch];
 
-/// A panic in a worker: an uncaught exception of the server's own.
+/// The exit code of a worker that panicked, as of an uncaught exception.
 const EXIT_PANIC: i32 = 255;
 
-/// How long a worker waits for the process between to be gone.
+/// How long a worker waits for the intermediate process to end.
 const ADOPTION_TRIES: u32 = 10_000;
 
-/// What a child has of the arbiter it was forked from.
+/// What a child keeps of the arbiter that forked it.
 pub(crate) struct Inheritance<'p> {
     pub(crate) arbiter: Pid,
     pub(crate) link: Link,
     pub(crate) page: HeartbeatPage,
-    /// Of its own generation. A copy of another's would keep an address open that nobody accepts at.
+    /// The listeners of its own generation. A copy of another's would keep an address open at which nobody accepts.
     pub(crate) listeners: Vec<Listener>,
     pub(crate) calls: Calls<'p>,
 }
 
-/// The life of a child that the arbiter has forked as a worker.
+/// Runs a child that the arbiter has forked as a worker.
 pub(crate) fn become_worker(inheritance: Inheritance<'_>, spawn: Spawn, mask: SignalMask) -> ! {
     let Inheritance { link, page, listeners, calls, .. } = inheritance;
     behave_as_a_child(mask);
@@ -69,7 +69,7 @@ pub(crate) fn become_worker(inheritance: Inheritance<'_>, spawn: Spawn, mask: Si
     live_as_worker(link, &listeners, calls)
 }
 
-/// The life of a child that is to be a template.
+/// Runs a child that the arbiter has forked as a template.
 pub(crate) fn become_template(
     inheritance: Inheritance<'_>,
     spawn: TemplateSpawn,
@@ -108,7 +108,7 @@ pub(crate) fn become_template(
     }
 }
 
-/// The life of a child that is to be a companion.
+/// Runs a child that the arbiter has forked as a companion.
 pub(crate) fn become_companion(link: CompanionLink, calls: Calls<'_>, mask: SignalMask) -> ! {
     // None of these can fail for signals that were caught a moment ago.
     let _ = restore_defaults(ARBITER_SIGNALS).and_then(|()| tolerate(COMPANION_TOLERATES));
@@ -126,7 +126,7 @@ enum Fate {
     IsWorker { spawn: Spawn, between: Pid, mask: SignalMask },
 }
 
-/// Forks workers as long as any are asked for.
+/// Forks workers until the arbiter closes the pipe.
 fn rear(link: &TemplateLink, requests: &Errands, calls: &mut Calls<'_>) -> Fate {
     // Cannot fail for signals that have had their default actions a moment ago.
     let _ = tolerate(TEMPLATE_TOLERATES);
@@ -149,11 +149,11 @@ fn rear(link: &TemplateLink, requests: &Errands, calls: &mut Calls<'_>) -> Fate 
     }
 }
 
-/// Forks the process between, which forks the worker and ends. Returns `None` in the template.
+/// Forks the intermediate process, which forks the worker and ends. Returns `None` in the template.
 fn fork_worker(spawn: Spawn, link: &TemplateLink, calls: &mut Calls<'_>) -> Option<Fate> {
     let mask = block_all();
-    // At-fork handlers are to run once, in the worker. With other threads around they must run here as well, or the
-    // process between could find a lock that nobody will ever release.
+    // At-fork handlers should run once, in the worker. If there are other threads, they must run here as well, or the
+    // intermediate process could wait for a lock that is never released.
     let between = match process::fork_single() {
         Some(outcome) => outcome,
         None => calls.fork.fork(),
@@ -162,7 +162,7 @@ fn fork_worker(spawn: Spawn, link: &TemplateLink, calls: &mut Calls<'_>) -> Opti
         Err(error) => link.fork_failed(spawn.worker, &error),
         Ok(Forked::Parent(between)) => match process::wait_for(between) {
             Ok(ExitStatus::Code(0)) => {}
-            // Whatever it has still said counts before this.
+            // Its last messages are handled before this.
             _ => link.fork_failed(spawn.worker, &std::io::Error::from_raw_os_error(libc::ECHILD)),
         },
         Ok(Forked::Child) => {
@@ -179,11 +179,12 @@ fn fork_worker(spawn: Spawn, link: &TemplateLink, calls: &mut Calls<'_>) -> Opti
     None
 }
 
-/// Until the process between has gone and the arbiter is the parent: then `os.getppid()` is what it is without a template.
+/// Waits until the intermediate process has ended and the arbiter is the parent: then `os.getppid()` is the same as
+/// without a template.
 fn wait_for_adoption(between: Pid, arbiter: Pid) {
     for _ in 0..ADOPTION_TRIES {
         let parent = process::parent_pid();
-        // With a dead arbiter it is somebody else.
+        // If the arbiter is dead, the parent is another process.
         if parent == arbiter || parent != between {
             return;
         }
@@ -191,7 +192,7 @@ fn wait_for_adoption(between: Pid, arbiter: Pid) {
     }
 }
 
-/// Gives up the arbiter's signal handlers. Signals are still blocked: one that comes before this is done is handled as a
+/// Removes the arbiter's signal handlers. Signals are still blocked: one that arrives before the end is handled as a
 /// worker handles it.
 fn behave_as_a_child(mask: SignalMask) {
     // Neither can fail for signals that were caught a moment ago.
@@ -199,14 +200,14 @@ fn behave_as_a_child(mask: SignalMask) {
     mask.restore();
 }
 
-/// Runs what the caller of the supervision has given, and ends.
+/// Runs the closure of the caller of `supervise`, and ends.
 fn live_as_worker(link: Option<WorkerLink>, listeners: &[Listener], calls: Calls<'_>) -> ! {
     let Calls { worker, exit_child, log, .. } = calls;
     let pid = process::own_pid();
     let code = match link {
         Some(link) => {
             log(Level::Info, &format!("Booting worker with pid: {pid}"));
-            // Unwinding further would run what only the parent may run.
+            // Unwinding further would run code that only the parent may run.
             catch_unwind(AssertUnwindSafe(|| worker(link, listeners))).unwrap_or(EXIT_PANIC)
         }
         None => EXIT_BOOT_FAILED,

@@ -1,4 +1,4 @@
-//! The pid file: says which process is the master, appears and disappears in one step, and is never another's.
+//! The pid file: holds the pid of the master, is created and removed atomically, and never overwrites another's.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -19,9 +19,9 @@ pub struct PidFile {
 }
 
 impl PidFile {
-    /// Writes this process's number into the file at `path`, readable by everybody and in one step.
+    /// Writes this process's pid to the file at `path` atomically. Everybody can read the file.
     ///
-    /// A file that names a process which is gone, or that names nobody, is replaced.
+    /// A file that names a process which is gone, or that names none, is replaced.
     ///
     /// # Errors
     ///
@@ -45,12 +45,12 @@ impl PidFile {
         &self.path
     }
 
-    /// Whether it is the file that `path` means.
+    /// Whether `path` is this file.
     pub fn is_at(&self, path: &Path) -> bool {
         std::path::absolute(path).is_ok_and(|path| path == self.path)
     }
 
-    /// Moves it, and replaces what is there: after an upgrade, the file of a master that has gone.
+    /// Moves it and replaces the file there: after an upgrade, that of a master that has gone.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl PidFile {
         name.push(format!(".{}.new", self.pid));
         let path = self.path.with_file_name(name);
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&path)?;
-        // Whatever the umask is, scripts of other users read it.
+        // Scripts of other users read it, so its mode does not depend on the umask.
         let written = file
             .set_permissions(fs::Permissions::from_mode(0o644))
             .and_then(|()| file.write_all(format!("{}\n", self.pid).as_bytes()));
@@ -88,7 +88,7 @@ impl PidFile {
     fn take_place_of_the_dead(&self, written: &Path) -> Result<(), PidFileCause> {
         match renameat_with(CWD, written, CWD, &self.path, RenameFlags::NOREPLACE) {
             Ok(()) => return Ok(()),
-            // Some file systems cannot promise not to replace: then it is looked at first as well.
+            // Some file systems cannot guarantee not to replace a file: then the file is checked first as well.
             Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => {}
             Err(error) => return Err(PidFileCause::Io(error.into())),
         }

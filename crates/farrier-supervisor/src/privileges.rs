@@ -1,4 +1,4 @@
-//! Whom a worker runs as: the groups go first, then the user, and there is no way back.
+//! Drops privileges: first the groups, then the user. This cannot be undone.
 
 #![allow(unsafe_code)]
 
@@ -12,11 +12,11 @@ pub struct Identity {
     pub uid: u32,
     /// The group.
     pub gid: u32,
-    /// The supplementary groups. Those of whoever started the server are not kept: root's would stay root's.
+    /// The supplementary groups. Those of the starting process are not kept, as they may be root's.
     pub groups: Vec<u32>,
 }
 
-/// This process may not become somebody else.
+/// This process may not change its user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotRoot {
     identity: Identity,
@@ -37,7 +37,7 @@ impl fmt::Display for NotRoot {
 impl std::error::Error for NotRoot {}
 
 impl Identity {
-    /// Whether this process has it already, so that nothing need be done.
+    /// Whether this process already has this identity, so that nothing need be done.
     pub fn is_own(&self) -> bool {
         own_uid() == self.uid && own_gid() == self.gid
     }
@@ -52,8 +52,8 @@ impl Identity {
         if uid == 0 || self.is_own() { Ok(()) } else { Err(NotRoot { identity: self.clone(), uid }) }
     }
 
-    /// Works on files as if they were opened and made by it, in this thread and as long as the work lasts. Without a change where
-    /// it is this process's own.
+    /// Runs `work` with the file-system identity of this user, in this thread only. Nothing changes if this process
+    /// already has the identity.
     pub fn on_files<T>(&self, work: impl FnOnce() -> T) -> T {
         let (uid, gid) = (own_uid(), own_gid());
         self.set_file_access(self.uid, self.gid);
@@ -63,18 +63,18 @@ impl Identity {
     }
 
     fn set_file_access(&self, uid: u32, gid: u32) {
-        // SAFETY: both take plain numbers and change this thread alone (setfsuid(2)). A refusal leaves what was: the work on files
-        // then fails, or succeeds, as whoever this process is.
+        // SAFETY: both take plain numbers and change this thread alone (setfsuid(2)). If the kernel refuses, nothing
+        // changes: the work on files then runs with this process's own identity.
         unsafe { libc::setfsgid(gid) };
         // SAFETY: as above.
         unsafe { libc::setfsuid(uid) };
     }
 
-    /// Takes it on for good, in all threads of the process.
+    /// Takes on this identity permanently, in all threads of the process.
     ///
     /// # Errors
     ///
-    /// The kernel refused a step; the process must end then, for it may be half somebody else.
+    /// The kernel refused a step. The process must end then, because its identity may have changed in part.
     pub fn assume(&self) -> io::Result<()> {
         if own_uid() == 0 {
             // SAFETY: the pointer and the length are those of one live vector, which the call only reads.

@@ -1,4 +1,4 @@
-//! Performs what the arbiter decides: forks, signals, waits, sleeps. The loop of the parent process.
+//! Performs the arbiter's actions: forks, signals, waits, sleeps. The loop of the parent process.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -22,38 +22,39 @@ use crate::process::{self, ExitStatus, Fork, Forked, Pid};
 use crate::signals::{Signal, SignalMask, SignalPipe, block_all, ignore_pipe_signal};
 use crate::sockets::{Listener, SocketFile, unlink_dropped};
 
-/// All that supervision needs from its caller.
+/// Everything that supervision needs from its caller.
 pub struct Plan<'p> {
-    /// How many workers, and how patient to be.
+    /// The number of workers, and the time limits.
     pub settings: ArbiterSettings,
-    /// Bound before; closed when the server stops, and their files removed when it has.
+    /// Bound already; closed when the server stops. Then their files are removed.
     pub listeners: Vec<Listener>,
     /// Shared memory, made before.
     pub page: HeartbeatPage,
     /// How to fork.
     pub fork: &'p mut dyn Fork,
-    /// How to wait: calls what it is given, which blocks. An interpreter lets its other threads run meanwhile.
+    /// How to wait: calls the given function, which blocks. An interpreter lets its other threads run meanwhile.
     pub wait: &'p mut dyn FnMut(&mut (dyn FnMut() + Send)),
-    /// Hears, in the arbiter, of each worker that is about to be forked.
+    /// Called in the arbiter before each worker is forked.
     pub before_fork: &'p mut dyn FnMut(&Spawn),
-    /// What a worker does, from the loading of the application to its end; runs in the child and returns the exit code.
+    /// The code of a worker, from the loading of the application to its end. It runs in the child and returns the exit
+    /// code.
     pub worker: &'p mut dyn FnMut(WorkerLink, &[Listener]) -> i32,
-    /// Hears, in the arbiter, which process a worker is.
+    /// Called in the arbiter with the pid of each worker.
     pub forked: &'p mut dyn FnMut(&Spawn, Pid),
-    /// What a template does, where [`ArbiterSettings::preload`] asks for one.
+    /// The code of a template, if [`ArbiterSettings::preload`] asks for one.
     pub preload: Preload<'p>,
-    /// Hears, in the arbiter, of each worker whose process has ended and was reaped, after the log has been told.
+    /// Called in the arbiter after a worker has ended, was reaped and was logged.
     pub reaped: &'p mut dyn FnMut(&Spawn, Pid, ExitStatus),
-    /// How a child ends with a code; must not return to the parent's frames. If it returns, `_exit` follows.
+    /// Ends a child with an exit code; must not unwind into the parent's frames. If it returns, `_exit` follows.
     pub exit_child: &'p mut dyn FnMut(i32),
     /// Writes a line to the error log.
     pub log: &'p mut dyn FnMut(Level, &str),
     /// Reads the configuration again, at `HUP`, for the generation of the given number. Until [`Notice::Reloaded`]
     /// workers of the old generation may still be forked ([`WorkerLink::generation`]), with the old configuration.
     pub read_config: &'p mut ReadConfig<'p>,
-    /// Hears of what happens, in order: hooks, the service manager.
+    /// Receives the notices in order, for hooks and the service manager.
     pub notice: &'p mut dyn FnMut(Notice),
-    /// What the parent does beside supervision; `&mut ()` does nothing.
+    /// Other work of the parent; `&mut ()` does nothing.
     pub housekeeping: &'p mut dyn Housekeeping,
     /// A process beside the workers.
     pub companion: Accompany<'p>,
@@ -62,21 +63,21 @@ pub struct Plan<'p> {
 /// A process beside the workers, for work that is no request: forked by the arbiter, started again when it dies, replaced
 /// after a reload, ended with the server. Nothing waits for it.
 pub struct Accompany<'p> {
-    /// What it is called in the log.
+    /// Its name in the log.
     pub name: &'p str,
-    /// Whether there is to be one; asked at the start and after each reload.
+    /// Whether there should be one; called at the start and after each reload.
     pub is_wanted: &'p mut dyn FnMut() -> bool,
-    /// What it does, in the child, until `TERM` ends it; its return is the exit code. All descriptors of the arbiter are
-    /// closed there but the standard streams, the link's and those it keeps, so nothing else of the arbiter's must be used.
-    /// It must end when [`CompanionLink::alive`] does.
+    /// Its code, which runs in the child until `TERM` and returns the exit code. All descriptors of the arbiter are
+    /// closed there except the standard streams, the link's and those it keeps, so nothing else of the arbiter's may be
+    /// used. It must end when [`CompanionLink::alive`] reaches its end.
     pub live: &'p mut dyn FnMut(CompanionLink) -> i32,
     /// Descriptors of the arbiter's that it keeps.
     pub keeps: Vec<BorrowedFd<'p>>,
 }
 
-/// What the parent does beside supervision: signs of life, and its part in an upgrade.
+/// Other work of the parent: the watchdog of the service manager, and upgrades.
 pub trait Housekeeping {
-    /// When [`Housekeeping::work`] is wanted, in monotonic time; `None` for not at all.
+    /// When to call [`Housekeeping::work`], in monotonic time; `None` for never.
     fn wake_at(&self) -> Option<Duration> {
         None
     }
@@ -85,17 +86,17 @@ pub trait Housekeeping {
     ///
     /// # Arguments
     ///
-    /// `workers` is how many live.
+    /// `workers` is the number of living workers.
     fn work(&mut self, now: Duration, workers: usize) {
         let _ = (now, workers);
     }
 
-    /// A descriptor whose readability is to wake the parent for [`Housekeeping::serve`].
+    /// A descriptor that wakes the parent for [`Housekeeping::serve`] when it is readable.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// The parent is awake and the descriptor may be readable. Must not wait.
+    /// The parent is awake and the descriptor may be readable. Must not block.
     fn serve(&mut self, now: Duration, listeners: &[Listener]) {
         let _ = (now, listeners);
     }
@@ -118,14 +119,14 @@ pub trait Housekeeping {
 
 impl Housekeeping for () {}
 
-/// A template's part: a process that loads the application once and forks the workers of a generation. `worker` then runs
-/// in a fork of it.
+/// The code of a template: a process that loads the application once and forks the workers of a generation. `worker`
+/// then runs in a fork of it.
 pub struct Preload<'p> {
     /// Loads the application of this generation. The error is the code to exit with, and has been logged.
     pub load: &'p mut dyn FnMut(u64) -> Result<(), i32>,
     /// Opens the logs again, after a rotation.
     pub reopen_logs: &'p mut dyn FnMut(),
-    /// The last that a template does.
+    /// Called at the end of a template.
     pub unload: &'p mut dyn FnMut(),
 }
 
@@ -137,7 +138,7 @@ pub type ReadConfig<'p> = dyn FnMut(u64, &[Listener]) -> Result<Renewal, String>
 pub struct Renewal {
     /// For the new generation.
     pub settings: ArbiterSettings,
-    /// The listeners of the new generation, if they are others: see [`crate::sockets::rebind_all`].
+    /// The listeners of the new generation, if they have changed: see [`crate::sockets::rebind_all`].
     pub listeners: Option<Vec<Listener>>,
 }
 
@@ -172,7 +173,7 @@ pub struct Renewal {
 ///     wait: &mut |block| block(),
 ///     before_fork: &mut |_spawn| {},
 ///     worker: &mut |link, _listeners| {
-///         // Load the application here, or say `return link.boot_failed(true)`.
+/// // Load the application here; if that fails, `return link.boot_failed(true)`.
 ///         let Ok(signals) = link.catch_signals() else { return link.boot_failed(true) };
 ///         link.ready();
 ///         // Serve until `signals.fd()` or `link.alive_fd()` is readable.
@@ -257,13 +258,13 @@ pub(crate) struct Parent<'p> {
     workers: BTreeMap<WorkerId, Known>,
     templates: BTreeMap<TemplateId, Nursery>,
     companion: Companion,
-    /// Of the companion that lives, or lived last.
+    /// The link of the current or the last companion.
     companion_lines: Option<CompanionLines>,
     signals: SignalPipe,
     link: Link,
     page: HeartbeatPage,
     listeners: Vec<Listener>,
-    /// Those of the generation that is starting, if it has others.
+    /// The listeners of the generation that is starting, if they have changed.
     next_listeners: Option<Vec<Listener>>,
     /// Of listeners that are closed already.
     files: Vec<SocketFile>,
@@ -271,15 +272,15 @@ pub(crate) struct Parent<'p> {
     calls: Calls<'p>,
 }
 
-/// A worker that was asked for.
+/// A worker that a template was asked to fork.
 struct Known {
     spawn: Spawn,
-    /// `None` while its template has not said so.
+    /// `None` until its template has reported it.
     pid: Option<Pid>,
     slot: Slot,
 }
 
-/// What the caller has given, as far as children need it as well.
+/// The caller's functions that children need as well.
 pub(crate) struct Calls<'p> {
     pub(crate) fork: &'p mut dyn Fork,
     pub(crate) wait: &'p mut dyn FnMut(&mut (dyn FnMut() + Send)),
@@ -296,7 +297,7 @@ pub(crate) struct Calls<'p> {
     pub(crate) companion: Accompany<'p>,
 }
 
-/// On which side of a fork `run` ended.
+/// The side of a fork on which `run` ended.
 enum Side {
     Parent(i32),
     Worker(Spawn, SignalMask),
@@ -324,7 +325,7 @@ impl Parent<'_> {
                 for action in self.arbiter.on(event, now) {
                     match self.perform(action) {
                         Outcome::Done => {}
-                        // An answer comes before whatever else is waiting.
+                        // Answers are handled before other events that wait.
                         Outcome::Answer(event) => events.push_front(event),
                         Outcome::End(side) => return side,
                     }
@@ -342,7 +343,7 @@ impl Parent<'_> {
         match action {
             Action::Spawn(spawn) => return self.spawn(spawn),
             Action::Signal { pid, signal, .. } => {
-                // It may have ended this instant (ESRCH); its status is on the way.
+                // It may have ended just now (ESRCH); its status follows.
                 let _ = process::kill(pid, signal);
             }
             Action::StartTemplate(spawn) => return self.start_template(spawn),
@@ -408,7 +409,7 @@ impl Parent<'_> {
         let template = spawn.template;
         let failed =
             |error: io::Error| Outcome::Answer(Event::TemplateNotForked { template, reason: error.to_string() });
-        // The workers are to be this process's children, not the template's.
+        // The workers must be this process's children, not the template's.
         let (requests, write) = match process::adopt_orphans().and_then(|()| Errands::pipe()) {
             Ok(pipe) => pipe,
             Err(error) => return failed(error),
@@ -431,7 +432,7 @@ impl Parent<'_> {
         }
     }
 
-    /// Does what is due for the companion.
+    /// Performs the actions that are due for the companion.
     fn tend_companion(&mut self) -> Outcome {
         while let Some(step) = self.companion.due(monotonic()) {
             match step {
@@ -455,11 +456,12 @@ impl Parent<'_> {
         Outcome::Done
     }
 
-    /// Forks it; in the child gives what it is to be.
+    /// Forks it; returns the role of the child in the child.
     fn start_companion(&mut self) -> io::Result<Option<Side>> {
         let lines = CompanionLines::new()?;
         let mask = block_all();
-        // It never touches the interpreter, so no hook needs to run there; with other threads around the hooks release locks.
+        // It never uses the interpreter, so no hook needs to run there. If there are other threads, the hooks release
+        // locks.
         let forked = process::fork_single().unwrap_or_else(|| self.calls.fork.fork());
         match forked {
             Ok(Forked::Child) => Ok(Some(Side::Companion(lines, mask))),
@@ -476,14 +478,14 @@ impl Parent<'_> {
         }
     }
 
-    /// Says anew whether a companion is wanted.
+    /// Updates whether a companion is wanted.
     fn renew_companion(&mut self, is_wanted: bool) {
         if let Some(Step::Signal(pid, signal)) = self.companion.renew(is_wanted, monotonic()) {
             let _ = process::kill(pid, signal);
         }
     }
 
-    /// What the companion has said goes into the log.
+    /// Writes the companion's lines to the log.
     fn hear_companion(&mut self) {
         let lines = self.companion_lines.as_mut().map(CompanionLines::drain);
         for (level, line) in lines.into_iter().flatten() {
@@ -491,7 +493,7 @@ impl Parent<'_> {
         }
     }
 
-    /// The server ends, and nothing of the companion's needs an end of its own.
+    /// The server ends, and the companion needs no cleanup.
     fn bury_companion(&mut self) {
         if let Some(pid) = self.companion.pid() {
             let _ = process::kill(pid, Signal::Kill);
@@ -547,7 +549,7 @@ impl Parent<'_> {
         }
     }
 
-    /// Whether a message is the arbiter's to hear; what a template says of a worker is noted.
+    /// Whether a message goes to the arbiter; a template's message about a worker is recorded here.
     fn is_heard(&mut self, message: &Event, ended: &[(Pid, ExitStatus)]) -> bool {
         match *message {
             Event::Spawned { worker, pid } => {
@@ -556,7 +558,8 @@ impl Parent<'_> {
                     (self.calls.forked)(&known.spawn, pid);
                     return true;
                 }
-                // Its template was lost and it was given up; its status is a stranger's.
+                // Its template was lost and the worker was given up; its status is treated as that of an unknown
+                // process.
                 if ended.iter().all(|(other, _)| *other != pid) {
                     let _ = process::kill(pid, Signal::Kill);
                 }
@@ -567,14 +570,14 @@ impl Parent<'_> {
         }
     }
 
-    /// Says whose end it was.
+    /// Finds which process has ended.
     fn bury(&mut self, pid: Pid, status: ExitStatus, events: &mut VecDeque<Event>) {
         if let Some((&worker, _)) = self.workers.iter().find(|(_, known)| known.pid == Some(pid)) {
             events.push_back(Event::Exited { worker, status });
             return;
         }
         if self.companion.pid() == Some(pid) {
-            // Its last words come first.
+            // Its last lines are logged first.
             self.hear_companion();
             if let Some(line) = self.companion.ended(status, monotonic()) {
                 (self.calls.log)(Level::Warning, &format!("The process for {} {line}", self.calls.companion.name));
@@ -583,7 +586,7 @@ impl Parent<'_> {
         }
         let template = self.templates.iter().find(|(_, nursery)| nursery.pid == pid).map(|(&template, _)| template);
         let Some(template) = template else {
-            // The successor; or one whom process 1 inherits, who is only buried.
+            // The successor; or an orphan that process 1 inherits, which is only reaped.
             self.calls.housekeeping.stranger_ended(pid, status);
             return;
         };
@@ -595,7 +598,7 @@ impl Parent<'_> {
         events.extend(unborn.map(|(&worker, _)| Event::ForkFailed { worker, reason: reason.to_owned() }));
     }
 
-    /// Until a signal, a message or the time.
+    /// Waits for a signal, a message or the deadline.
     fn sleep(&mut self) {
         let wake_at = [
             self.arbiter.wake_at(),
@@ -610,7 +613,7 @@ impl Parent<'_> {
             vec![PollFd::new(&self.signals, PollFlags::IN), PollFd::from_borrowed_fd(self.link.fd(), PollFlags::IN)];
         fds.extend(self.companion_lines.iter().map(|lines| PollFd::from_borrowed_fd(lines.fd(), PollFlags::IN)));
         fds.extend(self.calls.housekeeping.descriptor().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        // An error is EINTR, which is as good as a wake-up; everything is looked at after either.
+        // An error is EINTR, which counts as a wake-up; everything is checked after either.
         (self.calls.wait)(&mut || {
             let _ = poll(&mut fds, timeout.as_ref());
         });
@@ -619,8 +622,8 @@ impl Parent<'_> {
     fn gather(&mut self, events: &mut VecDeque<Event>) {
         let (mut signals, mut ended) = (Vec::new(), Vec::new());
         loop {
-            // The pipe is emptied before the children are looked at, or a CHLD that comes in between would be
-            // forgotten; and again after each end that was found, for the signal that caused it may be there too.
+            // The pipe is emptied before the children are checked, or a CHLD in between would be lost. It is emptied
+            // again after each ended child, because the signal that caused the end may be there too.
             signals.extend(self.signals.drain());
             match process::reap() {
                 more if more.is_empty() => break,
@@ -628,7 +631,8 @@ impl Parent<'_> {
             }
         }
         self.hear_companion();
-        // Statuses before messages: what the ended had to say is then in the pipe, and must be heard before their end.
+        // Statuses are collected before messages are read: the last messages of an ended child are then in the pipe,
+        // and must be handled before its end.
         let mut messages = self.link.drain();
         messages.retain(|message| self.is_heard(message, &ended));
         let good = |event: &Event| matches!(event, Event::Spawned { .. } | Event::Ready(_) | Event::TemplateReady(_));
@@ -638,8 +642,8 @@ impl Parent<'_> {
             .filter(|&signal| signal != Signal::Chld)
             .partition(|signal| matches!(signal, Signal::Term | Signal::Int | Signal::Quit));
         events.extend(good);
-        // Before what the workers have come to: Ctrl-C reaches them as well, and a worker that it ended while it was
-        // loading the application has not failed.
+        // Signals are handled before the ends of workers: Ctrl-C reaches workers as well, and a worker that it ended
+        // during loading has not failed.
         events.extend(stops.into_iter().map(Event::Signal));
         events.extend(said);
         for (pid, status) in ended {
@@ -664,7 +668,7 @@ impl Parent<'_> {
 }
 
 impl<'p> Parent<'p> {
-    /// In a child: all that it may have. Dropping the rest closes what is the arbiter's alone.
+    /// In a child: everything that it may keep. Dropping the rest closes what only the arbiter may have.
     fn bequeath(self, generation: u64) -> Inheritance<'p> {
         let Parent { arbiter, link, page, listeners, next_listeners, calls, own_pid, .. } = self;
         let listeners = match next_listeners {

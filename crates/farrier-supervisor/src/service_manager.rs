@@ -1,4 +1,4 @@
-//! What a service manager hears (sd_notify(3)): ready, reloading, stopping, and a sign of life while it asks for one.
+//! Messages to a service manager (sd_notify(3)): ready, reloading, stopping, and the watchdog if it asks for it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,7 +12,7 @@ use crate::process::Pid;
 /// How long a message may wait for a manager that does not read.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The manager that started this process, if there is one that listens.
+/// The manager that started this process, if it accepts messages.
 #[derive(Debug)]
 pub struct ServiceManager {
     socket: Option<(UnixDatagram, SocketAddr)>,
@@ -20,7 +20,7 @@ pub struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// Nobody.
+    /// No manager.
     pub fn none() -> ServiceManager {
         ServiceManager { socket: None, watchdog: None }
     }
@@ -29,8 +29,8 @@ impl ServiceManager {
     ///
     /// # Arguments
     ///
-    /// `variable` reads a variable: `NOTIFY_SOCKET`, a path or `@` and an abstract name; `WATCHDOG_USEC`, how long this
-    /// process may be silent; `WATCHDOG_PID`, whom that is meant for.
+    /// `variable` reads a variable: `NOTIFY_SOCKET`, a path or `@` and an abstract name; `WATCHDOG_USEC`, the
+    /// watchdog's interval; `WATCHDOG_PID`, the process that must send it.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl ServiceManager {
         socket.send_to_addr(message.text().as_bytes(), address).map(drop)
     }
 
-    /// How often a sign of life is to be sent: twice as often as the manager asks for one.
+    /// How often to send the watchdog message: twice as often as the manager asks for.
     pub fn watchdog_interval(&self) -> Option<Duration> {
         self.watchdog.map(|silence| silence / 2)
     }
@@ -80,7 +80,7 @@ fn address_of(name: &OsStr) -> io::Result<SocketAddr> {
 pub enum Message<'m> {
     /// The server serves.
     Ready {
-        /// The process to be watched.
+        /// The main process.
         main_pid: Pid,
         /// A line for people.
         status: &'m str,
@@ -90,18 +90,18 @@ pub enum Message<'m> {
         /// Now, by the monotonic clock.
         at: Duration,
     },
-    /// The server is about to leave.
+    /// The server is about to stop.
     Stopping,
-    /// Another process is the one to be watched from now on.
+    /// Another process is the main process from now on.
     MainPid(Pid),
     /// A line for people.
     Status(&'m str),
-    /// A sign of life.
+    /// The watchdog message.
     Watchdog,
 }
 
 impl Message<'_> {
-    /// As it is sent.
+    /// The text that is sent.
     pub fn text(&self) -> String {
         match self {
             Message::Ready { main_pid, status } => format!("READY=1\nMAINPID={main_pid}\nSTATUS={status}\n"),

@@ -1,4 +1,4 @@
-//! Words of memory that a process shares with all that it forks: what workers count together.
+//! Words of memory that a process shares with all processes that it forks, for counting across workers.
 
 #![allow(unsafe_code)]
 
@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
-/// Words that are zero at first, on a page's border. There is no file, and what nobody has touched costs no memory.
+/// Words that are zero at first, page-aligned. There is no file, and untouched pages use no memory.
 #[derive(Clone, Copy)]
 pub struct SharedWords(&'static [AtomicU64]);
 
@@ -26,8 +26,8 @@ impl SharedWords {
         // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory in use.
         let start =
             unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)? };
-        // SAFETY: the mapping is page-aligned, hence aligned for the words, holds `count` of them, is zeroed by the kernel,
-        // which is a valid value of an atomic, is never unmapped, and is only reached through atomics.
+        // SAFETY: the mapping is page-aligned, hence aligned for the words, and holds `count` of them. The kernel has
+        // zeroed it, which is a valid value of an atomic. It is never unmapped, and is only reached through atomics.
         Ok(SharedWords(unsafe { std::slice::from_raw_parts(start.cast::<AtomicU64>(), count) }))
     }
 

@@ -1,36 +1,35 @@
-//! The process's title, as `ps` and `top` show it: the arguments that the kernel keeps are written over, in place.
+//! The process title in `ps` and `top`: overwrites the arguments that the kernel keeps, in place.
 //!
-//! The arguments lie between two addresses on the stack that the kernel names; what comes behind them, the environment,
-//! is not touched, so a title is never longer than the command line was.
+//! The arguments lie between two addresses on the stack, which the kernel reports. The environment after them is not
+//! touched, so a title is never longer than the command line was.
 
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
 use std::sync::OnceLock;
 
-/// Where the arguments lie: their first byte and the one behind their last.
+/// The range of the arguments: their first byte and the one after their last.
 static AREA: OnceLock<Option<(usize, usize)>> = OnceLock::new();
 
 /// Bytes of a thread's name, as the kernel keeps it.
 const NAME_BYTES_MAX: usize = 15;
 
-/// Gives this process a title. Where that cannot be done, it keeps the one it has.
+/// Sets the title of this process. If that fails, the title does not change.
 ///
-/// To be called in the main thread, whose name changes as well; what is to be known of the arguments must have been read
-/// before.
+/// Call it in the main thread, whose name changes as well. Read the arguments before, if they are needed.
 pub fn set(title: &str) {
     let title = title.replace('\0', " ");
     let name: String = title.chars().take(NAME_BYTES_MAX).collect();
     if let Ok(name) = CString::new(name) {
-        // A name is for people: if it cannot be set, the old one stays.
+        // If the thread's name cannot be set, the old one stays, which does no harm.
         let _ = rustix::thread::set_name(&name);
     }
     if let Some((start, end)) = *AREA.get_or_init(argument_area) {
         let text = fitted(&title, end - start);
         // SAFETY: the kernel keeps this process's arguments between the two addresses, on the writable stack of the
-        // main thread, which lives as long as the process; `text` is exactly as long. The interpreter has copied them
-        // before this module could be loaded, and the C library only knows the first as a string that ends within: the
-        // last byte stays 0. Only the main thread writes here.
+        // main thread. That stack lives as long as the process, and `text` is exactly as long as the range. The
+        // interpreter copied the arguments before this module was loaded. The C library only uses the first one, as a
+        // string that ends within the range: the last byte stays 0. Only the main thread writes here.
         unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), start as *mut u8, text.len()) };
     }
 }
@@ -46,7 +45,7 @@ fn fitted(title: &str, length: usize) -> Vec<u8> {
 fn argument_area() -> Option<(usize, usize)> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let area = area_in(&stat)?;
-    // What is there must be what the kernel says the arguments are; else the numbers mean something else.
+    // The bytes there must equal the arguments that the kernel reports; otherwise the numbers mean something else.
     let arguments = std::fs::read("/proc/self/cmdline").ok()?;
     (arguments.len() == area.1 - area.0).then_some(area)
 }

@@ -1,7 +1,7 @@
-//! Upgrade: a master starts its successor from the program on disk and hands it the listening sockets (`USR2`).
+//! Upgrade: a master starts its successor from the program on disk and passes it the listening sockets (`USR2`).
 //!
-//! Both serve until one of them is stopped: `TERM` to the old one completes the upgrade, `TERM` to the new one takes it
-//! back. The variables are Gunicorn's, so that a master of either kind can hand over to one of the other.
+//! Both serve until one of them is stopped: `TERM` to the old one completes the upgrade, `TERM` to the new one reverts
+//! it. The variables are Gunicorn's, so that each server can be upgraded to the other.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -12,38 +12,38 @@ use crate::process::{ExitStatus, Fork, Forked, Launch, Pid, become_program, exit
 use crate::signals::{block_all, restore_defaults};
 use crate::sockets::{Activation, ListenSpec, Listener};
 
-/// Names the master that hands over.
+/// The variable with the pid of the old master.
 const PREDECESSOR: &str = "GUNICORN_PID";
 
-/// Names the descriptors of its listeners, separated by commas.
+/// The variable with the descriptors of its listeners, separated by commas.
 const SOCKETS: &str = "GUNICORN_FD";
 
 /// The successor's exit code when its program cannot be started.
 const EXIT_NO_PROGRAM: i32 = 1;
 
-/// Where this master stands between one before it and one after it.
+/// The state of an upgrade: this master's predecessor and successor.
 #[derive(Debug, Default)]
 pub struct Upgrade {
     predecessor: Option<Pid>,
     successor: Option<Pid>,
 }
 
-/// What a predecessor left in the environment.
+/// The data that a predecessor left in the environment.
 #[derive(Debug, Default)]
 pub struct Inheritance {
     /// The master that started this one.
     pub predecessor: Option<Pid>,
     /// Its listeners' sockets.
     pub sockets: Vec<OwnedFd>,
-    /// Numbers that are no descriptors: somebody else's variable has come this far.
+    /// Numbers that are no descriptors: the variable was inherited from another program.
     pub strays: Vec<String>,
 }
 
 impl Inheritance {
-    /// The variables it is read from. Whoever reads them removes them.
+    /// The variables that hold it. They are removed after reading.
     pub const VARIABLES: [&'static str; 2] = [PREDECESSOR, SOCKETS];
 
-    /// What the environment says; the descriptors are taken over.
+    /// Reads the environment and takes over the descriptors.
     ///
     /// # Arguments
     ///
@@ -71,7 +71,7 @@ impl Upgrade {
         Upgrade { predecessor, successor: None }
     }
 
-    /// Whether the predecessor still holds the office, as far as is known.
+    /// Whether the predecessor was still alive at the last check.
     pub fn has_predecessor(&self) -> bool {
         self.predecessor.is_some()
     }
@@ -81,12 +81,12 @@ impl Upgrade {
         self.successor
     }
 
-    /// Whether another master serves from the same sockets, so that their files and the office are not this one's alone.
+    /// Whether another master serves from the same sockets, so that their files must stay.
     pub fn is_shared(&self) -> bool {
         self.predecessor.is_some() || self.successor.is_some()
     }
 
-    /// Whether the predecessor has gone since the last call: then this one is promoted. Said once.
+    /// Whether the predecessor has gone since the last call: then this one is promoted. True once.
     pub fn is_promoted(&mut self) -> bool {
         self.predecessor.take_if(|&mut pid| pid != parent_pid()).is_some()
     }
@@ -115,7 +115,7 @@ impl Upgrade {
         if self.predecessor.is_some() {
             return Err(Refusal::Parent);
         }
-        // A signal in the new process must not be written into this one's pipe.
+        // A signal in the new process must not be written to this process's pipe.
         let mask = block_all();
         let (master, forked) = (own_pid(), fork.fork());
         if let Ok(Forked::Child) = forked {
@@ -141,7 +141,7 @@ impl Upgrade {
         }
     }
 
-    /// Hears that a child which is no worker has ended, and says so if it was the successor.
+    /// Handles the end of a child that is no worker. Returns a log line if it was the successor.
     pub fn ended(&mut self, pid: Pid, status: ExitStatus) -> Option<String> {
         self.successor.take_if(|&mut successor| successor == pid)?;
         let how = match status {
@@ -152,7 +152,7 @@ impl Upgrade {
     }
 }
 
-/// What a successor is handed.
+/// The sockets that a successor gets.
 #[derive(Debug)]
 pub struct Passed<'s> {
     /// The listeners of this master.
@@ -162,7 +162,7 @@ pub struct Passed<'s> {
 }
 
 impl Passed<'_> {
-    /// Those that are handed over by number; others come through `exec` by themselves, and are asked for by number.
+    /// The sockets that are passed as `GUNICORN_FD`; others survive `exec` anyway, and the settings name their numbers.
     fn handed(&self) -> impl Iterator<Item = &Listener> {
         self.listeners.iter().filter(|listener| !matches!(listener.spec(), ListenSpec::Fd(_)))
     }
@@ -177,7 +177,7 @@ impl Passed<'_> {
             |name: &OsStr| Activation::VARIABLES.iter().chain(&Inheritance::VARIABLES).any(|own| name == *own);
         let mut environment: Vec<_> = launch.environment.iter().filter(|(name, _)| !is_ours(name)).cloned().collect();
         for (name, value) in &mut environment {
-            // It is the successor who owes the service manager its signs of life.
+            // The successor must send the service manager's watchdog messages.
             if name == "WATCHDOG_PID" {
                 *value = successor.to_string().into();
             }
@@ -195,7 +195,7 @@ impl Passed<'_> {
 /// Why no successor was started.
 #[derive(Debug)]
 pub enum Refusal {
-    /// There is one already.
+    /// There already is one.
     Child,
     /// This master is itself a successor whose predecessor lives.
     Parent,

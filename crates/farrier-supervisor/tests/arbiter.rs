@@ -1,4 +1,4 @@
-//! The arbiter's answers, one line per event: the behaviour of supervision as a reader would check it.
+//! Tests of the arbiter: its actions after each event.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use farrier_supervisor::{
     Action, Arbiter, ArbiterSettings, Cause, Event, ExitStatus, Notice, Signal, TemplateId, WorkerId,
 };
 
-/// An arbiter at a time, whose workers get the pid 100 + their number of birth.
+/// An arbiter at some time. A worker's pid is 100 + its id.
 struct Bench {
     arbiter: Arbiter,
     now: Duration,
@@ -17,7 +17,7 @@ impl Bench {
         Bench { arbiter: Arbiter::new(settings, 64), now: Duration::from_secs(1000) }
     }
 
-    /// With that many workers, all of them ready.
+    /// An arbiter with that many workers, all ready.
     fn serving(workers: u32) -> Bench {
         Bench::serving_with(settings(workers))
     }
@@ -30,7 +30,7 @@ impl Bench {
         bench
     }
 
-    /// Tells it something, answers that every fork succeeded, and returns what it did, in words.
+    /// Sends it an event, lets every fork succeed, and returns its actions as text.
     fn tell(&mut self, event: Event) -> Vec<String> {
         let actions = self.arbiter.on(event, self.now);
         let mut words = Vec::new();
@@ -55,7 +55,7 @@ impl Bench {
         assert_eq!(self.tell(event), expect);
     }
 
-    /// Lets the time pass up to the tick that the arbiter has asked for, which is so many milliseconds away.
+    /// Advances the time to the tick that the arbiter has asked for, which must be this many milliseconds away.
     #[track_caller]
     fn check_tick(&mut self, after_ms: u64, expect: &[&str]) {
         let wake_at = self.arbiter.wake_at().expect("wants a tick");
@@ -170,7 +170,7 @@ fn a_worker_that_keeps_dying_early_is_replaced_later_and_later() {
         bench.check(exited(worker, 1), &[&died_early(worker)]);
         bench.check_tick(delay_ms, &[&spawn(worker + 1, worker)]);
     }
-    // One that lives for five seconds makes good for all of them.
+    // A worker that lives for five seconds resets the delay.
     bench.tell(ready(11));
     bench.pass(5);
     bench.check(exited(11, 1), &[&died_early(11), &spawn(12, 11)]);
@@ -720,7 +720,7 @@ fn there_are_never_more_processes_than_slots() {
     let mut now = Duration::ZERO;
     assert_eq!(spawns(arbiter.on(Event::Started, now)), 1, "half of the slots are for a reload, two for stragglers");
     let mut living = 1;
-    // Each hangs, survives its KILL and keeps its slot.
+    // Each worker hangs, survives KILL and keeps its slot.
     for worker in 1..10 {
         arbiter.on(Event::Spawned { worker: WorkerId(worker), pid: pid(WorkerId(worker)) }, now);
         arbiter.on(ready(worker), now);

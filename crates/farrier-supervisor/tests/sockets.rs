@@ -1,4 +1,4 @@
-//! Listeners as others see them: addresses, rights of files, stale sockets, and what an error says.
+//! Tests of listeners: addresses, file permissions, stale sockets and error messages.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -21,18 +21,18 @@ pub struct WsgiHandler {
     application: Py<PyAny>,
     surroundings: Surroundings,
     hooks: Option<Arc<RequestHooks>>,
-    /// Which of a process's handlers this is: each has its own place in what a seat keeps.
+    /// The number of this handler in the process: each has its own entry in a seat's cache.
     number: usize,
 }
 
-/// What a seat keeps between calls, so that no Python object is shared by seats on the hot path.
+/// A seat's cached objects, so that seats share no Python object on the hot path.
 struct SeatLocal {
     environs: Environs,
     head: ResponseHead,
 }
 
 thread_local! {
-    /// By the handlers' numbers.
+    /// Indexed by the handlers' numbers.
     static SEAT: RefCell<Vec<Option<SeatLocal>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -65,14 +65,14 @@ impl WsgiHandler {
         result
     }
 
-    /// Notes what the access log shows of an environ.
+    /// Records the entries of an environ for the access log.
     pub(crate) fn note(&self, environ: &Bound<'_, PyDict>, request: &mut Request) {
         if !self.surroundings.noted.is_empty() {
             notes::note(environ, &self.surroundings.noted, request);
         }
     }
 
-    /// A request's environ, and a head to be filled.
+    /// A request's environ, and a head to fill.
     pub(crate) fn prepare<'py>(
         &self,
         py: Python<'py>,
@@ -93,7 +93,7 @@ impl WsgiHandler {
         })
     }
 
-    /// Calls the application and gives its answer.
+    /// Calls the application and sends its response.
     pub(crate) fn run(
         &self,
         py: Python<'_>,
@@ -107,7 +107,7 @@ impl WsgiHandler {
             self.application.bind(py).call1((environ, &start_response)).map_err(Failure::from).and_then(|iterable| {
                 let answer = Answer { py, start_response: &start_response };
                 let sent = answer.give(&iterable, respond);
-                // PEP 3333: close() is called exactly once, whatever happened before.
+                // PEP 3333: close() is called exactly once, even after an error.
                 let closed = close(&iterable);
                 sent.and(closed.map_err(Failure::from))
             });
@@ -138,7 +138,7 @@ impl Handler for WsgiHandler {
                     request.target().escape_ascii()
                 );
                 self.surroundings.diagnostics.application_raised(py, &text, &raised);
-                // No cause: it is in the log already, with its traceback.
+                // No cause: the log already has the exception, with its traceback.
                 Err(Error::application(""))
             }
             Err(Failure::ClientGone) => Ok(()),
@@ -146,11 +146,11 @@ impl Handler for WsgiHandler {
     }
 }
 
-/// Why a call did not come to its normal end.
+/// Why a call did not end normally.
 pub(crate) enum Failure {
     /// The application raised, or broke a rule.
     Raised(PyErr),
-    /// Nobody is there to be answered; the response knows.
+    /// The client is gone; the response knows why.
     ClientGone,
 }
 
@@ -160,7 +160,7 @@ impl From<PyErr> for Failure {
     }
 }
 
-/// One iterable on its way to the client.
+/// The sending of one iterable to the client.
 struct Answer<'a, 'py> {
     py: Python<'py>,
     start_response: &'a Bound<'py, StartResponse>,
@@ -182,7 +182,7 @@ impl<'py> Answer<'_, 'py> {
                 respond.finish();
                 Ok(())
             }
-            // The declared length is reached; the response is whole.
+            // The declared length is reached; the response is complete.
             Err(Stop::Send(SendError::Full)) => {
                 respond.finish();
                 Ok(())
@@ -192,7 +192,7 @@ impl<'py> Answer<'_, 'py> {
         }
     }
 
-    /// A list or tuple: everything is there, so the length is known and all of it leaves together.
+    /// A list or tuple: all content is there, so the length is known and everything is sent together.
     fn give_items(
         &self,
         count: usize,
@@ -205,7 +205,7 @@ impl<'py> Answer<'_, 'py> {
             self.give_head(respond, Some(chunk.len() as u64))?;
             return Ok(respond.send(chunk, Flush::Later)?);
         }
-        // Kept while they are sent: the application could change its list.
+        // References are held while they are sent: the application could change its list.
         let mut chunks = Vec::with_capacity(count);
         let mut length = 0;
         for index in 0..count {
@@ -223,7 +223,7 @@ impl<'py> Answer<'_, 'py> {
         Ok(())
     }
 
-    /// Any other iterable: each item leaves before the next is asked for (PEP 3333, "Buffering and Streaming").
+    /// Any other iterable: each item is sent before the next is requested (PEP 3333, "Buffering and Streaming").
     fn give_each(&self, iterable: &Bound<'py, PyAny>, respond: &mut dyn Respond) -> Result<(), Stop> {
         if iterable.is_instance_of::<PyBytes>() {
             return Err(
@@ -241,7 +241,8 @@ impl<'py> Answer<'_, 'py> {
                 continue;
             }
             if !given && single {
-                // PEP 3333, "Handling the Content-Length Header": a length of one is trusted, once it has proved true.
+                // PEP 3333, "Handling the Content-Length Header": `len()` of 1 gives the length, if there is no second
+                // item.
                 next = items.next().transpose()?;
                 self.give_head(respond, next.is_none().then_some(chunk.len() as u64))?;
             } else if !given {
@@ -262,7 +263,7 @@ impl<'py> Answer<'_, 'py> {
         Ok(())
     }
 
-    /// A wrapped file: sent by the kernel if it is a plain one.
+    /// A wrapped file: sent by the kernel if it is a regular one.
     fn give_file(&self, wrapper: &Bound<'py, FileWrapper>, respond: &mut dyn Respond) -> Result<(), Stop> {
         let Some(stretch) = wrapper.get().stretch(self.py) else { return self.give_each(wrapper.as_any(), respond) };
         let declared = self.start_response.get().lock().head.content_length();
@@ -271,7 +272,7 @@ impl<'py> Answer<'_, 'py> {
         Ok(respond.send_file(Arc::new(stretch.file), stretch.offset, bytes)?)
     }
 
-    /// Gives the head, with the length of what comes if nothing was written before.
+    /// Sets the head. It has the length of the content if nothing was written before.
     fn give_head(&self, respond: &mut dyn Respond, length: Option<u64>) -> Result<(), Stop> {
         let mut started = self.start_response.get().lock();
         if !started.called {
@@ -287,7 +288,7 @@ impl<'py> Answer<'_, 'py> {
     }
 }
 
-/// Why no more of the iterable is wanted.
+/// Why the rest of the iterable is not needed.
 enum Stop {
     Raised(PyErr),
     Send(SendError),

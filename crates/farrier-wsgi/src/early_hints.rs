@@ -12,8 +12,8 @@ pub(crate) struct EarlyHints;
 
 #[pymethods]
 impl EarlyHints {
-    /// Sends `103 Early Hints` with these headers, a list of tuples as for `start_response`, at once. Nothing happens for
-    /// HTTP/1.0 clients and once the response has begun.
+    /// Sends `103 Early Hints` at once with these headers, a list of tuples as for `start_response`. It has no effect
+    /// for HTTP/1.0 clients, or after the response has begun.
     fn __call__(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut head = ResponseHead::default();
         head.restart(b"103 Early Hints").map_err(refused)?;

@@ -1,4 +1,4 @@
-//! The environ of a request (PEP 3333, "environ Variables"): a copy of a template, then what this request brings.
+//! The environ of a request (PEP 3333, "environ Variables"): a copy of a template, then the values of this request.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::names::{FieldKeys, Keys, LastValues, latin1};
 use crate::secure_variables::SecureVariables;
 use crate::send_trailers::SendTrailers;
 
-/// What an environ says of the server, the same for every request.
+/// The values of an environ that are the same for every request.
 pub struct Surroundings {
     /// Listeners in the order of their ids.
     pub listeners: Vec<Listener>,
@@ -26,24 +26,24 @@ pub struct Surroundings {
     pub multiprocess: bool,
     /// The value of `SERVER_SOFTWARE`.
     pub server_software: String,
-    /// `SCRIPT_NAME` of requests for which no proxy says another: a path without a slash at its end, or empty.
+    /// `SCRIPT_NAME`, unless a proxy gives another: a path without a slash at its end, or empty.
     pub script_name: String,
     /// The path that the application is mounted at, decoded, without a slash at its end; empty for the root.
     pub mount: String,
-    /// Where `wsgi.errors` goes.
+    /// The target of `wsgi.errors`.
     pub diagnostics: Arc<dyn Diagnostics>,
     /// Entries of environ that the access log shows, names in lower case.
     pub noted: Vec<String>,
 }
 
-/// A listener as an environ names it.
+/// The name of a listener in an environ.
 #[derive(Debug, Clone)]
 pub struct Listener {
     /// `SERVER_NAME`: the address, or the path of a unix socket.
     pub server_name: String,
     /// `SERVER_PORT`: decimal; empty for a unix socket.
     pub server_port: String,
-    /// The listener is a unix socket: name and port are taken from Host where there is one.
+    /// The listener is a unix socket: name and port come from Host, if there is one.
     pub is_unix: bool,
 }
 
@@ -143,7 +143,7 @@ impl Environs {
         }
         self.set_forwarded(py, &environ, request)?;
         let length = request.body.bytes();
-        // FastCGI may bring content whose length nobody told.
+        // FastCGI content may have no declared length.
         if request.head.framing != BodyFraming::None || length > 0 {
             environ.set_item(&self.keys.content_length, itoa::Buffer::new().format(length))?;
             if length > 0 {
@@ -229,7 +229,7 @@ impl Environs {
         environ.set_item(key, latin1(py, value))
     }
 
-    /// What a trusted proxy says of the address that the client used replaces what this server sees.
+    /// The address that the client used, according to a trusted proxy, replaces the one that this server sees.
     fn set_forwarded(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
         let forwarded = &request.forwarded;
         if !forwarded.host.is_empty() {
@@ -254,7 +254,7 @@ impl Environs {
                 false => decoded(request.path()),
             };
             environ.set_item(&self.keys.script_name, latin1(py, &prefix))?;
-            // The prefix leaves the path only at a segment's border (PEP 3333, URL reconstruction).
+            // The prefix is removed from the path only at a segment boundary (PEP 3333, URL reconstruction).
             if let Some(rest) = path.strip_prefix(&prefix[..])
                 && (rest.is_empty() || rest.starts_with(b"/"))
             {
@@ -264,8 +264,8 @@ impl Environs {
         Ok(())
     }
 
-    /// `SCRIPT_NAME` of an application that is mounted below the root: what is told of the root itself, then the mount.
-    /// `PATH_INFO` is what of the path is left (PEP 3333, "environ Variables").
+    /// `SCRIPT_NAME` of an application that is mounted below the root: the prefix of the root, then the mount.
+    /// `PATH_INFO` is the rest of the path (PEP 3333, "environ Variables").
     fn set_mount(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
         let told = request.arena.slice(request.forwarded.prefix);
         let mounted = request.arena.slice(request.head.gateway.script_name);
@@ -338,7 +338,7 @@ fn template<'py>(
     if !listener.is_unix {
         template.set_item(&keys.remote_port, "")?;
     }
-    // Room for the request's fields, so that filling a copy does not rehash it: a dict keeps the room it once had.
+    // Reserves room for the request's fields, so that filling a copy does not rehash it: a dict never shrinks.
     let fillers: Vec<String> = (0..24).map(|filler| format!("filler-{filler}")).collect();
     for filler in &fillers {
         template.set_item(filler, "")?;
@@ -363,7 +363,7 @@ fn join(
     environ.set_item(key, PyString::new(py, &format!("{former}{separator}{value}")))
 }
 
-/// Takes a prefix off a path where it ends at a segment's border; says whether it did.
+/// Removes a prefix from a path if it ends at a segment boundary; returns whether it did.
 fn take_prefix(path: &mut Vec<u8>, prefix: &[u8]) -> bool {
     let is_there = is_prefix(prefix, path);
     if is_there {

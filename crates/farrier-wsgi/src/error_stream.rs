@@ -6,15 +6,15 @@ use pyo3::prelude::*;
 
 use crate::traceback;
 
-/// Where the bridge says what went wrong. The composition connects it with the error log.
+/// Where the bridge reports errors. The crate `farrier` connects it with the error log.
 pub trait Diagnostics: Send + Sync {
-    /// An application failed: the text is a traceback or a sentence.
+    /// An application failed: the text is a traceback or a message.
     fn application_failed(&self, text: &str);
-    /// A call of the application raised; the text says which. For logs that have the exception itself, not its text.
+    /// A call of the application raised; the text says which. For logs that take the exception itself, not its text.
     fn application_raised(&self, py: Python<'_>, text: &str, raised: &PyErr) {
         self.application_failed(&format!("{text}\n{}", traceback::text(py, raised)));
     }
-    /// The application broke a rule that the server could mend.
+    /// The application broke a rule, and the server corrected it.
     fn application_warned(&self, text: &str);
     /// Text that the application itself writes.
     fn put(&self, text: &str);
@@ -34,7 +34,7 @@ impl ErrorStream {
 
 #[pymethods]
 impl ErrorStream {
-    /// Writes text; gives the number of characters.
+    /// Writes text; returns the number of characters.
     fn write(&self, text: &str) -> usize {
         self.diagnostics.put(text);
         text.chars().count()
@@ -48,7 +48,7 @@ impl ErrorStream {
         Ok(())
     }
 
-    /// Does nothing: lines leave at once.
+    /// Does nothing: lines are written at once.
     fn flush(&self) {}
 
     #[getter]

@@ -1,5 +1,5 @@
-//! `wsgi.file_wrapper` (PEP 3333, "Optional Platform-Specific File Handling"): iterable like any other, and sent by the
-//! kernel where it wraps a plain file.
+//! `wsgi.file_wrapper` (PEP 3333, "Optional Platform-Specific File Handling"): an iterable, which the kernel sends if
+//! it wraps a regular file.
 #![allow(unsafe_code, reason = "a descriptor that Python owns is borrowed for as long as it takes to duplicate it")]
 
 use std::fs::File;
@@ -13,12 +13,12 @@ pub(crate) struct FileWrapper {
     /// The wrapped object.
     #[pyo3(get)]
     filelike: Py<PyAny>,
-    /// Bytes per read where it is iterated.
+    /// Bytes per read when it is iterated.
     #[pyo3(get)]
     block_size: usize,
 }
 
-/// A stretch of a plain file.
+/// A range of a regular file.
 pub(crate) struct Stretch {
     pub(crate) file: File,
     pub(crate) offset: u64,
@@ -52,14 +52,14 @@ impl FileWrapper {
 }
 
 impl FileWrapper {
-    /// What is left of the file from its current position, if it is a plain file.
+    /// The rest of the file from its current position, if it is a regular file.
     pub(crate) fn stretch(&self, py: Python<'_>) -> Option<Stretch> {
         let filelike = plain_file(self.filelike.bind(py).clone())?;
         let descriptor: i32 = filelike.call_method0("fileno").ok()?.extract().ok()?;
         if descriptor < 0 {
             return None;
         }
-        // The object's own position: a buffered reader's descriptor is further on than what was read from it.
+        // The object's own position: a buffered reader's descriptor is ahead of the data that was read from it.
         let offset: u64 = filelike.call_method0("tell").ok()?.extract().ok()?;
         // SAFETY: the descriptor belongs to `filelike`, which is alive and cannot be closed while we are attached.
         let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
@@ -72,15 +72,15 @@ impl FileWrapper {
     }
 }
 
-/// Wrappers round a file that change nothing of what is read, by module and name; what they wrap is their `file`.
+/// Wrappers around a file that do not change the data, by module and name; the wrapped object is their `file`.
 const TRANSPARENT: [(&str, &str); 3] = [
     ("tempfile", "_TemporaryFileWrapper"),
     ("django.core.files.base", "File"),
     ("django.db.models.fields.files", "FieldFile"),
 ];
 
-/// The file itself, if what `read` gives is what its descriptor gives: anything else with a `fileno` (a compressed file, a
-/// text stream, a subclass) may transform what it reads.
+/// The file itself, if its `read` gives the same bytes as its descriptor. Anything else with a `fileno` (a compressed
+/// file, a text stream, a subclass) may transform the data.
 fn plain_file(filelike: Bound<'_, PyAny>) -> Option<Bound<'_, PyAny>> {
     let mut object = filelike;
     // Wrappers are not nested deeper than this in practice.

@@ -1,4 +1,5 @@
-//! The variables of a web server that translated the request (RFC 3875): names and most values are the same in every request.
+//! The variables of a web server that translated the request (RFC 3875), cached: names and most values are the same in
+//! every request.
 
 use std::collections::HashMap;
 
@@ -8,13 +9,13 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::names::latin1;
 
-/// Names kept.
+/// The most cached names.
 const NAMES_MAX: usize = 128;
 
-/// Longest name and value kept.
+/// The longest cached name and value.
 const KEPT_BYTES_MAX: usize = 256;
 
-/// Strings of variables, on one seat.
+/// Cached strings of variables, on one seat.
 #[derive(Default)]
 pub(crate) struct GatewayVariables {
     kept: HashMap<Box<[u8]>, Kept>,

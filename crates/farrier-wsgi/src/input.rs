@@ -8,10 +8,10 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
 
-/// Bytes read from a spooled body in one go when looking for a line's end.
+/// Bytes per read from a spooled body when searching for a line end.
 const LINE_PIECE_BYTES: usize = 8192;
 
-/// The stream. Reading past the end gives `b''` for ever.
+/// The stream. Reading past the end always gives `b''`.
 #[pyclass(frozen, module = "farrier", name = "Input")]
 pub(crate) struct Input {
     state: Mutex<State>,
@@ -23,9 +23,9 @@ struct State {
 }
 
 enum Content {
-    /// In memory; read in one go it is handed out without a copy.
+    /// In memory; if it is read at once, it is returned without a copy.
     Memory(Py<PyBytes>),
-    /// In an unlinked file of so many bytes.
+    /// In an unlinked file of this many bytes.
     Spooled(Box<dyn farrier_http::body::ReadSeek>, u64),
 }
 
@@ -41,7 +41,7 @@ impl Input {
         Input { state: Mutex::new(State { content, position: 0 }) }
     }
 
-    /// A stream without content. It has no state that could change, so requests may share it.
+    /// A stream without content. It has no state, so requests may share it.
     pub(crate) fn empty(py: Python<'_>) -> Input {
         Input { state: Mutex::new(State { content: Content::Memory(PyBytes::new(py, b"").unbind()), position: 0 }) }
     }
@@ -53,7 +53,7 @@ impl Input {
 
 #[pymethods]
 impl Input {
-    /// Up to `size` bytes; all that is left when it is absent, `None` or negative.
+    /// Up to `size` bytes; the whole rest if it is absent, `None` or negative.
     #[pyo3(signature = (size = None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         self.lock().read(py, size)
@@ -85,7 +85,7 @@ impl Input {
         }
     }
 
-    /// Reads into a writable bytearray; gives the number of bytes.
+    /// Reads into a writable bytearray; returns the number of bytes.
     fn readinto(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
         let room = buffer.len()?;
         let piece = self.lock().read(py, Some(room as i64))?;
@@ -99,7 +99,7 @@ impl Input {
         Ok(bytes)
     }
 
-    /// Moves the position, as `io` streams do; gives the new one.
+    /// Moves the position, as `io` streams do; returns the new one.
     #[pyo3(signature = (offset, whence = 0, /))]
     fn seek(&self, offset: i64, whence: i32) -> PyResult<u64> {
         self.lock().seek(offset, whence)

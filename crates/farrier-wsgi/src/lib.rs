@@ -1,6 +1,6 @@
 //! PEP 3333 in one place: an application is called with environ and start_response, and its iterable becomes a response.
 //!
-//! Everything that holds or releases the interpreter is in [`seam`]. Nothing here knows a socket: answers go through
+//! Everything that holds or releases the interpreter is in [`seam`]. Nothing here uses a socket: responses go through
 //! [`farrier_http::Respond`].
 
 mod call;

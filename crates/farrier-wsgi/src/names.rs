@@ -1,4 +1,4 @@
-//! Strings that every request uses, made once per seat: environ keys, and values that repeat.
+//! Cached strings, made once per seat: environ keys, and repeated values.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use farrier_http::KnownField;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-/// Names of fields that are not in the table, kept up to this many.
+/// The most cached names of fields that are not in the table.
 const OTHER_NAMES_MAX: usize = 512;
 
 /// A string of latin-1 bytes, as PEP 3333 wants them ("native strings").
@@ -97,7 +97,7 @@ impl FieldKeys {
     }
 }
 
-/// The last value of each well-known field: clients repeat themselves, and so do their requests.
+/// The last value of each well-known field, because values often repeat.
 #[derive(Default)]
 pub(crate) struct LastValues {
     values: Vec<Option<(Vec<u8>, Py<PyString>)>>,

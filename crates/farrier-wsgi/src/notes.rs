@@ -1,10 +1,11 @@
-//! What the access log shows of an environ, as the application left it. Used only where its format asks for that.
+//! Environ entries for the access log, as the application left them. Used only if its format asks for that.
 
 use farrier_http::Request;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-/// Notes the entries with these names (in lower case) for the access log. One whose text cannot be had is left out.
+/// Records the entries with these names (in lower case) for the access log. An entry that cannot be converted to text
+/// is left out.
 pub(crate) fn note(environ: &Bound<'_, PyDict>, names: &[String], request: &mut Request) {
     for (key, value) in environ {
         let Ok(key) = key.cast::<PyString>() else { continue };

@@ -1,4 +1,4 @@
-//! Calls that take too long: what their threads are doing, and the exception that is raised in them.
+//! Calls that exceed `request_timeout`: the stacks of their threads, and the exception that is raised in them.
 
 use std::ffi::c_ulong;
 
@@ -7,18 +7,18 @@ use pyo3::types::{PyList, PyType};
 
 use crate::seam;
 
-/// What the threads of the interpreter are doing, those in `stuck` first. Waits for the interpreter as long as it takes.
+/// The stacks of the interpreter's threads, those in `stuck` first. Waits for the interpreter without a limit.
 ///
 /// # Arguments
 ///
-/// `stuck` holds what [`seam::thread_ident`] gave on these threads; `whole`: tell of all other threads, too.
+/// `stuck` has the results of [`seam::thread_ident`] on these threads; `whole` includes all other threads.
 pub fn stacks(stuck: &[u64], whole: bool) -> String {
     Python::attach(|py| {
         py.import("farrier._request_timeout")
             .and_then(|module| {
                 module.call_method1("describe_threads", (PyList::new(py, stuck)?, whole))?.extract::<String>()
             })
-            .unwrap_or_else(|raised| format!("(the threads' stacks cannot be told: {raised})"))
+            .unwrap_or_else(|raised| format!("(the threads' stacks cannot be read: {raised})"))
     })
 }
 
@@ -26,10 +26,10 @@ pub fn stacks(stuck: &[u64], whole: bool) -> String {
 ///
 /// # Arguments
 ///
-/// `still` is asked, with the interpreter held, whether the call is still to be interrupted.
+/// `still` is called while attached and returns whether to interrupt the call still.
 pub fn interrupt(thread: u64, still: &mut dyn FnMut() -> bool) {
     Python::attach(|py| {
-        // Before it is asked: an import could let other threads run.
+        // Imported before `still` is called: an import could let other threads run.
         let Ok(class) = class(py) else { return };
         if still() {
             seam::raise_in(py, thread as c_ulong, Some(&class));
@@ -37,8 +37,8 @@ pub fn interrupt(thread: u64, still: &mut dyn FnMut() -> bool) {
     });
 }
 
-/// Takes back what was raised in the calling thread and has not arrived.
-pub fn forgive() {
+/// Cancels an exception for the calling thread that has not arrived.
+pub fn clear_interrupt() {
     Python::attach(|py| seam::raise_in(py, seam::thread_ident() as c_ulong, None));
 }
 

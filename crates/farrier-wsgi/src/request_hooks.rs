@@ -1,4 +1,4 @@
-//! What the hooks `pre_request` and `post_request` are given, and when they are called. Used only where one is set.
+//! Calls the hooks `pre_request` and `post_request`, and makes their arguments. Used only if one is set.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ pub struct RequestHooks {
     pub post_request: Option<Py<PyAny>>,
     /// `access(resp, req, environ, request_time)` of a logger that writes its own access lines.
     pub access: Option<Py<PyAny>>,
-    /// How many of these four arguments `post_request` takes.
+    /// How many of the four arguments `post_request` takes.
     pub post_request_arguments: usize,
-    /// The worker as hooks see it.
+    /// The hooks' `worker` object.
     pub worker: Py<PyAny>,
-    /// Makes the hooks' `req` from what is known of it; has a method `apply_to` that brings into
-    /// an environ what `pre_request` has changed.
+    /// Makes the hooks' `req` from a request's facts. It has a method `apply_to` that copies changes by `pre_request`
+    /// into an environ.
     pub request_class: Py<PyAny>,
     /// Requests that were begun.
     pub requests: Arc<AtomicU64>,
@@ -43,7 +43,7 @@ impl RequestHooks {
     ) -> Result<(), Failure> {
         let is_head = request.method() == b"HEAD";
         let (environ, head) = handler.prepare(py, request)?;
-        // The content is one stream, whoever reads it.
+        // The content is one stream, shared by hooks and application.
         let body = environ.get_item("wsgi.input")?.map(Bound::unbind);
         let req = self.request_class.bind(py).call1((RequestFacts::of(request, body),))?;
         let admitted = self.admit(py, &req, &environ);
@@ -98,7 +98,7 @@ impl RequestHooks {
     }
 }
 
-/// A request as hooks may read it: a copy of its head, so that it may outlive the call.
+/// A request for hooks: a copy of its head, so that it may outlive the call.
 #[pyclass(frozen, module = "farrier", name = "RequestFacts")]
 struct RequestFacts {
     bytes: Vec<u8>,
@@ -141,13 +141,13 @@ impl RequestFacts {
         self.text(py, self.head.method).into_any()
     }
 
-    /// The target as it came.
+    /// The target as received.
     #[getter]
     fn uri<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.text(py, self.head.target).into_any()
     }
 
-    /// The path as it came, percent-encoded.
+    /// The path as received, percent-encoded.
     #[getter]
     fn path<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.text(py, self.head.path).into_any()
@@ -203,7 +203,7 @@ impl RequestFacts {
     }
 }
 
-/// A response on its way: notes what `post_request` may ask for.
+/// A response during sending: records the data for `post_request`.
 struct Watched<'a> {
     inner: &'a mut dyn Respond,
     seen: Option<Seen>,
@@ -211,7 +211,7 @@ struct Watched<'a> {
     is_head: bool,
 }
 
-/// A response's head, as it was given.
+/// A response's head, as set by the application.
 struct Seen {
     code: u16,
     status: Vec<u8>,
@@ -278,7 +278,7 @@ impl Respond for Watched<'_> {
     }
 }
 
-/// A response as hooks may read it.
+/// A response for hooks.
 #[pyclass(frozen, dict, module = "farrier", name = "Response")]
 struct ResponseFacts {
     seen: Option<Seen>,
@@ -287,7 +287,8 @@ struct ResponseFacts {
 }
 
 impl ResponseFacts {
-    /// What became of a response. One whose application failed before anything was sent will be the server's own.
+    /// The outcome of a response. If the application failed before anything was sent, the server sends its own
+    /// response.
     fn of(watched: Watched<'_>, failed: bool) -> ResponseFacts {
         let headers_sent = watched.inner.head_sent();
         let sent = if watched.is_head { 0 } else { watched.sent };
@@ -302,7 +303,7 @@ impl ResponseFacts {
 
 #[pymethods]
 impl ResponseFacts {
-    /// Code and reason, for example `200 OK`; `None` when the application gave no head.
+    /// Code and reason, for example `200 OK`; `None` if the application set no head.
     #[getter]
     fn status<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.seen.as_ref().map(|seen| latin1(py, &seen.status).into_any())
@@ -320,13 +321,13 @@ impl ResponseFacts {
         PyList::new(py, fields.map(|(name, value)| (latin1(py, name), latin1(py, value))))
     }
 
-    /// Bytes of content that were given to the client.
+    /// Bytes of content that were sent.
     #[getter]
     fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// The content's length in bytes, where it was known before.
+    /// The content's length in bytes, if it was known before.
     #[getter]
     fn response_length(&self) -> Option<u64> {
         self.seen.as_ref().and_then(|seen| seen.length)

@@ -1,7 +1,7 @@
-//! The interpreter's seam: how a seat attaches to CPython and leaves it. The only room that touches thread states.
+//! Attaches seats to CPython and detaches them. The only module that uses thread states.
 //!
-//! A seat is a thread that Python made. It lives detached and attaches for the calls it serves. Its thread state is kept
-//! here, per thread, so that attaching is one call into CPython.
+//! A seat is a thread that Python made. It is detached, except during the calls that it serves. Its thread state is
+//! stored here, per thread, so that attaching is one call into CPython.
 #![allow(unsafe_code, reason = "CPython's thread states have no safe interface that outlives a closure")]
 
 use std::cell::Cell;
@@ -18,7 +18,7 @@ thread_local! {
     static ATTACHED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a seat's life on the calling Python thread. `life` begins and ends detached.
+/// Runs a seat on the calling Python thread. `life` begins and ends detached.
 pub fn inhabit<T: Send>(py: Python<'_>, life: impl FnOnce() -> T + Send) -> T {
     // SAFETY: the calling thread is attached (`py` proves it), so it has a current thread state.
     let state = unsafe { ffi::PyThreadState_Get() };
@@ -32,7 +32,8 @@ pub fn inhabit<T: Send>(py: Python<'_>, life: impl FnOnce() -> T + Send) -> T {
     result
 }
 
-/// Attaches the calling seat, waiting as long as it takes. Nothing happens when it is attached or no seat.
+/// Attaches the calling seat, and waits without a limit. It has no effect if the thread is attached already, or is no
+/// seat.
 pub fn attach() {
     let state = STATE.get();
     if state.is_null() || ATTACHED.get() {
@@ -43,7 +44,7 @@ pub fn attach() {
     ATTACHED.set(true);
 }
 
-/// Detaches the calling seat. Nothing happens when it is not attached.
+/// Detaches the calling seat. It has no effect if the seat is not attached.
 pub fn detach() {
     if ATTACHED.get() {
         ATTACHED.set(false);
@@ -60,8 +61,8 @@ pub fn detached(wait: &mut dyn FnMut()) {
     }
     ATTACHED.set(false);
     struct Waits<'a>(&'a mut dyn FnMut());
-    // SAFETY: the closure runs on this thread; `Send` only guards against Python values crossing the border, and what the
-    // engine waits for are descriptors.
+    // SAFETY: the closure runs on this thread. `Send` only guards against Python values in it, and the engine waits for
+    // descriptors only.
     unsafe impl Send for Waits<'_> {}
     let waits = Waits(wait);
     Python::attach(|py| {
@@ -73,7 +74,7 @@ pub fn detached(wait: &mut dyn FnMut()) {
     ATTACHED.set(true);
 }
 
-/// Waits until the interpreter can be had, on a thread that is no seat.
+/// Waits until the interpreter is available, on a thread that is no seat.
 pub fn probe() {
     Python::attach(|_| ());
 }
@@ -85,15 +86,16 @@ pub fn thread_ident() -> u64 {
     u64::from(unsafe { ffi::PyThread_get_thread_ident() })
 }
 
-/// Lets a thread raise an exception of this class when it next runs Python code; `None` takes back what has not arrived.
+/// Makes a thread raise an exception of this class when it next runs Python code; `None` cancels one that has not
+/// arrived.
 pub(crate) fn raise_in(_: Python<'_>, thread: std::ffi::c_ulong, class: Option<&Bound<'_, PyType>>) {
     let class = class.map_or(ptr::null_mut(), |class| class.as_ptr());
-    // SAFETY: the calling thread is attached, `class` is null or an exception class that is alive during the call, and
-    // CPython takes a reference of its own; for a number that is no thread's it does nothing.
+    // SAFETY: the calling thread is attached. `class` is null or an exception class that is alive during the call, and
+    // CPython takes its own reference. For a number that is no thread's it does nothing.
     unsafe { ffi::PyThreadState_SetAsyncExc(thread as std::ffi::c_long, class) };
 }
 
-/// Lets the interpreter run handlers of signals that have come, if the calling seat is the main thread.
+/// Lets the interpreter run handlers of pending signals, if the calling seat is the main thread.
 pub fn run_signal_handlers() {
     attach();
     Python::attach(|py| {
@@ -104,8 +106,9 @@ pub fn run_signal_handlers() {
     detach();
 }
 
-/// Asks the interpreter to make a call on its main thread, attached, between two instructions of what that thread runs. It
-/// comes never if that thread waits outside the interpreter. False: too many calls wait already, and this one is dropped.
+/// Asks the interpreter to make a call on its main thread, attached, between two instructions of that thread's code.
+/// The call is never made if that thread waits outside the interpreter. False: too many calls wait already, and this
+/// one is dropped.
 pub fn interrupt(call: Box<dyn FnOnce() + Send>) -> bool {
     extern "C" fn make(call: *mut std::ffi::c_void) -> std::ffi::c_int {
         // SAFETY: the pointer is that of `interrupt`, which gave it away; the interpreter makes each call once.
@@ -124,7 +127,7 @@ pub fn interrupt(call: Box<dyn FnOnce() + Send>) -> bool {
     false
 }
 
-/// Starts a Python thread that inhabits a seat.
+/// Starts a Python thread that runs a seat.
 ///
 /// # Errors
 /// Python cannot start a thread.

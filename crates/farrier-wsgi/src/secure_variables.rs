@@ -1,11 +1,11 @@
-//! What environ says of a connection's security, by the names that mod_ssl and uWSGI gave it. No field of a request becomes
-//! one of these: those begin with `HTTP_`.
+//! A connection's security in the environ, with the names of mod_ssl and uWSGI. No field of a request can set one of
+//! these: their variables begin with `HTTP_`.
 
 use farrier_http::Secure;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-/// Sets the variables. Connections mostly agree in their values, so strings that repeat are kept.
+/// Sets the variables. Most connections have the same values, so strings are cached.
 pub(crate) struct SecureVariables {
     protocol: Repeated,
     cipher: Repeated,
@@ -42,7 +42,7 @@ impl SecureVariables {
     }
 }
 
-/// A variable, and the value that it had last.
+/// A variable, and its last value.
 struct Repeated {
     key: Py<PyString>,
     last: Option<(String, Py<PyString>)>,

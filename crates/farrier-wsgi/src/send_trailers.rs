@@ -1,5 +1,5 @@
-//! `farrier.send_trailers`: an application gives fields that follow its response's content (RFC 9110 §6.5). Gunicorn's name for
-//! it is `gunicorn.http2.send_trailers`.
+//! `farrier.send_trailers`: an application sends trailer fields after its response's content (RFC 9110 §6.5).
+//! Gunicorn's name for it is `gunicorn.http2.send_trailers`.
 
 use farrier_http::ResponseHead;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 
 use crate::start_response::{add_fields, refused, with_running};
 
-/// Names that no trailer may have, because they decide framing or routing, or how content is dealt with (RFC 9110 §6.5.1).
+/// Names that are forbidden in trailers, because they affect framing, routing or the handling of content (RFC 9110
+/// §6.5.1).
 const FORBIDDEN: [&[u8]; 12] = [
     b"authorization",
     b"cache-control",
@@ -29,8 +30,7 @@ pub(crate) struct SendTrailers;
 
 #[pymethods]
 impl SendTrailers {
-    /// Takes these trailers, a list of tuples as for `start_response`; they follow the content. A second call replaces the
-    /// first.
+    /// Sets the trailers, a list of tuples as for `start_response`. A second call replaces the first.
     fn __call__(&self, trailers: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut fields = ResponseHead::default();
         fields.restart(b"200").map_err(refused)?;

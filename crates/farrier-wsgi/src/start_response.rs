@@ -1,4 +1,4 @@
-//! `start_response` and the `write` it gives (PEP 3333, "The start_response() Callable").
+//! `start_response` and the `write` that it returns (PEP 3333, "The start_response() Callable").
 #![allow(
     unsafe_code,
     reason = "`write` must reach the response of the running call, whose lifetime Python cannot express"
@@ -81,8 +81,8 @@ impl StartResponse {
     /// A callable for one call. [`StartResponse::end`] must be called before `respond` ends.
     pub(crate) fn new(head: ResponseHead, respond: &mut (dyn Respond + '_)) -> StartResponse {
         let respond: NonNull<dyn Respond + '_> = NonNull::from(respond);
-        // SAFETY: only the lifetime changes; `end` removes the pointer before the response ends, and whoever follows it is
-        // on the thread that is inside the call.
+        // SAFETY: only the lifetime changes. `end` removes the pointer before the response ends, and it is only
+        // followed on the thread that is inside the call.
         let respond: NonNull<dyn Respond> = unsafe { std::mem::transmute(respond) };
         let respond = Some(Running { respond, thread: std::thread::current().id() });
         StartResponse { started: Mutex::new(Started { head, called: false, given: false, written: false, respond }) }
@@ -92,7 +92,7 @@ impl StartResponse {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the call: what the application kept of it does nothing any more. Gives the head's memory back.
+    /// Ends the call: callables that the application kept have no effect any more. Returns the head for reuse.
     pub(crate) fn end(&self) -> ResponseHead {
         let mut started = self.lock();
         started.respond = None;
@@ -169,8 +169,8 @@ impl Write {
             let head = (!std::mem::replace(&mut started.given, true)).then(|| std::mem::take(&mut started.head));
             (respond, head)
         };
-        // SAFETY: this is the call's own thread and `end` has not been called, so the response is alive; the bridge does
-        // not use it while the application runs, and the application runs here.
+        // SAFETY: this is the call's own thread and `end` has not been called, so the response is alive. The bridge
+        // does not use it while the application runs, and the application runs here.
         let respond = unsafe { respond.as_mut() };
         if let Some(head) = head {
             respond.head(&head, None);
@@ -183,7 +183,7 @@ impl Write {
     }
 }
 
-/// Takes status and headers over: the list may be changed by the application afterwards without effect.
+/// Copies status and headers: later changes of the list by the application have no effect.
 fn fill(head: &mut ResponseHead, status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<()> {
     let status = status
         .cast::<PyString>()
@@ -192,7 +192,7 @@ fn fill(head: &mut ResponseHead, status: &Bound<'_, PyAny>, headers: &Bound<'_, 
     add_fields(head, headers)
 }
 
-/// Adds headers as `start_response` takes them to a head.
+/// Adds headers, in the form of `start_response`, to a head.
 pub(crate) fn add_fields(head: &mut ResponseHead, headers: &Bound<'_, PyAny>) -> PyResult<()> {
     let headers = headers
         .cast::<PyList>()

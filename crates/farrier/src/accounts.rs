@@ -1,4 +1,4 @@
-//! Users and groups by name: whom the workers run as, and whose the files are that the arbiter makes for them.
+//! Users and groups by name: the identity of the workers, and the owner of files that the arbiter makes for them.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{MetadataExt, fchown};
@@ -7,7 +7,7 @@ use farrier_config::{Config, LogTarget, Owner};
 use farrier_supervisor::privileges::Identity;
 use pyo3::prelude::*;
 
-/// Whom the workers run as, if that was set.
+/// The identity of the workers, if it was set.
 ///
 /// # Errors
 /// The user or group does not exist, or this process may not become it.
@@ -25,7 +25,7 @@ pub(crate) fn identity(py: Python<'_>, config: &Config) -> Result<Option<Identit
     Ok(Some(identity))
 }
 
-/// Makes this process, a worker, that of the user it is to run as.
+/// Changes this process, a worker, to its configured user.
 ///
 /// # Errors
 /// The user or group does not exist any more, or the kernel refuses; the worker must end.
@@ -47,15 +47,15 @@ pub(crate) fn socket_owner(py: Python<'_>, owner: &Owner) -> Result<(Option<u32>
     numbers.map_err(|raised| format!("unix_socket_owner: {}", raised.value(py)))
 }
 
-/// Makes the log files the workers' own, and makes them where there are none: workers open them themselves, and may do
-/// so after a rotation, when they can make no file in a directory of root's.
+/// Gives the log files to the workers' user, and creates missing ones. Workers open the files themselves, even after a
+/// rotation, and cannot create files in a directory of root's.
 pub(crate) fn give_logs(config: &Config, identity: Option<&Identity>) -> Result<(), String> {
     let Some(identity) = identity else { return Ok(()) };
     for target in [Some(&config.errorlog), config.accesslog.as_ref()].into_iter().flatten() {
         let LogTarget::File(path) = target else { continue };
         let given = OpenOptions::new().append(true).create(true).open(path).and_then(|file| {
             let found = file.metadata()?;
-            // A device or a pipe is somebody else's.
+            // A device or a pipe keeps its owner.
             if !found.is_file() || (found.uid(), found.gid()) == (identity.uid, identity.gid) {
                 return Ok(());
             }

@@ -1,4 +1,4 @@
-//! ACME from the configuration: what the helper process is to do, its state directory, and what is served until it has done it.
+//! ACME from the configuration: the settings of the helper process, its state directory, and the temporary certificate.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -9,21 +9,21 @@ use std::path::{Path, PathBuf};
 use farrier_acme::{Challenge, ExternalAccount, Names, Settings, State, StateError, placeholder};
 use farrier_config::value::Value;
 use farrier_config::{AcmeChallenge, AcmeDirectory, BindAddress, Config, Protocol};
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::tls::keyring::Contents;
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::keyring::KeyringReader;
 use farrier_supervisor::privileges::{Identity, own_uid};
 use farrier_supervisor::{CompanionLink, Level as SupervisorLevel, title};
+use farrier_tls::keyring::Contents;
 
 /// Exit code of a helper that cannot become its user.
 const EXIT_USER: i32 = 1;
 
-/// Whether certificates are to be ordered.
+/// Whether certificates are ordered.
 pub(crate) fn is_wanted(config: &Config) -> bool {
     !config.acme.is_empty()
 }
 
-/// Judges the settings of ACME and the files that they name. Gives what looks like a mistake and does no harm.
+/// Checks the settings of ACME and the files that they name. Returns warnings.
 ///
 /// # Errors
 /// What is wrong.
@@ -54,7 +54,7 @@ pub(crate) fn check(config: &Config) -> Result<Vec<String>, String> {
     Ok(warnings(config))
 }
 
-/// What the authority would not find, going by the addresses: ports can be forwarded, so it is no error.
+/// A warning about challenges that the addresses do not allow. Ports can be forwarded, so it is no error.
 fn warnings(config: &Config) -> Vec<String> {
     let challenge = config.acme_challenge;
     let is_at = |wanted: u16| {
@@ -64,7 +64,7 @@ fn warnings(config: &Config) -> Vec<String> {
             _ => false,
         })
     };
-    // An authority of one's own may come to other ports.
+    // A private authority may use other ports.
     let is_public = matches!(config.acme_directory, AcmeDirectory::LetsEncrypt | AcmeDirectory::Staging);
     let (port, word) = match challenge {
         AcmeChallenge::Http01 => (80, "http-01"),
@@ -85,7 +85,7 @@ fn warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// What the helper is to do.
+/// The settings of the helper.
 ///
 /// # Errors
 /// A file cannot be read; there is no place for the state.
@@ -115,11 +115,11 @@ fn settings(config: &Config) -> Result<Settings, String> {
 }
 
 fn certificates(config: &Config) -> Vec<Names> {
-    // The table takes no name that this one refuses.
+    // The table accepts no name that this check refuses.
     config.acme.iter().filter_map(|certificate| Names::new(certificate.names().to_vec())).collect()
 }
 
-/// How to prove control of the names, the most promising first.
+/// The challenges to use, the most likely to succeed first.
 fn challenges(config: &Config) -> Vec<Challenge> {
     match config.acme_challenge {
         AcmeChallenge::Http01 => vec![Challenge::Http01],
@@ -129,7 +129,7 @@ fn challenges(config: &Config) -> Vec<Challenge> {
     }
 }
 
-/// Whether the authority could come to some address for a file.
+/// Whether the authority could fetch a file from some address.
 fn speaks_plain_http(config: &Config) -> bool {
     config.bind.iter().any(|address| {
         let protocol = address.protocol().unwrap_or(config.protocol);
@@ -140,7 +140,7 @@ fn speaks_plain_http(config: &Config) -> bool {
     })
 }
 
-/// Where keys and certificates are kept.
+/// The folder of keys and certificates.
 fn state_directory(config: &Config) -> Result<PathBuf, String> {
     if let Some(directory) = &config.acme_state_dir {
         return std::path::absolute(directory)
@@ -165,10 +165,9 @@ fn default_state_directory(variable: &dyn Fn(&str) -> Option<OsString>, is_root:
     Some(base.join("farrier/acme"))
 }
 
-/// Judges the settings, makes the state directory, and a temporary certificate where there is none yet.
+/// Checks the settings, and makes the state directory and missing temporary certificates.
 ///
-/// # Errors
-/// What is wrong, or what cannot be made and what to do.
+/// # Errors The error, or what cannot be made and what to do.
 pub(crate) fn prepare(config: &Config, identity: Option<&Identity>, log: &ErrorLog) -> Result<(), String> {
     for warning in check(config)? {
         log.write(Level::Warning, &warning);
@@ -182,7 +181,7 @@ pub(crate) fn prepare(config: &Config, identity: Option<&Identity>, log: &ErrorL
         certificates(config).iter().try_for_each(|names| put_placeholder(&state, names, log))
     };
     let filled = match identity.filter(|identity| !identity.is_own()) {
-        // What is made there is theirs from the beginning, and made with their rights and no more.
+        // Files there are made as the workers' user, with its permissions only.
         Some(identity) => state.give((identity.uid, identity.gid)).and_then(|()| identity.on_files(fill)),
         None => fill(),
     };
@@ -191,7 +190,7 @@ pub(crate) fn prepare(config: &Config, identity: Option<&Identity>, log: &ErrorL
     })
 }
 
-/// Puts a temporary certificate where there is none.
+/// Writes a temporary certificate where there is none.
 fn put_placeholder(state: &State, names: &Names, log: &ErrorLog) -> Result<(), StateError> {
     if state.certificate(names).exists() {
         return Ok(());
@@ -225,13 +224,13 @@ pub(crate) fn certificate_files(config: &Config) -> Result<Vec<PathBuf>, String>
     Ok(certificates(config).iter().map(|names| state.certificate(names)).collect())
 }
 
-/// Where workers find answers to challenges of this kind; `None` where there are never any.
+/// The folder of answers to challenges of this kind; `None` if there are never any.
 pub(crate) fn answers(config: &Config, kind: Challenge) -> Option<PathBuf> {
     let is_used = is_wanted(config) && challenges(config).contains(&kind);
     is_used.then(|| state_directory(config).ok()).flatten().map(|directory| State::at(directory).challenges(kind))
 }
 
-/// The helper's life; runs in its process and gives its exit code.
+/// The main function of the helper; runs in its process and returns its exit code.
 pub(crate) fn live(config: &Config, identity: Option<&Identity>, link: &CompanionLink, keyring: &KeyringReader) -> i32 {
     title::set("farrier: acme");
     let say = |level: farrier_acme::Level, text: &str| {
@@ -242,7 +241,7 @@ pub(crate) fn live(config: &Config, identity: Option<&Identity>, link: &Companio
         };
         link.say(level, text);
     };
-    // Before it becomes somebody else: the files may be root's.
+    // Read before it changes its user: the files may be root's.
     let settings = match settings(config) {
         Ok(settings) => settings,
         Err(reason) => {
@@ -265,7 +264,7 @@ pub(crate) fn live(config: &Config, identity: Option<&Identity>, link: &Companio
     }
 }
 
-/// Whether workers see this certificate when they are asked to prove a name.
+/// Whether workers use this certificate when they prove a name.
 fn is_published(keyring: &KeyringReader, name: &str, leaf: &[u8]) -> bool {
     let contents = keyring.read().and_then(|(_, bytes)| Contents::decode(&bytes));
     let challenges = contents.into_iter().flat_map(|contents| contents.challenges);

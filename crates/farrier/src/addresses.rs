@@ -1,4 +1,4 @@
-//! Where to listen: the addresses of the configuration, and the sockets that others have opened for this process.
+//! Where to listen: the configured addresses, and sockets that were passed to this process.
 
 use farrier_config::value::Value;
 use farrier_config::{BindAddress, Config, Protocol};
@@ -9,8 +9,7 @@ use pyo3::prelude::*;
 
 use crate::{accounts, certificates};
 
-/// Where to listen. Sockets that a service manager has passed take the place of the addresses, unless one of these
-/// names a descriptor.
+/// Where to listen. Sockets from a service manager replace the addresses, unless one of these names a descriptor.
 ///
 /// # Errors
 /// The owner of the unix sockets does not exist, or no socket of that name was passed.
@@ -58,21 +57,21 @@ fn specs_of(
     }])
 }
 
-/// What is spoken on each listener: what its address says, or else the setting.
+/// The protocol of each listener: that of its address, or else of the setting.
 pub(crate) fn protocols(config: &Config, listeners: &[Listener]) -> Vec<Protocol> {
     let said = |address: Option<&BindAddress>| address.and_then(BindAddress::protocol).unwrap_or(config.protocol);
     addresses(config, listeners).into_iter().map(said).collect()
 }
 
-/// Whether TLS is spoken on each listener: what its address says, or else whether there is a certificate for HTTP.
+/// Whether each listener uses TLS: as its address says, or else if it speaks HTTP and there is a certificate.
 pub(crate) fn secured(config: &Config, listeners: &[Listener]) -> Vec<bool> {
     let otherwise = certificates::are_wanted(config) && config.protocol == Protocol::Http;
     let said = |address: Option<&BindAddress>| address.and_then(BindAddress::is_secured).unwrap_or(otherwise);
     addresses(config, listeners).into_iter().map(said).collect()
 }
 
-/// The port that clients in the clear are sent to, if they are: that of the first listener that speaks TLS, or the usual one
-/// where a proxy does.
+/// The port that clients without TLS are redirected to, if they are: that of the first listener with TLS, or 443 if a
+/// proxy handles TLS.
 pub(crate) fn secure_port(config: &Config, listeners: &[Listener]) -> Option<u16> {
     let speaks = secured(config, listeners);
     let mut ports =
@@ -88,7 +87,7 @@ fn addresses<'c>(config: &'c Config, listeners: &[Listener]) -> Vec<Option<&'c B
     let specs: Vec<&ListenSpec> = listeners.iter().map(Listener::spec).collect();
     let bound_for = |(index, spec): (usize, &&ListenSpec)| {
         let mut found = config.bind.iter().filter(|address| is_at(address.place(), spec));
-        // Port 0 may be asked for several times; a name may have several addresses.
+        // Port 0 may be given several times; a name may have several addresses.
         let before = specs[..index].iter().filter(|other| *other == spec).count();
         found.clone().nth(before).or_else(|| found.next_back())
     };
@@ -106,7 +105,7 @@ fn is_at(address: &BindAddress, spec: &ListenSpec) -> bool {
     }
 }
 
-/// Lets the listeners say what is spoken on them.
+/// Adds the protocols to the names of the listeners.
 pub(crate) fn name_protocols(config: &Config, listeners: &mut [Listener]) {
     let (protocols, secured) = (protocols(config, listeners), secured(config, listeners));
     for (listener, (protocol, is_secured)) in listeners.iter_mut().zip(protocols.into_iter().zip(secured)) {
@@ -119,7 +118,7 @@ pub(crate) fn name_protocols(config: &Config, listeners: &mut [Listener]) {
     }
 }
 
-/// Whether the passed sockets take the place of the addresses.
+/// Whether the passed sockets replace the addresses.
 pub(crate) fn is_activated(config: &Config, activation: &Activation) -> bool {
     let names_one = |address: &BindAddress| matches!(address.place(), BindAddress::Fd(_) | BindAddress::NamedFd(_));
     !activation.is_empty() && !config.bind.iter().any(names_one)

@@ -15,14 +15,13 @@ pub(crate) struct Applications {
 }
 
 impl Applications {
-    /// Loads all that the configuration names, one after the other.
+    /// Loads all applications of the configuration, one after the other.
     ///
     /// # Arguments
     ///
-    /// `failed` is told of one that cannot be loaded, and may have another in its place.
+    /// `failed` is called for an application that cannot be loaded, and may return another in its place.
     ///
-    /// # Errors
-    /// What `failed` gives.
+    /// # Errors The error of `failed`.
     pub(crate) fn load<E>(
         py: Python<'_>,
         config: &Config,
@@ -57,7 +56,7 @@ impl Applications {
         found.map_or_else(|| py.None(), |(_, callable)| callable.clone_ref(py))
     }
 
-    /// The one that hooks know: the first; None where there is no application.
+    /// The application for hooks: the first; None if there is none.
     pub(crate) fn first(&self, py: Python<'_>) -> Py<PyAny> {
         self.all.first().map_or_else(|| py.None(), |(_, callable)| callable.clone_ref(py))
     }
@@ -65,15 +64,15 @@ impl Applications {
 
 /// Why there is no application.
 pub(crate) struct LoadFailure {
-    /// The traceback of the application's own code; empty where it is the name that is wrong.
+    /// The traceback of the application's own code; empty if the name is wrong.
     pub(crate) traceback: String,
     /// One clear line.
     pub(crate) reason: String,
-    /// The module was imported, but holds no such callable, or the name makes no sense.
+    /// The module was imported but has no such callable, or the name is invalid.
     pub(crate) not_found: bool,
 }
 
-/// Loads what the specification names, or finds an application in the working directory.
+/// Loads the application of the specification, or finds one in the working directory.
 fn load(py: Python<'_>, specification: Option<&str>) -> Result<Py<PyAny>, LoadFailure> {
     let loaded = py.import("farrier._application").and_then(|module| {
         let found = module.call_method1("load", (specification,))?;
@@ -105,7 +104,7 @@ fn failure(py: Python<'_>, raised: &PyErr, specification: Option<&str>) -> LoadF
     LoadFailure { traceback, reason, not_found: false }
 }
 
-/// What must happen before the import: the working directory, the module path, the environment.
+/// Prepares the import: the working directory, the module path, the environment.
 ///
 /// # Errors
 /// The directory does not exist.
@@ -129,7 +128,7 @@ pub(crate) fn prepare(py: Python<'_>, config: &Config) -> PyResult<()> {
     Ok(())
 }
 
-/// What lives now will not be looked at by the garbage collector again, so children share its memory.
+/// The garbage collector ignores all current objects from now on, so children share their memory.
 pub(crate) fn freeze(py: Python<'_>) -> PyResult<()> {
     let collector = py.import("gc")?;
     collector.call_method0("collect")?;
@@ -137,7 +136,7 @@ pub(crate) fn freeze(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Ends a worker's Python: what `atexit` promised, and the standard streams.
+/// Ends a worker's Python: runs `atexit` functions, and flushes the standard streams.
 pub(crate) fn finish(py: Python<'_>) {
     let run = || -> PyResult<()> {
         py.import("atexit")?.call_method0("_run_exitfuncs")?;

@@ -11,24 +11,24 @@ use std::time::{Duration, SystemTime};
 
 use farrier_acme::Challenge;
 use farrier_config::{BindAddress, ClientCertificates, Config};
-use farrier_server::Security;
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::tls::certificates::{Identity, IdentityFiles, authorities, challenge};
-use farrier_server::tls::keyring::{self, Contents, TicketKey};
-use farrier_server::tls::{Terms, TlsSettings};
+use farrier_engine::Security;
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::Listener;
 use farrier_supervisor::clock::monotonic;
 use farrier_supervisor::keyring::{Keyring, KeyringReader};
+use farrier_tls::certificates::{Identity, IdentityFiles, authorities, challenge};
+use farrier_tls::keyring::{self, Contents, TicketKey};
+use farrier_tls::{Terms, TlsSettings};
 
 use crate::{acme, addresses, dev_certificate};
 
-/// How often files are looked at.
+/// How often files are checked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Ticket keys that are accepted: the present one and the one before.
+/// The number of accepted ticket keys: the current one and the previous one.
 const TICKET_KEYS: usize = 2;
 
-/// More validations than this are not answered at a time.
+/// The most validations that are answered at the same time.
 const CHALLENGES_MAX: usize = 200;
 
 /// Whether there is a certificate to serve with.
@@ -36,7 +36,7 @@ pub(crate) fn are_wanted(config: &Config) -> bool {
     !config.certfile.is_empty() || config.dev_tls || acme::is_wanted(config)
 }
 
-/// What the arbiter publishes, and where it comes from.
+/// The data that the arbiter publishes, and its source.
 pub(crate) struct Certificates {
     keyring: Keyring,
     state: RefCell<State>,
@@ -44,28 +44,28 @@ pub(crate) struct Certificates {
 
 #[derive(Default)]
 struct State {
-    /// Where each of the published identities came from.
+    /// The source of each published identity.
     files: Vec<IdentityFiles>,
     sources: Sources,
     contents: Contents,
     stamps: BTreeMap<PathBuf, Option<Stamp>>,
-    /// What was read last could not be used, and is read once more.
+    /// The last files could not be used, and are read once more.
     has_changed: bool,
     ticket_rotation: Duration,
     next_look: Option<Duration>,
     next_rotation: Option<Duration>,
 }
 
-/// What came of reading files.
+/// The result of reading files.
 #[derive(Debug, Clone, Copy, Default)]
 struct Reading {
-    /// Something differs from what was there.
+    /// The content has changed.
     is_new: bool,
     /// A file could not be used.
     has_failed: bool,
 }
 
-/// Where certificates come from.
+/// The source of certificates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Sources {
     identities: Vec<IdentityFiles>,
@@ -74,7 +74,7 @@ struct Sources {
     challenges: Option<PathBuf>,
 }
 
-/// What tells that a file is another one.
+/// The properties by which a changed file is recognized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: (i64, i64),
@@ -82,7 +82,7 @@ struct Stamp {
     inode: u64,
 }
 
-/// Judges the settings of TLS and the files that they name, as a start does. Gives what looks like a mistake and does no harm.
+/// Checks the settings of TLS and the files that they name, as a start does. Returns warnings.
 ///
 /// # Errors
 /// What is wrong.
@@ -90,7 +90,7 @@ pub(crate) fn check(config: &Config) -> Result<Vec<String>, String> {
     let sources = Sources::of(config)?;
     TlsSettings::of(config)?;
     let mut warnings = acme::check(config)?;
-    // Those that are ordered may not be there yet.
+    // Certificates from ACME may not exist yet.
     for files in IdentityFiles::pairs(&config.certfile, &config.keyfile)? {
         warnings.extend(files.load(SystemTime::now())?.warnings);
     }
@@ -101,7 +101,7 @@ pub(crate) fn check(config: &Config) -> Result<Vec<String>, String> {
 }
 
 impl Certificates {
-    /// Nothing yet.
+    /// Makes an empty one.
     ///
     /// # Errors
     /// No memory to share with workers.
@@ -110,8 +110,8 @@ impl Certificates {
         Ok(Certificates { keyring, state: RefCell::default() })
     }
 
-    /// Reads what the settings name. At the start whatever is wrong is an error; later only the settings themselves are, and a
-    /// certificate that cannot be read any more stays as it was.
+    /// Reads the files of the settings. At the start every problem is an error. Later only wrong settings are, and a
+    /// certificate that cannot be read any more stays in use.
     ///
     /// # Errors
     /// What is wrong.
@@ -143,13 +143,13 @@ impl Certificates {
         self.publish(&state)
     }
 
-    /// When there is something to do.
+    /// When to check next.
     pub(crate) fn wake_at(&self) -> Option<Duration> {
         let state = self.state.borrow();
         [state.next_look, state.next_rotation].into_iter().flatten().min()
     }
 
-    /// Looks at the files and the age of the ticket key.
+    /// Checks the files and the age of the ticket key.
     pub(crate) fn work(&self, now: Duration, log: &ErrorLog) {
         let mut state = self.state.borrow_mut();
         let mut is_new = false;
@@ -175,7 +175,7 @@ impl Certificates {
         self.keyring.reader()
     }
 
-    /// Lets go of what only the arbiter needs, in a process that was forked from it.
+    /// Releases the parts that only the arbiter needs, in a forked process.
     pub(crate) fn close(&self) {
         self.keyring.close_writer();
         *self.state.borrow_mut() = State::default();
@@ -188,7 +188,7 @@ impl Certificates {
 }
 
 impl State {
-    /// Reads all files; what cannot be read stays as it was.
+    /// Reads all files; if one cannot be read, its previous content stays in use.
     fn read_files(&mut self, say: &mut dyn FnMut(Level, &str)) -> Reading {
         let known = std::mem::take(&mut self.files);
         let identities = std::mem::take(&mut self.contents.identities);
@@ -230,7 +230,7 @@ impl State {
         reading
     }
 
-    /// True when something else is to be published.
+    /// True if the published data must change.
     fn look(&mut self, log: &ErrorLog) -> bool {
         let stamps = self.sources.stamps();
         let is_settled = stamps == self.stamps;
@@ -240,7 +240,7 @@ impl State {
         self.stamps = stamps;
         let mut said = Vec::new();
         let reading = self.read_files(&mut |level, text| said.push((level, text.to_owned())));
-        // A certificate and its key are replaced one after the other: what fails may be in order at the next look.
+        // A certificate and its key are replaced one after the other: a mismatch may be gone at the next check.
         self.has_changed = reading.has_failed && !is_settled;
         if !self.has_changed {
             said.iter().for_each(|(level, text)| log.write(*level, text));
@@ -251,13 +251,13 @@ impl State {
         self.read_challenges() || reading.is_new
     }
 
-    /// Reads what answers validations. True when something else came of it.
+    /// Reads the certificates for validations. True if they have changed.
     fn read_challenges(&mut self) -> bool {
         let read: Vec<Identity> = self
             .sources
             .challenge_files()
             .filter_map(|path| {
-                // One that has gone meanwhile is wanted no more.
+                // A file that is gone is not needed any more.
                 challenge(&path, path.file_stem()?.to_str()?).ok()
             })
             .collect();
@@ -311,7 +311,7 @@ impl Sources {
         files.map(|path| (path.clone(), Stamp::of(&path))).collect()
     }
 
-    /// What answers validations at present: nothing, but for the minutes of an order.
+    /// The current certificates for validations: none, except during an order.
     fn challenge_files(&self) -> impl Iterator<Item = PathBuf> {
         let entries = self.challenges.iter().flat_map(fs::read_dir).flatten().flatten();
         let paths = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "pem"));
@@ -326,10 +326,9 @@ impl Stamp {
     }
 }
 
-/// Where a worker speaks TLS, and on what terms.
+/// The TLS settings of a worker's listeners.
 ///
-/// # Errors
-/// What is published cannot be used.
+/// # Errors The published data cannot be used.
 pub(crate) fn security(
     config: &Config,
     listeners: &[Listener],
@@ -344,7 +343,7 @@ pub(crate) fn security(
     Ok(Security { secured, terms })
 }
 
-/// The worker's end of the keyring, as the data plane sees it.
+/// The worker's end of the keyring, for the engine.
 struct Published(KeyringReader);
 
 impl keyring::Keyring for Published {

@@ -1,20 +1,19 @@
-//! What workers count of clients together: memory that the arbiter shares with them all, and the limits that use it.
+//! The limits per client, and the memory in which all workers count together.
 
 use std::io;
 use std::sync::Arc;
 
 use farrier_config::Config;
-use farrier_server::client_hash;
-use farrier_server::connection_limit::{self, ConnectionLimit};
-use farrier_server::log::error::ErrorLog;
-use farrier_server::log::occasional::Occasional;
-use farrier_server::rate_limit::{self, Rate, RateLimit};
+use farrier_engine::client_hash;
+use farrier_engine::connection_limit::{self, ConnectionLimit};
+use farrier_handlers::rate_limit::{self, Rate, RateLimit};
+use farrier_log::error::ErrorLog;
+use farrier_log::occasional::Occasional;
 use farrier_supervisor::{SharedWords, Slot};
 
 use crate::recycling;
 
-/// The memory. Made before the first fork, whatever the settings say, for a reload may want it; as long as nobody uses it, it
-/// takes no room.
+/// The memory. It is always mapped before the first fork, because a reload may need it. Unused pages take no memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clients {
     rates: SharedWords,
@@ -24,7 +23,7 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Maps the memory, for so many workers at the same time.
+    /// Maps the memory, for this many workers at the same time.
     ///
     /// # Errors
     /// The kernel's: no memory.
@@ -38,7 +37,7 @@ impl Clients {
         Ok(Clients { rates, connections, workers })
     }
 
-    /// Forgets the connections of a worker that has ended, however that came.
+    /// Removes the connections of a worker that has ended, for any reason.
     pub(crate) fn ended(&self, slot: u32) {
         connection_limit::clear(&self.connections, self.workers, slot as usize);
     }

@@ -1,5 +1,5 @@
-//! The command line: what it asks for, and the exit codes (0 done, 1 configuration or address, 2 usage, 3 and 4 the
-//! application cannot be loaded).
+//! Runs the command line, and returns the exit codes: 0 done, 1 configuration or address, 2 usage, 3 and 4 the
+//! application cannot be loaded.
 
 use std::ffi::OsString;
 
@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use crate::application::Applications;
 use crate::configured::{Asked, Configured};
+use crate::console::{print, print_problems};
 use crate::embedding::Given;
 use crate::hooks::Hooks;
 use crate::{application, certificates, import_uwsgi, server, sites};
@@ -30,7 +31,7 @@ pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
         Ok(Asked::CheckConfig(configured)) => check(py, &configured),
         Err(error) => {
             eprint!("{}", error.traceback);
-            tell(&error.problems);
+            print_problems(&error.problems);
             let is_usage = |problem: &Problem| {
                 matches!(problem.source, None | Some(Source::CommandLine(_) | Source::Flags { .. }))
             };
@@ -44,23 +45,10 @@ pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
     }
 }
 
-pub(crate) fn tell(problems: &[Problem]) {
-    for problem in problems {
-        eprintln!("farrier: {problem}");
-    }
-}
-
-pub(crate) fn print(text: &str) -> i32 {
-    use std::io::Write;
-    // A reader that has seen enough (`farrier --help | head`) is no failure.
-    let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
-    0
-}
-
-/// Loads the application as a start would, and says what is wrong.
+/// Loads the application as a start would, and prints the errors.
 fn check(py: Python<'_>, configured: &Configured) -> i32 {
     let config: &Config = &configured.config;
-    tell(config.warnings());
+    print_problems(config.warnings());
     if let Err(raised) = application::prepare(py, config) {
         eprintln!("farrier: {raised}");
         return 1;

@@ -1,17 +1,18 @@
-//! Makes parts from settings: listeners, environ's surroundings. Configuration is read here and nowhere later.
+//! Makes the parts of a worker from the settings: handlers, environs, counters. Later code does not read the
+//! configuration.
 
 use std::sync::Arc;
 
 use farrier_config::sites::MountPlan;
 use farrier_config::{Config, FieldName, UrlPath};
+use farrier_engine::metrics::{Called, Metrics};
+use farrier_handlers::acme_challenge;
+use farrier_handlers::health::{self, HealthPaths};
+use farrier_handlers::rate_limit::{self, RateLimit};
+use farrier_handlers::sites::route;
+use farrier_handlers::{hsts, https_redirect, request_id};
 use farrier_http::{Handler, Status};
-use farrier_server::acme_challenge;
-use farrier_server::health::{self, HealthPaths};
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::metrics::{Called, Metrics};
-use farrier_server::rate_limit::{self, RateLimit};
-use farrier_server::sites::route;
-use farrier_server::{hsts, https_redirect, request_id};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::heartbeat::Counter;
 use farrier_supervisor::{ArbiterSettings, Listener, LocalAddress, Slot};
 use farrier_wsgi::{Diagnostics, Surroundings, traceback};
@@ -43,7 +44,7 @@ pub(crate) fn worker_count(config: &Config) -> u32 {
     config.workers.on(farrier_supervisor::process::cpus_allowed())
 }
 
-/// What answers, the outermost first: health, then what is done with every request, then the sites with their mounts.
+/// The handlers, the outermost first: health checks, then filters for every request, then the sites with their mounts.
 pub(crate) fn handler(
     config: &Config,
     opened: &Opened,
@@ -68,7 +69,7 @@ pub(crate) fn handler(
     health::around(named, paths, move || slot.is_leaving())
 }
 
-/// What every environ of an application says.
+/// The values of every environ of an application.
 pub(crate) fn surroundings(
     config: &Config,
     listeners: &[Listener],
@@ -107,7 +108,7 @@ fn environ_listener(local: &LocalAddress) -> farrier_wsgi::Listener {
     }
 }
 
-/// The bridge's words go into the error log.
+/// The bridge's errors go to the error log.
 struct LoggedDiagnostics(Arc<ErrorLog>, Paint);
 
 impl Diagnostics for LoggedDiagnostics {
@@ -116,7 +117,7 @@ impl Diagnostics for LoggedDiagnostics {
     }
 
     fn application_raised(&self, py: Python<'_>, text: &str, raised: &PyErr) {
-        // Handlers of the application's own want the exception, for its type and its stack.
+        // The application's own log handlers need the exception, for its type and its stack.
         if !self.0.is_diverted() || logging::raised(py, &self.0, text, raised).is_err() {
             self.application_failed(&format!("{text}\n{}", traceback::text(py, raised)));
         }
@@ -134,7 +135,7 @@ impl Diagnostics for LoggedDiagnostics {
 /// The worker's counters live in the arbiter's shared memory.
 pub(crate) struct SharedCounters {
     pub(crate) slot: Slot,
-    /// Whether somebody reads more than the number of requests.
+    /// Whether more counters than the number of requests are read.
     pub(crate) is_read: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The settings as both halves see them: `Config` for Rust, `cfg` for hooks, loggers and applications.
+//! The settings for both languages: `Config` for Rust, `cfg` for hooks, loggers and applications.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,11 +17,11 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 
 use crate::import_uwsgi;
 
-/// The settings of one reading.
+/// The settings, as read once.
 pub(crate) struct Configured {
-    /// What Rust reads.
+    /// The settings for Rust.
     pub(crate) config: Config,
-    /// What Python reads: an instance of `farrier._configuration.Cfg`.
+    /// The settings for Python: an instance of `farrier._configuration.Cfg`.
     pub(crate) cfg: Py<PyAny>,
 }
 
@@ -29,9 +29,9 @@ pub(crate) struct Configured {
 pub(crate) enum Asked {
     /// Serve.
     Run(Configured),
-    /// Print this text and leave.
+    /// Print this text and exit.
     Print(String),
-    /// Print this text, load the application as a start would, and leave.
+    /// Print this text, load the application as a start would, and exit.
     PrintConfig(Configured, String),
     /// Load the application as a start would, and leave.
     CheckConfig(Configured),
@@ -39,8 +39,7 @@ pub(crate) enum Asked {
 
 /// Reads the layers of the configuration as they are now, from the folder and with the variables of the start.
 ///
-/// # Errors
-/// Whatever is wrong with the settings; the environment and the folder are then what they were before.
+/// # Errors All errors in the settings. The environment and the working directory are then restored.
 pub(crate) fn read(py: Python<'_>, arguments: &[OsString]) -> Result<Asked, ConfigError> {
     let surroundings = Surroundings::of_the_start(py).map_err(|raised| from_python(py, &raised))?;
     let mut files = PythonFiles { py, objects: PyDict::new(py) };
@@ -66,10 +65,9 @@ pub(crate) fn read(py: Python<'_>, arguments: &[OsString]) -> Result<Asked, Conf
     asked
 }
 
-/// The settings of a program that embeds the server: what it gave to `cfg.set`, and nothing else.
+/// The settings of a program that embeds the server: only those that it passed to `cfg.set`.
 ///
-/// # Errors
-/// Whatever is wrong with what it gave.
+/// # Errors All errors in them.
 pub(crate) fn embedded(py: Python<'_>, given: &Bound<'_, PyDict>) -> Result<Configured, ConfigError> {
     let read = || -> PyResult<(Layer, Bound<'_, PyDict>)> {
         let module = py.import("farrier._config_file")?;
@@ -96,7 +94,7 @@ pub(crate) fn default_settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     values(py, &Config::default(), &PyDict::new(py))
 }
 
-/// Makes `cfg` of the config, and of what only Python can hold.
+/// Makes `cfg` from the config and the values that only Python can hold.
 fn cfg(py: Python<'_>, config: &Config, objects: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
     let values = values(py, config, objects)?;
     Ok(py.import("farrier._configuration")?.getattr("Cfg")?.call1((values,))?.unbind())
@@ -125,7 +123,7 @@ fn values<'py>(py: Python<'py>, config: &Config, objects: &Bound<'py, PyDict>) -
     for (name, value) in objects {
         let name: String = name.extract()?;
         let is_row = gunicorn::all().any(|setting| setting.name == name && setting.became == Became::Row);
-        // A class cannot be told by its name alone: it may be made in the config file.
+        // A class's name is not enough to find it: it may be defined in the config file.
         if !value.is_none() && (!is_row || name == "logger_class") && values.contains(&name)? {
             values.set_item(name, value)?;
         }
@@ -157,7 +155,7 @@ fn object<'py>(py: Python<'py>, value: &Plain) -> PyResult<Bound<'py, PyAny>> {
     })
 }
 
-/// Reads text with Rust, and runs Python with Python.
+/// Reads text files with Rust, and runs Python files with Python.
 struct PythonFiles<'py> {
     py: Python<'py>,
     /// The objects of the file that was run, by the settings' names.
@@ -207,8 +205,8 @@ impl Files for PythonFiles<'_> {
     }
 }
 
-/// Whether a variable of a Python file is the file's own, although it is called as a setting that is tables: files that
-/// were written for Gunicorn may well call something `site` or `static`.
+/// Whether a variable of a Python file is the file's own, although it has the name of a setting with tables. Files for
+/// Gunicorn may well have a variable `site` or `static`.
 fn is_own_variable(setting: &str, plain: &Bound<'_, PyAny>) -> bool {
     let is_tables = SETTINGS.iter().any(|row| row.name == setting && !row.keys.is_empty());
     let is_short_form = plain.extract::<String>().is_ok_and(|text| text.contains('='));
@@ -218,7 +216,7 @@ fn is_own_variable(setting: &str, plain: &Bound<'_, PyAny>) -> bool {
 /// A variable of a config file: name, value, plain value, file, line, lines of the items, whether the file reads it.
 type Assignment<'py> = (String, Bound<'py, PyAny>, Bound<'py, PyAny>, String, usize, Vec<usize>, bool);
 
-/// The value as an answer. A setting that only Python can hold is an object, whatever it is.
+/// The value as an answer. A setting that only Python can hold is always an object.
 fn raw(setting: &str, value: &Bound<'_, PyAny>, source: &Source, item_sources: &[Source]) -> Raw {
     let is_held_by_python = gunicorn::all().any(|row| row.name == setting && row.became == Became::InPython);
     if value.is_none() {
@@ -232,7 +230,7 @@ fn raw(setting: &str, value: &Bound<'_, PyAny>, source: &Source, item_sources: &
     } else if value.cast::<PyInt>().is_ok() {
         value.extract().map_or_else(|_| Raw::Number(value.to_string()), Raw::Integer)
     } else if value.cast::<PyFloat>().is_ok() {
-        // A whole float is how Python divides.
+        // In Python, a division gives a float even if it is whole.
         Raw::Number(value.to_string())
     } else if let Ok(items) = value.cast::<PyList>() {
         let source_of = |index: usize| item_sources.get(index).unwrap_or(source).clone();
@@ -242,7 +240,7 @@ fn raw(setting: &str, value: &Bound<'_, PyAny>, source: &Source, item_sources: &
         };
         Raw::List(items.iter().enumerate().map(answer).collect())
     } else if let Ok(table) = value.cast::<PyDict>() {
-        // The place of a dictionary is the best that is known of its keys.
+        // The place of a dictionary is used for its keys, whose own places are unknown.
         let answer = |(key, item): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
             (key.to_string(), Answer { raw: raw("", &item, source, &[]), source: source.clone() })
         };
@@ -252,7 +250,7 @@ fn raw(setting: &str, value: &Bound<'_, PyAny>, source: &Source, item_sources: &
     }
 }
 
-/// What a person would call the object: its name, else its kind.
+/// A name of the object for messages: its own name, else its type.
 fn named(value: &Bound<'_, PyAny>) -> String {
     let kind = value.get_type().name().map(|name| name.to_string()).unwrap_or_default();
     match value.getattr("__qualname__").or_else(|_| value.getattr("__name__")) {
@@ -261,7 +259,7 @@ fn named(value: &Bound<'_, PyAny>) -> String {
     }
 }
 
-/// What Python says of a file that failed.
+/// The exception of a file that failed, as an error.
 fn explained(py: Python<'_>, raised: &PyErr, file: &PythonFile) -> ConfigError {
     let path = match file {
         PythonFile::Path(path) => Some(path.as_str()),
@@ -287,16 +285,16 @@ fn from_python(py: Python<'_>, raised: &PyErr) -> ConfigError {
     }
 }
 
-/// Where the process was when the settings were read again.
+/// The environment and working directory before the settings were read again.
 struct Surroundings {
     directory: Option<PathBuf>,
 }
 
-/// The folder of the start: files without a folder are looked for here, also after `chdir`.
+/// The working directory at the start: relative paths of files refer to it, even after `chdir`.
 static START: OnceLock<PathBuf> = OnceLock::new();
 
 impl Surroundings {
-    /// Goes back to the folder and the variables of the start.
+    /// Restores the working directory and the variables of the start.
     fn of_the_start(py: Python<'_>) -> PyResult<Surroundings> {
         let directory = std::env::current_dir().ok();
         if let Some(directory) = &directory {
@@ -309,7 +307,7 @@ impl Surroundings {
         Ok(Surroundings { directory })
     }
 
-    /// Goes back to where the process was: the generation that serves stays as it is.
+    /// Restores the state before reading: the serving generation does not change.
     fn back(self, py: Python<'_>) {
         let back = || -> PyResult<()> {
             if let Some(directory) = &self.directory {

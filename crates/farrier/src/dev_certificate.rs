@@ -7,8 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use farrier_server::log::moment::Moment;
-use farrier_server::tls::certificates::IdentityFiles;
+use farrier_log::moment::Moment;
+use farrier_tls::certificates::IdentityFiles;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType, date_time_ymd};
 
 /// How long a certificate is valid.
@@ -17,7 +17,7 @@ const LIFETIME: Duration = Duration::from_secs(365 * 86_400);
 /// A certificate that expires within this time is replaced.
 const MARGIN: Duration = Duration::from_secs(30 * 86_400);
 
-/// The file with certificate and key, which is made where there is none that can still be used.
+/// The file with certificate and key. It is made if there is none, or none that is still valid.
 ///
 /// # Errors
 /// There is no place for it, or it cannot be written.
@@ -32,7 +32,7 @@ pub(crate) fn file() -> Result<PathBuf, String> {
     let failed = |error: &dyn std::fmt::Display| format!("dev_tls: cannot write {}: {error}", path.display());
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| failed(&error))?;
     let text = made(&host).map_err(|error| format!("dev_tls: cannot make a certificate: {error}"))?;
-    // Several servers may start at once: each writes a file of its own, and the last one's stays.
+    // Several servers may start at once: each writes its own file, and the last one stays.
     let temporary = folder.join(format!("dev-{host}.{}", std::process::id()));
     let written = OpenOptions::new()
         .write(true)
@@ -46,7 +46,7 @@ pub(crate) fn file() -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// What there is to know of the certificate when the server starts.
+/// The log line about the certificate at the start.
 pub(crate) fn notice(path: &Path) -> String {
     format!(
         "Serving with a certificate for development, for localhost and this machine alone: {0}. Browsers warn of it, because \
@@ -90,7 +90,7 @@ fn cache_folder() -> Option<PathBuf> {
     Some(cache.join("farrier"))
 }
 
-/// The machine's name, as far as it can stand in a certificate.
+/// The machine's name, if it is valid in a certificate.
 fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim().to_ascii_lowercase();

@@ -6,20 +6,20 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use farrier_config::{Config, ReloadEngine};
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::{FileWatch, WorkerLink};
 use pyo3::prelude::*;
 
 use crate::application::LoadFailure;
 
-/// Between two looks at which modules there are, and at the files where the kernel tells nothing.
+/// The interval of checks for new modules, and of polling without inotify.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Begins to watch, if that is wanted. One worker of a generation is enough.
+/// Starts to watch, if `reload` is set. One worker of a generation is enough.
 ///
 /// # Arguments
 ///
-/// `loaded_since` is when the application began to be loaded: what was written after that has changed already.
+/// `loaded_since` is when loading the application began: a file that was written after that counts as changed.
 pub(crate) fn watch(
     py: Python<'_>,
     config: &Config,
@@ -33,7 +33,7 @@ pub(crate) fn watch(
     let mut watch = match (config.reload_engine, FileWatch::with_inotify()) {
         (ReloadEngine::Auto | ReloadEngine::Inotify, Ok(watch)) => watch,
         (ReloadEngine::Inotify, Err(error)) => {
-            log.write(Level::Warning, &format!("reload_engine: inotify cannot be had ({error}); looking instead"));
+            log.write(Level::Warning, &format!("reload_engine: inotify is not available ({error}); polling instead"));
             FileWatch::polling()
         }
         _ => FileWatch::polling(),
@@ -73,8 +73,8 @@ fn cover(py: Python<'_>, watch: &mut FileWatch, since: Option<SystemTime>, extra
     }
 }
 
-/// While code is being written it may well not load when the server starts: then the traceback is the answer to every
-/// request, until a change is seen.
+/// During development the code may not load when the server starts. Then the traceback is the response to every
+/// request, until a file changes.
 ///
 /// # Errors
 /// Python cannot import the package's own module.

@@ -1,5 +1,4 @@
-//! Where the settings come from: the command line, or a program that embeds the server; and what such a program changes
-//! under Gunicorn's name.
+//! The source of the settings: the command line, or a program that embeds the server; and changes of `gunicorn.SERVER`.
 
 use std::ffi::OsString;
 
@@ -10,9 +9,9 @@ use pyo3::types::PyDict;
 use crate::configured::{self, Asked};
 use crate::server;
 
-/// Where the settings come from, at the start and at each `HUP`.
+/// The source of the settings, at the start and at each `HUP`.
 pub(crate) enum Given<'a, 'py> {
-    /// A command line, and the layers that belong to it.
+    /// A command line, with its layers.
     Arguments(&'a [OsString]),
     /// A program: a callable that gives a dictionary of what it has set.
     Program(&'a Bound<'py, PyAny>),
@@ -21,8 +20,7 @@ pub(crate) enum Given<'a, 'py> {
 impl Given<'_, '_> {
     /// Reads the settings as they are now.
     ///
-    /// # Errors
-    /// Whatever is wrong with them.
+    /// # Errors All errors in them.
     pub(crate) fn read(&self, py: Python<'_>) -> Result<Asked, ConfigError> {
         let asked = match self {
             Given::Arguments(arguments) => configured::read(py, arguments)?,
@@ -44,12 +42,12 @@ impl Given<'_, '_> {
     }
 }
 
-/// Serves as a program asks that embeds the server, and gives the exit code.
+/// Serves for a program that embeds the server, and returns the exit code.
 pub(crate) fn embed(py: Python<'_>, program: &Bound<'_, PyAny>) -> i32 {
     let given = Given::Program(program);
     match given.read(py) {
         Ok(Asked::Run(configured)) => server::run(py, configured, &given),
-        // A program's settings ask for nothing else.
+        // Settings of a program can only ask for serving.
         Ok(_) => 0,
         Err(error) => {
             eprint!("{}", error.traceback);
@@ -61,7 +59,7 @@ pub(crate) fn embed(py: Python<'_>, program: &Bound<'_, PyAny>) -> i32 {
     }
 }
 
-/// What a configuration file has made of the `Server` field by changing `gunicorn.SERVER`, where that was imported.
+/// The `Server` field, if a configuration file has imported `gunicorn` and changed `gunicorn.SERVER`.
 fn server_header(py: Python<'_>) -> Option<String> {
     let modules = py.import("sys").and_then(|sys| sys.getattr("modules")).ok()?;
     if !modules.contains("gunicorn").unwrap_or(false) {
@@ -71,7 +69,7 @@ fn server_header(py: Python<'_>) -> Option<String> {
     header.unwrap_or_default()
 }
 
-/// A setting that was given wins.
+/// An explicit setting wins.
 fn adopt(config: &mut Config, server_header: String) {
     if config.server_header == Config::default().server_header {
         config.server_header = server_header;

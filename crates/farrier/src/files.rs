@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use farrier_config::value::Value;
 use farrier_config::{Config, StaticMount, UrlPrefix};
+use farrier_handlers::internal_files::InternalFiles;
+use farrier_handlers::static_files::{self, Cache, CacheBounds, Folder};
 use farrier_http::Handler;
-use farrier_server::internal_files::InternalFiles;
-use farrier_server::log::error::ErrorLog;
-use farrier_server::static_files::{self, Cache, CacheBounds, Folder};
+use farrier_log::error::ErrorLog;
 use pyo3::prelude::*;
 
 use crate::host::Interpreter;
 
-/// What the folders of a worker share.
+/// The parts that all folders of a worker share.
 pub(crate) struct Files {
     cache: Arc<Cache>,
     log: Arc<ErrorLog>,
@@ -33,8 +33,7 @@ impl Files {
 
     /// The handler for one folder.
     ///
-    /// # Errors
-    /// It cannot be served: one clear sentence that says where it was asked for.
+    /// # Errors It cannot be served: a message with the place of the setting.
     pub(crate) fn folder(&self, mount: &StaticMount) -> Result<Arc<dyn Handler>, String> {
         let folder = Folder {
             prefix: mount.url.as_str().to_owned(),
@@ -48,10 +47,9 @@ impl Files {
     }
 }
 
-/// Lets applications name files of the folders that are declared for it; nothing where there are none.
+/// Lets applications name files of the folders that are declared for it; has no effect if there are none.
 ///
-/// # Errors
-/// A folder cannot be served: one clear sentence.
+/// # Errors A folder cannot be served.
 pub(crate) fn internal(config: &Config, files: &Files) -> Result<Option<Arc<InternalFiles>>, String> {
     let folders = config.internal.iter().map(|folder| Folder {
         prefix: folder.url.as_str().to_owned(),
@@ -65,7 +63,7 @@ pub(crate) fn internal(config: &Config, files: &Files) -> Result<Option<Arc<Inte
         .map_err(|reason| format!("internal: {reason}"))
 }
 
-/// Looks whether the folders that applications may name files of can be served.
+/// Checks whether the folders of `internal` can be served.
 ///
 /// # Errors
 /// One cannot: one clear sentence.
@@ -76,7 +74,7 @@ pub(crate) fn check_internal(config: &Config) -> Result<(), String> {
     })
 }
 
-/// Looks whether folders can be served.
+/// Checks whether folders can be served.
 ///
 /// # Errors
 /// One cannot: one clear sentence.
@@ -86,10 +84,9 @@ pub(crate) fn check_mounts(mounts: &[StaticMount]) -> Result<(), String> {
         .try_for_each(|mount| static_files::check(&absolute(&mount.directory)).map_err(|reason| placed(mount, &reason)))
 }
 
-/// The folders, with those that the loaded application names in place of `auto`.
+/// The folders, with `auto` replaced by those of the loaded application.
 ///
-/// # Errors
-/// The application names none that can be served: one clear sentence.
+/// # Errors The application names none that can be served.
 pub(crate) fn expand(py: Python<'_>, mounts: &[StaticMount]) -> Result<Vec<StaticMount>, String> {
     let mut expanded = Vec::new();
     for mount in mounts {
@@ -114,7 +111,7 @@ fn placed(mount: &StaticMount, reason: &str) -> String {
     format!("static: {reason} ({})", mount.place)
 }
 
-/// As seen from the folder that this process is in.
+/// Relative to the working directory of this process.
 fn absolute(directory: &Path) -> PathBuf {
     std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned())
 }

@@ -1,20 +1,20 @@
-//! Makes filters from settings: what acts on requests and responses around the handlers.
+//! Makes filters from settings, which change requests and responses around the handlers.
 
 use std::sync::Arc;
 
 use farrier_config::value::Value;
 use farrier_config::{Compress, Config, ContentCoding};
+use farrier_handlers::compression::{CompressionRules, Compressor, MediaPattern};
+use farrier_handlers::hsts::Hsts;
 use farrier_http::Coding;
-use farrier_server::compression::{CompressionRules, Compressor, MediaPattern};
-use farrier_server::hsts::Hsts;
 
 use crate::host::Interpreter;
 
-/// What compresses responses of applications, if that is wanted. One for all applications of a worker.
+/// The compressor of responses of applications, if it is set. One for all applications of a worker.
 ///
 /// # Arguments
 ///
-/// `codings` are those of the settings, or a mount's own.
+/// `codings` are those of the settings, or of a mount.
 pub(crate) fn compressor(config: &Config, codings: &Compress) -> Option<Arc<Compressor>> {
     let codings = codings.0.iter().map(|&(coding, level)| {
         let coding = match coding {
@@ -33,7 +33,7 @@ pub(crate) fn compressor(config: &Config, codings: &Compress) -> Option<Arc<Comp
     Compressor::new(rules, Arc::new(Interpreter))
 }
 
-/// What browsers are told of coming by TLS.
+/// The filter that sends `Strict-Transport-Security`.
 pub(crate) fn hsts(config: &Config) -> Hsts {
     Hsts { max_age: config.hsts, include_subdomains: config.hsts_include_subdomains, preload: config.hsts_preload }
 }

@@ -6,22 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farrier_config::Config;
-use farrier_server::log::error::ErrorLog;
-use farrier_server::log::statsd::Kind;
+use farrier_log::error::ErrorLog;
+use farrier_log::statsd::Kind;
 use farrier_supervisor::{Listener, Notice};
 use pyo3::prelude::*;
 
 use crate::generations::Generations;
 
-/// How often the kernel's queue is looked at.
+/// How often the kernel's queue is measured.
 const BACKLOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is sent to statsd from the arbiter; nothing where that is not set.
+/// The metrics that the arbiter sends to statsd, if that is set.
 pub(crate) struct Gauges {
     log: Arc<ErrorLog>,
     living: Cell<u32>,
     told: Cell<Option<u32>>,
-    /// Copies of the listening sockets, where their queues are to be told.
+    /// Copies of the listening sockets, if their queues are measured.
     queues: RefCell<Generations<Vec<OwnedFd>>>,
     next_look: Cell<Duration>,
 }
@@ -37,12 +37,12 @@ impl Gauges {
         }
     }
 
-    /// These are the listeners of the generation to come.
+    /// These are the listeners of the new generation.
     pub(crate) fn renewed(&self, generation: u64, config: &Config, listeners: &[Listener]) {
         self.queues.borrow_mut().add(generation, copies(config, listeners));
     }
 
-    /// Hears how reloads and the server end: a copy of a listener keeps its address open.
+    /// Handles the end of reloads and of the server: a copy of a listener keeps its address open.
     pub(crate) fn notice(&self, notice: &Notice) {
         match notice {
             Notice::Reloaded { generation } => self.queues.borrow_mut().settle(*generation),
@@ -52,7 +52,7 @@ impl Gauges {
         }
     }
 
-    /// Closes the copies: this process is to end, or is a worker or the template.
+    /// Closes the copies: this process ends, or is a worker or the template.
     pub(crate) fn close(&self) {
         self.queues.replace(Generations::new(Vec::new()));
     }
@@ -67,7 +67,7 @@ impl Gauges {
         self.living.set(self.living.get().saturating_sub(1));
     }
 
-    /// Tells how many workers live, if that has changed since it was told last.
+    /// Sends the number of living workers, if it has changed.
     pub(crate) fn tell_workers(&self) {
         let living = Some(self.living.get());
         if self.told.replace(living) != living
@@ -77,12 +77,12 @@ impl Gauges {
         }
     }
 
-    /// When [`Gauges::tell_backlog`] is wanted next, in monotonic time.
+    /// When to call [`Gauges::tell_backlog`] next, in monotonic time.
     pub(crate) fn wake_at(&self) -> Option<Duration> {
         (!self.queues.borrow().serving().is_empty()).then(|| self.next_look.get())
     }
 
-    /// Tells how many connections the kernel has queued for the TCP listeners, if it is time.
+    /// Sends the number of connections that the kernel has queued for the TCP listeners, if it is time.
     pub(crate) fn tell_backlog(&self, now: Duration) {
         let queues = self.queues.borrow();
         let queues = queues.serving();
@@ -95,18 +95,18 @@ impl Gauges {
         let queued = Python::attach(|py| {
             py.import("farrier._logging")?.call_method1("backlog", (numbers,))?.extract::<Option<u64>>()
         });
-        // No TCP listener, or a kernel that does not say.
+        // There is no TCP listener, or the kernel does not report it.
         if let Ok(Some(queued)) = queued {
             statsd.send("gunicorn.backlog", &queued.to_string(), Kind::Histogram);
         }
     }
 }
 
-/// Copies of the listening sockets, if the settings want their queues told.
+/// Copies of the listening sockets, if the settings want their queues measured.
 fn copies(config: &Config, listeners: &[Listener]) -> Vec<OwnedFd> {
     if !config.enable_backlog_metric || config.statsd_host.is_none() {
         return Vec::new();
     }
-    // One that cannot be copied for want of descriptors is not told of.
+    // A socket that cannot be copied, because no descriptor is left, is not measured.
     listeners.iter().filter_map(|listener| listener.as_fd().try_clone_to_owned().ok()).collect()
 }

@@ -1,11 +1,11 @@
-//! Keeps the configuration of each generation of workers: during a reload the old one is still forked with its own.
+//! Keeps the configuration of each generation of workers: during a reload, old workers are still forked with theirs.
 
 use std::collections::BTreeMap;
 
-/// The configurations in use, by the number of their reading. There is always one.
+/// The configurations in use, by generation. There is always one.
 pub(crate) struct Generations<C> {
     serving: (u64, C),
-    /// Those that a reload has read and not yet brought to service.
+    /// Those that a reload has read and that do not serve yet.
     coming: BTreeMap<u64, C>,
 }
 
@@ -15,17 +15,17 @@ impl<C> Generations<C> {
         Generations { serving: (1, config), coming: BTreeMap::new() }
     }
 
-    /// What the generation runs with that serves.
+    /// The configuration of the serving generation.
     pub(crate) fn serving(&self) -> &C {
         &self.serving.1
     }
 
-    /// Notes what was read for the generation to come.
+    /// Stores the configuration of the new generation.
     pub(crate) fn add(&mut self, generation: u64, config: C) {
         self.coming.insert(generation, config);
     }
 
-    /// What this generation runs with.
+    /// The configuration of this generation.
     pub(crate) fn of(&self, generation: u64) -> &C {
         self.coming.get(&generation).unwrap_or(&self.serving.1)
     }
@@ -38,7 +38,7 @@ impl<C> Generations<C> {
         self.coming.retain(|&coming, _| coming > generation);
     }
 
-    /// The reload was given up: this generation, which served before, goes on.
+    /// The reload was abandoned: this generation, which served before, keeps serving.
     pub(crate) fn abandon(&mut self, generation: u64) {
         self.coming.retain(|&coming, _| coming <= generation);
     }

@@ -1,4 +1,5 @@
-//! The server hooks in the arbiter: which are set, and calling them. Where none is set, nothing of this touches Python.
+//! The server hooks in the arbiter: finds those that are set, and calls them. If none is set, this module does not use
+//! Python.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -6,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::{Listener, Spawn, WorkerId, WorkerLink};
 use farrier_wsgi::traceback;
 use pyo3::exceptions::PySystemExit;
@@ -16,18 +17,17 @@ use pyo3::types::PyTuple;
 use crate::generations::Generations;
 use crate::worker_hooks::WorkerHooks;
 
-/// The hooks of one reading of the configuration.
+/// The hooks of a configuration.
 pub(crate) struct Hooks {
     cfg: Py<PyAny>,
-    /// An instance of `farrier._hooks.Hooks`; none where no hook is set.
+    /// An instance of `farrier._hooks.Hooks`; none if no hook is set.
     table: Option<Py<PyAny>>,
 }
 
 impl Hooks {
     /// The hooks of a configuration object.
     ///
-    /// # Errors
-    /// One of them cannot be called as it will be.
+    /// # Errors One of them has a wrong signature.
     pub(crate) fn of(py: Python<'_>, cfg: Py<PyAny>) -> PyResult<Hooks> {
         let module = py.import("farrier._hooks")?;
         let table = module.call_method1("table", (&cfg,))?;
@@ -40,7 +40,7 @@ impl Hooks {
         (!hook.is_none()).then_some(hook)
     }
 
-    /// With how many arguments a hook that is set is to be called.
+    /// The number of arguments of a hook that is set.
     pub(crate) fn arguments_of(&self, py: Python<'_>, name: &str) -> PyResult<usize> {
         match &self.table {
             Some(table) => table.bind(py).call_method1("arguments_of", (name,))?.extract(),
@@ -49,14 +49,14 @@ impl Hooks {
     }
 }
 
-/// The hooks of a server, and what they are given: the objects `server` and, for each worker, `worker`.
+/// The hooks of a server, and their arguments: the objects `server` and, for each worker, `worker`.
 pub(crate) struct ServerHooks {
     generations: RefCell<Generations<Rc<Hooks>>>,
     newest: RefCell<Rc<Hooks>>,
     server: RefCell<Option<Py<PyAny>>>,
-    /// Workers as hooks see them, where one was made.
+    /// The hooks' `worker` objects that were made.
     workers: RefCell<BTreeMap<WorkerId, Py<PyAny>>>,
-    /// The process that `server` stands for.
+    /// The process of the object `server`.
     arbiter: i32,
     workers_wanted: Cell<u32>,
     listeners: RefCell<Vec<(i32, String)>>,
@@ -78,10 +78,9 @@ impl ServerHooks {
         }
     }
 
-    /// Before anything is opened.
+    /// Called before anything is opened.
     ///
-    /// # Errors
-    /// The hook raised, which ends the start: the exit code. It is in the log.
+    /// # Errors The hook raised, which ends the start: the exit code. The exception is logged.
     pub(crate) fn on_starting(&self, py: Python<'_>) -> Result<(), i32> {
         let Err(raised) = self.call(py, "on_starting", |_| Ok(Vec::new())) else { return Ok(()) };
         if raised.is_instance_of::<PySystemExit>(py) {
@@ -96,7 +95,7 @@ impl ServerHooks {
     pub(crate) fn nworkers_changed(&self, py: Python<'_>, new: u32, old: Option<u32>) {
         self.workers_wanted.set(new);
         if let Some(server) = &*self.server.borrow() {
-            // An attribute of an ordinary object: nothing to fail at.
+            // Setting an attribute of an ordinary object does not fail.
             let _ = server.bind(py).setattr("num_workers", new);
         }
         self.run(py, "nworkers_changed", |_| {
@@ -104,7 +103,7 @@ impl ServerHooks {
         });
     }
 
-    /// Notes where the server listens, for `server.LISTENERS`.
+    /// Stores the listeners for `server.LISTENERS`.
     pub(crate) fn listens(&self, py: Python<'_>, listeners: &[Listener]) {
         let named: Vec<_> =
             listeners.iter().map(|listener| (listener.as_fd().as_raw_fd(), listener.display().to_owned())).collect();
@@ -115,7 +114,7 @@ impl ServerHooks {
         self.make_server(py);
     }
 
-    /// Makes `server` where a hook is set: before a template is forked, which is to share what it holds.
+    /// Makes `server` if a hook is set: before a template is forked, so that the template shares it.
     fn make_server(&self, py: Python<'_>) {
         if self.newest.borrow().table.is_some() {
             self.report(py, self.server(py).map(drop));
@@ -148,7 +147,7 @@ impl ServerHooks {
         self.generations.borrow_mut().settle(generation);
     }
 
-    /// The reload was given up: this generation, which served before, goes on.
+    /// The reload was abandoned: this generation, which served before, keeps serving.
     pub(crate) fn abandon(&self, py: Python<'_>, generation: u64) {
         self.generations.borrow_mut().abandon(generation);
         let hooks = Rc::clone(self.generations.borrow().of(generation));
@@ -185,7 +184,7 @@ impl ServerHooks {
         }
     }
 
-    /// In the worker: its hooks from here on.
+    /// In the worker: returns its hooks.
     pub(crate) fn enter(&self, py: Python<'_>, link: &Arc<WorkerLink>, log: &Arc<ErrorLog>) -> WorkerHooks {
         let hooks = Rc::clone(self.generations.borrow().of(link.generation()));
         if hooks.table.is_none() {
@@ -195,7 +194,7 @@ impl ServerHooks {
         let made = self.server(py).and_then(|server| {
             let worker = match prepared {
                 Some(worker) => worker,
-                // A template has forked this process, and knows of no worker that came after it.
+                // A template has forked this process, and has no objects of workers that were forked later.
                 None => server.call_method1("_entrusted", (&hooks.cfg, link.slot().number()))?.unbind(),
             };
             WorkerHooks::new(py, &hooks, server.unbind(), worker, link, log)
@@ -239,7 +238,7 @@ impl ServerHooks {
         Ok(server)
     }
 
-    /// Calls a hook with `server` and what `more` gives, if it is set.
+    /// Calls a hook with `server` and the arguments of `more`, if it is set.
     fn call<'py>(
         &self,
         py: Python<'py>,
@@ -264,7 +263,7 @@ impl ServerHooks {
         Ok(())
     }
 
-    /// The same; what the hook raises goes into the log, and the server goes on.
+    /// The same; an exception of the hook is logged, and the server continues.
     fn run<'py>(
         &self,
         py: Python<'py>,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use farrier_server::Host;
+use farrier_engine::Host;
 use farrier_wsgi::{overdue, seam};
 
 /// The host behind WSGI applications.
@@ -45,7 +45,7 @@ impl Host for Interpreter {
         overdue::interrupt(thread, still);
     }
 
-    fn forgive(&self) {
-        overdue::forgive();
+    fn clear_interrupt(&self) {
+        overdue::clear_interrupt();
     }
 }

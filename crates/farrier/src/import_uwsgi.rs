@@ -1,4 +1,4 @@
-//! The command `farrier import-uwsgi`: writes a configuration of uWSGI's as a commented `farrier.toml`.
+//! The command `farrier import-uwsgi`: writes a uWSGI configuration as a commented `farrier.toml`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
@@ -7,24 +7,25 @@ use std::io::{ErrorKind, Write};
 use farrier_config::uwsgi::{Machine, import};
 use pyo3::prelude::*;
 
-use crate::command::{print, tell};
+use crate::console::{print, print_problems};
 
-/// The word that asks for it, in the place of the application.
+/// The name of the command, in the place of the application.
 pub(crate) const COMMAND: &str = "import-uwsgi";
 
 const USAGE: &str = "\
-Writes a configuration of uWSGI's as a commented farrier.toml.
+Writes a uWSGI configuration as a commented farrier.toml.
 
 Usage: farrier import-uwsgi [-o FILE] [--force] FILE[:SECTION]
 
-  -o FILE   Write to FILE and not to standard output
-  --force   Write over FILE if there is one
+  -o FILE   Write to FILE instead of standard output
+  --force   Overwrite FILE if it exists
 
-FILE is in uWSGI's ini, YAML or JSON form; the section is `uwsgi` unless another is named. Every option is accounted for.
+FILE is in uWSGI's ini, YAML or JSON form; the section is `uwsgi` unless another is named. The output mentions every
+option.
 `farrier --ini FILE` serves with the same settings without writing them.
 ";
 
-/// Runs the command with the arguments behind its name; gives the exit code.
+/// Runs the command with the arguments after its name; returns the exit code.
 pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
     let asked = match Asked::of(arguments) {
         Ok(Some(asked)) => asked,
@@ -40,13 +41,13 @@ pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
             Some(path) => write(path, asked.may_replace, &import.toml()),
         },
         Err(error) => {
-            tell(&error.problems);
+            print_problems(&error.problems);
             1
         }
     }
 }
 
-/// What the arguments say.
+/// The arguments.
 struct Asked {
     file: String,
     output: Option<OsString>,
@@ -82,14 +83,14 @@ fn write(path: &OsStr, may_replace: bool, text: &str) -> i32 {
     match written {
         Ok(()) => 0,
         Err(error) => {
-            let hint = if error.kind() == ErrorKind::AlreadyExists { "; `--force` writes over it" } else { "" };
+            let hint = if error.kind() == ErrorKind::AlreadyExists { "; `--force` overwrites it" } else { "" };
             eprintln!("farrier: cannot write {}: {error}{hint}", path.display());
             1
         }
     }
 }
 
-/// What placeholders may ask of this machine. What Python cannot say stays empty.
+/// The facts about this machine for placeholders. A value that Python cannot give stays empty.
 pub(crate) fn machine(py: Python<'_>) -> Machine {
     let named = |module: &str, function: &str, number: u32, field: &str| -> Option<String> {
         py.import(module).ok()?.call_method1(function, (number,)).ok()?.getattr(field).ok()?.extract().ok()

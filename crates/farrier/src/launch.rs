@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 
 static LAUNCH: OnceLock<Result<Launch, String>> = OnceLock::new();
 
-/// Reads it. Only the first call does anything.
+/// Reads it. Only the first call has an effect.
 pub(crate) fn remember(py: Python<'_>) {
-    // The interpreter knows its own path, which argument zero need not hold; where it does not, the kernel does.
+    // The interpreter knows its own path, which argument zero may lack; otherwise the kernel knows it.
     let program = py.import("sys").and_then(|sys| sys.getattr("executable")?.extract::<PathBuf>());
     let program = program.ok().filter(|program| program.is_absolute());
     LAUNCH.get_or_init(|| Launch::of_this_process(program).map_err(|error| error.to_string()));
@@ -18,8 +18,7 @@ pub(crate) fn remember(py: Python<'_>) {
 
 /// How it was started.
 ///
-/// # Errors
-/// That could not be found out; the reason.
+/// # Errors It is unknown; the reason.
 pub(crate) fn of_this_process() -> Result<&'static Launch, String> {
     match LAUNCH.get() {
         Some(Ok(launch)) => Ok(launch),

@@ -1,4 +1,5 @@
-//! The extension module `farrier._farrier`: where configuration, processes, engine and bridge meet, and nowhere else do.
+//! The extension module `farrier._farrier`, the only crate that uses configuration, processes, engine and bridge
+//! together.
 
 #![deny(unsafe_code)]
 
@@ -11,6 +12,7 @@ mod clients;
 mod command;
 mod compose;
 mod configured;
+mod console;
 mod dev_certificate;
 mod development;
 mod embedding;
@@ -50,7 +52,7 @@ mod _farrier {
         crate::command::run(py, &arguments)
     }
 
-    /// Serves as a program asks that embeds the server: `read` gives its settings, now and again at each `HUP`.
+    /// Serves for a program that embeds the server: `read` returns its settings, at the start and at each `HUP`.
     #[pyfunction]
     fn embed(py: Python<'_>, read: Bound<'_, PyAny>) -> i32 {
         crate::embedding::embed(py, &read)

@@ -1,7 +1,7 @@
-//! Opens the listeners: those that a predecessor hands over, those that a service manager passes, and all others anew.
+//! Opens the listeners: takes those of a predecessor and of a service manager, and binds all others.
 
 use farrier_config::Config;
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::privileges::Identity;
 use farrier_supervisor::sockets::{BindCause, inherit, rebind_all_patiently};
 use farrier_supervisor::{Level as SupervisorLevel, Listener, Signal, SignalPipe};
@@ -11,13 +11,12 @@ use crate::addresses::{self, bind_options, listen_specs};
 use crate::master::Master;
 use crate::server::{EXIT_CONFIGURATION, level_of};
 
-/// What ends the server while it waits for an address that is in use.
+/// The signals that end the server while it waits for an address in use.
 const STOP_SIGNALS: &[Signal] = &[Signal::Term, Signal::Int, Signal::Quit];
 
 /// Opens all of them.
 ///
-/// # Errors
-/// The exit code; the log has been told why.
+/// # Errors The exit code; the error is logged.
 pub(crate) fn open(
     py: Python<'_>,
     config: &Config,
@@ -38,7 +37,8 @@ pub(crate) fn open(
     let inherited = inherit(master.take_inherited(log), &specs, &options, &mut say);
     let signals = SignalPipe::install(STOP_SIGNALS).map_err(|error| failed(&error.to_string()))?;
     let bound = rebind_all_patiently(&inherited, &specs, &options, &mut say, &mut |pause| !signals.wait(pause));
-    // What was handed over and is kept was shared; the first copy must not keep an address open that is closed later.
+    // Inherited sockets that are kept were duplicated; the first copy must not keep an address open that is closed
+    // later.
     drop(inherited);
     let stop = signals.drain().first().copied();
     match (bound, stop) {

@@ -1,4 +1,4 @@
-//! The logs of a process: opened as the settings say, and connected with Python's loggers.
+//! The logs of a process: opened from the settings, and connected with Python's loggers.
 
 use std::fs::File;
 use std::io;
@@ -6,14 +6,14 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use farrier_config::{AccessLogFormat, Config, LogLevel, LogTarget, StatsdAddress, SyslogAddress, UnixKind};
-use farrier_server::log::access::{self, AccessLog};
-use farrier_server::log::collector::Address;
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::log::moment;
-use farrier_server::log::recorder::Recorder;
-use farrier_server::log::statsd::{self, Statsd};
-use farrier_server::log::syslog::{self, Syslog};
-use farrier_server::log::writer::Target;
+use farrier_log::access::{self, AccessLog};
+use farrier_log::collector::Address;
+use farrier_log::error::{ErrorLog, Level};
+use farrier_log::moment;
+use farrier_log::recorder::Recorder;
+use farrier_log::statsd::{self, Statsd};
+use farrier_log::syslog::{self, Syslog};
+use farrier_log::writer::Target;
 use farrier_wsgi::{RequestHooks, seam};
 use pyo3::prelude::*;
 
@@ -28,8 +28,7 @@ pub(crate) struct ArbiterLogs {
 impl ArbiterLogs {
     /// Opens the logs.
     ///
-    /// # Errors
-    /// A file cannot be opened, or the logging configuration makes no sense: the text says which.
+    /// # Errors A file cannot be opened, or the logging configuration is invalid: the text says which.
     pub(crate) fn open(py: Python<'_>, config: &Config, cfg: &Bound<'_, PyAny>) -> Result<ArbiterLogs, String> {
         if let Ok(offsets) = module(py).and_then(|module| module.call_method0("offsets")?.extract()) {
             moment::set_offsets(offsets);
@@ -43,7 +42,7 @@ impl ArbiterLogs {
         Ok(logs)
     }
 
-    /// Takes over a configuration that was read again.
+    /// Applies a configuration that was read again.
     ///
     /// # Errors
     /// As for `open`; the logs are as before.
@@ -82,7 +81,7 @@ impl ArbiterLogs {
 /// The logs of a worker: written by threads of their own.
 pub(crate) struct WorkerLogs {
     pub(crate) error: Arc<ErrorLog>,
-    /// For the engine; none where nobody wants lines, or `own_access` makes them.
+    /// For the engine; none if there is no access log, or if `own_access` writes the lines.
     pub(crate) access: Option<Arc<AccessLog>>,
     pub(crate) statsd: Option<Arc<Statsd>>,
     /// The `access` of a logger class that has one of its own.
@@ -92,8 +91,7 @@ pub(crate) struct WorkerLogs {
 impl WorkerLogs {
     /// Opens the logs.
     ///
-    /// # Errors
-    /// A file cannot be opened, no thread can be made, or the logging configuration makes no sense.
+    /// # Errors A file cannot be opened, no thread can be made, or the logging configuration is invalid.
     pub(crate) fn open(py: Python<'_>, config: &Config, cfg: &Bound<'_, PyAny>) -> Result<WorkerLogs, String> {
         let buffer_bytes = config.log_buffer_bytes.as_usize();
         let text = |error: io::Error| error.to_string();
@@ -129,7 +127,7 @@ impl WorkerLogs {
         application_loaded(py, &self.error);
     }
 
-    /// What is called around each request, with the logger's own `access` where it has one.
+    /// The hooks around each request, with the logger's own `access` if it has one.
     ///
     /// # Errors
     /// Python cannot import the package's own module.
@@ -154,12 +152,12 @@ impl WorkerLogs {
         Ok(Some(RequestHooks { access: Some(access.clone_ref(py)), ..hooks }))
     }
 
-    /// Waits until all is written. Lets others have the interpreter meanwhile.
+    /// Waits until everything is written. Other threads may use the interpreter meanwhile.
     pub(crate) fn flush(&self, py: Python<'_>) {
         py.detach(|| self.flush_detached());
     }
 
-    /// The same on a seat, or on any thread that does not hold the interpreter.
+    /// The same on a seat, or on any thread that is detached.
     pub(crate) fn flush_on_seat(&self) {
         seam::detached(&mut || self.flush_detached());
     }
@@ -174,7 +172,7 @@ impl WorkerLogs {
 
 type MakeRecorder = Box<dyn Fn() -> io::Result<Arc<dyn Recorder>> + Send + Sync>;
 
-/// Lets lines go through Python's loggers, now or later. Starts what that needs once.
+/// Sends lines through Python's loggers, now or later. Starts the needed threads once.
 pub(crate) struct Diverter {
     make: MakeRecorder,
     recorder: Mutex<Option<Arc<dyn Recorder>>>,
@@ -214,7 +212,7 @@ impl Diverter {
     }
 }
 
-/// What `farrier._logging` says of a start.
+/// The result of `farrier._logging` at a start.
 #[derive(FromPyObject)]
 struct Started {
     diverted: bool,
@@ -232,7 +230,7 @@ fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import("farrier._logging")
 }
 
-/// Tells Python's loggers of an exception of the application's.
+/// Logs an exception of the application with Python's loggers.
 ///
 /// # Errors
 /// The logger raised.
@@ -246,7 +244,7 @@ pub(crate) fn raised(py: Python<'_>, log: &ErrorLog, text: &str, raised: &PyErr)
 
 fn application_loaded(py: Python<'_>, log: &ErrorLog) {
     if let Err(raised) = module(py).and_then(|module| module.call_method0("application_loaded")) {
-        log.write(Level::Warning, &format!("Cannot look at the application's loggers: {raised}"));
+        log.write(Level::Warning, &format!("Cannot check the application's loggers: {raised}"));
     }
 }
 
@@ -257,7 +255,7 @@ fn direct(config: &Config) -> Result<ErrorLog, String> {
     Ok(ErrorLog::new(level(config), out, syslog, statsd))
 }
 
-/// The access log. Where its entries go through Python's loggers, it has no target of its own.
+/// The access log. If its entries go through Python's loggers, it has no target of its own.
 fn access_log(config: &Config, diverted: bool) -> Result<AccessLog, String> {
     let log = AccessLog::new(access_format(config));
     if diverted {
@@ -297,7 +295,7 @@ fn error_target(config: &Config) -> Target {
     }
 }
 
-/// Standard streams that are no file are left as they are: what the application prints is beside the log already.
+/// Standard streams that are no file do not change: the application's output already goes to the same place as the log.
 fn captures(config: &Config) -> bool {
     config.capture_output && matches!(config.errorlog, LogTarget::File(_))
 }
@@ -318,7 +316,7 @@ fn standard_output() -> Target {
     STANDARD_OUTPUT.get().map_or(Target::Stdout, |kept| Target::Kept(Arc::clone(kept)))
 }
 
-/// What was printed before belongs where it was printed to; what comes is written line by line, or a crash would lose it.
+/// Earlier output goes to the earlier stream. Later output is written line by line, or a crash would lose it.
 fn flush_streams(py: Python<'_>) {
     let run = || -> PyResult<()> {
         let sys = py.import("sys")?;
@@ -331,7 +329,7 @@ fn flush_streams(py: Python<'_>) {
         }
         Ok(())
     };
-    // A stream that somebody has replaced need not know how.
+    // A stream that was replaced may not support it.
     drop(run());
 }
 

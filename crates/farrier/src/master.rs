@@ -1,4 +1,4 @@
-//! The master as the machine sees it: its pid file, its title, its service manager, and the masters before and after it.
+//! The master's outside view: pid file, process title, service manager, predecessor and successor.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use farrier_config::Config;
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::clock::monotonic;
 use farrier_supervisor::pid_file::PidFile;
 use farrier_supervisor::process::{ExitStatus, Fork, Pid, own_pid};
@@ -23,10 +23,10 @@ use crate::gauges::Gauges;
 use crate::launch;
 use crate::statistics::Stats;
 
-/// How often a successor looks whether its predecessor has gone.
+/// How often a successor checks whether its predecessor has gone.
 const PROMOTION_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What this master is to the rest of the machine.
+/// The outside view of this master.
 #[derive(Debug)]
 pub(crate) struct Master {
     activation: Activation,
@@ -45,10 +45,9 @@ pub(crate) struct Master {
 }
 
 impl Master {
-    /// Reads what a service manager or a predecessor left in the environment, and removes it from there.
+    /// Reads the variables of a service manager or a predecessor, and removes them from the environment.
     ///
-    /// # Errors
-    /// The service manager's socket makes no sense.
+    /// # Errors The name of the service manager's socket is invalid.
     pub(crate) fn of_this_process(py: Python<'_>) -> Result<Master, String> {
         let variable = |name: &str| std::env::var_os(name);
         let activation = Activation::from_environment(&variable, own_pid());
@@ -84,7 +83,7 @@ impl Master {
         &self.activation
     }
 
-    /// Whether another master has started this one and is still there.
+    /// Whether another master has started this one and still lives.
     pub(crate) fn has_predecessor(&self) -> bool {
         self.upgrade.has_predecessor()
     }
@@ -92,12 +91,12 @@ impl Master {
     /// The predecessor's listeners, once.
     pub(crate) fn take_inherited(&mut self, log: &ErrorLog) -> Vec<OwnedFd> {
         for number in self.strays.drain(..) {
-            log.write(Level::Warning, &format!("GUNICORN_FD names {number}, which was not handed over"));
+            log.write(Level::Warning, &format!("GUNICORN_FD names {number}, which was not inherited"));
         }
         std::mem::take(&mut self.inherited)
     }
 
-    /// Writes the pid file and sets the title; at a reload again, for both may have changed.
+    /// Writes the pid file and sets the title; at a reload again, because both may have changed.
     ///
     /// # Errors
     /// The pid file cannot be written, or names a process that lives.
@@ -126,7 +125,7 @@ impl Master {
         }
     }
 
-    /// Tells the service manager what has happened.
+    /// Notifies the service manager of an event.
     pub(crate) fn notice(&mut self, notice: &Notice, log: &ErrorLog) {
         match notice {
             Notice::WorkersChanged { new, .. } => self.workers = *new,
@@ -137,7 +136,7 @@ impl Master {
             Notice::Reloading => self.tell(&Message::Reloading { at: monotonic() }, log),
             Notice::Reloaded { .. } | Notice::ReloadAbandoned { .. } => self.tell_ready(log),
             Notice::Stopping => match self.upgrade.successor() {
-                // From here on it is the successor's service.
+                // From here on the service belongs to the successor.
                 Some(successor) => self.tell(&Message::MainPid(successor), log),
                 None => self.tell(&Message::Stopping, log),
             },
@@ -156,14 +155,14 @@ impl Master {
     }
 
     fn tell(&mut self, message: &Message<'_>, log: &ErrorLog) {
-        // The service is still the predecessor's.
+        // The service still belongs to the predecessor.
         if self.has_predecessor() {
             return;
         }
         if let Err(error) = self.manager.tell(message)
             && !std::mem::replace(&mut self.manager_is_lost, true)
         {
-            log.write(Level::Warning, &format!("The service manager cannot be told: {error}"));
+            log.write(Level::Warning, &format!("Cannot notify the service manager: {error}"));
         }
     }
 
@@ -200,7 +199,7 @@ impl Master {
             && self.next_beat <= now
         {
             self.next_beat = now + interval;
-            // Without a worker nobody is served: let the manager come to its own conclusions.
+            // Without a worker nothing is served: the missing watchdog message makes the manager act.
             if workers > 0 {
                 self.tell(&Message::Watchdog, log);
             }
@@ -211,7 +210,10 @@ impl Master {
         let launch = match launch::of_this_process() {
             Ok(launch) => launch,
             Err(reason) => {
-                log.write(Level::Error, &format!("No new master: it is not known how this one was started: {reason}"));
+                log.write(
+                    Level::Error,
+                    &format!("Cannot start a new master, because the start of this one is unknown: {reason}"),
+                );
                 return;
             }
         };
@@ -284,7 +286,7 @@ pub(crate) fn set_template_title(config: &Config) {
     title::set(&format!("farrier: template [{}]", name(config)));
 }
 
-/// What the processes are called by.
+/// The name in the titles of the processes.
 fn name(config: &Config) -> &str {
     config.proc_name.as_deref().or(config.wsgi_app.as_deref()).unwrap_or("application")
 }

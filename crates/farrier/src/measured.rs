@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use farrier_engine::metrics::{Called, Metrics};
 use farrier_http::Status;
-use farrier_server::log::statsd::Statsd;
-use farrier_server::metrics::{Called, Metrics};
+use farrier_log::statsd::Statsd;
 
 use crate::observed::{Observed, Onlooker};
 

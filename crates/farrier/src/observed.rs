@@ -1,20 +1,20 @@
-//! A worker's counters with an onlooker: somebody who wants to know of calls and answers besides.
+//! A worker's counters with an observer of calls and responses.
 
 use std::sync::Arc;
 
+use farrier_engine::metrics::{Called, Metrics};
 use farrier_http::Status;
-use farrier_server::metrics::{Called, Metrics};
 
-/// Hears of what was counted.
+/// Observes counted events.
 pub(crate) trait Onlooker: Send + Sync {
     /// A call of the application has ended.
     fn called(&self, call: &Called);
 
-    /// The server has answered by itself.
+    /// The server itself has answered.
     fn answered(&self, _: Status) {}
 }
 
-/// The counters, and an onlooker after them.
+/// The counters, and an observer that is called after them.
 pub(crate) struct Observed<O> {
     pub(crate) counters: Arc<dyn Metrics>,
     pub(crate) onlooker: O,

@@ -1,14 +1,14 @@
-//! The logs of this process as `farrier._logging` has them: where the loggers' own handlers lead, and the way back.
+//! The logs of this process for `farrier._logging`: the target of Python's log handlers.
 
 use std::sync::Arc;
 
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::log::statsd::Kind;
+use farrier_log::error::{ErrorLog, Level};
+use farrier_log::statsd::Kind;
 use pyo3::prelude::*;
 
 use crate::logging::Diverter;
 
-/// What Python's loggers write to.
+/// The target of Python's loggers.
 #[pyclass(frozen, module = "farrier", name = "Outlet")]
 pub(crate) struct Outlet {
     error: Arc<ErrorLog>,
@@ -42,14 +42,14 @@ impl Outlet {
         }
     }
 
-    /// Sends a metric; one of a kind that is not known is left out.
+    /// Sends a metric; an unknown kind is ignored.
     fn metric(&self, name: &str, value: &str, kind: &str) {
         if let (Some(statsd), Some(kind)) = (self.error.statsd(), Kind::named(kind)) {
             statsd.send(name, value, kind);
         }
     }
 
-    /// Lets the lines of these logs go through the loggers from now on.
+    /// Sends the lines of these logs through the loggers from now on.
     fn divert(&self, error: bool, access: bool, level: i32) -> PyResult<()> {
         Ok(self.diverter.divert(&self.error, error, access, Level::of_python(level))?)
     }

@@ -1,20 +1,20 @@
-//! Colours for tracebacks, where a person reads them: the last line in red, one's own code bright, the libraries' dim.
+//! Colours for tracebacks in a terminal: the last line red, the application's own code bright, libraries dim.
 
 use std::borrow::Cow;
 use std::io::IsTerminal;
 
 use farrier_config::{Config, LogTarget};
 
-/// Paints tracebacks, or leaves them as they are. Decided once.
+/// Colours tracebacks, or leaves them unchanged. Decided once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Paint(bool);
 
 impl Paint {
-    /// In colours if the error log is a terminal and nobody has asked for none (`NO_COLOR`, see no-color.org).
+    /// In colours if the error log is a terminal and `NO_COLOR` is not set (see no-color.org).
     pub(crate) fn of(config: &Config) -> Paint {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-        // Lines that go through Python's loggers are theirs to form.
+        // Python's loggers format the lines that go through them.
         let plain = config.logconfig.is_some() || config.logconfig_json.is_some() || config.logger_class.is_some();
         let standard = matches!(config.errorlog, LogTarget::Standard);
         Paint(standard && !plain && !unwanted && std::io::stderr().is_terminal())
@@ -61,7 +61,7 @@ fn coloured(text: &str) -> String {
     out
 }
 
-/// Code that the reader has not written.
+/// Whether a file is library code.
 fn is_library(frame: &str) -> bool {
     ["/site-packages/", "/dist-packages/", "/lib/python", "<frozen"].iter().any(|part| frame.contains(part))
 }

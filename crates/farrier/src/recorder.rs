@@ -5,9 +5,9 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use farrier_server::log::access::Entry;
-use farrier_server::log::error::Level;
-use farrier_server::log::recorder::Recorder;
+use farrier_log::access::Entry;
+use farrier_log::error::Level;
+use farrier_log::recorder::Recorder;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -106,7 +106,7 @@ impl Recorder for QueuedRecorder {
         self.queue.filled.notify_one();
     }
 
-    /// The caller must be detached from the interpreter, or the thread cannot have it.
+    /// The caller must be detached from the interpreter, or the thread cannot attach.
     fn flush(&self) {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.queue.lock();
@@ -166,7 +166,7 @@ fn reopen() {
     });
 }
 
-/// What a handler raises is a matter of the logging configuration: Python prints it.
+/// Exceptions of log handlers are the logging configuration's matter: Python prints them.
 fn deliver(items: Vec<Item>) {
     Python::attach(|py| {
         let done = PyList::new(py, items.into_iter().map(|item| given(py, item)))
@@ -185,7 +185,7 @@ fn given(py: Python<'_>, item: Item) -> Py<PyAny> {
     made.map_or_else(|_| py.None(), Bound::unbind)
 }
 
-/// The atoms of an access line as a dict; a whole line stands under the empty name.
+/// The atoms of an access line as a dict; the key of a whole line is the empty string.
 fn atoms<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Bound<'py, PyDict>> {
     let atoms = PyDict::new(py);
     for (name, text) in &entry.texts {

@@ -1,4 +1,5 @@
-//! Counts a worker's requests for the application where there is a limit, and asks for the worker's replacement when it is reached.
+//! Counts a worker's requests for the application if there is a limit, and asks for the worker's replacement when it is
+//! reached.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -6,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use farrier_config::Config;
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::metrics::{Called, Metrics};
+use farrier_engine::metrics::{Called, Metrics};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::{Cause, WorkerLink, process};
 
 use crate::compose::SharedCounters;
 use crate::observed::{Observed, Onlooker};
 
-/// What a worker counts: its share of the arbiter's page, and its requests only if their number is limited.
+/// A worker's counters: its slot of the arbiter's page, and its requests only if their number is limited.
 pub(crate) fn metrics(config: &Config, link: &Arc<WorkerLink>, log: &Arc<ErrorLog>) -> Arc<dyn Metrics> {
     let counters: Arc<dyn Metrics> = Arc::new(SharedCounters { slot: link.slot(), is_read: config.stats.is_some() });
     match config.max_requests {
@@ -26,12 +27,12 @@ pub(crate) fn metrics(config: &Config, link: &Arc<WorkerLink>, log: &Arc<ErrorLo
     }
 }
 
-/// A number that no other worker draws: the processes that were forked from one share its random keys, but not its pid.
+/// A random number of this worker. Processes that were forked from one share its random keys, but not its pid.
 pub(crate) fn chance() -> u64 {
     RandomState::new().hash_one(process::own_pid())
 }
 
-/// Counts up to a limit. The worker goes on serving until its successor does.
+/// Counts up to a limit. The worker keeps serving until its successor does.
 struct Limit {
     calls: AtomicU64,
     limit: u64,

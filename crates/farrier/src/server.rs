@@ -1,11 +1,11 @@
-//! The arbiter's process: banner, listeners, preload, then supervision until the end.
+//! The main function of the arbiter's process: banner, listeners, preload, then supervision until the end.
 
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::AsFd;
 
 use farrier_config::Config;
-use farrier_server::log::error::Level;
+use farrier_log::error::Level;
 use farrier_supervisor::daemon::{Announcement, Detached, detach};
 use farrier_supervisor::{
     Accompany, BindOptions, Forked, HeartbeatPage, Level as SupervisorLevel, Listener, Notice, Plan, Preload, Renewal,
@@ -26,10 +26,10 @@ use crate::master::{Master, Tending};
 use crate::statistics::Stats;
 use crate::{accounts, acme, addresses, compose, listening, sites, template, worker};
 
-/// Exit code for an address that cannot be bound, a log that cannot be opened and the like.
+/// The exit code of errors such as an address that cannot be bound or a log that cannot be opened.
 pub(crate) const EXIT_CONFIGURATION: i32 = 1;
 
-/// Serves until the end and gives the exit code; as a daemon in a process of its own.
+/// Serves until the end and returns the exit code; a daemon runs in a separate process.
 pub(crate) fn run(py: Python<'_>, configured: Configured, given: &Given<'_, '_>) -> i32 {
     let master = match Master::of_this_process(py) {
         Ok(master) => master,
@@ -39,7 +39,7 @@ pub(crate) fn run(py: Python<'_>, configured: Configured, given: &Given<'_, '_>)
         }
     };
     let mut daemon = None;
-    // A daemon's successor is one already.
+    // A daemon's successor already is a daemon.
     if configured.config.daemon && !master.has_predecessor() {
         match detach(&mut || fork(py)) {
             Ok(Detached::Launcher(code)) => return code,
@@ -68,7 +68,7 @@ fn serve(
 ) -> i32 {
     let config = &configured.config;
     if let Err(raised) = application::prepare(py, config) {
-        eprintln!("farrier: Cannot prepare the application's surroundings: {raised}");
+        eprintln!("farrier: Cannot prepare the application's environment: {raised}");
         return EXIT_CONFIGURATION;
     }
     let logs = match ArbiterLogs::open(py, config, configured.cfg.bind(py)) {
@@ -179,17 +179,17 @@ fn serve(
     if let Some(announcement) = &daemon
         && let Err(error) = announcement.let_go(config.enable_stdio_inheritance)
     {
-        log.write(Level::Error, &format!("Cannot let go of the terminal: {error}"));
+        log.write(Level::Error, &format!("Cannot release the terminal: {error}"));
         return EXIT_CONFIGURATION;
     }
     let gauges = Gauges::new(&logs.error, config, &listeners);
     let generations = RefCell::new(Generations::new(configured));
-    // Only ever filled in a template, and found there by the workers that it forks.
+    // Only set in a template, for the workers that it forks.
     let preloaded: RefCell<Option<Applications>> = RefCell::new(None);
     hooks.listens(py, &listeners);
-    // A collection in a child would write to every object that it shares with this process.
+    // A garbage collection in a child would write to every object that it shares with this process.
     if let Err(raised) = application::freeze(py) {
-        log.write(Level::Warning, &format!("Cannot set objects apart from the garbage collection: {raised}"));
+        log.write(Level::Warning, &format!("Cannot exclude objects from garbage collection: {raised}"));
     }
     let (helper_identity, helper_keyring) = (RefCell::new(None), certificates.reader());
     let mut tending = Tending {
@@ -259,7 +259,7 @@ fn serve(
                 if !acme::is_wanted(config) {
                     return false;
                 }
-                // Here, where the interpreter is: the helper never touches it.
+                // Done here, where the interpreter is: the helper never uses it.
                 match accounts::identity(py, config) {
                     Ok(whom) => *helper_identity.borrow_mut() = whom,
                     Err(reason) => {
@@ -278,7 +278,7 @@ fn serve(
         notice: &mut |notice| {
             match notice {
                 Notice::ReopenLogs => {
-                    // Before the workers reopen them, who may not be able to make them.
+                    // Done before the workers reopen them, because they may not be able to create them.
                     let logs = accounts::give_logs(&generations.borrow().serving().config, identity.as_ref());
                     logs.unwrap_or_else(|reason| log.write(Level::Error, &reason));
                     log.reopen();
@@ -340,7 +340,7 @@ fn renew(
     let log = &*logs.error;
     let configured = match given.read(py) {
         Ok(Asked::Run(configured)) => configured,
-        Ok(_) => return Err("the command line asks for something else than to serve".to_owned()),
+        Ok(_) => return Err("the command line asks for something other than serving".to_owned()),
         Err(error) => return Err(error.to_string()),
     };
     let config = &configured.config;
@@ -351,7 +351,7 @@ fn renew(
     accounts::give_logs(config, identity.as_ref())?;
     let specs = addresses::listen_specs(py, config, master.borrow().activation(), identity.as_ref())?;
     let mut say = |level: SupervisorLevel, text: &str| log.write(level_of(level), text);
-    // The old generation must not be left alone while an address is waited for.
+    // The old generation must be supervised, so a reload does not wait for an address.
     let options = BindOptions { tries: 1, ..addresses::bind_options(config) };
     let mut listeners =
         sockets::rebind_all(listeners, &specs, &options, &mut say).map_err(|error| error.to_string())?;
@@ -366,14 +366,14 @@ fn renew(
     Ok((configured, Renewal { settings, listeners: Some(listeners) }))
 }
 
-/// Says what looks like a mistake in the settings and does no harm.
-fn warn(log: &farrier_server::log::error::ErrorLog, config: &Config) {
+/// Logs warnings about the settings.
+fn warn(log: &farrier_log::error::ErrorLog, config: &Config) {
     for warning in config.warnings() {
         log.write(Level::Warning, &warning.to_string());
     }
 }
 
-/// The log's word for the arbiter's.
+/// The log's level for the arbiter's.
 pub(crate) fn level_of(level: SupervisorLevel) -> Level {
     match level {
         SupervisorLevel::Debug => Level::Debug,

@@ -1,4 +1,4 @@
-//! Opens the sites of a configuration: looks whether their folders are there, reads their pages, and makes a handler of each
+//! Opens the sites of a configuration: checks their folders, reads their error pages, and makes a handler of each
 //! mount.
 
 use std::sync::Arc;
@@ -6,26 +6,25 @@ use std::sync::Arc;
 use farrier_config::sites::{MountPlan, SitePlan, Target};
 use farrier_config::value::Piece;
 use farrier_config::{Config, HostPattern, Problem, RedirectTarget};
+use farrier_handlers::compression::{self, Compressor};
+use farrier_handlers::internal_files::{self, InternalFiles};
+use farrier_handlers::sites::{Fixed, MountParts, Name, Part, Redirect, SiteParts, Sites};
 use farrier_http::Handler;
-use farrier_server::compression::{self, Compressor};
-use farrier_server::internal_files::{self, InternalFiles};
-use farrier_server::log::error::ErrorLog;
-use farrier_server::sites::{Fixed, MountParts, Name, Part, Redirect, SiteParts, Sites};
+use farrier_log::error::ErrorLog;
 use pyo3::prelude::*;
 
 use crate::files::{self, Files};
 use crate::filters;
 
-/// The sites as they are planned, and as requests meet them.
+/// The plans of the sites, and their handlers.
 pub(crate) struct Opened {
     pub(crate) plans: Vec<SitePlan>,
     pub(crate) sites: Arc<Sites>,
 }
 
-/// Opens the sites, as far as they can be known before the applications are loaded.
+/// Opens the sites, as far as possible before the applications are loaded.
 ///
-/// # Errors
-/// A sentence for each thing that is wrong: a folder that is not there, a page that cannot be read.
+/// # Errors A message for each error: a folder that does not exist, a page that cannot be read.
 pub(crate) fn open(config: &Config) -> Result<Opened, Vec<String>> {
     opened(config, config.site_plans())
 }
@@ -59,7 +58,7 @@ fn opened(config: &Config, planned: Result<Vec<SitePlan>, Vec<Problem>>) -> Resu
     }
 }
 
-/// The path that the server's root has for clients: `SCRIPT_NAME` in the environment, as in Gunicorn.
+/// The path of the server's root for clients: the environment variable `SCRIPT_NAME`, as in Gunicorn.
 pub(crate) fn base() -> String {
     std::env::var("SCRIPT_NAME").unwrap_or_default().trim_end_matches('/').to_owned()
 }
@@ -88,10 +87,9 @@ pub(crate) type MakeApplication<'a> = dyn Fn(Option<&str>, &MountPlan) -> Arc<dy
 
 /// The handlers of all mounts, by site.
 ///
-/// `application` makes those of applications; their filters are put around them here.
+/// `application` makes those of applications; their filters are added here.
 ///
-/// # Errors
-/// A folder cannot be served: one clear sentence.
+/// # Errors A folder cannot be served.
 pub(crate) fn handlers(
     config: &Config,
     plans: &[SitePlan],
@@ -105,7 +103,7 @@ pub(crate) fn handlers(
     plans.iter().map(|site| site.mounts.iter().map(|mount| makers.handler(mount)).collect()).collect()
 }
 
-/// What handlers of mounts are made with.
+/// The parts that handlers of mounts need.
 struct Makers<'a> {
     config: &'a Config,
     compressor: Option<Arc<Compressor>>,

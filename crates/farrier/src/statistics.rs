@@ -1,22 +1,22 @@
-//! The arbiter's statistics for whoever connects: where they are handed out, and that they are once the address is free.
+//! The arbiter's statistics socket: opens its address, and waits if a predecessor still has it.
 
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use farrier_config::{Config, StatsAddress};
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::clock::monotonic;
 use farrier_supervisor::stats::{About, Queue, Statistics};
 use farrier_supervisor::{BindOptions, HeartbeatPage, ListenSpec, Listener, Pid, Spawn, sockets};
 
-/// How often an address is tried that the predecessor still has.
+/// How often an address that the predecessor still has is tried.
 const TRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Who may connect to a unix socket: the user and the group.
+/// The owner of a unix socket: the user and the group.
 const MODE: u32 = 0o660;
 
-/// What the setting `stats` asks for; without it, nothing.
+/// The statistics, if `stats` is set.
 pub(crate) struct Stats {
     statistics: Option<Statistics>,
     wanted: Option<ListenSpec>,
@@ -24,7 +24,7 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    /// Opens the address. What a predecessor has is taken when it has gone.
+    /// Opens the address. If a predecessor has it, it is opened when that has gone.
     ///
     /// # Errors
     /// It cannot be bound.
@@ -82,18 +82,18 @@ impl Stats {
         self.statistics.iter().for_each(|statistics| statistics.ended(spawn));
     }
 
-    /// Readable when somebody wants the statistics.
+    /// Readable when a client waits for the statistics.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.statistics.as_ref()?.descriptor()
     }
 
-    /// When [`Stats::serve`] is wanted whether or not the descriptor is readable.
+    /// When to call [`Stats::serve`] even if the descriptor is not readable.
     pub(crate) fn wake_at(&self) -> Option<Duration> {
         let slow = self.statistics.as_ref().and_then(Statistics::wake_at);
         [self.next_try.get(), slow].into_iter().flatten().min()
     }
 
-    /// Hands the statistics to those who wait for them.
+    /// Sends the statistics to waiting clients.
     pub(crate) fn serve(&self, now: Duration, listeners: &[Listener], log: &ErrorLog) {
         let Some(statistics) = &self.statistics else { return };
         if self.next_try.get().is_some_and(|at| at <= now) && self.listen(log).is_err() {
@@ -102,7 +102,7 @@ impl Stats {
         statistics.serve(now, &|| Queue::of_all(listeners));
     }
 
-    /// Closes everything: this process is a worker or a template.
+    /// Closes everything, in a worker or a template.
     pub(crate) fn close(&self) {
         self.statistics.iter().for_each(Statistics::close);
     }

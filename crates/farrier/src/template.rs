@@ -1,7 +1,8 @@
-//! What a template does: it imports the applications, says which threads would not survive a fork, and freezes what there is.
+//! The code of a template: imports the applications, warns about threads that would not survive a fork, and freezes all
+//! objects.
 
 use farrier_config::Config;
-use farrier_server::log::error::Level;
+use farrier_log::error::Level;
 use pyo3::prelude::*;
 
 use crate::application::{self, Applications};
@@ -11,8 +12,7 @@ use crate::painted::Paint;
 
 /// Loads the applications for all workers of a generation.
 ///
-/// # Errors
-/// The exit code, when the application cannot be loaded; the log has been told why.
+/// # Errors The exit code, if the application cannot be loaded; the error is logged.
 pub(crate) fn load(py: Python<'_>, config: &Config, logs: &ArbiterLogs) -> Result<Applications, i32> {
     let log = &logs.error;
     master::set_template_title(config);
@@ -40,7 +40,7 @@ pub(crate) fn load(py: Python<'_>, config: &Config, logs: &ArbiterLogs) -> Resul
     Ok(applications)
 }
 
-/// The names of Python's threads beside the main one.
+/// The names of Python's threads besides the main one.
 fn other_threads(py: Python<'_>) -> PyResult<Vec<String>> {
     let threading = py.import("threading")?;
     let main = threading.call_method0("main_thread")?;

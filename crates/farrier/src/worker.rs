@@ -1,4 +1,4 @@
-//! A worker's life: hooks, privileges, load the application, serve, finish.
+//! The main function of a worker: hooks, privileges, load the application, serve, finish.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use farrier_config::Config;
 use farrier_config::sites::MountPlan;
+use farrier_engine::{Command, Control, Parts};
 use farrier_http::Handler;
-use farrier_server::log::error::{ErrorLog, Level};
-use farrier_server::{Command, Control, Parts, engine};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::keyring::KeyringReader;
 use farrier_supervisor::{Cause, Listener, Signal, SignalPipe, WorkerLink, process};
 use farrier_wsgi::{WsgiHandler, seam};
@@ -27,7 +27,10 @@ use crate::painted::Paint;
 use crate::worker_hooks::{Farewell, WorkerHooks};
 use crate::{accounts, addresses, certificates, compose, development, master, recycling, sites};
 
-/// Runs in the forked process and gives its exit code.
+/// The exit code after a fault of the server's own (EX_SOFTWARE of sysexits.h).
+const SOFTWARE_FAULT: i32 = 70;
+
+/// Runs in the forked process and returns its exit code.
 #[allow(clippy::too_many_arguments, reason = "all that a worker inherits comes together here")]
 pub(crate) fn run(
     py: Python<'_>,
@@ -77,7 +80,7 @@ fn boot(
 ) -> Result<Parts, i32> {
     let log = &logs.error;
     hooks.post_fork(py).map_err(|()| link.boot_failed(true))?;
-    // Before the application is loaded: what it opens and makes is then its own.
+    // Done before the application is loaded: files that it creates then belong to the worker's user.
     accounts::become_user(py, config).map_err(|reason| {
         log.write(Level::Error, &reason);
         link.boot_failed(true)
@@ -90,7 +93,7 @@ fn boot(
         Some(applications) => applications.shared(py),
         None => load(py, config, link, log)?,
     };
-    // Here and not before: the pages are this user's to read.
+    // Done here and not before: the pages must be readable for this user.
     let opened = sites::open_loaded(py, config).map_err(|problems| {
         problems.iter().for_each(|problem| log.write(Level::Error, problem));
         link.boot_failed(true)
@@ -135,7 +138,7 @@ fn boot(
             clients.rate_limit(config, log),
             link.slot(),
         ),
-        sites: opened.sites.are_needed().then(|| Arc::clone(&opened.sites)),
+        sites: opened.sites.are_needed().then(|| Arc::clone(&opened.sites) as Arc<dyn farrier_engine::SiteRules>),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),
         access_log: logs.access.clone(),
@@ -146,6 +149,7 @@ fn boot(
             leaving.flush_on_seat();
             process::exit_now(0);
         }),
+        fail: Box::new(|| process::exit_now(SOFTWARE_FAULT)),
         stuck: {
             let link = Arc::clone(link);
             Box::new(move || link.wants_recycling(Cause::Stuck))
@@ -153,12 +157,12 @@ fn boot(
     })
 }
 
-/// The applications, loaded by this worker for itself; the error is the exit code.
+/// Loads the applications in this worker; the error is the exit code.
 fn load(py: Python<'_>, config: &Config, link: &WorkerLink, log: &ErrorLog) -> Result<Applications, i32> {
     Applications::load(py, config, |failure| {
         log.put(&Paint::of(config).traceback(&failure.traceback));
         log.write(Level::Error, &failure.reason);
-        // A start in the middle of the work: the files are watched, and the next version may load.
+        // During development the files are watched, and the next version may load.
         let stand_in = (config.reload && link.generation() == 1).then(|| development::stand_in(py, &failure));
         match stand_in {
             Some(Ok(application)) => Ok(application),
@@ -177,7 +181,7 @@ fn serve(
 ) -> i32 {
     link.ready();
     hooks.serving(py);
-    let ended = seam::inhabit(py, || engine::run(config, parts));
+    let ended = seam::inhabit(py, || farrier_engine::run(config, parts));
     logs.flush(py);
     match ended {
         Ok(()) => 0,
@@ -188,10 +192,10 @@ fn serve(
     }
 }
 
-/// Commands come as signals, and as the arbiter's death.
+/// Commands arrive as signals, and as the death of the arbiter.
 struct WorkerControl {
     signals: SignalPipe,
-    /// Readable once the arbiter has died; taken away when that was said.
+    /// Readable once the arbiter has died; removed when that was handled.
     alive: Option<File>,
     hooks: WorkerHooks,
 }
@@ -207,7 +211,7 @@ impl Control for WorkerControl {
         if let Some(alive) = &self.alive
             && matches!((&*alive).read(&mut [0]), Ok(0))
         {
-            // Nobody is left who could say more.
+            // There is no arbiter left that could send more.
             self.alive = None;
             commands.push(Command::Drain);
         }
@@ -219,7 +223,7 @@ impl Control for WorkerControl {
                     commands.push(Command::Quit);
                 }
                 Signal::Usr1 => commands.push(Command::ReopenLogs),
-                // The arbiter gives up on this worker; it has said why.
+                // The arbiter aborts this worker, and has logged why.
                 Signal::Abrt => {
                     self.hooks.part(Farewell::Aborted, 1);
                     process::exit_now(1)

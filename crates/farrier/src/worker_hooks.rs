@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use farrier_server::log::error::{ErrorLog, Level};
+use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::heartbeat::Counter;
 use farrier_supervisor::{Cause, WorkerLink, clock, process};
 use farrier_wsgi::{RequestHooks, seam, traceback};
@@ -15,13 +15,13 @@ use pyo3::prelude::*;
 
 use crate::hooks::Hooks;
 
-/// How long a hook may take in a worker that must leave. The arbiter kills one that hangs a second after it said so.
+/// How long a hook may take in a worker that must leave. The arbiter kills a hung worker a second after `ABRT`.
 const PATIENCE: Duration = Duration::from_millis(800);
 
-/// How long the main thread gets to begin such a hook between two of its instructions, before another thread does it.
+/// How long the main thread has to begin such a hook between two of its instructions, before another thread runs it.
 const MAIN_THREAD_PATIENCE: Duration = Duration::from_millis(100);
 
-/// A worker's hooks; nothing where none is set.
+/// A worker's hooks, if any is set.
 #[derive(Clone)]
 pub(crate) struct WorkerHooks {
     set: Option<Arc<Set>>,
@@ -50,7 +50,7 @@ struct Set {
 pub(crate) enum Farewell {
     /// `INT` or `QUIT` came.
     Interrupted,
-    /// `ABRT` came: the arbiter has given this worker up.
+    /// `ABRT` came: the arbiter aborts this worker.
     Aborted,
     /// It ends in the middle of its calls.
     Exit,
@@ -62,7 +62,7 @@ impl WorkerHooks {
         WorkerHooks { set: None }
     }
 
-    /// The hooks of the worker that calls, whose main thread this is.
+    /// The hooks of this worker; called on its main thread.
     pub(crate) fn new(
         py: Python<'_>,
         hooks: &Rc<Hooks>,
@@ -103,7 +103,7 @@ impl WorkerHooks {
         Ok(WorkerHooks { set: Some(Arc::new(set)) })
     }
 
-    /// Right after the fork.
+    /// Called right after the fork.
     ///
     /// # Errors
     /// The hook raised: the worker cannot boot. It is in the log.
@@ -124,14 +124,14 @@ impl WorkerHooks {
         set.check(py, "post_worker_init", hook.call1(py, (&set.worker,)))
     }
 
-    /// The arbiter has heard that the worker is ready.
+    /// The worker has reported that it is ready.
     pub(crate) fn serving(&self, py: Python<'_>) {
         if let Some(set) = &self.set {
             let _ = set.check(py, "post_worker_init", set.worker.call_method0(py, "_serving"));
         }
     }
 
-    /// What is to be called around each request, if anything is.
+    /// The hooks around each request, if any is set.
     ///
     /// # Errors
     /// Python is out of memory.
@@ -152,14 +152,14 @@ impl WorkerHooks {
         }))
     }
 
-    /// The worker was told to leave: `worker.alive` is false from now on.
+    /// The worker got a stop signal: `worker.alive` is false from now on.
     pub(crate) fn leaves(&self) {
         if let Some(set) = &self.set {
             set.leaving.store(true, Ordering::Relaxed);
         }
     }
 
-    /// The end of a worker that ends in order; on its main thread. Once, whoever comes first.
+    /// The orderly end of a worker, on its main thread. Only the first caller runs it.
     pub(crate) fn worker_exit(&self, py: Python<'_>) {
         if let Some(set) = &self.set {
             set.leaving.store(true, Ordering::Relaxed);
@@ -167,15 +167,15 @@ impl WorkerHooks {
         }
     }
 
-    /// Calls a hook in a worker whose interpreter may be stuck: on the main thread if that is free or comes by, else on
-    /// this one. When it takes too long, the process ends with `code`.
+    /// Calls a hook in a worker whose interpreter may be stuck: on the main thread if that can run it, else on this
+    /// thread. If it takes too long, the process ends with `code`.
     pub(crate) fn part(&self, farewell: Farewell, code: i32) {
         let Some(set) = self.set.as_ref().filter(|set| set.has(farewell)) else { return };
         set.leaving.store(true, Ordering::Relaxed);
         let (done, finished) = channel::<()>();
         let log = Arc::clone(&set.log);
         let watchdog = thread::Builder::new().name("farrier-farewell".into()).spawn(move || {
-            // An error that is no time-out is the end of the sender: the hook is done.
+            // An error other than a timeout means that the sender is gone: the hook is done.
             if finished.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 log.write(Level::Error, &format!("A hook of the leaving worker took longer than {PATIENCE:?}"));
                 log.flush();
@@ -183,7 +183,7 @@ impl WorkerHooks {
             }
         });
         if watchdog.is_err() {
-            // Without it nothing would end a hook that hangs.
+            // Without the watchdog nothing would end a hook that hangs.
             return;
         }
         let turn = Arc::new(Turn {
@@ -199,7 +199,7 @@ impl WorkerHooks {
         let theirs = Arc::clone(&turn);
         let (told, heard) = channel::<()>();
         seam::interrupt(Box::new(move || {
-            // Dropped with this call, which tells the thread below that it is over.
+            // Dropped with this call, which shows the thread below that it is over.
             let _told = told;
             theirs.take();
         }));
@@ -209,7 +209,7 @@ impl WorkerHooks {
             return;
         }
         if !turn.take() {
-            // The main thread has begun. The watchdog is the bound of this wait.
+            // The main thread has begun. The watchdog limits this wait.
             seam::detached(&mut || over = heard.recv().is_err());
         }
     }
@@ -261,7 +261,7 @@ impl Set {
                 Farewell::Exit => hook.call1(py, (&self.server, &self.worker)),
                 _ => hook.call1(py, (&self.worker,)),
             };
-            // It is in the log, and the worker leaves anyway.
+            // It is logged, and the worker leaves anyway.
             let _ = self.check(py, name, result);
         }
         if let Farewell::Aborted = farewell {
@@ -276,7 +276,7 @@ impl Set {
     }
 }
 
-/// What the hooks' `worker` knows of its process.
+/// The data of the hooks' `worker` object about its process.
 #[pyclass(frozen, module = "farrier", name = "WorkerHandle")]
 struct WorkerHandle {
     link: Arc<WorkerLink>,
@@ -296,7 +296,7 @@ impl WorkerHandle {
         }
     }
 
-    /// Whether the worker was told to stop.
+    /// Whether the worker got a stop signal.
     fn leaving(&self) -> bool {
         self.leaving.load(Ordering::Relaxed)
     }

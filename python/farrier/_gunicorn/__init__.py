@@ -1,4 +1,4 @@
-"""Stands in for Gunicorn's package where that is not installed."""
+"""Stands in for Gunicorn's package if that is not installed."""
 
 from farrier._shims import SERVER, SERVER_SOFTWARE, VERSION, VERSION_INFO
 

@@ -1,4 +1,4 @@
-"""Stands in for ``gunicorn.arbiter``: the class of the object that hooks are given as ``server``."""
+"""Stands in for ``gunicorn.arbiter``: the class of the hooks' ``server``."""
 
 from farrier._objects import Server as Arbiter
 

@@ -1,4 +1,4 @@
-"""Stands in for ``gunicorn.util``: the few functions that programs take from it."""
+"""Stands in for ``gunicorn.util``: the few functions that programs use from it."""
 
 from farrier._embedding import http_date, import_app, is_ipv6, parse_address
 

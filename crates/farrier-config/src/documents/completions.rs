@@ -1,14 +1,14 @@
-//! Scripts that teach a shell the flags: bash, zsh and fish.
+//! Completion scripts for bash, zsh and fish.
 
 use crate::documents::help::metavar;
 use crate::setting::Setting;
 use crate::table::{ACTIONS, SETTINGS};
 use crate::value::{Completes, Shape};
 
-/// The shells that have a script.
+/// The shells that have a completion script.
 pub(crate) const SHELLS: &[&str] = &["bash", "zsh", "fish"];
 
-/// The script for a shell; `None` for a shell that has none.
+/// The completion script for a shell; `None` for an unknown shell.
 pub(crate) fn completions(shell: &str) -> Option<String> {
     match shell {
         "bash" => Some(bash()),
@@ -18,17 +18,17 @@ pub(crate) fn completions(shell: &str) -> Option<String> {
     }
 }
 
-/// One spelling of a flag, as a shell needs to know it.
+/// One spelling of a flag, as the scripts need it.
 struct Flag {
     /// The row it belongs to.
     row: &'static Setting,
     /// The spelling without dashes.
     word: String,
-    /// Whether it is a letter after a single dash.
+    /// Whether it is a single letter after one dash.
     is_short: bool,
     /// Whether a value follows.
     takes_value: bool,
-    /// The first sentence of the row, without marks and without the dot that shells do not write.
+    /// The first sentence of the row, without Markdown and without the final dot.
     sentence: String,
 }
 
@@ -38,7 +38,7 @@ impl Flag {
     }
 }
 
-/// The flags worth offering: the shown spelling of every row, its letter, and how a switch is turned off.
+/// The flags to offer: the documented spelling of every row, its letter, and `--no-` for a switch that is on.
 fn flags() -> Vec<Flag> {
     let mut flags = Vec::new();
     for row in SETTINGS.iter().chain(ACTIONS).filter(|row| row.positional().is_none()) {
@@ -68,7 +68,7 @@ fn offered(row: &Setting) -> Completes {
 
 fn bash() -> String {
     let spellings: Vec<String> = flags().iter().map(Flag::spelling).collect();
-    // One case for all flags whose values get the same answer.
+    // One `case` for all flags whose values have the same completions.
     let mut cases: Vec<(String, Vec<String>)> = Vec::new();
     for flag in flags().iter().filter(|flag| flag.takes_value) {
         let answer = match offered(flag.row) {
@@ -114,7 +114,7 @@ fn zsh() -> String {
             Completes::Nothing => format!(":{}: ", flag.row.name),
         };
         let spelling = flag.spelling();
-        // zsh writes the way a value may follow behind the flag: `+` for a letter, `=` for a word.
+        // In zsh's syntax a suffix says how a value may follow: `+` after a letter, `=` after a word.
         let joint = match (flag.takes_value, flag.is_short) {
             (false, _) => "",
             (true, true) => "+",

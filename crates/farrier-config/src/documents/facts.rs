@@ -1,5 +1,6 @@
-//! What there is to say of a row beside its prose: the same facts for `--help SETTING` and the reference page.
+//! The facts of a row beside its documentation, for `--help SETTING` and the reference page.
 
+use crate::lookup::is_action;
 use crate::setting::{Attribute, Setting};
 use crate::value::Shape;
 
@@ -7,7 +8,7 @@ use crate::value::Shape;
 pub(super) struct Fact {
     pub(super) label: &'static str,
     pub(super) values: Vec<String>,
-    /// Whether the values are words to type, which a page sets as code, or prose.
+    /// Whether the values are words to type, which a page formats as code.
     pub(super) is_code: bool,
 }
 
@@ -15,7 +16,7 @@ pub(super) struct Fact {
 pub(super) fn facts(row: &Setting) -> Vec<Fact> {
     let code = |label, values| Fact { label, values, is_code: true };
     let mut facts = vec![code("Command line", spellings(row))];
-    if !row.is_action() {
+    if !is_action(row) {
         let platform = row.platform_variables().map(|(variable, _)| variable.to_string());
         facts.push(code("Environment", [row.variable()].into_iter().chain(platform).collect()));
         facts.push(code("farrier.toml", vec![row.name.to_string()]));

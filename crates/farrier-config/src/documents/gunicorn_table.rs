@@ -1,10 +1,10 @@
-//! The table of Gunicorn's settings in docs/coming-from-gunicorn.md: what became of each.
+//! The table of Gunicorn's settings in docs/coming-from-gunicorn.md, and how Farrier handles each.
 
 use crate::gunicorn::{Became, GUNICORN, Gunicorn};
 use crate::setting::Setting;
 use crate::table::{ACTIONS, SETTINGS};
 
-/// What stands before and after the table on its page.
+/// The comments before and after the table on its page.
 pub const GUNICORN_TABLE_MARKS: (&str, &str) =
     ("<!-- made from crates/farrier-config/src/gunicorn.rs: begin -->\n", "<!-- end of what is made -->\n");
 
@@ -54,7 +54,7 @@ fn of_row(setting: &Gunicorn, row: &Setting) -> String {
 fn is_same_default(there: &str, row: &Setting) -> bool {
     let there = there.trim_matches(|c: char| matches!(c, '\'' | '[' | ']'));
     let same_word = there.eq_ignore_ascii_case(row.default) || format!("{there}s") == row.default;
-    // Written otherwise, and the same all the same.
+    // Different spellings of the same value.
     same_word
         || there.is_empty() && row.default == "none"
         || matches!(row.name, "cert_reqs" | "chdir" | "sendfile" | "umask" | "secure_scheme_headers" | "logger_class")

@@ -7,7 +7,7 @@ use crate::value::Shape;
 
 const WIDTH: usize = 100;
 
-/// Where the sentences begin.
+/// The column in which the sentences begin.
 const COLUMN: usize = 36;
 
 const USAGE: &str = "\
@@ -54,7 +54,7 @@ pub(crate) fn overview() -> String {
 /// Everything about one setting.
 pub(crate) fn on(row: &Setting) -> String {
     let mut text = format!("{}\n\n", row.summary());
-    // The table marks words as Markdown does, which a terminal shows well enough.
+    // The table's Markdown is readable in a terminal.
     for paragraph in row.details().split("\n\n").filter(|paragraph| !paragraph.is_empty()) {
         let lines = wrapped(&paragraph.replace('\n', " "), WIDTH);
         text.push_str(&format!("{}\n\n", lines.join("\n")));
@@ -82,7 +82,7 @@ fn entry(row: &Setting) -> String {
             format!("  {short}{}", invocation(row))
         }
     };
-    // A terminal has no second face for code, and the words are plain enough without marks.
+    // A terminal has no font for code, so the backticks are dropped.
     let mut sentence = row.summary().replace('`', "");
     if let Some(default) = shown_default(row) {
         sentence.push_str(&format!(" [{default}]"));
@@ -119,7 +119,7 @@ pub(super) fn metavar(row: &Setting) -> String {
     row.takes().unwrap_or(row.metavar).to_string()
 }
 
-/// The default where it tells something: not for absent values and switches that are off, nor for long patterns.
+/// The default, if it is worth showing: no absent values, no switches that are off, no long patterns.
 fn shown_default(row: &Setting) -> Option<&'static str> {
     let is_told = match row.default {
         "none" | "false" => false,

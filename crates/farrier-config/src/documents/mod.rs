@@ -1,4 +1,4 @@
-//! What is written from the tables: `--help`, `--print-config`, the reference page, completions, Gunicorn's names.
+//! Documents made from the tables: `--help`, `--print-config`, the reference page, completions, Gunicorn's settings.
 
 mod completions;
 mod facts;

@@ -1,4 +1,4 @@
-//! The text of `--print-config`: TOML that gives the same config again, with the source of each value beside it.
+//! The text of `--print-config`: TOML that gives the same config again, with each value's source in a comment.
 
 use crate::answer::Raw;
 use crate::table::Config;
@@ -19,7 +19,7 @@ pub(crate) fn print_config(config: &Config) -> String {
             text.push_str(&format!("{margin}# {section}\n"));
         }
         let source = config.source_of(setting.name).map(ToString::to_string).unwrap_or_default();
-        // A path may contain anything, a comment ends with its line.
+        // A path may contain a line end, which would end the comment.
         let source = source.replace(char::is_control, "?");
         let value = match value {
             Written::Inline(value) => value,
@@ -39,7 +39,7 @@ pub(crate) fn print_config(config: &Config) -> String {
     text
 }
 
-/// What is no row of the table, as comments: a file of TOML could not hold it.
+/// Gunicorn's settings that are no rows of the table, as comments: a TOML file cannot hold them.
 fn beyond(config: &Config) -> String {
     let mut text = String::new();
     for (name, answer) in config.answers_beyond() {

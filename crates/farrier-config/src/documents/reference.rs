@@ -1,6 +1,7 @@
 //! The reference page of the settings, docs/reference/settings.md.
 
 use crate::documents::facts::{Fact, elsewhere, facts};
+use crate::lookup::is_action;
 use crate::setting::Setting;
 use crate::table::{ACTIONS, SETTINGS};
 
@@ -10,22 +11,22 @@ const INTRODUCTION: &str = "\
 
 # Settings
 
-A setting can be given in five places. The later wins:
+A setting can be given in five places. A later one overrides an earlier one:
 
 1. a variable that hosting platforms set for any server, such as `PORT` and `WEB_CONCURRENCY`;
-2. one file: the one that `--config` or `FARRIER_CONFIG` names, else the first of `farrier.toml`, `farrier.conf.py` and
-   `gunicorn.conf.py` that is in the folder where Farrier starts;
+2. one file: the one that `--config` or `FARRIER_CONFIG` names; otherwise the first of `farrier.toml`, `farrier.conf.py`
+   and `gunicorn.conf.py` that exists in the folder where Farrier starts;
 3. the variable `FARRIER_` and the name in capitals;
 4. the variable `GUNICORN_CMD_ARGS`, which holds flags;
 5. a flag.
 
-`farrier --print-config` shows every value and where it came from. A name that is not on this page is an error in a TOML
-file, a variable or a flag, and so is a value that a setting does not accept, wherever it stands.
+`farrier --print-config` shows every value and where it came from. An unknown name in a TOML file,
+a variable or a flag is an error. So is a value that a setting does not accept.
 
-A Python file is run, and its variables are settings, as in `gunicorn.conf.py`; other variables are its own, so a name that
-is not on this page is passed over, with a warning where it looks misspelt. Only a Python file can give the
-[hooks](../coming-from-gunicorn.md). `farrier.toml` and `farrier.conf.py` side by side are refused. A file is read anew at
-each reload; one that fails leaves the server as it was.
+A Python file is run, and its variables are settings, as in `gunicorn.conf.py`. It may have other variables too: an unknown
+name is ignored, with a warning if it looks misspelt. Only a Python file can define
+[hooks](../coming-from-gunicorn.md). `farrier.toml` and `farrier.conf.py` in the same folder are an error. The file is read
+again at each reload; if that fails, the server keeps its settings.
 
 ```toml
 # farrier.toml
@@ -52,18 +53,18 @@ def post_fork(server, worker):
 How values are written:
 
 - A **duration** is a number of seconds (`30`, `0.5`) or a number with a unit: `300us`, `500ms`, `30s`, `5m`, `1h`, `1d`.
-- A **size** is a number of bytes or a number with a unit: `64KiB`, `10MiB`, `1GiB` count by 1024, as do the short `64k`,
-  `10m`, `1g`; `64kB`, `10MB`, `1GB` count by 1000.
-- A **switch** is `true` or `false` in the file, `true`, `yes`, `on` or `1` and their contraries in a variable; on the
-  command line its flag turns it on and the flag with `--no-` turns it off.
-- A **list** is an array or a list in the file, separated by commas in a variable, and a repeated flag on the command line. A list
-  replaces the list of a lower place.
-- A setting that may be absent is taken away with `none`.
-- A **table** such as `[[static]]` stands at the end of `farrier.toml`, behind all other keys, and once for each of its kind;
-  in a Python file it is a list of dictionaries (`static = [{\"url\": \"/static/\", \"dir\": \"static\"}]`).
+- A **size** is a number of bytes or a number with a unit: `64KiB`, `10MiB` or `1GiB`. These units and the
+  short forms `64k`, `10m`, `1g` are multiples of 1024; `64kB`, `10MB`, `1GB` are multiples of 1000.
+- A **switch** is `true` or `false` in the file. In a variable it is `true`, `yes`, `on` or `1`, or `false`, `no`, `off` or
+  `0`. On the command line its flag turns it on, and the flag with `--no-` turns it off.
+- A **list** is an array or a list in the file, separated by commas in a variable, and a repeated flag on the command line.
+  A list replaces the whole list of an earlier place.
+- `none` unsets a setting that may have no value.
+- A **table** such as `[[static]]` stands at the end of `farrier.toml`, after all other keys, once for each folder, mount or
+  site. In a Python file it is a list of dictionaries (`static = [{\"url\": \"/static/\", \"dir\": \"static\"}]`).
 ";
 
-/// The page: every setting with its prose and its facts, then the names that people know from elsewhere.
+/// The page: every setting with its documentation and its facts, then the names in other servers.
 pub fn reference_markdown() -> String {
     let mut page = INTRODUCTION.to_string();
     let mut section = "";
@@ -99,13 +100,13 @@ fn keys(row: &Setting) -> String {
         return String::new();
     }
     let mut table =
-        format!("\nKeys of `[[{}]]`:\n\n| key | what it says | accepts | default |\n|---|---|---|---|\n", row.name);
+        format!("\nKeys of `[[{}]]`:\n\n| key | meaning | accepts | default |\n|---|---|---|---|\n", row.name);
     for key in row.keys {
         let accepts = match key.keys {
             [] => key.expected.to_string(),
             _ => format!("tables `[[{}.{}]]`, see [`{}`](#{})", row.name, key.name, key.name, key.name),
         };
-        let default = if key.is_required() { "must be given".to_string() } else { format!("`{}`", key.default) };
+        let default = if key.is_required() { "required".to_string() } else { format!("`{}`", key.default) };
         let cell = |text: &str| text.replace('|', "\\|");
         let (text, accepts) = (cell(&key.text()), cell(&accepts));
         table.push_str(&format!("| `{}` | {text} | {accepts} | {default} |\n", key.name));
@@ -113,9 +114,9 @@ fn keys(row: &Setting) -> String {
     table
 }
 
-/// What an entry is called: a setting by its name, an action by its flag.
+/// The heading of an entry: a setting's name, or an action's flag.
 fn title(row: &Setting) -> String {
-    if row.is_action() { row.long_flag() } else { row.name.to_string() }
+    if is_action(row) { row.long_flag() } else { row.name.to_string() }
 }
 
 fn names_elsewhere() -> String {
@@ -126,10 +127,9 @@ fn names_elsewhere() -> String {
     }
     rows.sort();
     let mut table = "
-## Names elsewhere
+## Names in other servers
 
-Where Farrier has a setting of Gunicorn's, it has Gunicorn's name, and Gunicorn's flags are accepted. Other names for the
-same thing:
+A setting that Gunicorn has too goes by Gunicorn's name here, and Gunicorn's flags are accepted. These names differ:
 
 | program | its name | here |
 |---|---|---|

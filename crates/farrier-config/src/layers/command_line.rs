@@ -1,4 +1,4 @@
-//! The layer of the command line: flags, their values, and the application's name.
+//! Reads the layer of the command line: flags, their values, and the application's name.
 
 use std::ffi::OsString;
 
@@ -9,7 +9,7 @@ use crate::documents::{SHELLS, completions, help};
 use crate::error::{ConfigError, Problem};
 use crate::gunicorn::Gunicorn;
 use crate::layers::file::UWSGI;
-use crate::lookup::{Flag, by_flag, by_name, flag as find_flag, meant_by_flag, meant_by_name};
+use crate::lookup::{Flag, by_flag, by_name, flag as find_flag, is_action, meant_by_flag, meant_by_name};
 use crate::setting::Setting;
 use crate::table::SETTINGS;
 use crate::value::Shape;
@@ -25,7 +25,7 @@ pub(crate) struct CommandLine {
     variable: Option<&'static str>,
 }
 
-/// What is to be done with the config.
+/// What to do with the config.
 #[derive(Debug, Default)]
 pub(crate) enum Request {
     #[default]
@@ -37,12 +37,12 @@ pub(crate) enum Request {
     Completions(String),
 }
 
-/// Reads the arguments that follow the program's name. Stops at the first argument that cannot be understood, because
-/// what follows it may be its value.
+/// Reads the arguments that follow the program's name. Stops at the first argument that it does not know, because the
+/// next one may be its value.
 pub(crate) fn read(arguments: Vec<OsString>, variable: Option<&'static str>) -> Result<CommandLine, ConfigError> {
     let mut line = CommandLine { variable, ..CommandLine::default() };
     let read = line.take(arguments);
-    // A mistake that has no place of its own is at least in the variable.
+    // An error without a place of its own is attributed to the variable.
     let placed = |mut error: ConfigError| {
         for problem in &mut error.problems {
             problem.source = problem.source.take().or(variable.map(|name| Source::Environment(name.to_string())));
@@ -57,7 +57,7 @@ impl CommandLine {
         let mut parser = lexopt::Parser::from_args(arguments);
         while let Some(argument) = parser.next().map_err(|error| Problem::of_usage(error.to_string()))? {
             let flag = match argument {
-                // Gunicorn leaves an application in its variable aside.
+                // Gunicorn ignores an application in its variable.
                 Arg::Value(_) if self.variable.is_some() => continue,
                 Arg::Value(word) => {
                     self.positional(text(word, "the application")?)?;
@@ -67,7 +67,7 @@ impl CommandLine {
                 Arg::Long(word) => format!("--{word}"),
             };
             match find_flag(&flag) {
-                Flag::Row(setting, _) if setting.is_action() => {
+                Flag::Row(setting, _) if is_action(setting) => {
                     self.action(setting, flag, &mut parser)?;
                     if let Request::Help(_) | Request::Version | Request::Completions(_) = self.request {
                         break;
@@ -82,7 +82,7 @@ impl CommandLine {
         Ok(())
     }
 
-    /// Where a flag of this command line stands.
+    /// The place of a flag of this command line.
     fn place(&self, flag: String) -> Source {
         match self.variable {
             Some(variable) => Source::Flags { variable, flag },
@@ -90,7 +90,8 @@ impl CommandLine {
         }
     }
 
-    /// A flag of Gunicorn's that is no row here: it is read as there, so that what follows it is not misunderstood.
+    /// A flag of Gunicorn's that is no row here. It is read as Gunicorn reads it, so that its value is not taken for
+    /// another argument.
     fn gunicorns(
         &mut self,
         setting: &'static Gunicorn,
@@ -139,7 +140,7 @@ impl CommandLine {
                 return Err(Problem::of_usage(format!("`{flag}` takes no value")));
             }
             (_, Some(value)) => Raw::Text(text(value, &flag)?),
-            // The one flag whose value may be left away, as Gunicorn's.
+            // The one flag whose value is optional, as in Gunicorn.
             (_, None) if setting.name == "proxy_protocol" && !next_is_word_of_proxy_protocol(parser) => {
                 Raw::Text("auto".to_string())
             }
@@ -193,11 +194,12 @@ impl CommandLine {
 
 fn value_of(flag: &str, row: &Setting, parser: &mut lexopt::Parser) -> Result<String, Problem> {
     let missing = || match row.takes() {
-        Some(word) if row.is_action() => Problem::of_usage(format!("`{flag}` needs a value: `{flag} {word}`")),
+        Some(word) if is_action(row) => Problem::of_usage(format!("`{flag}` needs a value: `{flag} {word}`")),
         _ => Problem::of_usage(format!("`{flag}` needs a value: {}", row.accepts())),
     };
     let value = text(parser.value().map_err(|_| missing())?, flag)?;
-    // A flag in the value's place means that the value was forgotten; where it is meant, `--flag=--value` says so.
+    // A flag in the place of a value means that the value was forgotten. A value that begins with dashes is written
+    // `--flag=--value`.
     let word = value.split('=').next().unwrap_or_default();
     if word.starts_with('-') && by_flag(word).is_some() { Err(missing()) } else { Ok(value) }
 }

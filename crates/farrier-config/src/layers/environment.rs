@@ -1,4 +1,4 @@
-//! The layers of the environment: `FARRIER_*`, and the variables that hosting platforms set for any server.
+//! Reads the layers of the environment: `FARRIER_*`, and the variables that hosting platforms set for any server.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ use crate::table::SETTINGS;
 /// What the environment says.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
-    /// Answers of `WEB_CONCURRENCY`, `PORT` and their like.
+    /// Answers of `WEB_CONCURRENCY`, `PORT` and similar variables.
     pub(crate) platform: Layer,
     /// Answers of `FARRIER_*`.
     pub(crate) own: Layer,
@@ -23,13 +23,13 @@ pub(crate) struct Environment {
     pub(crate) config_file: Option<(String, Source)>,
 }
 
-/// The variable that names the file; it begins like a setting's and is none.
+/// The variable that names the file; it has the prefix of a setting's variable but is not one.
 const CONFIG_FILE: &str = "FARRIER_CONFIG";
 
 /// The variable that holds a command line, in Gunicorn and here.
 pub(crate) const FLAGS: &str = "GUNICORN_CMD_ARGS";
 
-/// Reads the variables. An unknown `FARRIER_*` name is a problem, since a misspelt one would be silently without effect.
+/// Reads the variables. An unknown `FARRIER_*` name is a problem, since a misspelt one would silently have no effect.
 pub(crate) fn read(
     variables: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
     problems: &mut Vec<Problem>,
@@ -60,7 +60,8 @@ pub(crate) fn read(
     for setting in SETTINGS {
         for (variable, template) in setting.platform_variables() {
             let Some(value) = variables.get(variable).and_then(|value| value.to_str()) else { continue };
-            // Platforms leave such variables empty to say nothing; but to believe nobody is something to say.
+            // Platforms leave such variables empty if they have no value. An empty `FORWARDED_ALLOW_IPS` is a value: it
+            // trusts nobody.
             if !value.trim().is_empty() || setting.name == "forwarded_allow_ips" {
                 let raw = Raw::Text(template.replace("{}", value.trim()));
                 let source = Source::Environment(variable.to_string());
@@ -71,7 +72,7 @@ pub(crate) fn read(
     environment
 }
 
-/// Whether the variable's word is the setting's name in capitals, letter for letter.
+/// Whether the rest of the variable's name is exactly the setting's name in capitals.
 fn is_written(setting: &str, word: &str) -> bool {
     setting.to_ascii_uppercase() == *word
 }
@@ -85,8 +86,9 @@ fn unknown(word: &str, source: Source) -> Problem {
     Problem::at(source, format!("unknown setting{hint}"))
 }
 
-/// Kubernetes tells every pod of the services beside it: a service called `farrier` gives `FARRIER_SERVICE_HOST`,
-/// `FARRIER_PORT=tcp://…`, `FARRIER_PORT_8000_TCP_ADDR`. Nobody wrote those, so they are not mistakes.
+/// Kubernetes sets variables for every service in a pod's namespace: a service called `farrier` gives
+/// `FARRIER_SERVICE_HOST`, `FARRIER_PORT=tcp://…` and `FARRIER_PORT_8000_TCP_ADDR`. Nobody wrote those, so they are no
+/// errors.
 fn names_a_service(word: &str, text: &str) -> bool {
     let names_port = |rest: &str| {
         let (port, protocol) = rest.split_once('_').unwrap_or((rest, ""));

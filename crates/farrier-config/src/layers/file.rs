@@ -1,5 +1,4 @@
-//! The layer of the file: which one is read, and what TOML says: top-level keys are settings, and every answer knows its
-//! line.
+//! Reads the layer of the file: chooses the file, and reads TOML, where every answer knows its line.
 
 use std::io;
 use std::path::Path;
@@ -13,18 +12,17 @@ use crate::lookup::{meant_by_name, setting_name};
 use crate::table::ACTIONS;
 use crate::uwsgi;
 
-/// The files that are read without being named, if they exist: Farrier's own, then Gunicorn's.
+/// The files that are read by default, if they exist: Farrier's own, then Gunicorn's.
 const TOML: &str = "farrier.toml";
 const PYTHON: &str = "farrier.conf.py";
 const GUNICORNS: &str = "gunicorn.conf.py";
 
-/// What a file's name begins with where it is uWSGI's.
+/// The prefix of the name of a uWSGI file.
 pub(crate) const UWSGI: &str = "uwsgi:";
 
-/// Reads the file that was `named` (and where), or else the default one if there is one. Runs it if it is Python.
+/// Reads the file that was `named` (and where), or otherwise the default file if there is one. Runs it if it is Python.
 ///
-/// # Errors
-/// What Python says of a file that fails.
+/// # Errors The exception of a Python file that fails.
 pub(crate) fn read(
     named: Option<(String, Source)>,
     files: &mut impl Files,
@@ -40,7 +38,7 @@ pub(crate) fn read(
         return Ok(Ran { layer: import.layer(), warnings: import.warnings() });
     }
     let path = name.strip_prefix("file:").unwrap_or(&name);
-    // A Python file may be in another encoding, and a pipe can be read only once.
+    // Python reads the file itself: it may have another encoding, and a pipe can be read only once.
     if !path.ends_with(".toml") && files.is_file(Path::new(path)) {
         return files.run(&PythonFile::Path(path.to_string()));
     }
@@ -54,8 +52,8 @@ pub(crate) fn read(
     }
 }
 
-/// A file of Farrier's wins over Gunicorn's, so that the latter may stay for the way back; two of Farrier's own are one too
-/// many.
+/// Farrier's file wins over Gunicorn's, so that a user can keep the latter to switch back. Two files of Farrier's own
+/// are an error.
 fn default(files: &mut impl Files, problems: &mut Vec<Problem>) -> Result<Ran, ConfigError> {
     let text = files.read(Path::new(TOML));
     let has_toml = !matches!(&text, Err(error) if error.kind() == io::ErrorKind::NotFound);

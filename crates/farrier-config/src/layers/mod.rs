@@ -1,4 +1,4 @@
-//! The sources of answers, one per file: each turns what it reads into a `Layer`.
+//! The sources of settings, one per file: each turns what it reads into a `Layer`.
 
 pub(crate) mod command_line;
 pub(crate) mod environment;

@@ -1,6 +1,6 @@
 //! Splits a variable that holds a command line into its words, as a POSIX shell does.
 
-/// The words; `None` where a quote is left open.
+/// The words; `None` if a quote is not closed.
 pub(crate) fn split(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -1,4 +1,4 @@
-//! Finds what contradicts itself in sites and mounts.
+//! Finds contradictions in sites and mounts.
 
 use super::SitePlan;
 use super::redirect_loop;
@@ -6,7 +6,7 @@ use crate::error::Problem;
 use crate::table::Config;
 use crate::value::{HostPattern, Value};
 
-/// The most sites, and the most mounts of one: a request's choice is noted in 32 bits.
+/// The most sites, and the most mounts of one site: a request's site and mount are stored in 32 bits.
 const SITES_MAX: usize = 10_000;
 
 pub(super) fn check(config: &Config, plans: &[SitePlan], problems: &mut Vec<Problem>) {
@@ -33,7 +33,7 @@ pub(super) fn check(config: &Config, plans: &[SitePlan], problems: &mut Vec<Prob
     }
 }
 
-/// One name belongs to one site.
+/// A name belongs to one site only.
 fn names(plans: &[SitePlan], problems: &mut Vec<Problem>) {
     let mut seen: Vec<(String, &SitePlan)> = Vec::new();
     for site in plans {
@@ -89,7 +89,7 @@ fn defaults(config: &Config, plans: &[SitePlan], problems: &mut Vec<Problem>) {
     }
 }
 
-/// One path belongs to one mount, and a site answers something.
+/// A path belongs to one mount only, and a site must have something to serve.
 fn mounts(site: &SitePlan, problems: &mut Vec<Problem>) {
     for (index, mount) in site.mounts.iter().enumerate() {
         if let Some(first) = site.mounts[..index].iter().find(|other| other.path == mount.path) {
@@ -103,7 +103,7 @@ fn mounts(site: &SitePlan, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A site's one name is among its names, or the redirect would never end.
+/// The canonical host must be one of the site's names, or the redirect would never end.
 fn canonical(site: &SitePlan, problems: &mut Vec<Problem>) {
     if let Some(name) = &site.canonical_host
         && !site.is_default

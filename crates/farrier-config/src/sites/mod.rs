@@ -1,4 +1,4 @@
-//! What the settings of sites mean: sites by their names, each with its mounts; and whether they contradict each other.
+//! Plans the sites from the settings: each site with its names and mounts, checked for contradictions.
 
 mod check;
 mod redirect_loop;
@@ -10,20 +10,20 @@ use crate::table::Config;
 use crate::tables::{Mount, Place, StaticMount};
 use crate::value::{Bytes, Compress, ErrorPages, HostName, HostPattern, RedirectTarget, UrlPrefix, Value};
 
-/// What answers for some names of hosts.
+/// A site: its host names, and what it serves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SitePlan {
-    /// The names that it serves; empty for one that serves whatever no other does.
+    /// The names that it serves; empty if it serves every name that no other site has.
     pub hosts: Vec<HostPattern>,
     /// It serves every name that no other site serves.
     pub is_default: bool,
-    /// The one name that it goes by.
+    /// Its canonical host.
     pub canonical_host: Option<HostName>,
-    /// What answers, each below a path of its own.
+    /// Its mounts, each below a path of its own.
     pub mounts: Vec<MountPlan>,
     /// Pages for answers that the server makes itself: the site's own, then those for all sites.
     pub error_pages: ErrorPages,
-    /// Where the site is said; the default for what stands outside of any.
+    /// Where the site is written; the default value for the default site.
     pub place: Place,
 }
 
@@ -32,24 +32,24 @@ pub struct SitePlan {
 pub struct ApplicationPlan {
     /// Its specification; `None` for the one that the working directory holds.
     pub name: Option<String>,
-    /// The first place where it is mounted, for people: a path, or a host's name and a path.
+    /// The first place where it is mounted, for messages: a path, or a host's name and a path.
     pub at: String,
-    /// Where that is said.
+    /// Where that is written.
     pub place: Place,
 }
 
-/// What answers below a path.
+/// A mount: what is served below a path.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MountPlan {
     /// The path.
     pub path: UrlPrefix,
-    /// What answers.
+    /// What is served there.
     pub target: Target,
-    /// The longest request body, where it is not the server's.
+    /// The longest request body, if it differs from the server's.
     pub body_bytes_max: Option<u64>,
-    /// What an application's answers are compressed with, where it is not the server's.
+    /// The codings for an application's responses, if they differ from the server's.
     pub compress: Option<Compress>,
-    /// Where the mount is said.
+    /// Where the mount is written.
     pub place: Place,
 }
 
@@ -60,14 +60,14 @@ pub enum Target {
     Application(Option<String>),
     /// A folder of files.
     Static(StaticMount),
-    /// Somewhere else.
+    /// A redirect.
     Redirect {
-        /// Where to.
+        /// Its URL.
         target: RedirectTarget,
         /// 301, 302, 303, 307 or 308.
         status: u16,
     },
-    /// A fixed answer.
+    /// A fixed response.
     Respond {
         /// Its status.
         status: u16,
@@ -81,16 +81,15 @@ pub enum Target {
 impl Config {
     /// The sites, the default one first if there is one.
     ///
-    /// # Errors
-    /// What contradicts itself, each with its place.
+    /// # Errors Every contradiction, with its place.
     pub fn site_plans(&self) -> Result<Vec<SitePlan>, Vec<Problem>> {
         self.site_plans_with(&mut |_| Ok(Vec::new()))
     }
 
-    /// The sites, with the folders that `folders` knows for each that stands for those of the application's own settings.
+    /// The sites. `folders` gives the folders for each `auto`, which stands for those of the application's own
+    /// settings.
     ///
-    /// # Errors
-    /// What contradicts itself, each with its place; and what `folders` says.
+    /// # Errors Every contradiction, with its place; and the errors of `folders`.
     pub fn site_plans_with(
         &self,
         folders: &mut dyn FnMut(&StaticMount) -> Result<Vec<StaticMount>, Problem>,
@@ -101,8 +100,8 @@ impl Config {
         if problems.is_empty() { Ok(plans) } else { Err(problems) }
     }
 
-    /// The applications in the order of the sites, each once; of a site the one of the root comes first. The first is the
-    /// one that hooks know.
+    /// The applications in the order of the sites, each once. Within a site, the one at the root comes first. Hooks get
+    /// the first application.
     pub fn applications(&self) -> Vec<ApplicationPlan> {
         let mut found: Vec<ApplicationPlan> = Vec::new();
         for site in plans(self, &mut |_| Ok(Vec::new()), &mut Vec::new()) {
@@ -123,7 +122,7 @@ impl Config {
         found
     }
 
-    /// Whether the application is to be looked for in the working directory: nothing else says what answers.
+    /// Whether to look for the application in the working directory: no setting says what to serve.
     pub fn looks_for_application(&self) -> bool {
         let has_application = |mounts: &[Mount]| mounts.iter().any(|mount| mount.app.is_some());
         let has_root = self.mounts.iter().any(|mount| mount.path.is_root())
@@ -192,12 +191,12 @@ fn plans(
             place: site.place.clone(),
         });
     }
-    // Requests that belong to no site yet are the default one's.
+    // Requests that belong to no site go to the default site.
     plans.sort_by_key(|site| !site.is_default);
     plans
 }
 
-/// The folders, with those that the application names in the place of what stands for them.
+/// The folders, with each `auto` replaced by the folders that the application names.
 fn expanded(
     static_files: &[StaticMount],
     folders: &mut dyn FnMut(&StaticMount) -> Result<Vec<StaticMount>, Problem>,
@@ -216,7 +215,7 @@ fn expanded(
     expanded
 }
 
-/// What mounts have from their site where they say nothing themselves.
+/// What mounts inherit from their site.
 #[derive(Default)]
 struct Inherited {
     body_bytes_max: Option<u64>,
@@ -255,7 +254,7 @@ fn mounts(
     plans
 }
 
-/// What a mount leads to; the error is a sentence.
+/// What a mount leads to; the error is a message.
 fn target(mount: &Mount) -> Result<Target, String> {
     let status = mount.status.map(|status| status.0);
     let said = [

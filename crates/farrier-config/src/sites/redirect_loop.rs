@@ -1,13 +1,13 @@
-//! Whether a redirect leads back to itself, as far as its text tells.
+//! Detects redirects that lead back to themselves, as far as their text shows it.
 
 use super::{MountPlan, SitePlan, Target};
 use crate::value::{HostName, Piece, Value};
 
-/// Whether a client that follows the redirect of a mount comes to the same mount again, and for ever. A redirect to another
-/// scheme is not judged: whether that one is served here too, the text does not tell.
+/// Whether a client that follows the redirect of a mount comes to the same mount again, without end. A redirect to
+/// another scheme is not checked: the text does not show whether that scheme is served here.
 pub(super) fn leads_back(site: &SitePlan, mount: &MountPlan) -> bool {
     let Target::Redirect { target, .. } = &mount.target else { return false };
-    // A path that the mount answers: where it leads, others of it lead.
+    // A sample path of the mount; the mount's other paths lead to the same place.
     let (rest, host) = ("/x", "x.invalid");
     let path = format!("{}{rest}", mount.path.as_str());
     let mut url = String::new();

@@ -6,13 +6,13 @@ use super::macros::record;
 use crate::value::{Rejected, UrlPrefix, Value};
 
 record! {
-    /// A folder whose files are sent when the application names them, and not otherwise.
+    /// A folder whose files are sent only when the application names them.
     InternalFolder, "URL=DIR", "`URL=DIR` such as `/protected/=/srv/protected`, or a table with `url` and `dir`";
 
-    /// Path that `X-Accel-Redirect` names the folder by, such as `/protected/`. Clients cannot ask for it.
+    /// URL path for `X-Accel-Redirect`, such as `/protected/`. Clients cannot request it.
     url: UrlPrefix = required;
 
-    /// Folder of the files; `X-Sendfile` names them by their path. A relative one is looked for where `chdir` leads.
+    /// Folder of the files; `X-Sendfile` names them by their path. A relative path is relative to `chdir`.
     directory as "dir": PathBuf = required;
 }
 

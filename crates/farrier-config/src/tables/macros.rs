@@ -1,8 +1,8 @@
-//! The macro that makes a table's struct of its keys.
+//! The macro that makes a table's struct from its keys.
 
-/// Turns keys into a struct with a field for each, the rows [`super::Key`] for everything that documents them, and the
-/// [`crate::value::Value`] that reads and writes the table. What the text form of a table is, for a flag, the struct says
-/// itself with `from_text` and `to_text`.
+/// Turns keys into a struct with a field for each, the rows [`super::Key`] for the documents, and the
+/// [`crate::value::Value`] that reads and writes the table. The struct defines its text form, for flags, with
+/// `from_text` and `to_text`.
 macro_rules! record {
     (
         $(#[doc = $about:literal])+
@@ -19,12 +19,12 @@ macro_rules! record {
                 $(#[doc = $doc])+
                 pub $name: $type,
             )+
-            /// Where the table stands.
+            /// Where the table was given.
             pub place: crate::tables::Place,
         }
 
         impl $record {
-            /// What there is to know of each key.
+            /// The documentation of each key.
             pub const KEYS: &'static [crate::tables::Key] = &[
                 $(
                     crate::tables::Key {

@@ -1,5 +1,5 @@
-//! Settings that are tables of a file, such as `[[static]]`: their keys, documented and typed as the rows of the table
-//! are, and what reads and writes them.
+//! Settings that are tables of a file, such as `[[static]]`. Their keys are documented and typed as the settings are.
+//! Here is also the code that reads and writes them.
 
 mod internal_folder;
 mod macros;
@@ -18,14 +18,14 @@ pub use static_mount::StaticMount;
 pub(crate) use written::inline;
 pub use written::{TableText, Written};
 
-/// One key of a table: what there is to know of it.
+/// One key of a table.
 #[derive(Debug)]
 pub struct Key {
     /// The key as a file spells it.
     pub name: &'static str,
     /// The documentation: a sentence, then perhaps more of them.
     pub docs: &'static str,
-    /// The default as a user would write it; `required` for a key that must be there, `none` for one without a value.
+    /// The default as a user would write it; `required` for a required key, `none` for one without a value.
     pub default: &'static str,
     /// What it accepts; completes the sentence "expected …".
     pub expected: &'static str,
@@ -40,11 +40,11 @@ impl Key {
         lines.join(" ")
     }
 
-    /// Whether it must be there.
+    /// Whether it is required.
     pub fn is_required(&self) -> bool {
         self.default == REQUIRED
     }
 }
 
-/// The default of a key that must be there.
+/// The default of a required key.
 const REQUIRED: &str = "required";

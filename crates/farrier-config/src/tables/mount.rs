@@ -1,4 +1,4 @@
-//! `[[mount]]`: what answers below a path.
+//! `[[mount]]`: an application, folder, redirect or fixed response below a path.
 
 use std::path::PathBuf;
 
@@ -6,41 +6,41 @@ use super::macros::record;
 use crate::value::{Bytes, Compress, RedirectTarget, Rejected, ResponseStatus, UrlPrefix, Value};
 
 record! {
-    /// What answers below a path: one of `app`, `static`, `redirect`, `respond`, or a `status` alone.
+    /// What is served below a path: one of `app`, `static`, `redirect`, `respond`, or a `status` alone.
     Mount, "PATH=APP", "`PATH=MODULE:APP` such as `/api=api.wsgi:application`, or a table with `path` and what answers there";
 
-    /// Path that it begins at, such as `/api`: it takes this path and all below it.
+    /// Path of the mount, such as `/api`: it serves this path and everything below it.
     path: UrlPrefix = required;
 
     /// A WSGI application, as in `wsgi_app`. It sees the path as `SCRIPT_NAME`.
     app: Option<String> = none;
 
-    /// A folder of files; `[[static]]` can say more of it.
+    /// A folder of files; `[[static]]` has more options.
     directory as "static": Option<PathBuf> = none;
 
-    /// Where clients are sent: a URL or a path. `$path` is the path of the request, `$rest` the part of it below the mount,
-    /// `$query` its query with the `?`, `$host` its host with port, `$scheme` its scheme, `$$` a dollar.
+    /// Redirect to this URL or path. `$path` is the path of the request, and `$rest` the part of it below the mount.
+    /// `$query` is its query with the `?`, `$host` its host with port, and `$scheme` its scheme. `$$` is a dollar sign.
     redirect: Option<RedirectTarget> = none;
 
-    /// A text that is the answer.
+    /// Respond with this text.
     respond: Option<String> = none;
 
-    /// Status of `redirect` (308 where nothing is said) or of `respond` (200). Alone, it is an answer of this status with the
+    /// Status of `redirect` (default 308) or of `respond` (default 200). Alone, it responds with this status and its
     /// page of `error_pages`.
     status: Option<ResponseStatus> = none;
 
     /// Media type of `respond`.
     content_type: String = "text/plain; charset=utf-8";
 
-    /// Longest request body here; a longer one gets 413.
+    /// Longest request body below this path; a longer one gets 413.
     limit_request_body: Option<Bytes> = none;
 
-    /// Codings for what `app` answers here, `on` or `off`, in place of the setting `compress`.
+    /// Codings for responses of `app`, `on` or `off`; replaces the setting `compress`.
     compress: Option<Compress> = none;
 }
 
 impl Mount {
-    /// Nothing at a path yet.
+    /// An empty mount at a path.
     pub(crate) fn at(path: UrlPrefix) -> Mount {
         Mount {
             path,

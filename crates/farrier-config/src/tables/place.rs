@@ -1,10 +1,10 @@
-//! Where a table stands in its file, kept beside its values.
+//! Where a table was given, kept beside its values.
 
 use std::fmt;
 
 use crate::answer::Source;
 
-/// Where a table was said. Two tables are equal when their values are, wherever they stand.
+/// Where a table was given. Two tables are equal when their values are equal, whatever their places.
 #[derive(Debug, Clone, Default)]
 pub struct Place(pub Source);
 

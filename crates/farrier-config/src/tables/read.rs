@@ -1,9 +1,8 @@
-//! Reads a table key by key, and keeps what is wrong with it.
+//! Reads a table key by key, and collects the errors.
 
 use super::Key;
 use crate::answer::{Answer, Raw};
-use crate::lookup::is_same_word;
-use crate::suggest::nearest;
+use crate::suggest::{is_same_word, nearest};
 use crate::value::{Reason, Rejected, Value};
 
 /// Takes the values out of a table.
@@ -13,7 +12,7 @@ pub(super) struct TableReader<'a> {
 }
 
 impl<'a> TableReader<'a> {
-    /// Begins with a table whose keys may be these.
+    /// Begins with a table that may have these keys.
     pub(super) fn new(entries: &'a [(String, Answer)], keys: &'static [Key]) -> TableReader<'a> {
         let mut reader = TableReader { entries, rejected: Vec::new() };
         for (index, (name, answer)) in entries.iter().enumerate() {
@@ -29,7 +28,7 @@ impl<'a> TableReader<'a> {
         reader
     }
 
-    /// The value of a key, or its default; `None` where it is missing or wrong, and [`Self::done`] says so.
+    /// The value of a key, or its default; `None` if it is missing or wrong, and then [`Self::done`] returns the error.
     pub(super) fn take<T: Value>(&mut self, key: &'static Key) -> Option<T> {
         let said = self.entries.iter().find(|(name, _)| is_same_word(key.name, name)).map(|(_, answer)| answer);
         let Some(answer) = said.filter(|answer| answer.raw != Raw::Absent) else {
@@ -55,13 +54,13 @@ impl<'a> TableReader<'a> {
         Rejected::all(self.rejected)?;
         match table {
             Some(table) => Ok(table),
-            // Invariant: a value that could not be taken was noted.
+            // Invariant: a value that could not be taken was recorded as an error.
             None => Err(Rejected::because("this table cannot be read")),
         }
     }
 }
 
-/// What is wrong with a value, said of its key.
+/// The error of a value, with the name of its key.
 fn of_key(key: &'static Key, rejected: Rejected) -> Rejected {
     let reason = match rejected.reason {
         Reason::Unexpected { got } => Reason::Because(format!("{}: expected {}, got {got}", key.name, key.expected)),

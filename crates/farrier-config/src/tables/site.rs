@@ -1,14 +1,15 @@
-//! `[[site]]`: what answers for names of hosts.
+//! `[[site]]`: a site, chosen by host name.
 
 use super::macros::record;
 use super::{Mount, StaticMount};
 use crate::value::{Bytes, Compress, ErrorPages, HostName, HostPattern, Rejected};
 
 record! {
-    /// What answers for some names of hosts.
+    /// A site: its host names, and what it serves.
     Site, "TABLE", "a table `[[site]]` with `hosts`";
 
-    /// Names that it serves: `example.org`, `*.example.org` for every name below, `.example.org` for both, or an address.
+    /// Host names that it serves: `example.org`, `*.example.org` for every subdomain, `.example.org` for both, or an
+    /// address.
     hosts: Vec<HostPattern> = none;
 
     /// Serve every name that no other site serves.
@@ -17,19 +18,19 @@ record! {
     /// The WSGI application of the site, as in `wsgi_app`: a mount at `/`.
     app: Option<String> = none;
 
-    /// The one name that the site goes by: requests for its others are redirected to it.
+    /// Canonical host name: requests for the site's other names are redirected to it.
     canonical_host: Option<HostName> = none;
 
     /// Longest request body of the site; a longer one gets 413.
     limit_request_body: Option<Bytes> = none;
 
-    /// Codings for what the site's applications answer, `on` or `off`, in place of the setting `compress`.
+    /// Codings for responses of the site's applications, `on` or `off`; replaces the setting `compress`.
     compress: Option<Compress> = none;
 
-    /// Pages for answers that the server makes itself, by status: `404 = "pages/404.html"`.
+    /// Error pages for responses of the server itself, by status: `404 = "pages/404.html"`.
     error_pages: ErrorPages = none;
 
-    /// What answers below paths of the site.
+    /// Mounts of the site.
     mounts as "mount": Vec<Mount> = none;
 
     /// Folders of files of the site.
@@ -38,7 +39,7 @@ record! {
 
 impl Site {
     fn from_text(_: &str) -> Result<Site, Rejected> {
-        Err(Rejected::because("a site is more than a line can say: write it as `[[site]]` into farrier.toml"))
+        Err(Rejected::because("a site cannot be written on one line: write it as `[[site]]` in farrier.toml"))
     }
 
     fn to_text(&self) -> String {

@@ -6,31 +6,31 @@ use std::time::Duration;
 use super::macros::record;
 use crate::value::{Rejected, UrlPrefix, Value};
 
-/// The word for the folders that the application's own settings name.
+/// The word that stands for the folders of the application's own settings.
 const AUTO: &str = "auto";
 
 record! {
     /// A folder whose files are served at a path, without the application.
     StaticMount, "URL=DIR", "`URL=DIR` such as `/static/=/srv/static`, `auto`, or a table with `url` and `dir`";
 
-    /// Path that the files are served at, such as `/static/`.
+    /// URL path of the files, such as `/static/`.
     url: UrlPrefix = required;
 
-    /// Folder of the files. A relative one is looked for where `chdir` leads.
+    /// Folder of the files. A relative path is relative to `chdir`.
     directory as "dir": PathBuf = required;
 
-    /// File that stands for a folder, such as `index.html`; without it a folder is answered with 404.
+    /// File to send for a folder, such as `index.html`; without it a folder is answered with 404.
     index: Option<String> = none;
 
     /// How long clients may keep a file without asking again.
     max_age: Duration = 60s;
 
-    /// Files that never change under their name: clients keep them for a year. Patterns of paths below the folder, such as
-    /// `assets/**` for Vite or `**/*.????????.js` for webpack; `*` stays inside a segment. Names with Django's hash
-    /// (`app.0123456789ab.css`) are known without a pattern.
+    /// Files that never change under their name; clients keep them for a year. Patterns of paths below the folder, such
+    /// as `assets/**` for Vite or `**/*.????????.js` for webpack; `*` matches within one segment. Names with Django's
+    /// hash (`app.0123456789ab.css`) need no pattern.
     immutable: Vec<String> = none;
 
-    /// Send `NAME.zst`, `NAME.br` or `NAME.gz` in place of a file, where one lies beside it and the client takes it.
+    /// Send `NAME.zst`, `NAME.br` or `NAME.gz` in place of a file, if it exists and the client accepts it.
     precompressed: bool = true;
 }
 

@@ -3,19 +3,19 @@
 use super::Place;
 use crate::value::quoted;
 
-/// A value as a file of TOML holds it.
+/// A value as written in a TOML file.
 #[derive(Debug, Clone)]
 pub enum Written {
-    /// Behind a key, on its line.
+    /// After a key, on its line.
     Inline(String),
     /// As tables of their own.
     Tables(Vec<TableText>),
 }
 
-/// One table: the keys that say more than their defaults.
+/// One table: the keys whose values differ from their defaults.
 #[derive(Debug, Clone)]
 pub struct TableText {
-    /// Where it was said.
+    /// Where it was given.
     pub place: Place,
     /// Keys and values.
     pub entries: Vec<(&'static str, Written)>,
@@ -27,7 +27,7 @@ impl TableText {
         let source = self.place.to_string().replace(char::is_control, "?");
         let head = format!("[[{heading}]]");
         let mut text = format!("\n{head:<44}  # {source}\n");
-        // A key behind the heading of a table below would belong to that one.
+        // A key after the heading of a nested table would belong to that table.
         for (key, value) in &self.entries {
             if let Written::Inline(value) = value {
                 text.push_str(&format!("{key} = {value}\n"));

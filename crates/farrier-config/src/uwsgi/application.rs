@@ -1,4 +1,4 @@
-//! Translates what names the application: module, file, callable, mounts and the Python environment.
+//! Translates the options that name the application: module, file, callable, mounts and the Python environment.
 
 use std::path::{Component, Path};
 
@@ -28,7 +28,7 @@ pub(super) fn translate(draft: &mut Draft, machine: &Machine) {
         }
         (None, None) => {}
     }
-    // One application alone is the whole server's, whatever its prefix: what a proxy passes on has it, or has it not.
+    // A single application serves every path, whatever its prefix: the proxy may pass on the prefix or remove it.
     let is_only_one = !named && mounts.len() == 1;
     let mut prefixes: Vec<String> = Vec::new();
     for index in mounts {
@@ -71,13 +71,13 @@ pub(super) fn translate(draft: &mut Draft, machine: &Machine) {
     environment(draft, machine);
 }
 
-/// Makes `wsgi_app` of what the option at `index` names; says whether it could.
+/// Makes `wsgi_app` from the option at `index`; returns whether it could.
 fn name(draft: &mut Draft, index: usize, value: &str, callable: Option<usize>) -> bool {
     let Some(application) = specification(draft, index, value, callable) else { return false };
     draft.set("wsgi_app", application, index);
     if let Some(callable) = callable {
         if value.contains(':') {
-            draft.needless(callable, "the application's name already stands behind the colon");
+            draft.needless(callable, "the application's name is already given after the colon");
         } else {
             draft.comes_from("wsgi_app", callable);
         }
@@ -85,7 +85,7 @@ fn name(draft: &mut Draft, index: usize, value: &str, callable: Option<usize>) -
     true
 }
 
-/// What the option at `index` names, as `MODULE` or `MODULE:NAME`.
+/// The application that the option at `index` names, as `MODULE` or `MODULE:NAME`.
 fn specification(draft: &mut Draft, index: usize, value: &str, callable: Option<usize>) -> Option<String> {
     let (target, own_name) = match value.split_once(':') {
         Some((target, name)) => (target, Some(name.to_string())),
@@ -114,7 +114,7 @@ fn specification(draft: &mut Draft, index: usize, value: &str, callable: Option<
     Some(name.map_or(module.clone(), |name| format!("{module}:{name}")))
 }
 
-/// The module that a file is, and the folder that must be on the path for it.
+/// The module name of a file, and the folder that must be on `sys.path` for it.
 fn module_of(file: &str, chdir: Option<&str>) -> Result<(String, Option<String>), String> {
     let path = Path::new(file);
     let rename = || format!("`{file}` cannot be imported: give it a name like `wsgi.py`, of letters, digits and `_`");
@@ -148,7 +148,7 @@ fn is_identifier(word: &str) -> bool {
     word.starts_with(|c: char| is_letter(c) && !c.is_numeric()) && word.chars().all(is_letter)
 }
 
-/// The environment that is named is the one that Farrier must be installed in.
+/// Farrier must be installed in the Python environment that is named.
 fn environment(draft: &mut Draft, machine: &Machine) {
     for index in draft.of(Role::Virtualenv) {
         let folder = draft.value(index);

@@ -2,7 +2,7 @@
 
 use super::options::{Becomes, OPTIONS, UwsgiOption};
 
-/// A Markdown table: each option, and what became of it.
+/// A Markdown table of the options, and how each is handled.
 pub fn options_markdown() -> String {
     let mut page = "| uWSGI | Farrier | |\n|---|---|---|\n".to_string();
     for option in OPTIONS {

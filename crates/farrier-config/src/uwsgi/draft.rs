@@ -1,4 +1,4 @@
-//! What is being made of a uWSGI configuration: the settings so far, and the fate of every option.
+//! A uWSGI configuration during its translation: the settings so far, and the fate of every option.
 
 use std::collections::BTreeMap;
 
@@ -14,30 +14,30 @@ use crate::value::Shape;
 pub(super) struct Draft {
     /// The options, in order.
     pub(super) entries: Vec<Entry>,
-    /// What became of each, in the same order.
+    /// How each is handled, in the same order.
     pub(super) fates: Vec<Fate>,
     /// The settings, by name.
     pub(super) given: BTreeMap<&'static str, Given>,
-    /// What a reader should know beside the single options.
+    /// Remarks that belong to no single option.
     pub(super) notes: Vec<String>,
-    /// What cannot be translated, so that a start with it would not be what was meant.
+    /// Errors: options that change what the server does and cannot be translated.
     pub(super) problems: Vec<Problem>,
-    /// The options that are decided together.
+    /// The options that are translated together.
     pub(super) parts: Vec<(Role, usize)>,
-    /// Where what follows from an option's absence is said to stand.
+    /// The place to report for settings that follow from an option's absence.
     pub(super) section: Source,
 }
 
-/// What became of one option.
+/// How one option is handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is in the value of these settings.
+    /// It is part of the value of these settings.
     Became(Vec<&'static str>),
     /// It is not needed, for this reason.
     Needless(String),
     /// It has no counterpart; the text says what to do instead.
     Without(String),
-    /// Nobody knows it; the text says what may have been meant.
+    /// It is unknown; the text says which option may have been meant.
     Unknown(String),
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Given {
     pub(super) items: Vec<(String, Source)>,
     /// The options that it comes from.
     pub(super) from: Vec<usize>,
-    /// What there is to say of it.
+    /// Remarks about it.
     pub(super) remarks: Vec<String>,
 }
 
@@ -59,11 +59,11 @@ impl Draft {
         Draft { entries, fates, given, notes, problems, parts, section }
     }
 
-    /// Sets a setting from the option at `index`. What an earlier option said of it no longer counts.
+    /// Sets a setting from the option at `index`. It replaces the value of an earlier option.
     pub(super) fn set(&mut self, setting: &'static str, value: impl Into<String>, index: usize) {
         let line = self.entries[index].line;
         for earlier in self.given.remove(setting).map(|given| given.from).unwrap_or_default() {
-            self.needless(earlier, format!("line {line} says it again, and the last one counts"));
+            self.needless(earlier, format!("line {line} sets it again, and the last one counts"));
         }
         self.add(setting, value, index);
     }
@@ -75,7 +75,7 @@ impl Draft {
         self.comes_from(setting, index);
     }
 
-    /// Notes that the option at `index` has a part in the setting's value.
+    /// Records that the option at `index` is part of the setting's value.
     pub(super) fn comes_from(&mut self, setting: &'static str, index: usize) {
         let given = self.given.entry(setting).or_default();
         if !given.from.contains(&index) {
@@ -112,7 +112,7 @@ impl Draft {
         self.fates[index] = Fate::Without(instead.into());
     }
 
-    /// Refuses the whole for the option at `index`.
+    /// Refuses the whole configuration because of the option at `index`.
     pub(super) fn problem(&mut self, index: usize, message: impl Into<String>) {
         let entry = &self.entries[index];
         self.problems.push(Problem::at(entry.source(), format!("{}: {}", entry.name, message.into())));
@@ -123,13 +123,13 @@ impl Draft {
         self.parts.iter().filter(|(part, _)| *part == role).map(|(_, index)| *index).collect()
     }
 
-    /// The option of this role that counts, which is the last; those before it lose.
+    /// The option of this role that counts, which is the last; earlier ones have no effect.
     pub(super) fn last(&mut self, role: Role) -> Option<usize> {
         let mut indices = self.of(role);
         let last = indices.pop()?;
         let line = self.entries[last].line;
         for index in indices {
-            self.needless(index, format!("line {line} says it again, and the last one counts"));
+            self.needless(index, format!("line {line} sets it again, and the last one counts"));
         }
         Some(last)
     }

@@ -1,5 +1,5 @@
-//! Reads the ini form as uWSGI does: a comment is a line of its own, a key may stand alone or many times, and everything
-//! behind the first `=` is the value.
+//! Reads the ini form as uWSGI does. A comment is a line of its own. A key may have no value, or appear many times.
+//! Everything after the first `=` is the value.
 
 use super::read::Entry;
 
@@ -12,7 +12,7 @@ pub(super) enum Line {
     Option(Entry),
 }
 
-/// The sections and options of `text`, which stands in the file `path`.
+/// The sections and options of `text`, the content of the file `path`.
 pub(super) fn lines(path: &str, text: &str) -> Vec<Line> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut lines = Vec::new();

@@ -1,6 +1,6 @@
 //! Translates uWSGI's `log-format` into the atoms of the access log.
 
-/// Variables of uWSGI's and the atoms that say the same.
+/// uWSGI's variables and the atoms with the same meaning.
 const ATOMS: &[(&str, &str)] = &[
     ("addr", "%(h)s"),
     ("user", "%(u)s"),

@@ -1,4 +1,4 @@
-//! Translates the logs: where errors and requests go, and statistics.
+//! Translates the options about logs and statistics.
 
 use super::draft::Draft;
 use super::log_format;
@@ -45,11 +45,11 @@ fn write_to(draft: &mut Draft, file: &str, index: usize) {
     }
 }
 
-/// Where requests are written: to a log of their own, else beside the errors, unless that is turned off.
+/// Where requests are logged: in a log of their own, otherwise with the errors, unless that is turned off.
 fn requests(draft: &mut Draft, file: Option<(String, usize)>) {
     let is_off = draft.last(Role::DisableLogging).filter(|index| draft.entries[*index].is_on());
     for index in draft.of(Role::DisableLogging) {
-        draft.needless(index, "no access log is written unless `accesslog` says so");
+        draft.needless(index, "no access log is written unless `accesslog` is set");
     }
     let mut has_own = false;
     for index in draft.of(Role::RequestLogger) {

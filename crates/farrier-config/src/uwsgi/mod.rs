@@ -1,4 +1,4 @@
-//! Reads a uWSGI configuration and makes Farrier's settings of it: the room of `farrier import-uwsgi` and `--ini`.
+//! Translates a uWSGI configuration into Farrier's settings, for `farrier import-uwsgi` and `--ini`.
 //!
 //! [`import`] reads the ini, YAML or JSON form with what it includes ([`read`]), fills the placeholders
 //! ([`placeholders`]), and translates each option by its row of [`options`]. Every option is accounted for: it became a
@@ -41,9 +41,8 @@ pub struct Import {
 
 /// Reads `file` (`PATH` or `PATH:SECTION`) and translates it. `open` reads a file as UTF-8 text.
 ///
-/// # Errors
-/// Every mistake at once, each with its file and line: what cannot be read, conditions, values that cannot be known or that
-/// no setting takes.
+/// # Errors Every error at once, each with its file and line: files that cannot be read, conditions, values that cannot
+/// be known or that no setting accepts.
 pub fn import(
     file: &str,
     machine: &Machine,
@@ -73,7 +72,7 @@ impl Import {
         self.draft.layer()
     }
 
-    /// What has no counterpart or is unknown, each with its line.
+    /// Options that have no counterpart or are unknown, each with its line.
     pub fn warnings(&self) -> Vec<Problem> {
         let told = self.draft.entries.iter().zip(&self.draft.fates).filter_map(|(entry, fate)| {
             let message = match fate {

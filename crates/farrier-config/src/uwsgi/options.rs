@@ -1,29 +1,30 @@
-//! The table of uWSGI's options: what becomes of each here. A name that ends in `*` stands for all that begin like it.
+//! The table of uWSGI's options, and how each is handled. A name that ends in `*` stands for all names that begin like
+//! it.
 
-/// Some options of uWSGI's that mean the same, or share one answer.
+/// uWSGI options that mean the same, or are handled in the same way.
 #[derive(Debug)]
 pub(super) struct UwsgiOption {
     /// Their names, separated by blanks; the first is the usual one.
     names: &'static str,
-    /// What becomes of them.
+    /// How they are handled.
     pub(super) becomes: Becomes,
-    /// What there is to say: why they are not needed, what to do instead, how the setting differs. Completes the sentence
-    /// "NAME: …".
+    /// A remark: why they are not needed, what to do instead, how the setting differs. Completes the sentence "NAME:
+    /// …".
     pub(super) says: &'static str,
 }
 
-/// What becomes of an option.
+/// How an option is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Becomes {
     /// The value of one setting.
     Setting(&'static str, By),
-    /// Part of what is decided together with other options, and the settings that this may give.
+    /// It is translated together with other options; the list has the settings that this may give.
     Part(Role, &'static [&'static str]),
-    /// Nothing, because it is so anyway or has nothing to act on.
+    /// It is ignored, because Farrier does it anyway or has nothing that it could act on.
     Needless,
-    /// Nothing, although something is missed; what it says tells what to do instead.
+    /// It is ignored although it had an effect; the remark says what to do instead.
     Without,
-    /// A value that other options take by `%(name)`.
+    /// A value that other options use as `%(name)`.
     Placeholder,
 }
 
@@ -46,7 +47,7 @@ pub(super) enum By {
     Item,
 }
 
-/// What an option says about, where several are decided together.
+/// The role of an option that is translated together with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// The application's module.
@@ -61,13 +62,13 @@ pub(super) enum Role {
     StaticMap,
     /// An address that speaks HTTP.
     Http,
-    /// An address that speaks what `protocol` says, else uwsgi.
+    /// An address that speaks the protocol of `protocol`, otherwise uwsgi.
     Socket,
     /// An address that speaks uwsgi.
     Uwsgi,
     /// An address that speaks FastCGI.
     FastCgi,
-    /// What `socket` speaks.
+    /// The protocol of `socket`.
     Protocol,
     /// Permissions of unix sockets.
     ChmodSocket,
@@ -77,11 +78,11 @@ pub(super) enum Role {
     Processes,
     /// Threads of a worker.
     Threads,
-    /// The greatest request head.
+    /// The limit of a request head.
     BufferSize,
-    /// The greatest body.
+    /// The limit of a request body.
     LimitPost,
-    /// The body that is kept in memory.
+    /// How much of a body is kept in memory.
     PostBuffering,
     /// Connections that are kept alive.
     KeepAlive,
@@ -103,7 +104,7 @@ pub(super) enum Role {
     DisableLogging,
     /// The access log's format.
     LogFormat,
-    /// Code that is loaded anew.
+    /// Code that is loaded again.
     AutoReload,
     /// A file whose time of change reloads.
     TouchReload,
@@ -111,11 +112,11 @@ pub(super) enum Role {
     ProxyProtocol,
     /// What happens at SIGTERM.
     DieOnTerm,
-    /// Mercy with workers that are told to leave.
+    /// How long workers may take to stop.
     Mercy,
     /// The address of the statistics.
     Stats,
-    /// Something that is run at a moment of the server's life.
+    /// A command that runs at some event of the server.
     Hook,
 }
 
@@ -142,7 +143,7 @@ impl UwsgiOption {
     }
 }
 
-/// The option of this name. One that is named in full wins over one that is named by its beginning.
+/// The option of this name. An exact name wins over a name with `*`.
 pub(super) fn by_name(name: &str) -> Option<&'static UwsgiOption> {
     let exact = OPTIONS.iter().find(|option| option.names().any(|known| known == name));
     exact.or_else(|| OPTIONS.iter().find(|option| option.goes_by(name)))
@@ -167,7 +168,7 @@ const fn without(names: &'static str, says: &'static str) -> UwsgiOption {
 const APP: &[&str] = &["wsgi_app", "pythonpath"];
 const LOGS: &[&str] = &["errorlog", "accesslog", "capture_output"];
 
-/// Every option that the importer knows, those that real configurations set first.
+/// Every option that the importer knows, the common ones first.
 pub(super) const OPTIONS: &[UwsgiOption] = &[
     // The application.
     part("module wsgi", Role::Module, APP, ""),
@@ -483,7 +484,7 @@ pub(super) const OPTIONS: &[UwsgiOption] = &[
     needless("stats-minified stats-no-cores stats-no-metrics", "the document is small"),
     without("stats-http", "the document is sent plainly, as `uwsgitop` reads it by default"),
     without("stats-push stats-pusher* metric* carbon* snmp* enable-metrics", "use `statsd_host`"),
-    // Things that are no server's business, or another's.
+    // Features that are not a WSGI server's task, or another program's.
     part("plugin plugins plugins-list need-plugin need-plugins", Role::Plugins, &[], "nothing needs to be loaded"),
     needless("plugin-dir plugins-dir autoload", "nothing needs to be loaded"),
     needless(
@@ -535,7 +536,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_stands_twice() {
+    fn no_name_is_listed_twice() {
         let mut seen = std::collections::BTreeSet::new();
         for name in OPTIONS.iter().flat_map(UwsgiOption::names) {
             assert!(seen.insert(name), "{name}");
@@ -543,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting_says_why() {
+    fn an_option_that_is_no_setting_has_a_reason() {
         for option in OPTIONS {
             assert!(!option.settings().is_empty() || !option.says.is_empty(), "{option:?}");
         }

@@ -1,17 +1,17 @@
 //! Fills uWSGI's placeholders: `%n` and its like from the file's name and the machine, `$(NAME)` from the environment,
-//! `%(name)` from other options. What only a running uWSGI could fill is named as an obstacle.
+//! `%(name)` from other options. A placeholder that only a running uWSGI could fill is reported as an obstacle.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::read::Entry;
 
-/// What the placeholders may ask of the machine.
+/// The facts about the machine that placeholders may need.
 #[derive(Debug, Clone, Default)]
 pub struct Machine {
     /// The folder in which the command runs.
     pub folder: PathBuf,
-    /// Its name in the network (`%h`).
+    /// Its host name (`%h`).
     pub hostname: String,
     /// Cores that may be used (`%k`).
     pub cores: u32,
@@ -21,11 +21,11 @@ pub struct Machine {
     pub group: (u32, String),
     /// The environment (`$(NAME)`).
     pub variables: BTreeMap<String, String>,
-    /// The folder of the Python environment that Farrier runs in, to know whether it is the one that a file names.
+    /// The folder of the Python environment that Farrier runs in, to compare it with the one that a file names.
     pub python_prefix: PathBuf,
 }
 
-/// What the placeholders say of one file.
+/// The parts of a file's name, for placeholders.
 #[derive(Debug, Clone)]
 pub(super) struct FileNames {
     /// As it was named.
@@ -35,7 +35,7 @@ pub(super) struct FileNames {
     section: String,
 }
 
-/// A `%(name)` may lead to another; more than this is a circle.
+/// A `%(name)` may lead to another; a longer chain is taken for a loop.
 const NAMES_DEEP_MAX: usize = 16;
 
 impl Machine {
@@ -55,8 +55,8 @@ impl Machine {
 }
 
 impl FileNames {
-    /// The text with its letters filled in, and what stands in the way of one of them. `first` is the file that was named
-    /// on the command line, which the capital letters are about.
+    /// The text with its letters filled in, and the obstacle if one cannot be filled. Capital letters are about
+    /// `first`, the file that was named on the command line.
     pub(super) fn filled(&self, text: &str, first: &FileNames, machine: &Machine) -> (String, Option<String>) {
         let (mut filled, mut obstacle) = (String::new(), None);
         let mut letters = text.chars().peekable();
@@ -100,7 +100,8 @@ impl FileNames {
     }
 }
 
-/// Letters that stand for the machine. Unlike those of the file, a capital one is another thing than its small one.
+/// Letters that stand for the machine. Unlike with those of the file, a capital letter means something else than the
+/// small one.
 fn of_machine(letter: char, machine: &Machine) -> Option<String> {
     match letter {
         'v' => Some(machine.folder.to_string_lossy().into_owned()),
@@ -110,14 +111,14 @@ fn of_machine(letter: char, machine: &Machine) -> Option<String> {
         'U' => Some(machine.user.1.clone()),
         'g' => Some(machine.group.0.to_string()),
         'G' => Some(machine.group.1.clone()),
-        // An escape for colours in what uWSGI prints.
+        // An escape for colours in uWSGI's output.
         '[' => Some(String::new()),
         _ => None,
     }
 }
 
-/// The text with `$(NAME)` and `%(name)` filled in. A `%(name)` that no option bears is left, since it may be an atom of a
-/// log format.
+/// The text with `$(NAME)` and `%(name)` filled in. A `%(name)` that is no option stays as it is, since it may be an
+/// atom of a log format.
 pub(super) fn named(text: &str, entries: &[Entry], machine: &Machine) -> (String, Option<String>) {
     Named { entries, machine }.filled(text, 0)
 }
@@ -178,7 +179,7 @@ pub(super) fn placeholder(entry: &Entry) -> Option<(&str, &str)> {
     Some((name.trim(), value.trim()))
 }
 
-/// The names that `text` asks for by `%(name)`.
+/// The names that `text` uses as `%(name)`.
 pub(super) fn names_in(text: &str) -> Vec<&str> {
     let (mut names, mut rest) = (Vec::new(), text);
     while let Some((_, kind, name, after)) = next(rest) {

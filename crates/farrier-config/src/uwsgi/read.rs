@@ -1,4 +1,4 @@
-//! Reads a uWSGI configuration with all that it includes: the options in the order in which uWSGI would see them.
+//! Reads a uWSGI configuration with all files that it includes: the options in the order in which uWSGI would see them.
 
 use std::io;
 use std::path::Path;
@@ -38,7 +38,7 @@ impl Entry {
         }
     }
 
-    /// Where it stands.
+    /// Its place.
     pub(super) fn source(&self) -> Source {
         Source::File { path: self.path.clone(), line: self.line }
     }
@@ -49,21 +49,21 @@ impl Entry {
     }
 }
 
-/// What a configuration consists of.
+/// The parts of a configuration.
 #[derive(Debug, Default)]
 pub(super) struct Read {
-    /// The options of the section that counts, in order, those of included files where they are included.
+    /// The options of the section in use, in order; those of an included file at the place of the include.
     pub(super) entries: Vec<Entry>,
     /// Names of options that only include another file.
     pub(super) includes: Vec<Entry>,
-    /// The line on which the section begins, for what follows from an option's absence.
+    /// The line on which the section begins, for settings that follow from an option's absence.
     pub(super) section: Option<Source>,
 }
 
-/// Files may include each other; more than this is a circle.
+/// Files may include each other; a deeper chain is taken for a loop.
 const INCLUDES_DEEP_MAX: usize = 16;
 
-/// Options that read another file, and the form they expect; without one, the name's end says it.
+/// Options that read another file, and the form they expect; without one, the file name's ending decides.
 const INCLUDES: &[(&str, Option<Form>)] = &[
     ("ini", Some(Form::Ini)),
     ("yaml", Some(Form::Tree)),
@@ -105,7 +105,7 @@ pub(super) fn read(
 struct Reader<'a> {
     machine: &'a Machine,
     open: &'a mut dyn FnMut(&Path) -> io::Result<String>,
-    /// The names of the file that was named first, for `%P` and its like.
+    /// The names of the file that was named first, for `%P` and similar placeholders.
     first: FileNames,
     read: Read,
     problems: Vec<Problem>,
@@ -195,7 +195,7 @@ impl Reader<'_> {
     }
 }
 
-/// A file's name and the section that is asked for behind a colon.
+/// A file's name, and the section after the colon.
 fn split(file: &str) -> (&str, Option<&str>) {
     match file.rsplit_once(':') {
         Some((path, section)) if !section.contains('/') => (path, Some(section).filter(|name| !name.is_empty())),

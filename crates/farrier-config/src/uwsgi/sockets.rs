@@ -1,9 +1,9 @@
-//! Translates addresses: which protocol a socket speaks, and how Farrier writes its place.
+//! Translates addresses: the protocol of a socket, and Farrier's spelling of its address.
 
 use super::draft::Draft;
 use super::options::Role;
 
-/// What is spoken on a socket, by the beginning of a `bind`.
+/// The protocol of a socket, as the beginning of a `bind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Speaks {
     Http,
@@ -11,7 +11,7 @@ enum Speaks {
     FastCgi,
 }
 
-/// Translates the sockets into `bind`, and what goes with them.
+/// Translates the sockets into `bind`, and the settings that belong to them.
 pub(super) fn translate(draft: &mut Draft) {
     let protocol = draft.last(Role::Protocol);
     let of_socket = match protocol.map(|index| draft.value(index).to_ascii_lowercase()).as_deref() {
@@ -22,7 +22,7 @@ pub(super) fn translate(draft: &mut Draft) {
     };
     if let Some(index) = protocol {
         match of_socket {
-            Some(_) => draft.needless(index, "it says what `socket` speaks, which stands in `bind`"),
+            Some(_) => draft.needless(index, "it gives the protocol of `socket`, which is part of `bind`"),
             None => draft.problem(index, "this protocol is not served; `http`, `uwsgi` and `fastcgi` are"),
         }
     }
@@ -71,7 +71,7 @@ pub(super) fn translate(draft: &mut Draft) {
     }
 }
 
-/// Where a socket is.
+/// The address of a socket.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// `HOST:PORT`, where the host may be empty.
@@ -107,7 +107,7 @@ impl Place {
     }
 }
 
-/// Reads an address as uWSGI does: what has no colon is a path.
+/// Reads an address as uWSGI does: without a colon it is a path.
 pub(super) fn place(value: &str) -> Result<Place, String> {
     let value = value.trim();
     let value = value.strip_prefix("tcp://").or_else(|| value.strip_prefix("http://")).unwrap_or(value);
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_written_with_what_is_spoken_on_it() {
+    fn an_address_is_written_with_its_protocol() {
         for (value, http, uwsgi) in [
             ("127.0.0.1:3031", "127.0.0.1:3031", "uwsgi://127.0.0.1:3031"),
             (":3031", ":3031", "uwsgi://:3031"),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_other_machines_reach_are_told_apart() {
+    fn an_address_is_local_or_reachable_by_other_machines() {
         for (value, is_open) in
             [(":1", true), ("10.0.0.1:1", true), ("127.0.0.1:1", false), ("[::1]:1", false), ("/x", false)]
         {

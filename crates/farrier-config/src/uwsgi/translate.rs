@@ -1,4 +1,4 @@
-//! Translates options into settings: one by one where they stand for themselves, then those that are decided together.
+//! Translates options into settings: first those that stand alone, then those that are translated together.
 
 use super::draft::{Draft, Fate};
 use super::options::{self, Becomes, By, Role, UwsgiOption};
@@ -8,7 +8,7 @@ use super::{application, logs, sockets, static_map};
 use crate::answer::Source;
 use crate::suggest::nearest;
 
-/// Translates what was read.
+/// Translates a configuration that was read.
 pub(super) fn translate(read: Read, machine: &Machine) -> Draft {
     let section = read.section.unwrap_or(Source::Default);
     let mut draft = Draft::new(filled(read.entries, machine), section);
@@ -129,7 +129,7 @@ fn workers(draft: &mut Draft) {
             "There is no `lazy-apps`, so uWSGI loads the application once and forks.",
         ),
     }
-    // The workers' own word counts, whichever comes last.
+    // `worker-reload-mercy` counts, even if another of these options comes later.
     let mercies = draft.of(Role::Mercy);
     let own = mercies.iter().rev().find(|index| draft.entries[**index].name == "worker-reload-mercy");
     if let Some(index) = own.or(mercies.last()).copied() {
@@ -137,12 +137,12 @@ fn workers(draft: &mut Draft) {
             draft.set("graceful_timeout", format!("{number}s"), index);
         }
         for other in mercies.into_iter().filter(|other| *other != index) {
-            draft.needless(other, "`graceful_timeout` is said by another line");
+            draft.needless(other, "another line sets `graceful_timeout`");
         }
     }
 }
 
-/// What Farrier accepts and keeps without being told, in bytes.
+/// Farrier's defaults, in bytes.
 const HEAD_BYTES_USUAL: u64 = 64 * 1024;
 const PART_BYTES_USUAL: u64 = 8190;
 const BODY_BUFFER_BYTES_USUAL: u64 = 256 * 1024;
@@ -260,7 +260,7 @@ fn includes(draft: &mut Draft, includes: Vec<super::read::Entry>) {
 
 fn notes(draft: &mut Draft) {
     draft.notes.push(
-        "uWSGI believes anybody's `X-Forwarded-Proto`; Farrier believes unix sockets and `forwarded_allow_ips`, which is \
+        "uWSGI trusts anybody's `X-Forwarded-Proto`; Farrier trusts unix sockets and `forwarded_allow_ips`, which is \
          this machine unless it is set."
             .to_string(),
     );

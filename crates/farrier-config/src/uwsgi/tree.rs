@@ -1,7 +1,8 @@
 //! Reads the YAML and JSON forms: a mapping of sections, each a mapping of options, where a list repeats its option.
 //!
-//! JSON is read as YAML, of which it is a part, so that both know their lines. The reader is `saphyr-parser`: of the YAML
-//! crates it is the one that is kept up and gives positions, and it accepts the repeated keys that uWSGI's users write.
+//! JSON is read as YAML, of which it is a subset, so that line numbers are known for both. The reader is
+//! `saphyr-parser`: among the YAML crates it is the maintained one that gives positions, and it accepts the repeated
+//! keys that uWSGI's users write.
 
 use saphyr_parser::{Event, Parser, Span};
 
@@ -10,13 +11,12 @@ use super::read::Entry;
 use crate::answer::Source;
 use crate::error::Problem;
 
-/// Stands for `%` while YAML is read: YAML refuses it at the beginning of a value, where uWSGI has its placeholders.
+/// Replaces `%` while YAML is read: YAML refuses it at the beginning of a value, where uWSGI has its placeholders.
 const PERCENT: char = '\u{e025}';
 
-/// The sections and options of `text`, which stands in the file `path`.
+/// The sections and options of `text`, the content of the file `path`.
 ///
-/// # Errors
-/// What is no YAML, or not in the form of options.
+/// # Errors Text that is no YAML, or that has not the form of options.
 pub(super) fn lines(path: &str, text: &str) -> Result<Vec<Line>, Problem> {
     let text = text.replace('%', &PERCENT.to_string());
     let problem = |line: usize, message: String| Problem::at(Source::File { path: path.to_string(), line }, message);
@@ -59,7 +59,7 @@ pub(super) fn lines(path: &str, text: &str) -> Result<Vec<Line>, Problem> {
     Ok(lines)
 }
 
-/// How deep the reader stands.
+/// The nesting depth of the reader.
 enum Place {
     Top,
     Sections,
@@ -76,7 +76,7 @@ fn plain(text: &str) -> String {
     text.replace(PERCENT, "%")
 }
 
-/// A value as the ini form would write it: nothing said is a switch that is on.
+/// A value as the ini form would write it. An empty value is a switch that is on.
 fn written(text: &str) -> String {
     match text {
         "~" | "null" => String::new(),

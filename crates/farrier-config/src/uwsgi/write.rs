@@ -1,4 +1,4 @@
-//! Writes what became of a uWSGI configuration as a commented `farrier.toml`.
+//! Writes a translated uWSGI configuration as a commented `farrier.toml`.
 
 use std::fmt::Write;
 
@@ -81,7 +81,7 @@ fn heading(text: &mut String, title: &str) {
     let _ = write!(text, "\n# --- {title} ---\n\n");
 }
 
-/// An option as it stands in its file.
+/// An option as it is written in its file.
 fn option(entry: &Entry) -> String {
     let value = if entry.written.is_empty() { String::new() } else { format!(" = {}", entry.written) };
     format!("{}:{}: {}{value}", entry.path, entry.line, entry.name)
@@ -90,14 +90,14 @@ fn option(entry: &Entry) -> String {
 fn sentence(says: &str) -> String {
     let mut letters = says.chars();
     let begun = match letters.next() {
-        // A name stays as it is written.
+        // A name is never broken.
         Some(first) if first.is_ascii_lowercase() => format!("{}{}", first.to_ascii_uppercase(), letters.as_str()),
         _ => says.to_string(),
     };
     if begun.ends_with('.') { begun } else { format!("{begun}.") }
 }
 
-/// Writes a comment, broken between words. What a file contains must not end the comment.
+/// Writes a comment, broken between words. Text from a file must not end the comment.
 fn comment(text: &mut String, margin: &str, says: &str) {
     let says = says.replace(char::is_control, "?");
     let mut line = format!("# {margin}");

@@ -1,8 +1,8 @@
-//! The form of the access log's lines.
+//! The format of the access log's lines.
 
 use super::{Completes, Rejected, Value};
 
-/// How a line of the access log is made.
+/// The format of a line of the access log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLogFormat {
     /// One JSON object per line.
@@ -29,7 +29,7 @@ impl Value for AccessLogFormat {
         if let Some((_, pattern)) = NAMED.iter().find(|(name, _)| *name == text) {
             return Ok(AccessLogFormat::Pattern((*pattern).to_string()));
         }
-        // A pattern without an atom would write the same line for every request: a word that is misspelt.
+        // A pattern without an atom would write the same line for every request, so it is taken for a misspelt word.
         if text.contains("%(") && !text.contains(['\n', '\r']) {
             Ok(AccessLogFormat::Pattern(text.to_string()))
         } else {

@@ -1,4 +1,4 @@
-//! The authority that certificates are ordered from, and the address that it may write to.
+//! The authority that issues certificates, and the e-mail address that it may write to.
 
 use super::{Completes, Rejected, Value};
 
@@ -7,7 +7,7 @@ use super::{Completes, Rejected, Value};
 pub enum AcmeDirectory {
     /// Let's Encrypt.
     LetsEncrypt,
-    /// Let's Encrypt's server for trying out: no browser trusts its certificates, and its limits are wide.
+    /// Let's Encrypt's test server: no browser trusts its certificates, and its rate limits are high.
     Staging,
     /// Another one.
     Url(String),
@@ -64,7 +64,7 @@ impl Value for Email {
 
     fn parse(text: &str) -> Result<Self, Rejected> {
         let word = text.trim();
-        // What a mailto URL takes as it is (RFC 6068 §2); quoted forms are not.
+        // Characters that a mailto URL takes unescaped (RFC 6068 §2); quoted forms are not accepted.
         let is_local = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&b);
         let is_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
         match word.split_once('@') {

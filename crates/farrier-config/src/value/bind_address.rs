@@ -24,7 +24,7 @@ pub enum BindAddress {
     Fd(i32),
     /// The listening sockets that the service manager passes under this name.
     NamedFd(String),
-    /// One of the others, with the protocol that is spoken there.
+    /// One of the others, with the protocol of its connections.
     Speaking(Protocol, Box<BindAddress>),
     /// One of the others, with HTTP over TLS.
     Secured(Box<BindAddress>),
@@ -48,7 +48,7 @@ impl BindAddress {
         }
     }
 
-    /// Whether TLS is spoken there; `None` where the address leaves it to whether there is a certificate.
+    /// Whether it uses TLS; `None` if that depends on whether there is a certificate.
     pub fn is_secured(&self) -> Option<bool> {
         match self {
             BindAddress::Secured(_) => Some(true),
@@ -110,13 +110,13 @@ impl Value for BindAddress {
     }
 }
 
-/// What stands in front of an address.
+/// The prefix of an address.
 enum Spoken {
     Protocol(Protocol),
     Https,
 }
 
-/// What is said in front of an address, and the address: `uwsgi://HOST:PORT`, `uwsgi+unix:PATH`, `uwsgi+fd://N`.
+/// The prefix of an address, and the address: `uwsgi://HOST:PORT`, `uwsgi+unix:PATH`, `uwsgi+fd://N`.
 fn speaking(word: &str) -> Option<(Spoken, &str)> {
     let at = word.find(['+', ':'])?;
     let spoken = match &word[..at] {
@@ -160,7 +160,7 @@ fn descriptor(text: &str) -> Option<BindAddress> {
 }
 
 fn unix(name: &str, text: &str) -> Result<BindAddress, Rejected> {
-    // A NUL cannot stand in an argument, so `\0` may also be written out, as `@` stands for it everywhere.
+    // An argument cannot contain a NUL, so it may be written as `\0`; `@` always stands for it.
     let in_abstract = name.strip_prefix('@').or_else(|| name.strip_prefix('\0')).or_else(|| name.strip_prefix("\\0"));
     let bytes = in_abstract.unwrap_or(name).as_bytes();
     if bytes.is_empty() || bytes.contains(&0) {
@@ -180,7 +180,7 @@ fn tcp(address: &str, text: &str) -> Result<BindAddress, Rejected> {
     let unexpected = || Rejected::unexpected(text);
     let (host, port) = if let Some(rest) = address.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or_else(unexpected)?;
-        // The zone (`%eth0`) is the resolver's to judge.
+        // The zone (`%eth0`) is left to the resolver.
         host.split('%').next().unwrap_or_default().parse::<Ipv6Addr>().map_err(|_| unexpected())?;
         let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':').ok_or_else(unexpected)?) };
         (host, port)
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nearly_an_address_is_explained() {
+    fn an_address_that_is_nearly_right_is_explained() {
         let long = format!("unix:/{}", "x".repeat(107));
         for (text, word) in [
             ("::1", "brackets"),

@@ -16,13 +16,13 @@ impl Bytes {
         self.0
     }
 
-    /// The number of bytes for lengths in memory; what does not fit in memory is the greatest length.
+    /// The number of bytes as a length in memory, at most the largest possible length.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
-/// Units in lower case and their bytes. The first three are the ones that are written.
+/// Units in lower case and their bytes. The first three are used for output.
 const UNITS: &[(&str, u64)] = &[
     ("gib", 1 << 30),
     ("mib", 1 << 20),
@@ -62,7 +62,7 @@ impl Value for Bytes {
         // File offsets are signed, so nothing can be longer.
         match u64::try_from(bytes) {
             Ok(bytes) if i64::try_from(bytes).is_ok() => Ok(Bytes(bytes)),
-            _ => Err(Rejected::because(format!("`{text}` is too great, at most {}", i64::MAX))),
+            _ => Err(Rejected::because(format!("`{text}` is too large, at most {}", i64::MAX))),
         }
     }
 

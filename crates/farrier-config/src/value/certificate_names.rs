@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use super::{Rejected, Value};
 
-/// DNS names that stand in one certificate, at least one, in lower case.
+/// The DNS names of one certificate, at least one, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CertificateNames(Vec<String>);
 
-/// Authorities take no more names in one certificate.
+/// Authorities accept no more names in one certificate.
 const NAMES_MAX: usize = 100;
 
 impl CertificateNames {
@@ -35,7 +35,7 @@ impl Value for CertificateNames {
         for name in text.split(',').map(str::trim) {
             let name = checked(name, text)?;
             if names.contains(&name) {
-                return Err(Rejected::because(format!("`{name}` stands there twice")));
+                return Err(Rejected::because(format!("`{name}` is named twice")));
             }
             names.push(name);
         }

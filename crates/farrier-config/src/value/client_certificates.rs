@@ -5,11 +5,11 @@ use super::{Completes, Plain, Rejected, Value};
 /// Whether clients are asked for a certificate. One that is given must be valid in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClientCertificates {
-    /// They are not.
+    /// Clients are not asked.
     None,
-    /// They are, and may do without.
+    /// Clients are asked, and may connect without one.
     Optional,
-    /// They are, and get no connection without.
+    /// Clients are asked, and cannot connect without one.
     Required,
 }
 
@@ -38,7 +38,7 @@ impl Value for ClientCertificates {
         word.to_owned()
     }
 
-    /// Hooks read it as Gunicorn's, which is a number.
+    /// Hooks get Gunicorn's value, which is a number.
     fn plain(&self) -> Plain {
         Plain::Whole(*self as u64)
     }

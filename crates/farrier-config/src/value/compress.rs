@@ -1,4 +1,4 @@
-//! What responses are compressed with: codings and their levels, or nothing.
+//! How responses are compressed: codings and their levels, or not at all.
 
 use std::fmt;
 
@@ -17,8 +17,8 @@ pub enum ContentCoding {
 }
 
 impl ContentCoding {
-    /// In the order of `on`: at the levels that suit content made for one request, gzip comes to the size of brotli with
-    /// half the work.
+    /// In the order of `on`. At the levels that suit dynamic content, gzip reaches the size of brotli with half the
+    /// work.
     const ALL: [ContentCoding; 3] = [ContentCoding::Zstd, ContentCoding::Gzip, ContentCoding::Brotli];
 
     fn name(self) -> &'static str {
@@ -29,7 +29,7 @@ impl ContentCoding {
         }
     }
 
-    /// Levels that leave a response's size in a sensible proportion to the work, and the ones there are.
+    /// The default level, which balances size and work, and the range of levels.
     fn levels(self) -> (u8, std::ops::RangeInclusive<u8>) {
         match self {
             ContentCoding::Zstd => (3, 1..=19),

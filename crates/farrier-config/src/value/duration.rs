@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Plain, Rejected, Value, quoted};
 
-/// Units and their nanoseconds. The first of each size is the one that is written.
+/// Units and their nanoseconds. The first of each size is used for output.
 const UNITS: &[(&str, u64)] = &[
     ("s", 1_000_000_000),
     ("ms", 1_000_000),
@@ -18,7 +18,7 @@ const UNITS: &[(&str, u64)] = &[
     ("d", 86_400_000_000_000),
 ];
 
-/// Far enough that nobody needs more, near enough that a point in time plus this is always one.
+/// Longer than anyone needs, and short enough that adding it to a point in time cannot overflow.
 const NANOSECONDS_MAX: u64 = 3650 * 86_400_000_000_000;
 
 impl Value for Duration {
@@ -61,7 +61,7 @@ impl Value for Duration {
     }
 }
 
-/// The decimal `number` times `size`, exactly; `None` when it is no decimal or falls between two whole results.
+/// The decimal `number` times `size`, exactly; `None` if it is no decimal or the product is no whole number.
 pub(super) fn scaled(number: &str, size: u64) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     if whole.is_empty() || fraction.is_empty() || fraction.len() > 15 {

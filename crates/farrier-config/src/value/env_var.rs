@@ -5,9 +5,9 @@ use super::{Rejected, Value};
 /// One `NAME=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvVar {
-    /// What stands before the first `=`; not empty.
+    /// The text before the first `=`; not empty.
     pub name: String,
-    /// What stands after it; may be empty.
+    /// The text after it; may be empty.
     pub value: String,
 }
 
@@ -18,7 +18,7 @@ impl Value for EnvVar {
 
     fn parse(text: &str) -> Result<Self, Rejected> {
         match text.split_once('=') {
-            // A NUL cannot stand in an environment.
+            // An environment variable cannot contain a NUL.
             Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
                 Ok(EnvVar { name: name.to_string(), value: value.to_string() })
             }

@@ -1,4 +1,4 @@
-//! Pages for answers that the server makes itself, by status.
+//! Error pages for responses of the server itself, by status.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use super::{Rejected, Value};
 
-/// A field's name as it is to be written (RFC 9110 §5.1), without `_`, which would not reach an application.
+/// A field's name (RFC 9110 §5.1), without `_`, which would not reach an application.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FieldName(pub String);
 
@@ -13,7 +13,7 @@ impl Value for FieldName {
     fn parse(text: &str) -> Result<Self, Rejected> {
         let is_good = |c: char| c.is_ascii_alphanumeric() || c == '-';
         let is_name = (1..=64).contains(&text.len()) && text.chars().all(is_good) && !text.starts_with('-');
-        // Fields that mean something else already, to the server above all.
+        // Fields that already have another meaning, mostly for the server.
         let is_taken = TAKEN.iter().any(|name| name.eq_ignore_ascii_case(text));
         if is_name && !is_taken { Ok(FieldName(text.to_string())) } else { Err(Rejected::unexpected(text)) }
     }

@@ -63,7 +63,7 @@ impl Value for HostName {
 pub enum HostPattern {
     /// This name: `example.org`.
     Exact(HostName),
-    /// Every name below this one, however many labels it has: `*.example.org`.
+    /// Every name below this one, with any number of labels: `*.example.org`.
     Below(HostName),
     /// This name and every one below it: `.example.org`.
     Within(HostName),

@@ -1,4 +1,4 @@
-//! Which versions of HTTP are spoken, and whether HTTP/2 may come without TLS.
+//! Which versions of HTTP are served, and whether HTTP/2 may be used without TLS.
 
 use super::{Completes, Rejected, Value};
 use crate::answer::Raw;
@@ -35,12 +35,12 @@ impl Value for HttpVersion {
     }
 }
 
-/// Whether HTTP/2 is spoken without TLS.
+/// Whether HTTP/2 is served without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Http2Cleartext {
-    /// It is not.
+    /// Not at all.
     Off,
-    /// With peers that begin with HTTP/2 because they know that it is spoken here.
+    /// To peers that begin with HTTP/2 at once, because they know that the server supports it.
     PriorKnowledge,
 }
 

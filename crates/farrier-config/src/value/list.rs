@@ -19,7 +19,7 @@ impl<T: Value> Value for Vec<T> {
         }
     }
 
-    /// Several values that may contain commas cannot be told apart in text; TOML tells them apart.
+    /// In text, a comma inside a value looks like the end of the value; TOML has no such ambiguity.
     fn text(&self) -> String {
         let items: Vec<String> = self.iter().map(T::text).collect();
         items.join(",")

@@ -1,4 +1,4 @@
-//! Where a log goes, and from which level on.
+//! Where a log is written, and from which level on.
 
 use std::path::PathBuf;
 
@@ -37,11 +37,11 @@ impl Value for LogTarget {
 /// Levels of the error log, least severe first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
-    /// What a developer of Farrier looks at.
+    /// For developers of Farrier.
     Debug,
-    /// What an operator may want to know.
+    /// For an operator's information.
     Info,
-    /// What an operator should look at some day.
+    /// An operator should look at it, without urgency.
     Warning,
     /// A request or a worker failed.
     Error,

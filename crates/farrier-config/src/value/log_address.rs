@@ -25,7 +25,7 @@ pub enum SyslogAddress {
     Unix {
         /// Its path.
         path: PathBuf,
-        /// Its kind; `None` where neither was said, and both are to be tried.
+        /// Its kind; `None` if none was given, so that both are tried.
         kind: Option<UnixKind>,
     },
 }

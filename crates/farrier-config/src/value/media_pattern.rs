@@ -1,8 +1,8 @@
-//! Media types, alone or by what they share.
+//! Media types, single or as patterns.
 
 use super::{Rejected, Value};
 
-/// A media type: `text/html`, `text/*`, or `*+json` for all whose structure is that (RFC 6839).
+/// A media type: `text/html`, `text/*`, or `*+json` for all types with this structured suffix (RFC 6839).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MediaPattern(String);
 

@@ -1,4 +1,4 @@
-//! The types of settings. Each reads itself from text or TOML, says what it accepts, and writes itself back.
+//! The types of settings. Each can be read from text or TOML, documents what it accepts, and can be written back.
 
 mod access_log_format;
 mod authority;
@@ -74,17 +74,17 @@ use crate::tables::{Key, TableText, Written};
 pub trait Value: Sized + PartialEq {
     /// What is accepted; completes the sentence "expected …".
     const EXPECTED: &'static str;
-    /// The word for the value in `--help`.
+    /// The placeholder for the value in `--help`.
     const METAVAR: &'static str;
-    /// How the flag takes it.
+    /// How the flag takes its value.
     const SHAPE: Shape = Shape::Single;
-    /// What a shell can offer for it.
+    /// What a shell can offer as its completions.
     const COMPLETES: Completes = Completes::Nothing;
     /// Whether a TOML number is accepted; it is then parsed as the file spells it.
     const IS_NUMBER: bool = false;
-    /// The keys of the tables that it is written as in a file; empty where it is no table.
+    /// The keys of its tables in a file; empty if it is no table.
     const KEYS: &'static [Key] = &[];
-    /// Whether a comma separates two values in a list; not so where a value may contain one.
+    /// Whether a comma separates two values in a list; false if a value may contain a comma.
     const ENDS_AT_COMMA: bool = true;
 
     /// Reads the value from text.
@@ -98,8 +98,7 @@ pub trait Value: Sized + PartialEq {
 
     /// Reads the value from an answer.
     ///
-    /// # Errors
-    /// When the answer is of a kind this type does not take, or its text does not parse.
+    /// # Errors When the answer is of a kind that this type does not accept, or its text does not parse.
     fn read(raw: &Raw) -> Result<Self, Rejected> {
         match raw {
             Raw::Text(text) => Self::parse(text),
@@ -114,22 +113,22 @@ pub trait Value: Sized + PartialEq {
         quoted(&self.text())
     }
 
-    /// The value in a type that every language has.
+    /// The value as a type that every language has.
     fn plain(&self) -> Plain {
         Plain::Text(self.text())
     }
 
-    /// The value as a table of a file; `None` where it is no table.
+    /// The value as a table of a file; `None` if it is no table.
     fn table(&self) -> Option<TableText> {
         None
     }
 
-    /// The value as a file of TOML holds it.
+    /// The value as written in a TOML file.
     fn written(&self) -> Written {
         Written::Inline(self.toml())
     }
 
-    /// Notes where the value was said, for those that keep it and do not know it yet.
+    /// Tells the value where it was given, for types that keep their place.
     fn placed(&mut self, _source: &Source) {}
 
     /// Compares with a bound; `None` for types that have no order.
@@ -138,7 +137,7 @@ pub trait Value: Sized + PartialEq {
     }
 }
 
-/// A value in a type that every language has, for readers outside of Rust.
+/// A value as a type that every language has, for code outside of Rust.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Plain {
     /// No value.
@@ -171,7 +170,7 @@ pub enum Shape {
 /// What a shell can offer when it completes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completes {
-    /// Nothing that the table knows.
+    /// No completions.
     Nothing,
     /// One of these words.
     Words(&'static [&'static str]),
@@ -184,21 +183,21 @@ pub enum Completes {
 pub struct Rejected {
     /// The reason.
     pub reason: Reason,
-    /// The place, where it is narrower than the answer's: the item of a list.
+    /// The place, if it is narrower than the answer's: the item of a list.
     pub source: Option<Source>,
 }
 
 /// The reason of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// It is not what the row accepts; the message is made from the row.
+    /// The row does not accept it; the message is made from the row.
     Unexpected {
-        /// What stands there, as the message shows it.
+        /// The value, as the message shows it.
         got: String,
     },
-    /// A sentence that says more than "expected …".
+    /// A message that says more than "expected …".
     Because(String),
-    /// Several things are wrong, each with its place.
+    /// Several errors, each with its place.
     Several(Vec<Rejected>),
 }
 
@@ -208,12 +207,12 @@ impl Rejected {
         Rejected { reason: Reason::Unexpected { got: format!("`{text}`") }, source: None }
     }
 
-    /// The refusal needs a sentence of its own.
+    /// The refusal has a message of its own.
     pub fn because(sentence: impl Into<String>) -> Rejected {
         Rejected { reason: Reason::Because(sentence.into()), source: None }
     }
 
-    /// What was found in several places; `Ok` where nothing was.
+    /// The errors of several places; `Ok` if there is none.
     pub(crate) fn all(mut found: Vec<Rejected>) -> Result<(), Rejected> {
         match found.len() {
             0 => Ok(()),
@@ -236,7 +235,7 @@ impl Rejected {
         Rejected { reason: Reason::Unexpected { got }, source: None }
     }
 
-    /// Names the place, unless a narrower one is named already.
+    /// Sets the place, unless a narrower one is known already.
     pub(crate) fn or_at(mut self, source: &Source) -> Rejected {
         if let Reason::Several(found) = self.reason {
             let found = found.into_iter().map(|each| each.or_at(source)).collect();

@@ -21,7 +21,7 @@ impl Value for Mode {
     const IS_NUMBER: bool = true;
 
     fn parse(text: &str) -> Result<Self, Rejected> {
-        // `660`, `0660` and `0o660` are the same: nobody means the decimal number.
+        // `660`, `0660` and `0o660` are the same: file modes are never decimal.
         let digits = text.trim().strip_prefix("0o").unwrap_or(text.trim());
         let is_octal = !digits.is_empty() && digits.bytes().all(|b| matches!(b, b'0'..=b'7'));
         match u32::from_str_radix(digits, 8) {
@@ -33,7 +33,7 @@ impl Value for Mode {
     fn read(raw: &Raw) -> Result<Self, Rejected> {
         match raw {
             Raw::Text(text) | Raw::Number(text) => Self::parse(text),
-            // Python has read its `0o22` already.
+            // Python has already parsed its `0o22`.
             Raw::Integer(number) => match u32::try_from(*number) {
                 Ok(mode) if mode <= 0o777 => Ok(Mode(mode)),
                 _ => Err(Rejected::unexpected_raw(raw)),

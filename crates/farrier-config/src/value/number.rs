@@ -28,7 +28,7 @@ macro_rules! whole_number {
             fn parse(text: &str) -> Result<Self, Rejected> {
                 match whole(text) {
                     Some(number) => <$type>::try_from(number)
-                        .map_err(|_| Rejected::because(format!("`{text}` is too great, at most {}", <$type>::MAX))),
+                        .map_err(|_| Rejected::because(format!("`{text}` is too large, at most {}", <$type>::MAX))),
                     None => Err(Rejected::unexpected(text)),
                 }
             }
@@ -84,6 +84,6 @@ mod tests {
 
     #[test]
     fn a_number_beyond_its_type_says_the_greatest() {
-        assert_eq!(u32::parse("4294967296"), Err(Rejected::because("`4294967296` is too great, at most 4294967295")));
+        assert_eq!(u32::parse("4294967296"), Err(Rejected::because("`4294967296` is too large, at most 4294967295")));
     }
 }

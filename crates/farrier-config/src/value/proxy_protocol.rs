@@ -1,4 +1,4 @@
-//! Whether connections begin with a PROXY header, and of which version.
+//! Whether connections begin with a PROXY header, and in which version.
 
 use super::{Completes, Rejected, Value};
 use crate::answer::Raw;
@@ -6,7 +6,7 @@ use crate::answer::Raw;
 /// The versions of the PROXY protocol that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProxyProtocol {
-    /// None: connections are the clients' own.
+    /// None: clients connect directly.
     Off,
     /// The text form.
     V1,
@@ -25,7 +25,7 @@ impl Value for ProxyProtocol {
         match text.trim().to_ascii_lowercase().as_str() {
             "v1" | "1" => Ok(ProxyProtocol::V1),
             "v2" | "2" => Ok(ProxyProtocol::V2),
-            // It was a switch once, in Gunicorn.
+            // In older Gunicorn it was a switch.
             "auto" | "true" | "on" | "yes" => Ok(ProxyProtocol::Auto),
             "off" | "false" | "none" | "no" | "" => Ok(ProxyProtocol::Off),
             _ => Err(Rejected::unexpected(text)),

@@ -2,18 +2,18 @@
 
 use super::{Rejected, Value};
 
-/// So many requests in a stretch of time, and so many at once.
+/// A number of requests in a period, and how many may come at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
-    /// Requests …
+    /// The number of requests …
     pub requests: u64,
-    /// … in this time.
+    /// … in this period.
     pub period: Period,
     /// Requests that may come at once.
     pub burst: u64,
 }
 
-/// What a rate counts in.
+/// The period of a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Period {
     /// `s`
@@ -30,7 +30,7 @@ impl Period {
     const ALL: [(&'static str, Period, u64); 4] =
         [("s", Period::Second, 1), ("m", Period::Minute, 60), ("h", Period::Hour, 3600), ("d", Period::Day, 86_400)];
 
-    /// How long it is, in seconds.
+    /// Its length in seconds.
     pub fn seconds(self) -> u64 {
         self.row().2
     }
@@ -40,7 +40,7 @@ impl Period {
     }
 }
 
-/// More would not be told apart from no limit at all.
+/// A higher number would be the same as no limit.
 const NUMBER_MAX: u64 = 1_000_000;
 
 impl Value for Rate {

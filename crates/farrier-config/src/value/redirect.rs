@@ -1,8 +1,8 @@
-//! Where a redirect leads, and with which status.
+//! The target and the status of a redirect.
 
 use super::{Rejected, Value};
 
-/// The URL of a redirect, with places that the request fills.
+/// The URL of a redirect, with placeholders that the request fills.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedirectTarget(pub Vec<Piece>);
 
@@ -13,7 +13,7 @@ pub enum Piece {
     Text(String),
     /// `$path`: the request's path, as the client sent it.
     Path,
-    /// `$rest`: what of the path stands below the mount.
+    /// `$rest`: the part of the path below the mount.
     Rest,
     /// `$query`: the query with its `?`, or nothing.
     Query,

@@ -1,11 +1,11 @@
-//! Where the arbiter hands out its statistics.
+//! The address of the statistics.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{Rejected, Value};
 
-/// Where whoever connects gets the statistics.
+/// The address at which every connection gets the statistics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum StatsAddress {
     /// A TCP address of this machine, or of all when it was written with `public:`.
@@ -14,7 +14,7 @@ pub enum StatsAddress {
     Unix(PathBuf),
 }
 
-/// What an address begins with that other machines can reach.
+/// The prefix of an address that other machines can reach.
 const PUBLIC: &str = "public:";
 
 /// `sun_path` has 108 bytes, one of which ends the path (unix(7)).

@@ -35,7 +35,7 @@ impl Value for PathBuf {
     }
 }
 
-/// A path of URLs that the server answers itself.
+/// A URL path that the server answers itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UrlPath(pub String);
 
@@ -44,7 +44,7 @@ impl Value for UrlPath {
     const METAVAR: &'static str = "PATH";
 
     fn parse(text: &str) -> Result<Self, Rejected> {
-        // Compared with the target as it comes, so it must be a whole one without a query.
+        // It is compared with the request target as received, so it must be a whole path without a query.
         let is_path = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
         if is_path { Ok(UrlPath(text.to_string())) } else { Err(Rejected::unexpected(text)) }
     }
@@ -54,7 +54,7 @@ impl Value for UrlPath {
     }
 }
 
-/// The word for a value that is absent, since neither a flag nor TOML has another.
+/// The word for an absent value, since neither a flag nor TOML has one.
 const NONE: &str = "none";
 
 impl<T: Value> Value for Option<T> {

@@ -1,4 +1,4 @@
-//! Peers that are believed: addresses, networks, or all.
+//! Trusted peers: addresses, networks, or all.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -47,14 +47,14 @@ impl fmt::Display for Cidr {
 /// One item of a list of trusted peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TrustedPeer {
-    /// `*`: whoever connects.
+    /// `*`: every peer.
     Any,
     /// An address or a network.
     Network(Cidr),
 }
 
 impl TrustedPeer {
-    /// Whether a peer at `address` is meant.
+    /// Whether it includes a peer at `address`.
     pub fn includes(&self, address: IpAddr) -> bool {
         match self {
             TrustedPeer::Any => true,
@@ -79,7 +79,7 @@ impl Value for TrustedPeer {
             Some(bits) => bits.parse().ok().filter(|bits| *bits <= all).ok_or_else(|| Rejected::unexpected(text))?,
         };
         let network = Cidr { address, prefix_bits };
-        // Bits after the prefix are a sign that one of the two was meant differently; trust is no place to guess.
+        // Bits after the prefix mean that either the address or the prefix is wrong. Trust must not depend on a guess.
         if bits.is_some() && !is_first_of_its_network(network) {
             let message = format!("`{text}` is an address within a network; write the network's first address");
             return Err(Rejected::because(message));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_within_a_network_is_not_guessed_at() {
+    fn an_address_with_bits_after_the_prefix_is_refused() {
         for text in ["10.0.0.1/8", "2001:db8::1/32", "1.2.3.4/0"] {
             assert!(TrustedPeer::parse(text).is_err(), "{text:?}");
         }

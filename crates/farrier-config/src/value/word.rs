@@ -38,27 +38,27 @@ macro_rules! words {
 }
 
 words! {
-    /// How changes of the application's files are noticed.
+    /// How changes of the application's files are detected.
     enum ReloadEngine takes "ENGINE" expects "`auto`, `inotify` or `poll`" {
-        /// The kernel tells where it can, else by looking.
+        /// By inotify if possible, otherwise by polling.
         Auto = "auto",
-        /// The kernel tells.
+        /// By inotify.
         Inotify = "inotify",
-        /// By looking once a second.
+        /// By polling once a second.
         Poll = "poll",
     }
 }
 
 words! {
-    /// What is spoken on a listener.
+    /// The protocol of a listener.
     enum Protocol takes "PROTOCOL" expects "`http`, `uwsgi`, `fastcgi` or `auto`" {
         /// HTTP/1.1.
         Http = "http",
-        /// The uwsgi protocol, as web servers speak it to applications.
+        /// The uwsgi protocol, which web servers use to reach applications.
         Uwsgi = "uwsgi",
-        /// FastCGI, as web servers speak it to applications.
+        /// FastCGI, which web servers use to reach applications.
         FastCgi = "fastcgi",
-        /// Any of these: the first bytes of a connection tell.
+        /// Any of these, detected by a connection's first bytes.
         Auto = "auto",
     }
 }
@@ -86,7 +86,7 @@ words! {
 }
 
 words! {
-    /// What is done with a header field whose name has an underscore.
+    /// How a header field whose name has an underscore is handled.
     enum HeaderMap takes "WORD" expects "`drop`, `refuse` or `dangerous`" {
         /// The application does not see it.
         Drop = "drop",
@@ -98,7 +98,7 @@ words! {
 }
 
 words! {
-    /// A header field in which a proxy says something of the client besides the scheme.
+    /// A header field in which a proxy reports something about the client other than the scheme.
     enum ProxyHeader takes "NAME"
         expects "`x-forwarded-for`, `x-forwarded-host`, `x-forwarded-port`, `x-forwarded-prefix`, `x-real-ip` or `forwarded`" {
         /// The client's address and those of the proxies before this one.
@@ -107,7 +107,7 @@ words! {
         XForwardedHost = "x-forwarded-host",
         /// The port that the client connected to.
         XForwardedPort = "x-forwarded-port",
-        /// The prefix of the path that the proxy took away.
+        /// The prefix that the proxy removed from the path.
         XForwardedPrefix = "x-forwarded-prefix",
         /// The client's address.
         XRealIp = "x-real-ip",

@@ -1,8 +1,8 @@
-//! Gunicorn's worker classes: the two that mean something here, and why the others do not.
+//! Gunicorn's worker classes: the two that Farrier accepts, and why it refuses the others.
 
 use super::{Completes, Rejected, Value};
 
-/// How a worker makes its calls, in Gunicorn's words.
+/// How a worker makes its calls, in Gunicorn's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WorkerClass {
     /// One call at a time.
@@ -39,7 +39,7 @@ const FOR_TORNADO: &str =
 const FOR_OTHERS: &str = "a worker class is a part of Gunicorn that Farrier does without: leave `worker_class` away, and \
                           see `max_worker_rss`, `max_worker_lifetime` and the hooks for what such classes are written for";
 
-/// Parts of names, and what to say of a class whose name has one.
+/// Parts of class names, and the message for a class whose name has one.
 const REFUSED: &[(&str, &str)] = &[
     ("gevent", FOR_WAITING),
     ("eventlet", FOR_WAITING),

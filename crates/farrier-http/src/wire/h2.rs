@@ -1,7 +1,7 @@
-//! Makes a request's head out of what HTTP/2 carries it in (RFC 9113 §8.3): pseudo-fields and fields, judged as the HTTP/1.1
-//! codec judges a request line and field lines.
+//! Makes a request's head from HTTP/2's pseudo-fields and fields (RFC 9113 §8.3), which are checked as the HTTP/1.1
+//! codec checks a request line and field lines.
 //!
-//! Frames, HPACK and the states of streams are the `h2` crate's; what a head means is decided here.
+//! The `h2` crate handles frames, HPACK and the states of streams; this module interprets heads.
 
 use super::h1::{framing, host, request_line, semantics, target};
 use crate::error::{Error, Kind};
@@ -15,22 +15,21 @@ use crate::request::{BodyFraming, Request, TargetForm, Version};
 pub struct Pseudo<'a> {
     /// `:method`
     pub method: &'a [u8],
-    /// `:scheme`, where it was told.
+    /// `:scheme`, if it was sent.
     pub scheme: Option<&'a [u8]>,
-    /// `:authority`, where it was told.
+    /// `:authority`, if it was sent.
     pub authority: Option<&'a [u8]>,
     /// `:path`
     pub path: &'a [u8],
 }
 
-/// Fills an empty request's arena and head. `scheme` is the connection's; `ended` says that no content follows,
-/// `body_bytes_max` how long the content of this request may be.
+/// Fills an empty request's arena and head. `scheme` is the connection's. `ended` means that no content follows.
+/// `body_bytes_max` is the limit of this request's content.
 ///
-/// What is wrong is looked for in this order: method, path, length of both, the fields one by one, host, framing, Expect, the
+/// Errors are checked in this order: method, path, length of both, the fields one by one, host, framing, Expect, the
 /// content's length.
 ///
-/// # Errors
-/// The request is refused (RFC 9113 §8.1.1; `Limits`). Other streams of the connection are not concerned.
+/// # Errors The request is refused (RFC 9113 §8.1.1; `Limits`). Other streams of the connection are not affected.
 pub fn read_head<'a>(
     request: &mut Request,
     pseudo: Pseudo<'_>,
@@ -111,7 +110,7 @@ fn read_request_line(request: &mut Request, pseudo: Pseudo<'_>, limits: &Limits)
     Ok(())
 }
 
-/// Clients are careless about which of the two it is, and proxies in front know better; others name nothing that is served.
+/// Clients often send the wrong one of the two, and proxies in front know the right one. Other schemes are not served.
 fn check_scheme(told: Option<&[u8]>) -> Result<(), Error> {
     match told {
         Some(told) if !told.eq_ignore_ascii_case(b"https") && !told.eq_ignore_ascii_case(b"http") => {
@@ -128,7 +127,7 @@ fn read_fields<'a>(
     scheme: Scheme,
     limits: &Limits,
 ) -> Result<(), Error> {
-    // RFC 9113 §8.2.3: crumbs of cookies, to be joined.
+    // RFC 9113 §8.2.3: split cookie fields must be joined.
     let mut cookie: Option<Vec<u8>> = None;
     let mut hosts = 0;
     for (name, value) in fields {
@@ -168,7 +167,7 @@ fn read_fields<'a>(
                     return Err(Error::bad_request("the Host field is not a valid host"));
                 }
                 match authority {
-                    // It stands there already.
+                    // It was added already.
                     Some(authority) if host::same_authority(authority, value, scheme) => continue,
                     Some(_) => return Err(Error::bad_request(":authority differs from the Host field")),
                     None => {}

@@ -1,4 +1,4 @@
-//! The codecs, one room per protocol. Each is sans-I/O: bytes in, values out.
+//! The codecs, one module per protocol. Each is sans-I/O: bytes in, values out.
 
 pub mod fastcgi;
 pub mod h1;

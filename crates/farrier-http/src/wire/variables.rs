@@ -1,5 +1,5 @@
-//! Makes a request's head out of the variables that a web server sends (RFC 3875 §4.1), whichever gateway protocol they came
-//! by: HTTP_* become fields again, what belongs to method, target and framing goes there, the rest is kept for environ.
+//! Makes a request's head from the variables of a web server (RFC 3875 §4.1), for every gateway protocol. HTTP_* become
+//! fields again. Others set method, target and framing, and the rest is kept for the environ.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,24 +12,24 @@ use crate::origin::Scheme;
 use crate::request::{BodyFraming, RequestHead, TargetForm, Version};
 use crate::response::parse_length;
 
-/// Variables beside HTTP_* that one request may have; web servers send about twenty, and configurations add some.
+/// The most variables besides HTTP_* of a request; web servers send about twenty, and configurations add some.
 const VARIABLES_MAX: usize = 256;
 
-/// What is done about SCRIPT_NAME and PATH_INFO.
+/// How SCRIPT_NAME and PATH_INFO are related.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mounting {
-    /// PATH_INFO is what stands behind SCRIPT_NAME, as RFC 3875 §4.1.5 has it.
+    /// PATH_INFO is the part after SCRIPT_NAME, as RFC 3875 §4.1.5 says.
     AsTold,
-    /// PATH_INFO still begins with SCRIPT_NAME, which is to be taken off (uwsgi's modifier 30).
+    /// PATH_INFO still begins with SCRIPT_NAME, which must be removed (uwsgi's modifier 30).
     StripScriptName,
 }
 
-/// Names that the server itself gives a meaning in environ: a web server's configuration may not speak for it.
+/// Names to which the server itself gives a meaning in the environ; a web server's configuration may not set them.
 const SERVERS_OWN: [&[u8]; 4] = [b"wsgi.", b"farrier.", b"gunicorn.", b"uwsgi."];
 
-/// Takes variables one by one, then makes them a head.
+/// Takes variables one by one, then makes a head of them.
 ///
-/// `bytes` is what the spans point into; names of fields are rewritten in it as HTTP writes them.
+/// `bytes` is the buffer of the spans; names of fields are rewritten in it in HTTP's spelling.
 pub(super) struct Variables<'a> {
     bytes: &'a mut [u8],
     head: &'a mut RequestHead,
@@ -67,11 +67,10 @@ impl<'a> Variables<'a> {
         self.bytes
     }
 
-    /// Takes one variable. Of two with the same name the last counts, but for fields, which HTTP may repeat, and for the
-    /// length, of which there can be only one.
+    /// Takes one variable. Of two with the same name the last counts. Exceptions are fields, which HTTP may repeat, and
+    /// the length, of which there can be only one.
     ///
-    /// # Errors
-    /// A bound is exceeded, or a variable that decides framing or routing makes no sense.
+    /// # Errors A limit is exceeded, or a variable that decides framing or routing is invalid.
     #[inline]
     pub(super) fn take(&mut self, name: Span, value: Span) -> Result<(), Error> {
         let key = &self.bytes[name.range()];
@@ -88,7 +87,7 @@ impl<'a> Variables<'a> {
             b"SCRIPT_NAME" => self.head.gateway.script_name = value,
             b"REMOTE_ADDR" => self.remote_addr = value,
             b"REMOTE_PORT" => self.remote_port = value,
-            // Web servers send these also where the request has none (RFC 3875 §4.1.2, §4.1.3).
+            // Web servers send these even if the request has none (RFC 3875 §4.1.2, §4.1.3).
             b"CONTENT_LENGTH" | b"CONTENT_TYPE" | b"HTTPS" if text.is_empty() => {}
             b"CONTENT_LENGTH" => return self.content_length(name, value),
             b"CONTENT_TYPE" => {
@@ -104,13 +103,13 @@ impl<'a> Variables<'a> {
                 self.head.version = version(text)?;
                 return self.keep(name, value);
             }
-            // PEP 3333: they may not be empty. The listener's name stands in for them.
+            // PEP 3333: they may not be empty. The listener's name replaces them.
             b"SERVER_NAME" | b"SERVER_PORT" if text.is_empty() => {}
             b"SERVER_NAME" => {
                 self.head.gateway.has_server_name = true;
                 return self.keep(name, value);
             }
-            // They would load files, change the application or speak for the server itself.
+            // They would load files, change the application or override the server's own values.
             key if key.starts_with(b"UWSGI_") => self.head.gateway.had_uwsgi_variables = true,
             key if SERVERS_OWN.iter().any(|prefix| key.starts_with(prefix)) => {}
             _ => return self.keep(name, value),
@@ -136,7 +135,7 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// A variable that was a field of the client's, `name` without its HTTP_.
+    /// A variable that was a field of the client; `name` is without HTTP_.
     fn http_variable(&mut self, name: Span, value: Span) -> Result<(), Error> {
         let bytes = self.with_hyphens(name);
         if !is_token(bytes) {
@@ -146,7 +145,7 @@ impl<'a> Variables<'a> {
         match known {
             // The web server has decided about framing, and these two have variables of their own (RFC 3875 §4.1.18).
             KnownField::TransferEncoding | KnownField::ContentLength | KnownField::ContentType => return Ok(()),
-            // It would become the variable by which programs find their own proxy (CVE-2016-5385 and others).
+            // It would become the variable that sets programs' own proxy (CVE-2016-5385 and others).
             KnownField::Other if bytes.eq_ignore_ascii_case(b"PROXY") => return Ok(()),
             KnownField::Host => {
                 self.hosts += 1;
@@ -157,7 +156,7 @@ impl<'a> Variables<'a> {
         self.field(known, name, value)
     }
 
-    /// The name as HTTP writes it.
+    /// The name in HTTP's spelling.
     fn with_hyphens(&mut self, name: Span) -> &[u8] {
         let bytes = &mut self.bytes[name.range()];
         for byte in bytes.iter_mut().filter(|byte| **byte == b'_') {
@@ -195,11 +194,10 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// Completes the head, whose content begins at `bytes`. What is wrong is looked for in this order: method, host, target,
+    /// Completes the head, whose content begins at `bytes`. Errors are checked in this order: method, host, target,
     /// length of the request line.
     ///
-    /// # Errors
-    /// Something is missing, malformed or above its bound.
+    /// # Errors Something is missing, malformed or above its limit.
     pub(super) fn finish(mut self, mounting: Mounting, bytes: usize) -> Result<(), Error> {
         let method = &self.bytes[self.head.method.range()];
         if !is_token(method) {
@@ -224,7 +222,7 @@ impl<'a> Variables<'a> {
         Ok(())
     }
 
-    /// Target, path and query, from what was told of them.
+    /// Target, path and query, from their variables.
     fn target(&mut self, mounting: Mounting) -> Result<(), Error> {
         let Variables { bytes, head, .. } = self;
         let Some(target) = self.request_uri.filter(|uri| !uri.is_empty()).or(self.path_info) else {
@@ -251,7 +249,7 @@ impl<'a> Variables<'a> {
                 head.path = Span::new(start, path.range().end);
                 head.gateway.path_is_decoded = true;
             }
-            // Some say SCRIPT_NAME alone, and mean the whole path (nginx's fastcgi_params): nothing is mounted then.
+            // Some send only SCRIPT_NAME, with the whole path (nginx's fastcgi_params): then nothing is mounted.
             None => {
                 let parts =
                     target::parse(&bytes[head.method.range()], text, Some(question).filter(|&at| at < text.len()))?;
@@ -276,7 +274,7 @@ impl<'a> Variables<'a> {
     }
 }
 
-/// Whether the path is the prefix or lies below it.
+/// Whether the path is the prefix or below it.
 fn is_below(path: &[u8], prefix: &[u8]) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
 }

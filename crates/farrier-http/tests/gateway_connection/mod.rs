@@ -1,4 +1,4 @@
-//! A whole connection through the uwsgi or the FastCGI codec, delivered in one piece or in many: what it says must not depend
+//! Sends a whole connection through the uwsgi or the FastCGI codec, in one piece or in many. The result must not depend
 //! on that. Shared by the tests and the fuzz targets.
 
 #![allow(dead_code, reason = "each test and each fuzz target uses a part of it")]
@@ -7,14 +7,14 @@ use farrier_http::wire::uwsgi::PacketKind;
 use farrier_http::wire::{fastcgi, h1, uwsgi};
 use farrier_http::{Error, Limits, Request};
 
-/// All that a connection's bytes were found to say.
+/// The transcript of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Transcript {
     /// The requests; the content of the last may be incomplete.
     pub(crate) requests: Vec<Said>,
-    /// The error that ended it, or whether it waits for a request (true) or is within one.
+    /// The error that ended it; otherwise whether it waits for a request (true) or is within one.
     pub(crate) end: Result<bool, Error>,
-    /// What the codec answers by itself.
+    /// The codec's own answers.
     pub(crate) replies: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! A whole connection through the HTTP/1.1 codec, delivered in one piece or in many: what it says must not depend on that.
+//! Sends a whole connection through the HTTP/1.1 codec, in one piece or in many. The result must not depend on that.
 //! Shared by the property test and the fuzz target.
 
 use farrier_http::wire::h1::{ContentDecoder, HeadDecoder};
@@ -18,14 +18,14 @@ pub(crate) fn check(stream: &[u8], pieces: &[usize]) {
     }
 }
 
-/// All that a connection's bytes were found to say.
+/// The transcript of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Transcript {
     /// The requests; the content of the last may be incomplete.
     pub(crate) requests: Vec<Request>,
     /// The error that ended it, or whether it waits for a head (true) or for content.
     pub(crate) end: Result<bool, Error>,
-    /// Bytes used up. Until an error, that is: what a call used up that ended with one is of no interest.
+    /// The number of consumed bytes, without those of a call that ended with an error.
     pub(crate) consumed: usize,
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn deliver(stream: &[u8], limits: &Limits, mut pieces: impl Iterator<
     transcript
 }
 
-/// What holds for every head that is accepted: its spans are what they should be, and an independent parser agrees.
+/// Checks every accepted head: its spans are correct, and an independent parser agrees.
 fn check_head(head: &RequestHead, input: &[u8]) {
     let bytes = &input[..head.bytes];
     assert!(bytes.ends_with(b"\r\n\r\n"));
@@ -122,7 +122,7 @@ fn check_head(head: &RequestHead, input: &[u8]) {
     assert!(oracle.headers.iter().map(|field| (field.name.as_bytes(), field.value)).eq(fields));
 }
 
-/// The defaults, and limits so narrow that a short message meets them.
+/// The defaults, and limits so low that a short message reaches them.
 fn limits() -> [Limits; 3] {
     let narrow = Limits {
         request_line_bytes_max: 40,

@@ -1,11 +1,11 @@
-//! Any bytes through the PROXY codec: every beginning of them must agree with the whole. Shared by the tests and the fuzz
-//! target.
+//! Sends any bytes through the PROXY codec: the result of every prefix must agree with that of the whole. Shared by the
+//! tests and the fuzz target.
 
 #![allow(dead_code, reason = "each test and each fuzz target uses a part of it")]
 
 use farrier_http::wire::proxy::{V2_BYTES_MAX, Versions, decode};
 
-/// Looks at the stream as it grows byte by byte.
+/// Decodes the stream as it grows byte by byte.
 ///
 /// # Panics
 /// A beginning was judged that the whole contradicts, or a bound was passed without a judgement.

@@ -1,4 +1,4 @@
-//! A crew: the workers of one side, as a number wanted and the vacancies that are to be filled.
+//! A crew: the workers of one generation side, as a target number and the vacancies to fill.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use super::worker::{Side, Worker};
 /// All living workers; an older one has a smaller id.
 pub(super) type Workers = BTreeMap<WorkerId, Worker>;
 
-/// One side's wishes.
+/// The target of one side.
 #[derive(Debug)]
 pub(super) struct Crew {
     pub(super) side: Side,
     pub(super) generation: u64,
     /// How many workers the operator wants.
     pub(super) wanted: u32,
-    /// How many of them are still this side's to provide: fewer than wanted while a reload replaces them.
+    /// How many of them this side must still provide: fewer than wanted while a reload replaces them.
     pub(super) target: u32,
     pub(super) vacancies: Vec<Vacancy>,
     /// Where its workers are forked.
     pub(super) nursery: Nursery,
 }
 
-/// As how many early deaths in a row any number of kills count at most.
+/// Kills count as at most this many early deaths in a row.
 const SLAIN_DEATHS_MAX: u32 = 2;
 
 /// A worker that is missing.
@@ -56,9 +56,9 @@ impl Crew {
         count(self.members(workers).filter(|worker| worker.is_ready()))
     }
 
-    /// Makes vacancies until members and vacancies are the target, or names the members that are too many.
+    /// Makes vacancies until members and vacancies reach the target, or returns the surplus members.
     ///
-    /// What serves is given up last: first vacancies, then workers that still boot, then the oldest that serves.
+    /// Serving workers are given up last: first vacancies, then workers that still boot, then the oldest that serves.
     pub(super) fn balance(&mut self, workers: &Workers, now: Duration) -> Vec<WorkerId> {
         let members = count(self.members(workers));
         let vacancies_wanted = self.target.saturating_sub(members) as usize;
@@ -66,7 +66,7 @@ impl Crew {
             let number = self.free_number(workers);
             self.vacancies.push(Vacancy { number, not_before: now, restarts: 0, early_deaths: 0 });
         }
-        // Those whose turn comes last go first.
+        // The latest vacancies are removed first.
         self.vacancies.sort_by_key(|vacancy| vacancy.not_before);
         self.vacancies.truncate(vacancies_wanted);
 
@@ -78,12 +78,12 @@ impl Crew {
         youngest_booting.into_iter().chain(oldest_ready).take(surplus).collect()
     }
 
-    /// Notes that a worker was lost, so that its successor comes with its number and the delay it has earned.
+    /// Records the loss of a worker. Its successor gets its number, and a delay after early deaths.
     pub(super) fn lose(&mut self, lost: &Worker, healthy_after: Duration, longest: Duration, now: Duration) {
         let healthy = lost.ready_since.is_some_and(|since| now.saturating_sub(since) >= healthy_after);
         let early_deaths = match lost.early_deaths {
             _ if healthy => 0,
-            // The first delay is enough: whoever kills workers one after the other must not end the service by it.
+            // The first delay is enough: killing workers one after the other must not stop the service.
             deaths if lost.slain => deaths.max(SLAIN_DEATHS_MAX.min(deaths + 1)),
             deaths => deaths.saturating_add(1),
         };
@@ -96,7 +96,7 @@ impl Crew {
         });
     }
 
-    /// Notes that a worker could not even be forked: never again at once, or the arbiter would spin.
+    /// Records a failed fork. There is always a delay before the next one, or the arbiter would spin.
     pub(super) fn lose_unforked(&mut self, lost: &Worker, longest: Duration, now: Duration) {
         let early_deaths = lost.early_deaths.saturating_add(1);
         self.vacancies.push(Vacancy {
@@ -111,7 +111,7 @@ impl Crew {
     pub(super) fn take_due(&mut self, workers: &Workers, now: Duration) -> Option<Vacancy> {
         let due = self.vacancies.iter().position(|vacancy| vacancy.not_before <= now)?;
         let mut vacancy = self.vacancies.remove(due);
-        // A crew of two generations has had some numbers twice.
+        // In a crew of two generations some numbers were used twice.
         if self.members(workers).any(|worker| worker.spawn.number == vacancy.number) {
             vacancy.number = self.free_number(workers);
         }
@@ -129,7 +129,12 @@ impl Crew {
     }
 }
 
-/// Counts without a conversion at each use; there are fewer workers than slots, and slots are a u32.
+/// Counts workers as u32: there are fewer workers than slots, whose number is a u32.
 pub(super) fn count<'w>(workers: impl Iterator<Item = &'w Worker>) -> u32 {
     u32::try_from(workers.count()).unwrap_or(u32::MAX)
+}
+
+/// The largest target with this many slots, since a reload doubles the workers.
+pub(super) fn workers_max(slots: u32) -> u32 {
+    (slots.saturating_sub(2) / 2).max(1)
 }

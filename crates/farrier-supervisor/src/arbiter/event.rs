@@ -1,23 +1,23 @@
-//! What the arbiter is told and what it answers: the whole of its contact with the world.
+//! The arbiter's input and output: events, actions and notices.
 
 use std::time::Duration;
 
-use super::{ArbiterSettings, Cause};
+use super::settings::ArbiterSettings;
 use crate::process::{ExitStatus, Pid};
 use crate::signals::Signal;
 
-/// A worker of this arbiter's life: counted from one, never used twice, unlike a pid.
+/// A worker of this arbiter: counted from one, and never reused, unlike a pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerId(pub u64);
 
-/// A template of this arbiter's life: counted from one, never used twice.
+/// A template of this arbiter: counted from one, and never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TemplateId(pub u64);
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The arbiter is to begin. First event, once.
+    /// The arbiter starts. This is the first event, and comes once.
     Started,
     /// A signal reached the arbiter.
     Signal(Signal),
@@ -58,7 +58,8 @@ pub enum Event {
         /// The code it will exit with, as with [`Event::BootFailed`].
         code: i32,
     },
-    /// The template's process has ended and was reaped. [`Event::ForkFailed`] follows for what it had yet to fork.
+    /// The template's process has ended and was reaped. [`Event::ForkFailed`] follows for each worker that it had not
+    /// forked yet.
     TemplateExited {
         /// Which.
         template: TemplateId,
@@ -74,14 +75,14 @@ pub enum Event {
         /// The code it will exit with: [`EXIT_BOOT_FAILED`] or [`EXIT_APPLICATION_NOT_FOUND`].
         code: i32,
     },
-    /// The worker is to be replaced when that suits.
+    /// The worker should be replaced at a convenient time.
     Retiring {
         /// Which.
         worker: WorkerId,
         /// Why.
         cause: Cause,
     },
-    /// A source file of the worker has changed: new workers are to load the new code, as at `HUP`.
+    /// A source file of the worker has changed: new workers must load the new code, as at `HUP`.
     CodeChanged(WorkerId),
     /// The worker's process has ended and was reaped.
     Exited {
@@ -90,13 +91,13 @@ pub enum Event {
         /// How.
         status: ExitStatus,
     },
-    /// The worker is active and has not beaten for longer than the time-out.
+    /// The worker is active and has sent no heartbeat for longer than the timeout.
     HeartbeatStale(WorkerId),
     /// The answer to [`Action::ReadConfig`].
     Reloaded(ArbiterSettings),
     /// The other answer to [`Action::ReadConfig`]: there is an error in it.
     ReloadFailed(String),
-    /// Nothing happened, but [`super::Arbiter::wake_at`] has come.
+    /// The time of [`super::Arbiter::wake_at`] has come.
     Tick,
 }
 
@@ -108,7 +109,7 @@ pub enum Action {
     Spawn(Spawn),
     /// Fork a template; answer at once with [`Event::TemplateStarted`] or [`Event::TemplateNotForked`].
     StartTemplate(TemplateSpawn),
-    /// Send a signal to a template; with `TERM` nothing more is asked of it.
+    /// Send a signal to a template; after `TERM` it gets no more requests.
     SignalTemplate {
         /// To whom.
         template: TemplateId,
@@ -128,7 +129,7 @@ pub enum Action {
     },
     /// Write a line to the error log.
     Log {
-        /// How grave it is.
+        /// Its level.
         level: Level,
         /// The line without time, pid and level.
         message: String,
@@ -140,7 +141,7 @@ pub enum Action {
     },
     /// Close this process's copies of the listeners, so that the workers' are the last.
     CloseListeners,
-    /// Tell whoever watches: the service manager, hooks, metrics.
+    /// Notify observers: the service manager, hooks, metrics.
     Notify(Notice),
     /// End this process. Always the last action of the last answer.
     Exit(i32),
@@ -153,7 +154,7 @@ pub struct Spawn {
     pub worker: WorkerId,
     /// Its number within its generation, from one; a successor inherits it.
     pub number: u32,
-    /// Its place in the heartbeat page; no other living worker has it.
+    /// Its slot in the heartbeat page; no other living worker has it.
     pub slot: u32,
     /// Which reading of the configuration it belongs to, from one.
     pub generation: u64,
@@ -172,7 +173,7 @@ pub struct TemplateSpawn {
     pub generation: u64,
 }
 
-/// What others may like to know.
+/// Something that observers want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// The listeners are open and no worker has been forked yet. Once, after the first [`Notice::WorkersChanged`].
@@ -191,15 +192,15 @@ pub enum Notice {
         /// The new generation.
         generation: u64,
     },
-    /// The reload was given up; this generation goes on.
+    /// The reload was abandoned; this generation keeps serving.
     ReloadAbandoned {
         /// The generation that serves.
         generation: u64,
     },
-    /// A graceful stop was asked for. Everything goes on for [`ArbiterSettings::drain_delay`]; then [`Notice::Stopping`]
-    /// follows. Only where there is such a delay.
+    /// A graceful stop was requested. The server keeps serving for [`ArbiterSettings::drain_delay`]; then
+    /// [`Notice::Stopping`] follows. Sent only if there is such a delay.
     Leaving,
-    /// The server is stopping: the listeners are closed and the workers told to leave next.
+    /// The server is stopping: next, the listeners are closed and the workers are stopped.
     Stopping,
     /// All workers have left and the arbiter ends; nothing follows.
     Stopped,
@@ -210,9 +211,9 @@ pub enum Notice {
         /// Now.
         new: u32,
     },
-    /// The logs are to be reopened (`USR1`); the workers are told by signal.
+    /// The logs must be reopened (`USR1`); the workers get the signal too.
     ReopenLogs,
-    /// A successor is to be started from the program on disk (`USR2`).
+    /// A successor must be started from the program on disk (`USR2`).
     Upgrade,
     /// A worker's process has ended.
     WorkerExited {
@@ -227,18 +228,18 @@ pub enum Notice {
     },
 }
 
-/// How grave a line of the log is; Python's names.
+/// The level of a line of the log, with Python's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For those who look for a fault.
+    /// For finding faults.
     Debug,
-    /// The course of things.
+    /// Normal operation.
     Info,
-    /// Worth a look.
+    /// Something unusual.
     Warning,
     /// Something failed.
     Error,
-    /// Somebody must act.
+    /// An operator must act.
     Critical,
 }
 
@@ -258,5 +259,36 @@ impl Level {
 /// A worker's exit code when it could not boot.
 pub const EXIT_BOOT_FAILED: i32 = 3;
 
-/// A worker's exit code when the application it was named does not exist or is not callable.
+/// A worker's exit code when the application does not exist or is not callable.
 pub const EXIT_APPLICATION_NOT_FOUND: i32 = 4;
+
+/// Why a worker should be replaced at a convenient time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It has served `max_requests`; the worker has logged this.
+    Requests,
+    /// The application or a hook has asked for it.
+    Asked,
+    /// A call in it does not return; the worker has logged this.
+    Stuck,
+    /// It has lived for `max_worker_lifetime`.
+    Lifetime,
+    /// It holds more memory than `max_worker_rss`.
+    Memory {
+        /// Its resident memory when it was measured.
+        rss_bytes: u64,
+    },
+}
+
+/// The server's exit code when a worker or a template could not load the application and ended like this.
+pub(super) fn boot_exit_code(status: ExitStatus) -> i32 {
+    match status {
+        ExitStatus::Code(EXIT_APPLICATION_NOT_FOUND) => EXIT_APPLICATION_NOT_FOUND,
+        _ => EXIT_BOOT_FAILED,
+    }
+}
+
+/// Adds a line of the log to the actions.
+pub(super) fn log(out: &mut Vec<Action>, level: Level, message: String) {
+    out.push(Action::Log { level, message });
+}

@@ -1,23 +1,23 @@
-//! A worker's life as events tell it: forked, ready, stuck, ended; and what its loss means for the rest.
+//! The events of a worker's life: forked, ready, stuck, ended; and the consequences of its loss.
 
 use std::time::Duration;
 
-use super::event::{Action, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Level, Notice, WorkerId};
-use super::reload::Reload;
+use super::Arbiter;
+use super::event::{Action, EXIT_BOOT_FAILED, Level, Notice, WorkerId, boot_exit_code, log};
+use super::phase::{Phase, Reload};
 use super::settings::{ABORT_TIMEOUT, QUICK_TIMEOUT};
 use super::worker::{Side, State, Worker};
-use super::{Arbiter, Phase, log};
 use crate::process::{ExitStatus, Pid};
 use crate::signals::{Signal, signal_name};
 
-/// After so many forks in a row that failed, a reload is given up: there is no room for two generations.
+/// A reload is abandoned after this many failed forks in a row: there is no room for two generations.
 const FORKS_FAILED_MAX: u32 = 5;
 
 impl Arbiter {
     pub(super) fn spawned(&mut self, id: WorkerId, pid: Pid, out: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.pid = Some(pid);
-        // What it should have been told while it had no pid.
+        // The signals that it missed while it had no pid.
         if worker.killed {
             worker.signal(Signal::Kill, out);
         } else if worker.is_leaving() {
@@ -46,7 +46,7 @@ impl Arbiter {
 
     pub(super) fn ready(&mut self, id: WorkerId, now: Duration, out: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        // Even one that is already told to leave catches signals from now on.
+        // Even a worker that is leaving catches signals from now on.
         worker.ready_since = Some(now);
         if !worker.is_booting() {
             return;
@@ -65,14 +65,14 @@ impl Arbiter {
     }
 
     pub(super) fn boot_failed(&mut self, id: WorkerId, code: i32, now: Duration, out: &mut Vec<Action>) {
-        // It exits by itself; the limit is for one that does not.
+        // It exits by itself; if it does not, it is killed after this time.
         self.give_up(id, now + QUICK_TIMEOUT, code, now, out);
     }
 
     pub(super) fn heartbeat_stale(&mut self, id: WorkerId, now: Duration, out: &mut Vec<Action>) {
         let Some(worker) = self.workers.get(&id) else { return };
         let soon = now + ABORT_TIMEOUT;
-        // One that is about to be killed anyway gets no more time by this.
+        // A worker that would be killed earlier gets no more time.
         if let State::Leaving { kill_at } = worker.state
             && kill_at.is_none_or(|at| at <= soon)
         {
@@ -86,7 +86,7 @@ impl Arbiter {
     pub(super) fn boot_overdue(&mut self, id: WorkerId, now: Duration, out: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if let (None, Some(template)) = (worker.pid, worker.spawn.template) {
-            // The fork itself hangs. What is left of it fails with its template.
+            // The fork itself hangs. It fails when its template ends.
             worker.state = State::Booting { until: None };
             log(out, Level::Critical, "The template does not fork and is killed".to_owned());
             self.kill_template(template, out);
@@ -109,7 +109,7 @@ impl Arbiter {
         self.lost(&worker, boot_exit_code(status), now, out);
     }
 
-    /// Counts a worker as lost before it has ended: its successor must not wait until the kernel has got rid of it.
+    /// Counts a worker as lost before it has ended, so that its successor need not wait for the exit.
     fn give_up(&mut self, id: WorkerId, kill_at: Duration, code: i32, now: Duration, out: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let before = *worker;
@@ -123,7 +123,7 @@ impl Arbiter {
         self.lost(&before, code, now, out);
     }
 
-    /// What the loss of a worker means, by what it was.
+    /// Handles the loss of a worker, depending on its state.
     fn lost(&mut self, worker: &Worker, boot_code: i32, now: Duration, out: &mut Vec<Action>) {
         if !matches!(self.phase, Phase::Running) {
             return;
@@ -135,8 +135,8 @@ impl Arbiter {
         }
     }
 
-    /// A worker could not load the application. Before anybody could, that is the end; in a reload it is the end of
-    /// the reload, unless another worker of the new generation has shown that it can be loaded.
+    /// A worker could not load the application. If no worker ever could, the server stops. In a reload, the reload is
+    /// abandoned, unless another worker of the new generation has loaded the application.
     fn lost_at_boot(&mut self, worker: &Worker, code: i32, now: Duration, out: &mut Vec<Action>) {
         if !self.ever_ready {
             self.stop_boot_failed(code, now, out);
@@ -153,7 +153,7 @@ impl Arbiter {
         }
     }
 
-    /// Its number is vacant, now or after the delay that its history has earned.
+    /// Its number is vacant, at once or after the delay for early deaths.
     fn vacate(&mut self, worker: &Worker, now: Duration) {
         let (healthy_after, longest) = (self.settings.healthy_after, self.settings.respawn_delay_max);
         if let Some(crew) = self.crew_mut(worker.side) {
@@ -166,23 +166,16 @@ impl Arbiter {
     }
 }
 
-pub(super) fn boot_exit_code(status: ExitStatus) -> i32 {
-    match status {
-        ExitStatus::Code(EXIT_APPLICATION_NOT_FOUND) => EXIT_APPLICATION_NOT_FOUND,
-        _ => EXIT_BOOT_FAILED,
-    }
-}
-
 fn log_exit(worker: &Worker, status: ExitStatus, out: &mut Vec<Action>) {
     let pid = worker.pid_text();
     match status {
         ExitStatus::Code(0) => log(out, Level::Debug, format!("Worker (pid:{pid}) exited with code 0.")),
         ExitStatus::Code(code) => log(out, Level::Error, format!("Worker (pid:{pid}) exited with code {code}.")),
         ExitStatus::Signal(number) => {
-            // One that boots leaves by its first TERM, or by the Ctrl-C that reached it too; nobody need know.
+            // A booting worker ends by its first TERM, or by a Ctrl-C that reached it too; neither is an error.
             let is_stop = [Signal::Term, Signal::Int, Signal::Quit].iter().any(|stop| stop.number() == number);
             let level = if worker.is_leaving() && is_stop { Level::Debug } else { Level::Error };
-            // Whoever hears of a SIGKILL should think of memory, unless we know better.
+            // An unexpected SIGKILL usually comes from the kernel's out-of-memory killer.
             let hint = if number == Signal::Kill.number() && !worker.killed { " Perhaps out of memory?" } else { "" };
             log(out, level, format!("Worker (pid:{pid}) was sent {}!{hint}", signal_name(number)));
         }

@@ -1,11 +1,14 @@
-//! The arbiter: a pure state machine from events and the time to actions. It forks nothing, reads no clock, logs nothing.
+//! The arbiter: a pure state machine from events and the time to actions. It does no I/O: it forks nothing, reads no
+//! clock and logs nothing.
 //!
-//! Every event changes a little, then `reconcile` compares what is with what is wanted and acts on the difference, so
-//! no order of events needs a path of its own.
+//! Every event changes some state. Then `reconcile` compares the actual state with the wanted one and acts on the
+//! difference. So no order of events needs its own code.
 
 mod crew;
 mod event;
 mod life;
+mod phase;
+mod preload;
 mod recycle;
 mod reload;
 mod settings;
@@ -17,21 +20,20 @@ mod worker;
 use std::time::Duration;
 
 pub use event::{
-    Action, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Level, Notice, Spawn, TemplateId, TemplateSpawn,
-    WorkerId,
+    Action, Cause, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Event, Level, Notice, Spawn, TemplateId,
+    TemplateSpawn, WorkerId,
 };
-pub use recycle::Cause;
 pub use settings::{ABORT_TIMEOUT, ArbiterSettings, KILL_TIMEOUT, QUICK_TIMEOUT};
 
 use crate::signals::Signal;
-use crew::{Crew, Workers};
-use reload::Reload;
+use crew::{Crew, Workers, workers_max};
+use event::log;
+use phase::{Phase, Reload};
 use std::collections::BTreeMap;
-use stop::Stop;
 use template::{Nursery, Template};
 use worker::{Side, Worker};
 
-/// Decides how many workers live and which, from the first fork to the last exit.
+/// Decides which workers live, from the first fork to the last exit.
 #[derive(Debug)]
 pub struct Arbiter {
     settings: ArbiterSettings,
@@ -41,9 +43,9 @@ pub struct Arbiter {
     templates: BTreeMap<TemplateId, Template>,
     current: Crew,
     reload: Reload,
-    /// A `HUP` came during a reload: one more follows it.
+    /// A `HUP` came during a reload: another reload follows.
     reload_queued: bool,
-    /// When the stop that was asked for begins.
+    /// When the requested stop begins.
     leave_at: Option<Duration>,
     /// A worker was ready at least once, so the application can be loaded.
     ever_ready: bool,
@@ -52,16 +54,8 @@ pub struct Arbiter {
     last_template: u64,
 }
 
-#[derive(Debug)]
-enum Phase {
-    New,
-    Running,
-    Stopping(Stop),
-    Ended,
-}
-
 impl Arbiter {
-    /// An arbiter that has not begun; tell it [`Event::Started`].
+    /// An arbiter that has not started; its first event must be [`Event::Started`].
     ///
     /// # Arguments
     ///
@@ -86,11 +80,11 @@ impl Arbiter {
         }
     }
 
-    /// Takes one event and says what to do, in order.
+    /// Handles one event and returns the actions to perform, in order.
     ///
     /// # Arguments
     ///
-    /// `now` is monotonic time; it never falls from one call to the next.
+    /// `now` is monotonic time; it never decreases from one call to the next.
     pub fn on(&mut self, event: Event, now: Duration) -> Vec<Action> {
         let mut out = Vec::new();
         match event {
@@ -117,7 +111,7 @@ impl Arbiter {
         out
     }
 
-    /// When the arbiter wants a [`Event::Tick`]; `None` means that it can sleep until something happens.
+    /// When the arbiter needs an [`Event::Tick`]; `None` means that it can sleep until something happens.
     pub fn wake_at(&self) -> Option<Duration> {
         let templates = self.templates.values().filter_map(Template::deadline);
         let deadlines = self.workers.values().filter_map(Worker::deadline).chain(templates);
@@ -125,7 +119,7 @@ impl Arbiter {
             Phase::New | Phase::Ended => None,
             Phase::Stopping(stop) => deadlines.chain([stop.deadline]).min(),
             Phase::Running => {
-                // A vacancy that has no room waits for an exit, not for the clock.
+                // A vacancy without a free slot waits for an exit, not for the clock.
                 let room = self.has_room();
                 let able = self.crews().filter(|crew| room && self.nursery_of(crew).is_some());
                 let vacancies = able.flat_map(|crew| &crew.vacancies);
@@ -185,7 +179,7 @@ impl Arbiter {
         }
         let max = workers_max(self.slots);
         let old = self.newest_wanted();
-        // While a reload replaces the current crew its target falls by itself; it must not be raised again.
+        // While a reload replaces the current crew, its target only decreases; it must not be raised again.
         let replacing = matches!(self.reload, Reload::Surging(_));
         let changed = change(self.current.wanted).min(max);
         if replacing {
@@ -221,13 +215,4 @@ impl Arbiter {
             (Side::Next, _) => None,
         }
     }
-}
-
-/// How many workers can be wanted with so many slots, when a reload doubles them.
-fn workers_max(slots: u32) -> u32 {
-    (slots.saturating_sub(2) / 2).max(1)
-}
-
-fn log(out: &mut Vec<Action>, level: Level, message: String) {
-    out.push(Action::Log { level, message });
 }

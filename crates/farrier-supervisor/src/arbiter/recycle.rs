@@ -1,32 +1,14 @@
-//! Recycling: a worker that has served enough, lived enough or grown too large is replaced by one that is ready before it
-//! leaves. One at a time, so that those who began together do not leave together.
+//! Recycling: replaces workers that reached their limit of requests, age or memory. The successor is ready before the
+//! worker leaves. One worker is replaced at a time, so that workers which started together do not leave together.
 
 use std::time::Duration;
 
+use super::Arbiter;
 use super::crew::Vacancy;
-use super::event::{Action, Level, WorkerId};
-use super::reload::Reload;
+use super::event::{Action, Cause, Level, WorkerId, log};
+use super::phase::Reload;
 use super::settings::respawn_delay;
 use super::worker::{Retirement, Worker};
-use super::{Arbiter, log};
-
-/// Why a worker is to be replaced at leisure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// It has served `max_requests`; it has logged so itself.
-    Requests,
-    /// The application, or a hook, has asked.
-    Asked,
-    /// A call in it does not come back; it has logged so itself.
-    Stuck,
-    /// It has lived for `max_worker_lifetime`.
-    Lifetime,
-    /// It holds more memory than `max_worker_rss`.
-    Memory {
-        /// What it was seen to hold.
-        rss_bytes: u64,
-    },
-}
 
 impl Arbiter {
     pub(super) fn retiring(&mut self, id: WorkerId, cause: Cause, now: Duration, out: &mut Vec<Action>) {
@@ -45,7 +27,7 @@ impl Arbiter {
                 log(out, Level::Info, line);
             }
             Cause::Memory { rss_bytes } => {
-                // One that is too large when it begins would be replaced by its like without end.
+                // A worker that is too large from the start would be replaced again and again.
                 worker.outgrown_early = lived < healthy_after;
                 let (holds, may) = (mebibytes(rss_bytes), mebibytes(limit.unwrap_or(0)));
                 let line = format!("Worker (pid:{pid}) holds {holds} MiB, more than {may} MiB, and is replaced");
@@ -54,7 +36,7 @@ impl Arbiter {
         }
     }
 
-    /// Those whose life has been long enough.
+    /// Marks workers that have reached their maximum age.
     pub(super) fn retire_aged(&mut self, now: Duration, out: &mut Vec<Action>) {
         let aged: Vec<WorkerId> = self
             .workers
@@ -67,7 +49,7 @@ impl Arbiter {
         }
     }
 
-    /// When a worker's age alone will be reason enough to replace it; `None` while something else decides.
+    /// When a worker reaches its maximum age; `None` if it has none, or is already being replaced.
     pub(super) fn retires_at(&self, worker: &Worker) -> Option<Duration> {
         let lifetime = self.settings.max_worker_lifetime?;
         if !worker.is_ready() || worker.retirement != Retirement::None {
@@ -79,7 +61,7 @@ impl Arbiter {
         Some(worker.ready_since? + lifetime + Duration::from_millis(extra_ms))
     }
 
-    /// Lets those who want it retire, one at a time and only behind a successor that serves.
+    /// Retires workers that want to, one at a time and only after a successor serves.
     pub(super) fn retire_next(&mut self, now: Duration, out: &mut Vec<Action>) {
         if !matches!(self.reload, Reload::None | Reload::Reading) {
             return;
@@ -109,7 +91,7 @@ fn mebibytes(bytes: u64) -> u64 {
     bytes >> 20
 }
 
-/// A number that looks like chance and is the same each time (SplitMix64's finish): this room knows no dice.
+/// A pseudo-random number that depends only on the seed (SplitMix64's final mix), because the arbiter is pure.
 fn scatter(seed: u64) -> u64 {
     let mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

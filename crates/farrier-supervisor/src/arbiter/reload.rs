@@ -1,33 +1,15 @@
-//! Reload: surge, then drain. A whole new generation starts beside the old one, and each new worker that is ready
-//! relieves an old one. A generation that cannot be loaded is given up, and the old one never stopped serving.
+//! Reload: a whole new generation starts beside the old one, and each new worker that is ready replaces an old one. A
+//! generation that cannot be loaded is abandoned, and the old one keeps serving.
 
 use std::time::Duration;
 
-use super::crew::{Crew, count};
-use super::event::{Action, Level, Notice};
+use super::Arbiter;
+use super::crew::{Crew, count, workers_max};
+use super::event::{Action, Level, Notice, log};
+use super::phase::{Phase, Reload, Surge};
 use super::settings::ArbiterSettings;
 use super::template::Nursery;
 use super::worker::{Retirement, Side, State};
-use super::{Arbiter, Phase, log, workers_max};
-
-/// How far a reload is.
-#[derive(Debug)]
-pub(super) enum Reload {
-    None,
-    /// The configuration is being read.
-    Reading,
-    /// Workers of two generations live.
-    Surging(Box<Surge>),
-}
-
-/// The generation to come.
-#[derive(Debug)]
-pub(super) struct Surge {
-    pub(super) next: Crew,
-    pub(super) settings: ArbiterSettings,
-    /// One of its workers was ready, so what keeps another from booting is not the application.
-    pub(super) proven: bool,
-}
 
 impl Arbiter {
     pub(super) fn hang_up(&mut self, out: &mut Vec<Action>) {
@@ -68,7 +50,7 @@ impl Arbiter {
             out.push(Action::Notify(Notice::WorkersChanged { old: Some(old), new }));
         }
         out.push(Action::Notify(Notice::Renewed { generation: self.last_generation }));
-        // All are about to be replaced; none needs a successor of its own, unless this reload is abandoned.
+        // All workers are about to be replaced. None needs its own successor, unless this reload is abandoned.
         for worker in self.workers.values_mut().filter(|worker| worker.retirement == Retirement::Granted) {
             worker.retirement = Retirement::Wanted;
         }
@@ -85,14 +67,14 @@ impl Arbiter {
         self.report_abandoned(reason, out);
     }
 
-    /// The new generation goes, the old one is filled up again.
+    /// Stops the new generation and restores the old one to its full number.
     pub(super) fn abandon_reload(&mut self, reason: &str, now: Duration, out: &mut Vec<Action>) {
         let Reload::Surging(surge) = std::mem::replace(&mut self.reload, Reload::None) else { return };
         let going: Vec<_> = surge.next.members(&self.workers).map(|worker| worker.id()).collect();
         for id in going {
             self.drain(id, now, out);
         }
-        // From here on they are processes that leave, of no generation.
+        // From here on they are leaving processes, and their generation does not matter.
         self.workers.values_mut().for_each(|worker| worker.side = Side::Current);
         self.current.want(self.current.wanted);
         if surge.next.wanted != self.current.wanted {
@@ -111,12 +93,12 @@ impl Arbiter {
         }
     }
 
-    /// Each new worker that is ready relieves an old one; when all are, none of the old is left.
+    /// Each new worker that is ready replaces an old one; when all are ready, no old one is left.
     pub(super) fn replace_by_ready(&mut self) {
         let Reload::Surging(surge) = &self.reload else { return };
         let ready = surge.next.ready_count(&self.workers);
         let left = if ready >= surge.next.wanted { 0 } else { self.current.wanted.saturating_sub(ready) };
-        // Those that have gone do not come back when a new worker crashes.
+        // Old workers that have left do not come back when a new worker crashes.
         self.current.target = self.current.target.min(left);
     }
 
@@ -125,7 +107,7 @@ impl Arbiter {
         if !matches!(self.reload, Reload::Surging(_)) {
             return;
         }
-        // One that was killed and is still there hangs in the kernel; nothing more can be done about it.
+        // A process that was killed and is still there hangs in the kernel; nothing more can be done about it.
         let is_left = |state: &State| !matches!(state, State::Leaving { kill_at: None });
         let old = self.workers.values().filter(|worker| worker.side == Side::Current && is_left(&worker.state));
         if self.current.target > 0 || count(old) > 0 {
@@ -137,15 +119,15 @@ impl Arbiter {
         }
     }
 
-    /// A queued reload must not wait for one that cannot be completed: what there is of both generations becomes the
-    /// current crew, and the next reload replaces it all.
+    /// A queued reload must not wait for one that cannot be completed. The workers of both generations become the
+    /// current crew, and the next reload replaces them all.
     pub(super) fn accept_mixture(&mut self, out: &mut Vec<Action>) {
         log(out, Level::Warning, "Reload incomplete: the next one replaces both generations".to_owned());
         self.promote(out);
         self.read_config(out);
     }
 
-    /// The next crew becomes the current one, with all that is left of that.
+    /// The next crew becomes the current one, together with the workers that are left of the old one.
     fn promote(&mut self, out: &mut Vec<Action>) {
         let Reload::Surging(surge) = std::mem::replace(&mut self.reload, Reload::None) else { return };
         let Surge { next, settings, .. } = *surge;

@@ -1,4 +1,4 @@
-//! What the arbiter must know of the configuration, and its own fixed times.
+//! The settings that the arbiter needs, and its fixed times.
 
 use std::time::Duration;
 
@@ -11,25 +11,26 @@ pub struct ArbiterSettings {
     pub preload: bool,
     /// How long a worker may finish its requests after `TERM` before it is killed.
     pub graceful_timeout: Duration,
-    /// How long the server goes on serving after it was told to stop gracefully, so that others can learn of it.
+    /// How long the server keeps serving after a graceful stop was requested, so that load balancers notice.
     pub drain_delay: Duration,
-    /// How long an active worker may be silent; `None` means for ever.
+    /// How long an active worker may send no heartbeat; `None` means no limit.
     pub timeout: Option<Duration>,
-    /// How long a worker may load the application; `None` means for ever.
+    /// How long a worker may take to load the application; `None` means no limit.
     pub boot_timeout: Option<Duration>,
-    /// A worker that dies sooner than this after it became ready has died early, and its successors are delayed.
+    /// A worker that ends sooner than this after it became ready has died early, and its successors are delayed.
     pub healthy_after: Duration,
     /// The longest delay before a worker is started again.
     pub respawn_delay_max: Duration,
-    /// How long a worker serves before it is replaced; `None` means for ever.
+    /// How long a worker serves before it is replaced; `None` means no limit.
     pub max_worker_lifetime: Option<Duration>,
-    /// Each worker serves up to so much longer, by chance.
+    /// Each worker serves up to this much longer, at random.
     pub max_worker_lifetime_jitter: Duration,
-    /// Where that chance begins, so that servers which start together do not act together.
+    /// The seed of that randomness, so that servers which start together differ.
     pub jitter_seed: u64,
-    /// Resident memory above which a worker is replaced; `None` means any.
+    /// Resident memory above which a worker is replaced; `None` means no limit.
     pub max_worker_rss_bytes: Option<u64>,
-    /// Whether this is a daemon: only there `WINCH` means to stop the workers. In a terminal its window has changed.
+    /// Whether this is a daemon. Only in a daemon `WINCH` stops the workers; in a terminal it means that the window has
+    /// changed.
     pub daemon: bool,
 }
 
@@ -53,17 +54,17 @@ impl Default for ArbiterSettings {
     }
 }
 
-/// How long workers have to leave at a quick stop, and one that has said that it cannot boot.
+/// How long workers have to leave at a quick stop, and after they reported that they cannot boot.
 pub const QUICK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a hung worker has between `ABRT` and `KILL`.
 pub const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the arbiter waits for workers that it has killed before it leaves without them.
+/// How long the arbiter waits for killed workers before it exits without them.
 pub const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long to wait before the next worker, after so many early deaths in a row: nothing after the first, then a tenth
-/// of a second, doubled each time.
+/// The delay before the next worker, after this many early deaths in a row: none after the first, then a tenth of a
+/// second, doubled each time.
 pub(super) fn respawn_delay(early_deaths: u32, longest: Duration) -> Duration {
     match early_deaths {
         0 | 1 => Duration::ZERO,
@@ -71,7 +72,7 @@ pub(super) fn respawn_delay(early_deaths: u32, longest: Duration) -> Duration {
     }
 }
 
-/// The first delay that is one, and the least after a fork that failed.
+/// The first delay above zero, and the shortest one after a failed fork.
 pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

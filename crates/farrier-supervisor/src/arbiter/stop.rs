@@ -1,30 +1,13 @@
-//! Stopping: gracefully, quickly, or because the application cannot be loaded. It always ends.
+//! Stopping: gracefully, quickly, or because the application cannot be loaded. Every stop ends within a bounded time.
 
 use std::time::Duration;
 
-use super::event::{Action, EXIT_APPLICATION_NOT_FOUND, Level, Notice};
-use super::reload::Reload;
+use super::Arbiter;
+use super::event::{Action, EXIT_APPLICATION_NOT_FOUND, EXIT_BOOT_FAILED, Level, Notice, log};
+use super::phase::{Manner, Phase, Reload, Stop};
 use super::settings::{KILL_TIMEOUT, QUICK_TIMEOUT};
 use super::worker::State;
-use super::{Arbiter, Phase, log};
 use crate::signals::Signal;
-
-/// A stop on its way.
-#[derive(Debug)]
-pub(super) struct Stop {
-    manner: Manner,
-    /// When patience ends: first with the workers, then, once they have been killed, with the kernel.
-    pub(super) deadline: Duration,
-    killed: bool,
-    exit_code: i32,
-    reason: Option<&'static str>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    Graceful,
-    Quick,
-}
 
 impl Arbiter {
     pub(super) fn stop_gracefully(&mut self, now: Duration, out: &mut Vec<Action>) {
@@ -61,11 +44,11 @@ impl Arbiter {
         }
     }
 
-    /// The end of a server that never served.
+    /// Stops a server that never served.
     pub(super) fn stop_boot_failed(&mut self, code: i32, now: Duration, out: &mut Vec<Action>) {
         let (code, reason) = match code {
             EXIT_APPLICATION_NOT_FOUND => (code, "App failed to load."),
-            _ => (super::EXIT_BOOT_FAILED, "Worker failed to boot."),
+            _ => (EXIT_BOOT_FAILED, "Worker failed to boot."),
         };
         self.begin_stop(Manner::Quick, now + QUICK_TIMEOUT, code, Some(reason), out);
     }
@@ -89,20 +72,20 @@ impl Arbiter {
     fn tell_all_to_leave(&mut self, out: &mut Vec<Action>) {
         let Phase::Stopping(stop) = &self.phase else { return };
         for worker in self.workers.values_mut() {
-            // One that is not ready yet catches nothing, and the default action of QUIT would dump its core.
+            // A worker that is not ready yet catches no signals, and the default action of QUIT is a core dump.
             let quick = stop.manner == Manner::Quick && worker.ready_since.is_some();
             if !worker.is_leaving() {
                 worker.signal(if quick { Signal::Quit } else { Signal::Term }, out);
                 // From now on the deadline of the stop counts.
                 worker.state = State::Leaving { kill_at: None };
             } else if quick && !worker.killed {
-                // It has had its TERM, but must hear that it is to be quick.
+                // It has received TERM already, but must now stop quickly.
                 worker.signal(Signal::Quit, out);
             }
         }
     }
 
-    /// Kills when patience has ended, and ends when nobody is left or nothing more can be done.
+    /// Kills the workers after the deadline. Ends when no process is left, or when nothing more can be done.
     pub(super) fn advance_stop(&mut self, now: Duration, out: &mut Vec<Action>) {
         let Phase::Stopping(stop) = &mut self.phase else { return };
         let overdue = stop.deadline <= now;

@@ -1,41 +1,32 @@
 //! Templates: processes that have imported the application once and fork the workers of one generation.
 //!
-//! The arbiter never imports the application, so a new generation's template always imports it afresh. A template that is
-//! lost takes no worker with it: another is made, and only new workers wait for that.
+//! The arbiter never imports the application, so a new generation's template always imports the current code. Workers
+//! survive the loss of their template: another one is started, and only new workers wait for it.
 
 use std::time::Duration;
 
-use super::crew::Crew;
-use super::event::{Action, EXIT_BOOT_FAILED, Level, TemplateId, TemplateSpawn};
-use super::life::boot_exit_code;
-use super::reload::Reload;
-use super::settings::{FIRST_DELAY, QUICK_TIMEOUT, respawn_delay};
-use super::worker::Side;
-use super::{Arbiter, Phase, log};
-use crate::process::{ExitStatus, Pid};
-use crate::signals::{Signal, signal_name};
-
-/// After so many templates in a row that were lost, a reload is given up.
-const LOST_MAX: u32 = 5;
+use super::event::{Action, TemplateId, TemplateSpawn};
+use crate::process::Pid;
+use crate::signals::Signal;
 
 /// A template from its start until it is reaped.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Template {
-    spawn: TemplateSpawn,
-    pid: Option<Pid>,
-    state: TemplateState,
-    spawned_at: Duration,
-    ready_since: Option<Duration>,
-    killed: bool,
+    pub(super) spawn: TemplateSpawn,
+    pub(super) pid: Option<Pid>,
+    pub(super) state: TemplateState,
+    pub(super) spawned_at: Duration,
+    pub(super) ready_since: Option<Duration>,
+    pub(super) killed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TemplateState {
+pub(super) enum TemplateState {
     /// It imports the application.
     Loading { until: Option<Duration> },
     /// It forks workers.
     Ready,
-    /// It is to leave; at the time it is killed, if there is one left.
+    /// It is leaving; it is killed at this time, if there is one.
     Leaving { kill_at: Option<Duration> },
 }
 
@@ -70,213 +61,13 @@ impl Template {
         self.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string())
     }
 
-    fn signal(&self, signal: Signal, out: &mut Vec<Action>) {
+    pub(super) fn signal(&self, signal: Signal, out: &mut Vec<Action>) {
         if let Some(pid) = self.pid {
             out.push(Action::SignalTemplate { template: self.spawn.template, pid, signal });
         }
     }
 
-    fn is_leaving(&self) -> bool {
+    pub(super) fn is_leaving(&self) -> bool {
         matches!(self.state, TemplateState::Leaving { .. })
-    }
-}
-
-impl Arbiter {
-    /// Whether a crew's workers can be forked now, and by which template.
-    pub(super) fn nursery_of(&self, crew: &Crew) -> Option<Option<TemplateId>> {
-        match crew.nursery {
-            Nursery::Arbiter => Some(None),
-            Nursery::Missing { .. } => None,
-            Nursery::Template { id, .. } => {
-                self.templates.get(&id).filter(|found| found.state == TemplateState::Ready).map(|_| Some(id))
-            }
-        }
-    }
-
-    /// When a missing template is to be started.
-    pub(super) fn template_due(crew: &Crew) -> Option<Duration> {
-        match crew.nursery {
-            // A crew that is being replaced and has nobody left to fork needs none.
-            Nursery::Missing { not_before, .. } if crew.target > 0 => Some(not_before),
-            _ => None,
-        }
-    }
-
-    /// Starts the templates that are missing and due.
-    pub(super) fn start_templates(&mut self, now: Duration, out: &mut Vec<Action>) {
-        for side in [Side::Current, Side::Next] {
-            let boot_timeout = match (&self.reload, side) {
-                (Reload::Surging(surge), Side::Next) => surge.settings.boot_timeout,
-                _ => self.settings.boot_timeout,
-            };
-            let template = TemplateId(self.last_template + 1);
-            let Some(crew) = self.crew_mut(side) else { continue };
-            if Self::template_due(crew).is_none_or(|at| at > now) {
-                continue;
-            }
-            let Nursery::Missing { lost, .. } = crew.nursery else { continue };
-            crew.nursery = Nursery::Template { id: template, lost };
-            let spawn = TemplateSpawn { template, generation: crew.generation };
-            self.last_template += 1;
-            let state = TemplateState::Loading { until: boot_timeout.map(|timeout| now + timeout) };
-            let loading = Template { spawn, pid: None, state, spawned_at: now, ready_since: None, killed: false };
-            self.templates.insert(template, loading);
-            out.push(Action::StartTemplate(spawn));
-        }
-    }
-
-    pub(super) fn template_started(&mut self, id: TemplateId, pid: Pid) {
-        if let Some(template) = self.templates.get_mut(&id) {
-            template.pid = Some(pid);
-        }
-    }
-
-    pub(super) fn template_not_forked(&mut self, id: TemplateId, reason: &str, now: Duration, out: &mut Vec<Action>) {
-        if self.templates.remove(&id).is_none() {
-            return;
-        }
-        log(out, Level::Error, format!("A template could not be forked: {reason}"));
-        self.template_lost(id, true, now, out);
-    }
-
-    pub(super) fn template_ready(&mut self, id: TemplateId, now: Duration, out: &mut Vec<Action>) {
-        let Some(template) = self.templates.get_mut(&id) else { return };
-        template.ready_since = Some(now);
-        if !matches!(template.state, TemplateState::Loading { .. }) {
-            return;
-        }
-        template.state = TemplateState::Ready;
-        let took_ms = now.saturating_sub(template.spawned_at).as_millis();
-        let line = format!("Preloaded the application in {took_ms} ms (pid:{})", template.pid_text());
-        log(out, Level::Info, line);
-    }
-
-    pub(super) fn template_failed(&mut self, id: TemplateId, code: i32, now: Duration, out: &mut Vec<Action>) {
-        let Some(template) = self.templates.get_mut(&id) else { return };
-        if !matches!(template.state, TemplateState::Loading { .. }) {
-            return;
-        }
-        // It exits by itself; the limit is for one that does not.
-        template.state = TemplateState::Leaving { kill_at: Some(now + QUICK_TIMEOUT) };
-        self.load_failed(id, code, now, out);
-    }
-
-    pub(super) fn template_exited(&mut self, id: TemplateId, status: ExitStatus, now: Duration, out: &mut Vec<Action>) {
-        let Some(template) = self.templates.remove(&id) else { return };
-        let pid = template.pid_text();
-        match status {
-            _ if template.is_leaving() => log(out, Level::Debug, format!("Template (pid:{pid}) ended: {status}")),
-            ExitStatus::Code(code) => log(out, Level::Error, format!("Template (pid:{pid}) exited with code {code}.")),
-            ExitStatus::Signal(number) => {
-                log(out, Level::Error, format!("Template (pid:{pid}) was sent {}!", signal_name(number)));
-            }
-        }
-        match template.state {
-            TemplateState::Loading { .. } => self.load_failed(id, boot_exit_code(status), now, out),
-            TemplateState::Ready => {
-                let healthy_after = self.settings.healthy_after;
-                let early = template.ready_since.is_none_or(|since| now.saturating_sub(since) < healthy_after);
-                self.template_lost(id, early, now, out);
-            }
-            TemplateState::Leaving { .. } => {}
-        }
-    }
-
-    /// The application could not be loaded: the end of a server that never served, or of a reload; else it is tried
-    /// again later, and the workers there are go on.
-    fn load_failed(&mut self, id: TemplateId, code: i32, now: Duration, out: &mut Vec<Action>) {
-        if !matches!(self.phase, Phase::Running) || self.side_of(id).is_none() {
-            return;
-        }
-        if !self.ever_ready {
-            self.stop_boot_failed(code, now, out);
-            return;
-        }
-        if self.side_of(id) == Some(Side::Next) && !self.next_is_proven() {
-            self.abandon_reload("the new generation could not be preloaded", now, out);
-            return;
-        }
-        self.template_lost(id, true, now, out);
-    }
-
-    /// A crew has lost its template: another is to come, later if losses follow each other.
-    fn template_lost(&mut self, id: TemplateId, early: bool, now: Duration, out: &mut Vec<Action>) {
-        let (Phase::Running, Some(side)) = (&self.phase, self.side_of(id)) else { return };
-        let (proven, longest) = (self.next_is_proven(), self.settings.respawn_delay_max);
-        let Some(crew) = self.crew_mut(side) else { return };
-        let Nursery::Template { lost: before, .. } = crew.nursery else { return };
-        let lost = if early { before.saturating_add(1) } else { 0 };
-        let delay = if early { respawn_delay(lost, longest).max(FIRST_DELAY) } else { Duration::ZERO };
-        crew.nursery = Nursery::Missing { not_before: now + delay, lost };
-        if side == Side::Next && lost >= LOST_MAX && !proven {
-            self.abandon_reload("its template could not be kept alive", now, out);
-        } else if side == Side::Next && proven && self.reload_queued {
-            self.accept_mixture(out);
-        } else {
-            log(out, Level::Warning, "Workers that serve go on; another template imports the application".to_owned());
-        }
-    }
-
-    /// The crew whose template this is; `None` for one that was given up.
-    fn side_of(&self, id: TemplateId) -> Option<Side> {
-        let owner = self.crews().find(|crew| matches!(crew.nursery, Nursery::Template { id: own, .. } if own == id));
-        owner.map(|crew| crew.side)
-    }
-
-    /// Lets every template leave that is no crew's any more.
-    pub(super) fn stop_strange_templates(&mut self, now: Duration, out: &mut Vec<Action>) {
-        let stopping = !matches!(self.phase, Phase::Running);
-        let strange: Vec<TemplateId> = self
-            .templates
-            .iter()
-            .filter(|(id, template)| !template.is_leaving() && (stopping || self.side_of(**id).is_none()))
-            .map(|(&id, _)| id)
-            .collect();
-        for id in strange {
-            if let Some(template) = self.templates.get_mut(&id) {
-                template.signal(Signal::Term, out);
-                template.state = TemplateState::Leaving { kill_at: Some(now + QUICK_TIMEOUT) };
-            }
-        }
-    }
-
-    /// Kills those that have had their time.
-    pub(super) fn enforce_template_deadlines(&mut self, now: Duration, out: &mut Vec<Action>) {
-        let overdue = |template: &&Template| template.deadline().is_some_and(|at| at <= now);
-        let due: Vec<TemplateId> =
-            self.templates.values().filter(overdue).map(|template| template.spawn.template).collect();
-        for id in due {
-            let Some(template) = self.templates.get_mut(&id) else { continue };
-            let loading = matches!(template.state, TemplateState::Loading { .. });
-            if loading {
-                let line = format!("Template (pid:{}) took too long to load the application", template.pid_text());
-                log(out, Level::Critical, line);
-            }
-            template.killed = true;
-            template.signal(Signal::Kill, out);
-            template.state = TemplateState::Leaving { kill_at: None };
-            if loading {
-                self.load_failed(id, EXIT_BOOT_FAILED, now, out);
-            }
-        }
-    }
-
-    /// A template that does not fork what it was asked for is of no use.
-    pub(super) fn kill_template(&mut self, id: TemplateId, out: &mut Vec<Action>) {
-        if let Some(template) = self.templates.get_mut(&id)
-            && !template.killed
-        {
-            template.killed = true;
-            template.signal(Signal::Kill, out);
-        }
-    }
-
-    /// At the end of all patience.
-    pub(super) fn kill_all_templates(&mut self, out: &mut Vec<Action>) {
-        for template in self.templates.values_mut().filter(|template| !template.killed) {
-            template.killed = true;
-            template.signal(Signal::Kill, out);
-            template.state = TemplateState::Leaving { kill_at: None };
-        }
     }
 }

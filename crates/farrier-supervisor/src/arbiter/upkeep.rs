@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::Arbiter;
 use super::crew::{Vacancy, count};
 use super::event::{Action, Spawn, TemplateId, WorkerId};
-use super::reload::Reload;
+use super::phase::{Phase, Reload};
 use super::worker::{Retirement, Side, State, Worker};
-use super::{Arbiter, Phase};
 use crate::signals::Signal;
 
 impl Arbiter {

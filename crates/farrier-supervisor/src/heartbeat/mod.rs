@@ -1,7 +1,7 @@
-//! Heartbeats in shared memory: the workers write that their calls move on, the arbiter reads that one does not.
+//! Heartbeats in shared memory: workers write that their calls make progress, and the arbiter finds those that do not.
 //!
 //! The page is made before the first fork, so every process has the same one; there is no file. A worker that runs no
-//! call says so (`active` is false) and needs no tick: an idle server sleeps.
+//! call is marked as inactive (`active` is false) and needs no tick, so an idle server sleeps.
 
 #![allow(unsafe_code)]
 
@@ -32,14 +32,14 @@ impl HeartbeatPage {
     ///
     /// The kernel's: no memory.
     pub fn new(slots: u32) -> io::Result<HeartbeatPage> {
-        // One more for what concerns the whole server.
+        // One more for state of the whole server.
         let count = slots.max(1) as usize + 1;
         let bytes = count * size_of::<Cells>();
         // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory in use.
         let start =
             unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)? };
-        // SAFETY: the mapping is page-aligned, hence aligned for `Cells`, holds `count` of them, is zeroed by the
-        // kernel, which is a valid value of every atomic, is never unmapped, and is only reached through atomics.
+        // SAFETY: the mapping is page-aligned, hence aligned for `Cells`, and holds `count` of them. The kernel has
+        // zeroed it, which is a valid value of every atomic. It is never unmapped, and is only reached through atomics.
         let cells: &'static [Cells] = unsafe { std::slice::from_raw_parts(start.cast::<Cells>(), count) };
         let (server, slots) = cells.split_first().ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(HeartbeatPage { slots, server })
@@ -60,7 +60,7 @@ impl HeartbeatPage {
         self.slots.get(number as usize).map(|cells| Slot { number, cells, server: self.server })
     }
 
-    /// Says to all workers that the server is about to stop. It stays so.
+    /// Tells all workers that the server is about to stop. This cannot be undone.
     pub fn set_leaving(&self) {
         self.server.active.store(1, Ordering::Release);
     }
@@ -91,7 +91,7 @@ impl Slot {
         self.number
     }
 
-    /// Says that the worker's calls move on.
+    /// Records that the worker's calls make progress.
     ///
     /// # Arguments
     ///
@@ -100,12 +100,12 @@ impl Slot {
         self.cells.beat_ms.store(now_ms, Ordering::Release);
     }
 
-    /// Says whether calls run. Beat first when it becomes true, or the last beat of long ago counts.
+    /// Sets whether calls run. Call `beat` before setting it, or an old beat counts.
     pub fn set_active(&self, active: bool) {
         self.cells.active.store(u64::from(active), Ordering::Release);
     }
 
-    /// What the arbiter sees: nothing while no call runs.
+    /// The heartbeat as the arbiter sees it: idle while no call runs.
     pub fn read(&self) -> Beat {
         // Acquire, so that a beat stored before `active` is seen with it.
         if self.cells.active.load(Ordering::Acquire) == 0 {
@@ -129,17 +129,17 @@ impl Slot {
         self.cells.counters[counter as usize].load(Ordering::Relaxed)
     }
 
-    /// Says how many calls run.
+    /// Sets how many calls run.
     pub fn set_running(&self, calls: u64) {
         self.cells.counters[Counter::Running as usize].store(calls, Ordering::Relaxed);
     }
 
-    /// How many calls ran when the worker last said so.
+    /// How many calls ran when the worker last set it.
     pub fn running(&self) -> u64 {
         self.counted(Counter::Running)
     }
 
-    /// Makes the slot ready for its next worker. Counters go on, because a sum over workers must never fall.
+    /// Prepares the slot for its next worker. Counters are kept, because a sum over workers must never decrease.
     pub fn reset(&self) {
         self.set_active(false);
         self.set_running(0);
@@ -153,19 +153,19 @@ impl fmt::Debug for Slot {
     }
 }
 
-/// What each worker counts. A place in the page each; the page has room for [`COUNTERS_MAX`].
+/// The counters of each worker. Each has a place in the page, which has room for [`COUNTERS_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Counter {
     /// Connections accepted.
     Accepted,
-    /// Requests for which the application was called: what `max_requests` counts.
+    /// Requests for which the application was called; `max_requests` counts these.
     Requests,
-    /// Requests that the server answered itself: refusals above all.
+    /// Requests that the server answered itself, mostly refusals.
     Answers,
-    /// Calls that raised, or broke PEP 3333. This and what follows is counted where somebody may read it.
+    /// Calls that raised, or broke PEP 3333. This counter and the following ones are kept only if they can be read.
     Exceptions,
-    /// Requests that took longer than they may.
+    /// Requests that took longer than `request_timeout`.
     Timeouts,
     /// Time that calls took, in ns.
     CallNs,

@@ -1,23 +1,23 @@
-//! When to look at the heartbeats next, and which have stopped. Pure: the page is read by the caller.
+//! When to check the heartbeats next, and which have stopped. Pure: the caller reads the page.
 
 use std::time::Duration;
 
 use crate::clock::duration_ms;
 
-/// What a worker's slot says.
+/// The heartbeat of a worker's slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beat {
-    /// No call runs; silence means nothing.
+    /// No call runs, so no beat is expected.
     Idle,
-    /// Calls run, and moved on at this monotonic time in milliseconds.
+    /// Calls run, and last made progress at this monotonic time in milliseconds.
     Active {
         /// When it last beat.
         last_ms: u64,
     },
 }
 
-/// Looks as seldom as possible: one wake-up per `timeout` finds every stopped heart within a millisecond, because
-/// each look says when the earliest next one could have been silent for too long.
+/// Checks as rarely as possible. One wake-up per `timeout` finds every stopped worker within a millisecond, because
+/// each check computes when the next worker could become stale.
 #[derive(Debug, Default)]
 pub struct Watch {
     timeout: Option<Duration>,
@@ -30,18 +30,18 @@ impl Watch {
         Watch { timeout, next_look: None }
     }
 
-    /// When to look again; `None` while there is nothing to look at.
+    /// When to check again; `None` while there is nothing to check.
     pub fn wake_at(&self) -> Option<Duration> {
         self.next_look
     }
 
-    /// A worker may be active from now on: it has said that it is ready.
+    /// A worker may be active from now on: it has reported that it is ready.
     pub fn notice(&mut self, now: Duration) {
         let Some(timeout) = self.timeout else { return };
         self.next_look = Some(self.next_look.unwrap_or(now + timeout));
     }
 
-    /// Looks at all workers if it is time, and returns those that are stale.
+    /// Checks all workers if it is time, and returns those that are stale.
     pub fn look<W>(&mut self, beats: impl Iterator<Item = (W, Beat)>, now: Duration) -> Vec<W> {
         let (Some(timeout), Some(due)) = (self.timeout, self.next_look) else { return Vec::new() };
         if now < due {
@@ -107,7 +107,7 @@ mod tests {
     fn a_silent_worker_is_found_when_its_time_is_over_and_not_before() {
         let mut watch = Watch::new(Some(s(30)));
         watch.notice(s(0));
-        // It became active just after a look and stopped at once.
+        // It became active just after a check and stopped at once.
         let silent = || [("idle", Beat::Idle), ("stuck", Beat::Active { last_ms: 100_000 })].into_iter();
         assert!(watch.look(silent(), s(101)).is_empty());
         assert_eq!(watch.wake_at(), Some(Duration::from_millis(130_001)));

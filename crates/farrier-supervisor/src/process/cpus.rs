@@ -21,7 +21,7 @@ impl CpuQuota {
     }
 }
 
-/// The processors that the scheduler and the control groups leave to this process; at least one.
+/// The processors that the scheduler and the control groups allow this process; at least one.
 pub fn cpus_allowed() -> u32 {
     let affinity = rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count().max(1));
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -65,8 +65,8 @@ fn group_quotas(line: &str, root: &Path) -> Vec<CpuQuota> {
     })
 }
 
-/// Reads at each level: a parent's limit binds its children. In a container the path may be one of the host's that is
-/// not visible here; then the root of the mount is the container's own group, and it is always read.
+/// Reads the quota at each level: a parent's limit applies to its children. In a container the path may belong to the
+/// host and be invisible here. Then the root of the mount is the container's own group, and it is always read.
 fn on_the_way(mount: &Path, path: &str, read: impl Fn(&Path) -> Option<CpuQuota>) -> Vec<CpuQuota> {
     let below: PathBuf = mount.join(path.trim_start_matches('/'));
     below.ancestors().take_while(|group| group.starts_with(mount)).filter_map(read).collect()

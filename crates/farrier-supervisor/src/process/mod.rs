@@ -1,4 +1,4 @@
-//! Processes as the kernel has them: fork, wait, kill, end. What to do about them is the arbiter's business.
+//! System calls about processes: fork, wait, kill, exit. The arbiter decides when to use them.
 
 #![allow(unsafe_code)]
 
@@ -23,9 +23,9 @@ const FIRST_FREE_FD: RawFd = 3;
 /// A process as the kernel numbers it.
 pub type Pid = i32;
 
-/// How to fork. It is handed in because Python's hooks must run: there it is `os.fork()`.
+/// How to fork. The caller passes it in because Python's hooks must run: there it is `os.fork()`.
 pub trait Fork {
-    /// Makes a second process of this one and says which of the two goes on here.
+    /// Forks this process and returns which of the two continues here.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ impl<F: FnMut() -> io::Result<Forked>> Fork for F {
     }
 }
 
-/// On which side of the fork the program goes on.
+/// The side of the fork on which the program continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forked {
     /// In the parent; the child has this pid.
@@ -125,7 +125,8 @@ pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
 }
 
-/// Takes the status of every child that has ended, strangers included: process 1 inherits all orphans. Does not block.
+/// Takes the status of every child that has ended, even of unknown ones: process 1 inherits all orphans. Does not
+/// block.
 pub fn reap() -> Vec<(Pid, ExitStatus)> {
     let mut ended = Vec::new();
     loop {
@@ -170,7 +171,7 @@ pub fn parent_pid() -> Pid {
     rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get())
 }
 
-/// Whether there is such a process, whosever it is. A zombie counts.
+/// Whether there is such a process, of any user. A zombie counts.
 pub fn is_alive(pid: Pid) -> bool {
     // SAFETY: signal 0 is only checked for, never sent; the pid names one process.
     pid > 0 && (unsafe { libc::kill(pid, 0) } == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM))
@@ -183,7 +184,7 @@ pub fn is_alive(pid: Pid) -> bool {
 /// The number is no descriptor that came through `exec` (`EBADF`).
 pub fn take_over(fd: RawFd) -> io::Result<OwnedFd> {
     if fd < FIRST_FREE_FD {
-        // The standard streams stay whose they are.
+        // The standard streams keep their owner.
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
     // SAFETY: the borrow lasts for two system calls, which themselves check that the number is an open descriptor.
@@ -199,8 +200,8 @@ pub fn take_over(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Closes every descriptor of this process but the standard streams and those that are named. Whatever owns one of the others
-/// must not be used any more, nor dropped: the end of a forked child is [`exit_now`].
+/// Closes every descriptor of this process except the standard streams and those that are named. The owners of the
+/// closed ones must neither be used nor dropped, so a forked child ends with [`exit_now`].
 pub(crate) fn close_all_but(kept: &[RawFd]) {
     let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let numbers: Vec<RawFd> =
@@ -212,7 +213,7 @@ pub(crate) fn close_all_but(kept: &[RawFd]) {
     }
 }
 
-/// Says whether the program that takes this process's place shall have the descriptor under its number.
+/// Sets whether a program started by `exec` inherits the descriptor.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The program of a process: how it was started, and how another takes its place in the same way.
+//! The program of a process: how it was started, and how to replace it with another in the same way.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -8,15 +8,16 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// How this process was started. To be read before anything is changed: the title is written over the arguments, and
-/// the settings change the directory and the environment.
+/// How this process was started. Read it before anything changes: the title overwrites the arguments, and the settings
+/// change the directory and the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
     /// The program; for Python the interpreter.
     pub program: PathBuf,
-    /// What stood behind it, the interpreter's own options and the script included.
+    /// The arguments, with the interpreter's own options and the script.
     pub arguments: Vec<OsString>,
-    /// The working directory, as the shell called it: a symbolic link that is turned to a new release is followed again.
+    /// The working directory, as the shell named it: a symbolic link that now points to a new release is followed
+    /// again.
     pub directory: PathBuf,
     /// The environment.
     pub environment: Vec<(OsString, OsString)>,
@@ -62,11 +63,11 @@ fn directory(named: Option<OsString>) -> io::Result<PathBuf> {
     }
 }
 
-/// Puts another program into this process's place. Returns only if that cannot be done, and says why.
+/// Replaces this process with another program. Returns the error if that fails.
 ///
 /// # Arguments
 ///
-/// `environment` takes the place of the present one.
+/// `environment` replaces the current one.
 pub fn become_program(launch: &Launch, environment: &[(OsString, OsString)]) -> io::Error {
     // Blocked signals and an ignored PIPE would be passed on; both are undone here (std::os::unix::process).
     Command::new(&launch.program)
@@ -113,7 +114,7 @@ mod tests {
         let launch = Launch {
             program: "/nowhere/python".into(),
             arguments: Vec::new(),
-            // The change is made before it is known that the program is missing, in the process of all tests.
+            // The signal actions change before the missing program is noticed, in the process of all tests.
             directory: std::env::current_dir().expect("there"),
             environment: Vec::new(),
         };

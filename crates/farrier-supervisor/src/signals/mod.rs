@@ -1,4 +1,4 @@
-//! The table of signals that the arbiter and its workers speak, and the room that catches them.
+//! The table of signals that the arbiter and its workers handle, and the module that catches them.
 
 mod pipe;
 
@@ -50,9 +50,9 @@ signals! {
     Quit = SIGQUIT, "quit";
     /// Reload: read the configuration, replace all workers.
     Hup = SIGHUP, "hup";
-    /// One worker more.
+    /// Add one worker.
     Ttin = SIGTTIN, "ttin";
-    /// One worker less.
+    /// Remove one worker.
     Ttou = SIGTTOU, "ttou";
     /// Reopen the logs.
     Usr1 = SIGUSR1, "usr1";
@@ -62,9 +62,9 @@ signals! {
     Winch = SIGWINCH, "winch";
     /// A child has ended.
     Chld = SIGCHLD, "chld";
-    /// To a worker: it has hung and shall say where.
+    /// To a worker: it has hung, and must log its stacks.
     Abrt = SIGABRT, "abrt";
-    /// To a worker: the end, without appeal.
+    /// To a worker: ends it at once.
     Kill = SIGKILL, "kill";
 }
 

@@ -20,11 +20,11 @@ use crate::clock::monotonic;
 /// The write end that the handler uses; -1 when nothing is installed. One per process, as dispositions are.
 static WRITE_FD: AtomicI32 = AtomicI32::new(-1);
 
-/// The signals of this process as a readable descriptor. Dropping it restores what was there before.
+/// The signals of this process as a readable descriptor. Dropping it restores the previous actions.
 #[derive(Debug)]
 pub struct SignalPipe {
     read: OwnedFd,
-    // Kept open for the handler, which knows it by its number only.
+    // Kept open for the handler, which only has its number.
     _write: OwnedFd,
     before: Vec<(Signal, Before)>,
 }
@@ -64,7 +64,7 @@ impl SignalPipe {
         self.read.as_fd()
     }
 
-    /// Waits until a signal has come, at most so long, and says whether one has.
+    /// Waits at most this long for a signal, and returns whether one has come.
     pub fn wait(&self, at_most: Duration) -> bool {
         let until = monotonic() + at_most;
         loop {
@@ -73,7 +73,7 @@ impl SignalPipe {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: left.subsec_nanos().into(),
             };
-            // An error is the signal itself (EINTR); the next look finds its number.
+            // An error is the signal itself (EINTR); the next read finds its number.
             if let Ok(count) = poll(&mut [PollFd::new(&self.read, PollFlags::IN)], Some(&timeout)) {
                 return count > 0;
             }
@@ -82,7 +82,8 @@ impl SignalPipe {
 
     /// The signals that have come since the last call, in order. Does not block.
     ///
-    /// Only `CHLD` is merged into one, for it says to look, not how often: TTIN TTIN is a wish typed twice.
+    /// Only `CHLD` is merged into one, because it says that children have ended, not how many. Two TTIN add two
+    /// workers.
     pub fn drain(&self) -> Vec<Signal> {
         let mut signals = Vec::new();
         let mut bytes = [0_u8; 64];
@@ -194,7 +195,7 @@ enum Disposition {
     Write,
 }
 
-/// What was done at a signal before.
+/// The previous action of a signal.
 struct Before(libc::sigaction);
 
 impl std::fmt::Debug for Before {

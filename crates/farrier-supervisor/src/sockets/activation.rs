@@ -8,15 +8,15 @@ use crate::process::{Pid, pass_on};
 /// The first descriptor that is passed (`SD_LISTEN_FDS_START`).
 const FIRST_FD: RawFd = 3;
 
-/// The sockets that were passed to this process, in order. They stay open as long as it lives, for whoever passed them
-/// holds them too: a client that comes while nobody accepts waits.
+/// The sockets that were passed to this process, in order. They stay open as long as it lives. The service manager
+/// holds them too, so a client that connects while nobody accepts waits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Activation {
     names: Vec<String>,
 }
 
 impl Activation {
-    /// The variables it is read from. Whoever reads them removes them, so that no child takes the sockets for its own.
+    /// The variables that hold them. They are removed after reading, so that no child takes the sockets for its own.
     pub const VARIABLES: [&'static str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 
     /// The sockets that the environment names, if they are meant for this process.
@@ -31,7 +31,7 @@ impl Activation {
         let [pid, count, names] = Activation::VARIABLES.map(text);
         let activation = Activation::read(pid.as_deref(), count.as_deref(), names.as_deref(), own_pid);
         for fd in activation.descriptors() {
-            // One that is not open is reported when somebody is to listen there.
+            // A descriptor that is not open is reported when it is needed.
             let _ = pass_on(fd, false);
         }
         activation
@@ -41,7 +41,7 @@ impl Activation {
         let is_for_us = pid.and_then(|pid| pid.parse().ok()) == Some(own_pid);
         let count: u16 = count.and_then(|count| count.parse().ok()).filter(|_| is_for_us).unwrap_or(0);
         let mut names = names.unwrap_or_default().split(':');
-        // What a manager says that names none (sd_listen_fds_with_names(3)).
+        // The name of sockets for which the manager gives none (sd_listen_fds_with_names(3)).
         let name = || names.next().filter(|name| !name.is_empty()).unwrap_or("unknown").to_owned();
         Activation { names: std::iter::repeat_with(name).take(count.into()).collect() }
     }

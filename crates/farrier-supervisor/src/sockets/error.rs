@@ -1,4 +1,4 @@
-//! Why a listener could not be bound, said so that the reader knows what to do.
+//! Why a listener could not be bound, with a hint what to do.
 
 use std::fmt;
 use std::io;
@@ -8,22 +8,22 @@ use super::ListenSpec;
 /// A listener that could not be bound: which, why, and what to do.
 #[derive(Debug)]
 pub struct BindError {
-    /// The address as the configuration says it.
+    /// The address as in the configuration.
     pub address: String,
-    /// What is wrong.
+    /// The cause.
     pub cause: BindCause,
 }
 
 /// Why a listener could not be bound.
 #[derive(Debug)]
 pub enum BindCause {
-    /// Somebody listens there.
+    /// Another process listens there.
     InUse,
-    /// Somebody listens there, and the server was told to stop before that changed.
+    /// Another process listens there, and the server was stopped while it waited.
     Stopped,
-    /// The kernel's answer to something else.
+    /// Another error of the kernel.
     Io(io::Error),
-    /// The address makes no sense as it is; with the hint what would.
+    /// The address is not usable; the text says why.
     Unfit(&'static str),
 }
 

@@ -1,4 +1,4 @@
-//! Sockets that a master hands to its successor (`GUNICORN_FD`): each is found its place among the addresses asked for.
+//! Sockets that a master passes to its successor (`GUNICORN_FD`): each is matched with one of the configured addresses.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -9,8 +9,8 @@ use super::unix::SocketFile;
 use super::{BindOptions, ListenSpec, Listener, LocalAddress, finish, tcp};
 use crate::arbiter::Level;
 
-/// Makes listeners of a predecessor's sockets, each for the first of `specs` that means its address. One that no
-/// address means any more is closed; addresses without a socket are left to be bound.
+/// Makes listeners of a predecessor's sockets, each for the first of `specs` with its address. A socket without a
+/// matching address is closed; addresses without a socket must still be bound.
 pub fn inherit(
     sockets: Vec<OwnedFd>,
     specs: &[ListenSpec],
@@ -46,7 +46,7 @@ pub fn inherit(
 fn means(spec: &ListenSpec, address: &SockAddr) -> bool {
     match (spec, LocalAddress::of(address)) {
         (ListenSpec::Tcp { host, port }, Some(LocalAddress::Inet(bound))) => {
-            // Port 0 let the kernel choose: whichever it is, it is the one.
+            // With port 0 the kernel chose the port, so any port matches.
             (*port == 0 || *port == bound.port())
                 && tcp::addresses(host, *port).is_ok_and(|found| found.iter().any(|each| each.ip() == bound.ip()))
         }

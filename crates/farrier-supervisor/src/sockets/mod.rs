@@ -1,7 +1,7 @@
 //! Listeners: bound once by the arbiter, or inherited, and shared by all workers across reloads.
 //!
-//! All are non-blocking and close-on-exec. An address that is in use is tried again a few times, because a
-//! predecessor may be about to leave; every error names the address and what to do.
+//! All are non-blocking and close-on-exec. An address in use is tried again a few times, because a predecessor may be
+//! about to stop. Every error names the address and what to do.
 
 mod activation;
 mod error;
@@ -40,7 +40,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// The descriptor, as a number for those that poll.
+    /// The descriptor as a number, for polling.
     pub fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
@@ -50,12 +50,12 @@ impl Listener {
         &self.local
     }
 
-    /// As it stands in the log: `http://127.0.0.1:8000`, `unix:/run/x.sock`.
+    /// Its form in the log: `http://127.0.0.1:8000`, `unix:/run/x.sock`.
     pub fn display(&self) -> &str {
         &self.display
     }
 
-    /// Says in the display what is spoken there, where that is not HTTP: `uwsgi://127.0.0.1:3031`, `uwsgi+unix:/run/x.sock`.
+    /// Adds the protocol to the display, if it is not HTTP: `uwsgi://127.0.0.1:3031`, `uwsgi+unix:/run/x.sock`.
     pub fn name_protocol(&mut self, protocol: Option<&str>) {
         self.display = match (protocol, &self.local) {
             (None, local) => local.display(false),
@@ -64,7 +64,7 @@ impl Listener {
         };
     }
 
-    /// What it was bound for.
+    /// The specification that it was bound for.
     pub fn spec(&self) -> &ListenSpec {
         &self.spec
     }
@@ -84,7 +84,7 @@ impl Listener {
         })
     }
 
-    /// Closes the socket and leaves its file, which is to be removed later.
+    /// Closes the socket and keeps its file, which is removed later.
     pub fn close(self) -> Option<SocketFile> {
         self.file
     }
@@ -103,7 +103,7 @@ impl AsFd for Listener {
     }
 }
 
-/// What a listener is bound to.
+/// The address that a listener is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LocalAddress {
     /// TCP.
@@ -127,10 +127,10 @@ pub fn bind_all(
     rebind_all(&[], specs, options, log)
 }
 
-/// What may end the wait for an address that is in use: waits so long and says whether to try again.
+/// Waits this long for an address in use, and returns whether to try again.
 pub type Patience<'p> = &'p mut dyn FnMut(Duration) -> bool;
 
-/// Like [`bind_all`], but takes over what `old` already has, so that a reload never lets go of an address.
+/// Like [`bind_all`], but reuses the sockets of `old`, so that a reload never closes an address that it keeps.
 ///
 /// # Errors
 ///
@@ -176,8 +176,8 @@ pub fn rebind_all_patiently(
     Ok(bound)
 }
 
-/// What `old` has for one of the specifications. A name may have several addresses, and port 0 may be asked for several times:
-/// each time its own listeners are taken over, in their order.
+/// The listeners of `old` for one of the specifications. A name may have several addresses, and port 0 may be given
+/// several times: each time its own listeners are reused, in their order.
 fn shared(old: &[Listener], specs: &[ListenSpec], index: usize) -> Result<Vec<Listener>, BindError> {
     let spec = &specs[index];
     let is_same = |other: &&ListenSpec| *other == spec;
@@ -229,7 +229,7 @@ fn bind(spec: &ListenSpec, all: &[ListenSpec], options: &BindOptions) -> Result<
     }
 }
 
-/// Takes over a socket that somebody else has bound.
+/// Takes over a socket that another process has bound.
 fn adopt(spec: &ListenSpec, fd: RawFd, options: &BindOptions) -> Result<Listener, BindError> {
     let socket = Socket::from(inherited(fd).map_err(|error| failed(spec, error))?);
     let is_stream = socket.r#type().map_err(|error| failed(spec, error))? == Type::STREAM;
@@ -240,7 +240,7 @@ fn adopt(spec: &ListenSpec, fd: RawFd, options: &BindOptions) -> Result<Listener
     finish(spec, socket, &address, None, options)
 }
 
-/// The last steps that all kinds share.
+/// The last steps for all kinds of sockets.
 fn finish(
     spec: &ListenSpec,
     socket: Socket,

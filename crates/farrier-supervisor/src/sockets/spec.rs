@@ -1,11 +1,11 @@
-//! Where to listen and how, as the configuration says it.
+//! Where and how to listen, as in the configuration.
 
 use std::fmt;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where to listen, as the configuration says it.
+/// Where to listen, as in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenSpec {
     /// A host name or address literal, and a port; 0 lets the kernel choose one.
@@ -18,7 +18,7 @@ pub enum ListenSpec {
         /// The port.
         port: u16,
     },
-    /// A socket in the file system. A stale one is replaced, a live one and anything else is not.
+    /// A socket in the file system. A stale socket is replaced; a live one, and any other file, is not.
     Unix {
         /// Where.
         path: PathBuf,

@@ -8,8 +8,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use super::error::{failed, unfit};
 use super::{BindError, BindOptions, ListenSpec, Listener, finish};
 
-/// Binds at every address of `host`. One that this machine lacks is passed over if another can be bound: many have no
-/// IPv6 but do have `localhost` at `::1` in their hosts file.
+/// Binds at every address of `host`. An address that this machine lacks is skipped if another can be bound: many
+/// machines have no IPv6, but have `localhost` at `::1` in their hosts file.
 pub(super) fn bind(
     spec: &ListenSpec,
     host: &str,
@@ -19,7 +19,7 @@ pub(super) fn bind(
 ) -> Result<Vec<Listener>, BindError> {
     let mut addresses = addresses(host, port).map_err(|error| failed(spec, error))?;
     if port == 0 {
-        // The kernel would choose another port for each.
+        // The kernel would choose a different port for each.
         addresses.truncate(1);
     }
     let mut bound = Vec::new();
@@ -41,7 +41,7 @@ pub(super) fn bind(
     }
 }
 
-/// Whether an IPv4 address is wanted at this port too; then `::` must leave IPv4 alone.
+/// Whether an IPv4 address is configured with this port too; then `::` must be IPv6 only.
 pub(super) fn port_has_ipv4(all: &[ListenSpec], port: u16) -> bool {
     all.iter().any(|spec| match spec {
         ListenSpec::Tcp { host, port: other } => {
@@ -56,7 +56,7 @@ pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         "" => iter::once((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).into()).collect(),
         host => (host, port).to_socket_addrs()?.collect(),
     };
-    // A resolver may name one address for each kind of socket.
+    // A resolver may return an address once for each kind of socket.
     let mut seen = Vec::new();
     found.retain(|address| {
         !seen.contains(address) && {
@@ -71,7 +71,7 @@ pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 
 fn listen(address: SocketAddr, port_has_ipv4: bool, options: &BindOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // The port of a predecessor is free at once, although its last connections are in TIME_WAIT.
+    // Makes the port of a predecessor usable at once, although its last connections are in TIME_WAIT.
     socket.set_reuse_address(true)?;
     if options.reuse_port {
         socket.set_reuse_port(true)?;

@@ -1,4 +1,4 @@
-//! Unix listeners: files with rights, stale ones replaced, foreign ones left alone; and abstract names.
+//! Unix listeners: socket files with permissions, where stale files are replaced; and abstract names.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use super::error::{failed, unfit};
 use super::{BindCause, BindError, BindOptions, ListenSpec, Listener, finish};
 use crate::process::{Pid, own_pid};
 
-/// Binds at `path`. The file exists with its final rights before anybody can connect.
+/// Binds at `path`. The file has its final permissions before anybody can connect.
 pub(super) fn bind(
     spec: &ListenSpec,
     path: &Path,
@@ -26,8 +26,8 @@ pub(super) fn bind(
 
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(fail)?;
     if mode.is_some() {
-        // Linux gives the file the mode of the socket, so it is never wider than it is to be. Where this does nothing,
-        // there is still no listener behind the file until `listen`.
+        // Linux gives the file the mode of the socket, so its permissions are never too wide. Where this has no effect,
+        // nobody can connect before `listen`.
         let _ = fchmod(&socket, Mode::empty());
     }
     socket.bind(&address).map_err(fail)?;
@@ -42,7 +42,7 @@ pub(super) fn bind(
     finished
 }
 
-/// Binds a name of the abstract namespace, which has no file, no rights and no stale sockets.
+/// Binds a name of the abstract namespace, which has no file, no permissions and no stale sockets.
 pub(super) fn bind_abstract(spec: &ListenSpec, name: &[u8], options: &BindOptions) -> Result<Listener, BindError> {
     let mut path = Vec::with_capacity(name.len() + 1);
     path.push(0);
@@ -64,7 +64,7 @@ pub struct SocketFile {
     maker: Pid,
 }
 
-/// Device, inode and the time it was made, since a file system may give the number of a removed inode to the next.
+/// Device, inode and creation time, since a file system may reuse the number of a removed inode.
 type Identity = (u64, u64, i64, i64);
 
 fn identity(found: &fs::Metadata) -> Identity {
@@ -79,17 +79,17 @@ impl SocketFile {
         Ok(SocketFile { path, identity: identity(&found), maker: own_pid() })
     }
 
-    /// Removes it, unless a successor has put its own there, and only in the process that made it.
+    /// Removes it, unless a successor has replaced it, and only in the process that made it.
     pub fn unlink(&self) {
         let is_own = fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity);
         if is_own && self.maker == own_pid() {
-            // It may have gone meanwhile, or the directory is no longer writable: the next start finds it stale.
+            // It may be gone already, or the directory is no longer writable: the next start finds it stale.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Removes a socket that nobody listens at. Whatever else is there stays.
+/// Removes a socket at which nobody listens. Any other file stays.
 fn clear_stale(spec: &ListenSpec, path: &Path, address: &SockAddr) -> Result<(), BindError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -100,7 +100,7 @@ fn clear_stale(spec: &ListenSpec, path: &Path, address: &SockAddr) -> Result<(),
         return Err(unfit(spec, "there is a file that is not a socket; move it away or choose another path"));
     }
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|error| failed(spec, error))?;
-    // A full backlog must not hold us here; it answers EAGAIN, and somebody listens.
+    // A full backlog must not block this call: it answers EAGAIN, which means that somebody listens.
     probe.set_nonblocking(true).map_err(|error| failed(spec, error))?;
     match probe.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -116,7 +116,7 @@ fn grant(path: &Path, mode: Option<u32>, uid: Option<u32>, gid: Option<u32>) -> 
     if uid.is_some() || gid.is_some() {
         chown(path, uid.map(Uid::from_raw), gid.map(Gid::from_raw))?;
     }
-    // After the owner, for a change of owner may clear bits.
+    // Set after the owner, because a change of owner may clear bits.
     if let Some(mode) = mode {
         chmod(path, Mode::from_raw_mode(mode))?;
     }

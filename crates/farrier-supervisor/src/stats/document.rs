@@ -1,4 +1,4 @@
-//! The document: uWSGI's keys, filled with what Farrier counts. It has nothing of any request.
+//! The statistics document: uWSGI's keys with Farrier's counters. It contains no data of single requests.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crate::heartbeat::{Beat, Counter, HeartbeatPage};
 use crate::memory;
 use crate::process::own_pid;
 
-/// What does not change while the server runs.
+/// The constant parts of the document.
 #[derive(Debug, Clone, Default)]
 pub struct About {
     /// The server's version.
@@ -19,7 +19,7 @@ pub struct About {
     pub backlog: u32,
 }
 
-/// The document as it is now.
+/// The document with the current values.
 pub(super) fn made(about: &About, roster: &mut Roster, page: &HeartbeatPage, queues: &[Queue]) -> String {
     let (mut workers, mut load) = (Vec::new(), 0);
     for (&number, place) in &mut roster.places {
@@ -60,7 +60,7 @@ fn socket(queue: &Queue, backlog: u32) -> String {
     )
 }
 
-/// What is spoken at a listener, and its address as uWSGI writes it, from what stands in the log: `http://HOST:PORT`,
+/// The protocol of a listener, and its address as uWSGI writes it, from the form in the log: `http://HOST:PORT`,
 /// `unix:PATH`, `uwsgi://HOST:PORT`, `uwsgi+unix:PATH`.
 fn proto_and_name(display: &str) -> (&str, &str) {
     let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_alphanumeric());

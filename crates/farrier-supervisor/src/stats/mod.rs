@@ -1,7 +1,8 @@
-//! Statistics for whoever connects: one JSON document in the form of uWSGI's, written by the arbiter from shared memory.
+//! The statistics socket: the arbiter writes one JSON document, in uWSGI's format, to each connection, from shared
+//! memory.
 //!
-//! The arbiter must not wait for anybody: the socket and its readers never block, there are few readers at once, and one
-//! that is slow is given up. All of them are behind one descriptor, which the arbiter's loop watches.
+//! The arbiter must not block: the socket and its readers are non-blocking, few readers are served at once, and a slow
+//! one is disconnected. All of them are registered with one epoll descriptor, which the arbiter's loop watches.
 
 mod document;
 mod queue;
@@ -25,26 +26,26 @@ use roster::Roster;
 pub use document::About;
 pub use queue::Queue;
 
-/// Readers that may be slow at the same time. One more is sent away.
+/// Readers that may be connected at the same time. Further ones are disconnected.
 const READERS_MAX: usize = 16;
 
 /// How long a reader may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// For so long a document is handed out again: many readers cost no more than one.
+/// A document is reused for this long, so that many readers cost no more than one.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// The socket of the statistics, and what the documents are made of.
+/// The statistics socket, and the data for its documents.
 pub struct Statistics {
     page: HeartbeatPage,
     about: About,
-    /// All descriptors below are registered here. Left to children, who have no use for it.
+    /// All descriptors below are registered here. Children inherit it, but do not use it.
     watched: OnceCell<OwnedFd>,
     open: RefCell<Open>,
     roster: RefCell<Roster>,
 }
 
-/// What is closed in children, lest a reader wait for them to end.
+/// Closed in children; otherwise a reader would wait until they end.
 #[derive(Default)]
 struct Open {
     listener: Option<Listener>,
@@ -66,7 +67,7 @@ impl Statistics {
         Statistics { page, about, watched, open, roster }
     }
 
-    /// Hands out the statistics at this listener.
+    /// Serves the statistics at this listener.
     ///
     /// # Errors
     ///
@@ -92,12 +93,12 @@ impl Statistics {
         self.watched.get().map(AsFd::as_fd)
     }
 
-    /// When a slow reader is given up, in monotonic time.
+    /// When a slow reader is disconnected, in monotonic time.
     pub fn wake_at(&self) -> Option<Duration> {
         self.open.borrow().readers.iter().map(|reader| reader.until).min()
     }
 
-    /// Notes that a worker was forked.
+    /// Records that a worker was forked.
     ///
     /// # Arguments
     ///
@@ -106,16 +107,16 @@ impl Statistics {
         self.roster.borrow_mut().forked(spawn.slot, pid, unix_seconds, &self.page);
     }
 
-    /// Notes that a worker has ended.
+    /// Records that a worker has ended.
     pub fn ended(&self, spawn: &Spawn) {
         self.roster.borrow_mut().ended(spawn.slot);
     }
 
-    /// Accepts readers and writes to them what they take. Never waits.
+    /// Accepts readers and writes as much as they accept. Never blocks.
     ///
     /// # Arguments
     ///
-    /// `now` is monotonic; `queues` gives what waits at the server's listeners.
+    /// `now` is monotonic; `queues` gives the queue lengths of the server's listeners.
     pub fn serve(&self, now: Duration, queues: &dyn Fn() -> Vec<Queue>) {
         let Some(watched) = self.watched.get() else { return };
         let open = &mut *self.open.borrow_mut();
@@ -123,14 +124,15 @@ impl Statistics {
         let mut keep = |mut reader: Reader| {
             let is_open = reader.until > now && reader.write();
             if !is_open {
-                // A fork may hold a copy for an instant, which would keep it registered.
+                // A forked child may hold a copy for a moment, which would keep it registered.
                 let _ = epoll::delete(watched, &reader.connection);
             }
             is_open.then_some(reader)
         };
         *readers = std::mem::take(readers).into_iter().filter_map(&mut keep).collect();
         let Some(listener) = listener else { return };
-        // Bounded, for the arbiter has other things to do; who still waits makes the descriptor readable again.
+        // The number is bounded, because the arbiter has other work; a reader that still waits makes the descriptor
+        // readable again.
         for _ in 0..READERS_MAX {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let Ok(connection) = accept_with(&*listener, flags) else { return };
@@ -156,7 +158,7 @@ impl Statistics {
         }
     }
 
-    /// Closes everything: this process is a child, which has nothing to do with it.
+    /// Closes everything, in a child.
     pub fn close(&self) {
         self.open.replace(Open::default());
     }
@@ -170,7 +172,7 @@ impl Statistics {
 }
 
 impl Reader {
-    /// Writes what the reader takes; false when there is nothing more to do for it.
+    /// Writes as much as the reader accepts; false when it is done.
     fn write(&mut self) -> bool {
         loop {
             let rest = &self.document.as_bytes()[self.sent..];
@@ -195,7 +197,7 @@ mod tests {
     use super::*;
     use crate::{BindOptions, ListenSpec, sockets};
 
-    /// Statistics whose document no socket's buffer holds, at an abstract name.
+    /// Statistics at an abstract name, with a document larger than any socket's buffer.
     fn large(name: &str) -> (Statistics, impl Fn() -> UnixStream) {
         use std::os::linux::net::SocketAddrExt;
         let name = format!("farrier-stats-{}-{name}", std::process::id()).into_bytes();
@@ -257,7 +259,7 @@ mod tests {
         serve(&statistics, NOW);
         assert_eq!(refused.read(&mut [0; 16]).expect("closed"), 0);
         assert_eq!(statistics.open.borrow().readers.len(), READERS_MAX);
-        // Who leaves makes room.
+        // A reader that leaves makes room.
         drop(slow);
         serve(&statistics, NOW);
         assert_eq!(statistics.wake_at(), None);

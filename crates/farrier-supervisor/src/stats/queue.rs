@@ -1,4 +1,4 @@
-//! How many connections wait at a listener to be accepted, as `/proc/net` tells it (proc_net(5)).
+//! How many connections wait to be accepted at a listener, from `/proc/net` (proc_net(5)).
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -18,7 +18,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Looks at the listeners; one of which nothing is found has an empty queue.
+    /// Reads the queues of the listeners; a listener that is not found has an empty queue.
     pub fn of_all(listeners: &[Listener]) -> Vec<Queue> {
         let mut read = Tables::default();
         let queue = |listener: &Listener| {
@@ -33,7 +33,7 @@ impl Queue {
     }
 }
 
-/// The kernel's tables, each read when it is first asked for.
+/// The kernel's tables, each read when it is first needed.
 #[derive(Default)]
 struct Tables {
     tcp: Option<String>,
@@ -69,7 +69,7 @@ fn tcp_waiting(table: &str, inode: u64) -> u64 {
     table.lines().find_map(row).unwrap_or(0)
 }
 
-/// A connection that was not accepted is a row with the listener's name that belongs to nobody's descriptor.
+/// A connection that was not accepted is a row with the listener's name that has no descriptor.
 fn unix_waiting(table: &str, name: &str) -> u64 {
     let is_waiting = |line: &&str| {
         let mut cells = line.split_ascii_whitespace().skip(6);

@@ -1,4 +1,4 @@
-//! Who has had which slot of the page, as the statistics tell of workers.
+//! The workers of each slot of the page, for the statistics.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,11 @@ pub(super) struct Place {
     pub(super) pid: Option<Pid>,
     /// How many there were.
     pub(super) spawns: u64,
-    /// The time of day of the last one's beginning.
+    /// The time of day at which the last one started.
     pub(super) last_spawn_seconds: u64,
     /// Requests of those before it.
     pub(super) requests_before: u64,
-    /// At the last look: requests, and the time that they took.
+    /// At the last reading: requests, and the time that they took.
     seen: (u64, u64),
     average_us: u64,
 }
@@ -44,7 +44,7 @@ impl Roster {
 }
 
 impl Place {
-    /// The mean time of the calls since the last look; of the look before where there were none.
+    /// The mean time of the calls since the last reading; if there were none, the previous mean.
     ///
     /// # Arguments
     ///

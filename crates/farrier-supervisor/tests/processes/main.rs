@@ -1,7 +1,7 @@
-//! Supervision with real processes: crash, stop, reload, boot failure, and the death of the arbiter itself.
+//! Tests of supervision with real processes: crash, stop, reload, boot failure, and the death of the arbiter itself.
 //!
-//! A program of its own with one thread, because it forks. Nothing sleeps: each step waits for a line that a process
-//! writes, or for the end of all of them.
+//! It is a separate program with one thread, because it forks. Nothing sleeps: each step waits for a line from a
+//! process, or for the end of all of them.
 
 mod server;
 
@@ -99,7 +99,7 @@ fn hup_replaces_all_workers() {
     server.signal(Signal::Hup);
     server.expect("INFO Handling signal: hup");
     server.expect("INFO Hang up: Master");
-    // Somebody answers at every moment until the reload is over, and then only the new.
+    // A worker answers at every moment until the reload is over, and then only new ones.
     let mut new = Vec::new();
     while new.len() < 2 {
         server.ask();
@@ -186,7 +186,7 @@ fn a_hung_worker_is_replaced() {
     server.expect(&format!("abrt {hung}"));
     let [new] = server.expect_ready(1)[..] else { panic!("one") };
     assert_ne!(new, hung);
-    // It caught ABRT and went on, so it is killed a second later, and the log does not suspect the memory.
+    // It caught ABRT and continued, so it is killed a second later, and the log does not blame the memory.
     server.expect(&format!("ERROR Worker (pid:{hung}) was sent SIGKILL!"));
     let lines = stop(server, Signal::Term);
     assert!(!lines.iter().any(|line| line.contains("out of memory")));
@@ -338,7 +338,7 @@ fn a_reload_moves() {
         let specs =
             [ListenSpec::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, ListenSpec::Abstract(b"farrier-x".to_vec())];
         let options = BindOptions { tries: 1, ..BindOptions::default() };
-        // Only the second: the first listener is given up.
+        // Only the second address: the first listener is closed.
         let listeners = rebind_all(old, &specs[1..], &options, &mut |_, _| {}).map_err(|error| error.to_string())?;
         Ok(Renewal { settings: settings(1), listeners: Some(listeners) })
     };
@@ -389,7 +389,7 @@ fn a_template_is_killed() {
     assert_ne!(template, next);
     expect_gone(template);
     farrier_supervisor::process::kill(pids[0], Signal::Kill).expect("the workers live on");
-    // Even what it was asked for a moment before its end is forked, by the next.
+    // A worker that was requested just before its end is forked by the next template.
     farrier_supervisor::process::kill(next, Signal::Kill).expect("lives");
     server.expect_ready(1);
     let lines = stop(server, Signal::Term);
@@ -417,7 +417,7 @@ fn a_template_leaves_a_killed_arbiter() {
     assert_eq!(status, ExitStatus::Signal(Signal::Kill.number()));
 }
 
-/// Says who it is and how many descriptors it has, and lives until the arbiter has ended.
+/// Reports its pid and its number of descriptors, and lives until the arbiter has ended.
 fn accompany(link: CompanionLink) -> i32 {
     let open = std::fs::read_dir("/proc/self/fd").expect("there").count();
     link.say(Level::Info, &format!("companion {} has {open}", own_pid()));
@@ -435,7 +435,7 @@ fn with_companion(companion: fn(CompanionLink) -> i32) -> Server {
 fn expect_companion(server: &mut Server) -> Pid {
     let said = server.expect("INFO companion ");
     let (pid, descriptors) = said.split_once(" has ").expect("both");
-    // The standard streams, the two of its link and the one that lists them; above all no listener.
+    // The standard streams, the two of its link and the one that lists them; no listener.
     assert_eq!(descriptors, "6");
     pid.parse().expect("a pid")
 }

@@ -1,4 +1,4 @@
-//! A server of real processes: an arbiter that is forked, and what it and its workers write into one pipe.
+//! A server of real processes for the tests: a forked arbiter, and one pipe for its lines and its workers'.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,14 +16,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// Longer than anything here takes; reaching it is a failure, not a delay.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a scenario decides.
+/// The options of a scenario.
 pub(crate) struct Script {
     pub(crate) settings: ArbiterSettings,
     pub(crate) listen: Vec<ListenSpec>,
     pub(crate) worker: fn(WorkerLink, &[Listener], &Report) -> i32,
     pub(crate) load: fn(u64, &Report) -> Result<(), i32>,
     pub(crate) read_config: fn(&[Listener]) -> Result<Renewal, String>,
-    /// So many forks fail first.
+    /// The number of forks that fail first.
     pub(crate) forks_failing: u32,
     /// In the arbiter before it begins.
     pub(crate) prepare: fn(),
@@ -120,7 +120,7 @@ impl Server {
         (0..workers).map(|_| self.expect("ready ").parse().expect("a pid")).collect()
     }
 
-    /// Waits until every process has gone and returns how the arbiter ended, with the lines that nobody expected.
+    /// Waits until every process has gone and returns how the arbiter ended, with the lines that were not expected.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>) {
         while let Some(line) = self.read_line() {
             self.seen.push(line);
@@ -216,7 +216,7 @@ fn arbiter(script: Script, listeners: Vec<Listener>, page: HeartbeatPage, report
     supervise(plan).expect("supervises")
 }
 
-/// A worker that answers each connection with its pid until it is told to leave.
+/// A worker that answers each connection with its pid until it gets a stop signal.
 pub(crate) fn serve(link: WorkerLink, listeners: &[Listener], report: &Report) -> i32 {
     let signals = link.catch_signals().expect("caught");
     link.ready();
@@ -232,7 +232,7 @@ pub(crate) fn serve(link: WorkerLink, listeners: &[Listener], report: &Report) -
         for signal in signals.drain() {
             report.line(&format!("{} {}", signal.name(), own_pid()));
             if matches!(signal, Signal::Term | Signal::Int | Signal::Quit) {
-                // Whoever connected before the signal is served.
+                // Clients that connected before the signal are served.
                 listeners.iter().for_each(answer_all);
                 return 0;
             }

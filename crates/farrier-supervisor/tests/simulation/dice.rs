@@ -1,4 +1,4 @@
-//! Chance that can be repeated: SplitMix64, a generator of a few lines that is good enough to choose with.
+//! Repeatable random numbers: SplitMix64, a generator of a few lines that is good enough for choices.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ impl Dice {
         least + self.roll() % (most - least + 1)
     }
 
-    /// True so many times in a thousand.
+    /// True this many times in a thousand.
     pub(crate) fn permille(&mut self, chance: u64) -> bool {
         self.between(1, 1000) <= chance
     }

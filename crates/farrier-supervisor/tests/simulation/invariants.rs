@@ -1,4 +1,4 @@
-//! What must be true after every step, said from outside: the world's own bookkeeping, never the arbiter's.
+//! The invariants after every step, from the world's own bookkeeping and never from the arbiter's.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use farrier_supervisor::{Action, ArbiterSettings, Event, Notice, Signal};
 
 use crate::world::{GRACEFUL_TIMEOUT, Process, SLOTS, World};
 
-/// What the world knows that the arbiter ought to do.
+/// What the arbiter must do, as far as the world knows.
 pub(crate) struct Expectation {
-    /// The number of workers that operator and configuration have asked for; and for the generation to come.
+    /// The number of workers that operator and configuration have asked for; and that of the next generation.
     wanted: u32,
     wanted_next: Option<u32>,
     /// The number that the arbiter has announced.
@@ -27,7 +27,7 @@ pub(crate) struct Expectation {
     /// The generation that serves, and whether a worker of a younger one was ready.
     generation: u64,
     next_proven: bool,
-    /// An unproven generation has failed, and the reload must be given up in the same answer.
+    /// An unproven generation has failed, and the reload must be abandoned in the same answer.
     must_abandon: bool,
     /// Which generations have a template, by their number; and the number that is being read.
     preloads: BTreeMap<u64, bool>,
@@ -56,7 +56,7 @@ impl Expectation {
         }
     }
 
-    /// A worker of that generation has failed to boot before it was told to leave.
+    /// A worker of that generation has failed to boot before it got a stop signal.
     pub(crate) fn boot_failed(&mut self, generation: u64) {
         if self.stop_until.is_some() {
             return;
@@ -146,7 +146,7 @@ impl World {
                 }
                 assert!(*signal != Signal::Quit || process.ready, "the default action of QUIT dumps the core");
                 if *signal == Signal::Abrt && !process.ready && !process.leaving {
-                    // Its boot took too long, which is a failure like others.
+                    // Its boot took too long, which counts as a failure.
                     self.expectation.boot_failed(process.spawn.generation);
                 }
             }
@@ -228,7 +228,7 @@ impl World {
         }
     }
 
-    /// Nobody who serves is told to leave unless enough others serve.
+    /// No serving worker is stopped unless enough others serve.
     fn check_service(&self, event: &Event, actions: &[Action]) {
         let serving = self.processes.values().filter(|process| process.ready && !process.leaving).count();
         let drained = actions.iter().any(|action| match action {
@@ -237,11 +237,11 @@ impl World {
         });
         let least = self.expectation.wanted.min(self.expectation.wanted_next.unwrap_or(u32::MAX));
         assert!(!drained || serving >= least as usize, "{event:?} left only {serving} of {least} serving");
-        // Where nothing falls by itself, somebody serves from the first worker to the stop.
+        // If no worker crashes by itself, at least one serves from the first worker to the stop.
         assert!(self.some_fall || !self.expectation.ever_ready || serving > 0, "{event:?} left nobody serving");
     }
 
-    /// The arbiter has done what there was to do, or it would be asked again at once, for ever.
+    /// The arbiter has done everything that was due, or it would wake at once, again and again.
     pub(crate) fn check_clock(&self) {
         if let Some(at) = self.arbiter.wake_at() {
             assert!(at > self.now, "a tick at {at:?} would be a busy loop");
@@ -257,7 +257,7 @@ impl World {
         let preloads = self.expectation.preloads[&self.expectation.generation];
         let one = [(self.expectation.generation, true)];
         assert_eq!(templates, if preloads { &one[..] } else { &[] }, "the generation that serves has its template");
-        // Where workers age there is no rest.
+        // If workers have a maximum age, there is always a next wake-up.
         if self.arbiter.settings().max_worker_lifetime.is_none() {
             let others = self.processes.values().filter(|process| process.leaving && !process.killed).count();
             assert_eq!(others, 0, "all others have left, or the kernel holds them");

@@ -1,5 +1,5 @@
-//! Ten thousand lives of a server: workers boot, fail, crash, hang and ignore signals, operators send what they like,
-//! and after each step the invariants of supervision are checked. A history is a function of its seed; the seed of
+//! Simulates ten thousand servers: workers boot, fail, crash, hang and ignore signals, and operators send random
+//! signals. After each step the invariants of supervision are checked. A history is a function of its seed; the seed of
 //! one that fails is printed, and `FARRIER_SEED=<seed>` repeats it alone with every step written out.
 
 mod dice;
@@ -24,7 +24,7 @@ fn main_seeds() -> Vec<u64> {
 fn every_history_keeps_the_invariants() {
     let seeds = main_seeds();
     let told = seeds.len() == 1;
-    // Several threads only for the sake of time; a history knows nothing of another.
+    // Several threads only to save time; histories are independent.
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let shares: Vec<Vec<u64>> =
         (0..threads).map(|nth| seeds.iter().copied().skip(nth).step_by(threads).collect()).collect();
@@ -46,7 +46,7 @@ fn live_all(seeds: &[u64], told: bool) -> Tally {
     })
 }
 
-/// One history: trouble, then calm in which all must become well, then the end.
+/// One history: failures, then calm in which all workers must recover, then the end.
 fn live(seed: u64, told: bool) -> Tally {
     let mut world = World::new(seed, Fortune::of_seed(seed), told);
     world.begin();
@@ -59,7 +59,7 @@ fn live(seed: u64, told: bool) -> Tally {
     world.tally
 }
 
-/// What happened in all histories: a simulation in which nothing happens proves nothing.
+/// The number of events in all histories: a simulation in which nothing happens proves nothing.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Tally {
     pub(crate) steps: u64,

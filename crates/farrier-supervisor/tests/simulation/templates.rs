@@ -1,4 +1,4 @@
-//! The templates of the world: records as well, that load, fail, fall and fork a moment after they were asked.
+//! The templates of the simulated world: records that load, fail, crash, and fork a moment after a request.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(crate) struct TemplateProcess {
     pub(crate) spawn: TemplateSpawn,
     pub(crate) pid: Pid,
     pub(crate) ready: bool,
-    /// It was told to leave, or has said that it will.
+    /// It got a stop signal, or has announced its end.
     pub(crate) leaving: bool,
     pub(crate) killed: bool,
     deaf: bool,
@@ -33,7 +33,7 @@ impl World {
         let after = self.dice.within(Duration::from_secs(3));
         if self.dice.permille(self.fortune.boot_fails_permille) {
             match self.dice.between(0, 4) {
-                // It hangs, and the boot time-out finds it.
+                // It hangs until the boot timeout.
                 0 => {}
                 1 => self.later(after, Happening::TemplateEnds(template, ExitStatus::Signal(11))),
                 2 => self.later(after, Happening::TemplateFails(template, 4)),

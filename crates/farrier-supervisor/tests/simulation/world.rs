@@ -1,5 +1,4 @@
-//! The world that the arbiter believes it lives in: processes that are only records, and a clock that jumps from one
-//! happening to the next.
+//! The simulated world of the arbiter: processes are records, and the clock jumps from one event to the next.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -13,13 +12,13 @@ use crate::dice::Dice;
 use crate::invariants::Expectation;
 use crate::templates::TemplateProcess;
 
-/// How bad this history is.
+/// The failure rates of this history.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fortune {
     pub(crate) boot_fails_permille: u64,
     pub(crate) fork_fails_permille: u64,
     pub(crate) config_fails_permille: u64,
-    /// Of those that serve: crash or hang.
+    /// For serving workers: crash or hang.
     pub(crate) falls_permille: u64,
     pub(crate) retires_permille: u64,
     pub(crate) deaf_permille: u64,
@@ -29,8 +28,8 @@ pub(crate) struct Fortune {
 }
 
 impl Fortune {
-    /// Some histories are quiet, some are terrible; in every third nothing that serves falls, so that every gap in
-    /// service is the arbiter's own doing.
+    /// Failure rates differ between histories. In every third one no serving worker crashes, so that every gap in
+    /// service is the arbiter's fault.
     pub(crate) fn of_seed(seed: u64) -> Fortune {
         let bad = seed % 7 * 60;
         Fortune {
@@ -62,17 +61,17 @@ impl Fortune {
 pub(crate) struct Process {
     pub(crate) spawn: Spawn,
     pub(crate) pid: Pid,
-    /// The arbiter has heard that it is ready.
+    /// The arbiter knows that it is ready.
     pub(crate) ready: bool,
-    /// It was told to leave, or has said that it will.
+    /// It got a stop signal, or has announced its end.
     pub(crate) leaving: bool,
     pub(crate) term_at: Option<Duration>,
     pub(crate) killed: bool,
-    /// Its template was asked for it and has not forked it yet.
+    /// Its template has been asked to fork it and has not done so yet.
     pub(crate) unborn: bool,
     deaf: bool,
     unkillable: bool,
-    /// It has ended; the arbiter will hear of it.
+    /// It has ended; the arbiter does not know yet.
     zombie: bool,
 }
 
@@ -140,7 +139,7 @@ impl World {
 
     pub(crate) fn begin(&mut self) {
         self.tell(Event::Started);
-        // A first boot that fails ends the history; most are to be longer.
+        // A failed first boot ends the history; most histories should be longer.
         if self.dice.permille(850) {
             let fortune = std::mem::replace(&mut self.fortune, Fortune::CALM);
             while !self.expectation.ever_ready && !self.has_ended() {
@@ -173,7 +172,7 @@ impl World {
         }
     }
 
-    /// Trouble ceases, and after a while exactly the wanted workers serve, and nobody needs the clock.
+    /// Failures stop; after a while exactly the wanted workers serve, and no wake-up is pending.
     pub(crate) fn become_calm(&mut self) {
         self.fortune = Fortune::CALM;
         let is_trouble = |happening: &Happening| matches!(happening, Happening::Operator(_) | Happening::Hangs(_));
@@ -310,7 +309,7 @@ impl World {
         }
     }
 
-    /// Tells the arbiter, does what it wants, and tells it what came of that, until it wants nothing more.
+    /// Sends an event to the arbiter, performs its actions, and sends it the results, until there are no more actions.
     pub(crate) fn tell(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
@@ -391,12 +390,12 @@ impl World {
             zombie: false,
         };
         self.processes.insert(worker, process);
-        // Nothing comes of it before it is born.
+        // An event of a worker that is not forked yet has no effect.
         let born = if spawn.template.is_some() { BIRTH } else { Duration::ZERO };
         let after = born + self.dice.within(Duration::from_secs(3));
         if self.dice.permille(self.fortune.boot_fails_permille) {
             match self.dice.between(0, 5) {
-                // It hangs, and the boot time-out finds it.
+                // It hangs until the boot timeout.
                 0 => {}
                 1 => self.later(after, Happening::Ends(worker, ExitStatus::Signal(9))),
                 2 => self.later(after, Happening::Ends(worker, ExitStatus::Code(3))),

@@ -1,4 +1,4 @@
-"""Stands in for ``gunicorn.http``: the class of the object that request hooks are given as ``req``."""
+"""Stands in for ``gunicorn.http``: the class of the request hooks' ``req``."""
 
 from farrier._objects import Request
 

@@ -1,4 +1,4 @@
-"""Stands in for ``gunicorn.workers.base``: the class of the object that hooks are given as ``worker``."""
+"""Stands in for ``gunicorn.workers.base``: the class of the hooks' ``worker``."""
 
 from farrier._objects import Worker
 

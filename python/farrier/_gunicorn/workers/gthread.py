@@ -6,4 +6,4 @@ __all__ = ["ThreadWorker"]
 
 
 class ThreadWorker(Worker):
-    """A name for programs that import it: how requests are served is decided by ``worker_class`` alone."""
+    """A class for programs that import it; only ``worker_class`` decides how requests are served."""

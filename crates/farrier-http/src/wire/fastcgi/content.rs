@@ -1,4 +1,4 @@
-//! Decodes a request's content: the stream STDIN, whose length CONTENT_LENGTH may have told before.
+//! Decodes a request's content: the stream STDIN, whose length CONTENT_LENGTH may declare.
 
 use super::record::{self, Active, Next, Records};
 use crate::error::{Error, Kind};
@@ -7,13 +7,13 @@ use crate::limits::Limits;
 use crate::request::{BodyFraming, RequestHead};
 use crate::wire::h1::Decoded;
 
-/// Decodes the content of one request. As with the head, the outcome depends on the bytes alone and not on their arrival, and
-/// after an error the decoder refuses everything.
+/// Decodes the content of one request. As with the head, the result depends only on the bytes, not on how they arrive.
+/// After an error the decoder refuses everything.
 #[derive(Debug, Clone)]
 pub struct StdinDecoder {
     records: Records,
     active: Active,
-    /// What CONTENT_LENGTH told.
+    /// The value of CONTENT_LENGTH.
     length: Option<u64>,
     total: u64,
     stage: Stage,
@@ -47,11 +47,11 @@ impl StdinDecoder {
         Ok(StdinDecoder { records: Records::default(), active, length, total: 0, stage: Stage::Open })
     }
 
-    /// Decodes from the front of `input` and stops after one run of content. Call again with what was not consumed, and with
-    /// more behind it if there is more; nothing consumed and not done means: more bytes are needed.
+    /// Decodes from the front of `input` and stops after one run of content. Call it again with the rest, followed by
+    /// new bytes. If it consumes nothing and is not done, more bytes are needed.
     ///
-    /// # Errors
-    /// The protocol is broken, a bound is exceeded, the length is not the one that was told, or the web server gives up.
+    /// # Errors The protocol is violated, a limit is exceeded, the length is not the declared one, or the web server
+    /// aborts.
     pub fn decode(&mut self, input: &[u8], limits: &Limits, replies: &mut Vec<u8>) -> Result<Decoded, Error> {
         let outcome = self.step(input, limits, replies);
         if outcome.is_err() {
@@ -89,7 +89,7 @@ impl StdinDecoder {
                     self.stage = Stage::Done;
                     return Ok(Decoded { consumed: at, content: at..at, done: true });
                 }
-                // A request is active, so none can begin.
+                // A request is active, so no other can begin.
                 Next::Begin(_) => {}
             }
         }

@@ -1,11 +1,11 @@
-//! Encodes what an application sends: records of a response, its end, and answers to questions.
+//! Encodes an application's records: a response, its end, and answers to management records.
 
 use super::record;
 use crate::response::ResponseHead;
 use crate::wire::h1::ResponseFraming;
 use crate::wire::uwsgi::encode::encode_status_and_fields;
 
-/// Content of one record, at most: a multiple of eight, so that no padding is wanted.
+/// The largest content of a record: a multiple of eight, so that no padding is needed.
 pub const RECORD_BYTES_MAX: usize = 65_528;
 
 /// Bytes of a record's header.
@@ -15,17 +15,17 @@ pub const HEADER_BYTES: usize = record::HEADER_BYTES;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EndStatus {
-    /// It was answered.
+    /// The request was answered.
     Complete = 0,
-    /// There is one request at a time on a connection.
+    /// Refused: a connection has one request at a time.
     CannotMultiplex = 1,
-    /// It was refused, for the lack of something.
+    /// Refused: overloaded.
     Overloaded = 2,
-    /// Only responders are served.
+    /// Refused: only the responder role is supported.
     UnknownRole = 3,
 }
 
-/// Begins a record and gives its place, for [`end_record`].
+/// Begins a record and returns its position, for [`end_record`].
 pub fn begin_record(out: &mut Vec<u8>, kind: u8, request_id: u16) -> usize {
     let start = out.len();
     let [high, low] = request_id.to_be_bytes();
@@ -33,14 +33,14 @@ pub fn begin_record(out: &mut Vec<u8>, kind: u8, request_id: u16) -> usize {
     start
 }
 
-/// Ends the record that began at `start`: everything behind its header is its content, at most 65,535 bytes.
+/// Ends the record that began at `start`: all bytes after its header are its content, at most 65,535 bytes.
 pub fn end_record(out: &mut [u8], start: usize) {
     let bytes = out.len().saturating_sub(start + HEADER_BYTES);
     debug_assert!(bytes <= usize::from(u16::MAX), "a record has at most 65,535 bytes");
     set_bytes(out, start, bytes);
 }
 
-/// Ends the record that began at `start` and whose content is what is staged, and `more` bytes that follow.
+/// Ends the record that began at `start`. Its content is the staged bytes and `more` bytes that follow.
 pub fn end_record_before(out: &mut [u8], start: usize, more: usize) {
     let bytes = out.len().saturating_sub(start + HEADER_BYTES) + more;
     debug_assert!(bytes <= usize::from(u16::MAX), "a record has at most 65,535 bytes");
@@ -76,7 +76,7 @@ pub fn end_request(out: &mut Vec<u8>, request_id: u16, status: EndStatus) {
     end_record(out, start);
 }
 
-/// Appends that a kind of record is not known.
+/// Appends the answer to a record of unknown kind.
 pub(super) fn unknown_type(out: &mut Vec<u8>, kind: u8) {
     let start = begin_record(out, record::UNKNOWN_TYPE, 0);
     out.extend_from_slice(&[kind, 0, 0, 0, 0, 0, 0, 0]);

@@ -1,4 +1,4 @@
-//! Decodes the beginning of a request: the record that begins it, and the stream of variables over any number of records.
+//! Decodes the beginning of a request: its first record, and the stream of variables in any number of records.
 
 use super::params;
 use super::record::{self, Active, Next, Records};
@@ -8,12 +8,12 @@ use crate::limits::Limits;
 use crate::request::{Arena, RequestHead};
 use crate::wire::variables::{Mounting, Variables};
 
-/// Decodes one request's variables. After it, what follows in the arena is the stream of content: see
-/// [`super::StdinDecoder`].
+/// Decodes one request's variables. The stream of content follows them in the arena: see [`super::StdinDecoder`].
 ///
-/// The content of the records is moved together at the front of the arena, so that a variable may lie in several. What each
-/// call has dealt with is removed at its end: the arena never holds more than the variables, one small record and what was
-/// received last. The outcome does not depend on how the bytes arrive, but for the place where the head ends in the arena.
+/// The content of the records is joined at the front of the arena, so that a variable may span several records. Each
+/// call removes the bytes that it has handled: the arena never holds more than the variables, one small record and the
+/// bytes received last. The result does not depend on how the bytes arrive, except for the position where the head ends
+/// in the arena.
 #[derive(Debug, Default)]
 pub struct HeadDecoder {
     records: Records,
@@ -24,10 +24,11 @@ pub struct HeadDecoder {
 }
 
 impl HeadDecoder {
-    /// Looks at what was received. True when the variables are complete and `head` is filled; `head.bytes` is where the next
-    /// record begins then. Answers to records beside the request are appended to `replies`, also in case of an error.
+    /// Decodes the received bytes. True when the variables are complete and `head` is filled; then `head.bytes` is
+    /// where the next record begins. Answers to management records are appended to `replies`, even if there is an
+    /// error.
     ///
-    /// The arena begins with what the last call left in it, and has only grown since.
+    /// The arena begins with the bytes that the last call left, and has only grown since.
     ///
     /// # Errors
     /// The request is refused. No further byte of the connection may be parsed. If `head.gateway` names the request, it can be
@@ -56,7 +57,7 @@ impl HeadDecoder {
         outcome
     }
 
-    /// Whether nothing of a request has come yet.
+    /// Whether no byte of a request has arrived yet.
     pub fn is_idle(&self) -> bool {
         self.active.is_none() && self.records.is_between()
     }

@@ -1,5 +1,5 @@
-//! FastCGI 1.0 on the application's side, in the role of a responder: records with one request at a time, and perhaps several
-//! requests one after the other on a connection.
+//! FastCGI 1.0 on the application's side, as a responder. A connection has one request at a time, and may carry several
+//! requests one after the other.
 
 pub mod content;
 pub mod encode;

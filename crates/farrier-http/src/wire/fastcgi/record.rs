@@ -1,5 +1,5 @@
-//! The frame of a record: eight bytes of header, content, padding; and what is done with records that belong to no request in
-//! particular, or to another one.
+//! The framing of records: eight bytes of header, content, padding. It also handles management records, and records of
+//! other requests.
 
 use super::{encode, values};
 use crate::error::Error;
@@ -7,10 +7,10 @@ use crate::error::Error;
 /// Bytes of a record's header.
 pub(super) const HEADER_BYTES: usize = 8;
 
-/// Records that want an answer of their own, which one request may bring along. A client that sends more is not asking.
+/// The most management records during one request. A client that sends more is misbehaving.
 const REPLIES_MAX: u32 = 16;
 
-/// Content of a record that must be seen as a whole.
+/// The largest content of a record that must be complete before it is read.
 const WHOLE_BYTES_MAX: usize = 1024;
 
 pub(super) const BEGIN_REQUEST: u8 = 1;
@@ -63,24 +63,24 @@ pub(super) struct Active {
     pub(super) keep_alive: bool,
 }
 
-/// Takes a stream apart into records.
+/// Splits a stream into records.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Records {
-    /// The stream whose content is being read, and how much of it is missing.
+    /// The stream whose content is being read, and how many bytes of the record are missing.
     stream_bytes: u16,
-    /// Bytes that are to be skipped: padding, and content that means nothing here.
+    /// Bytes to skip: padding, and content that is ignored.
     skipped_bytes: u32,
     replies: u32,
 }
 
-/// What comes next in a stream of records.
+/// The next item in a stream of records.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// More bytes are needed.
     Nothing,
-    /// A record of the stream that was asked for, with so many bytes of content to come.
+    /// A record of the requested stream, with this many bytes of content to come.
     Record(usize),
-    /// So many bytes of content of the stream that was asked for begin here.
+    /// Content of the requested stream begins here, with this many bytes.
     Content(usize),
     /// That stream has ended.
     End,
@@ -89,14 +89,13 @@ pub(super) enum Next {
 }
 
 impl Records {
-    /// Looks at what begins at `*at` of `bytes`, which is moved over everything that is dealt with; the content of
-    /// [`Next::Content`] begins at it, and the caller moves over it.
+    /// Decodes what begins at `*at` of `bytes`, and advances `*at` over everything that it has handled. The content of
+    /// [`Next::Content`] begins at `*at`, and the caller advances over it.
     ///
-    /// `stream` is the kind of record whose content is wanted, of the request `active`. What other records want to have answered
-    /// is appended to `replies`.
+    /// `stream` is the kind of record whose content is wanted, of the request `active`. Answers to other records are
+    /// appended to `replies`.
     ///
-    /// # Errors
-    /// The protocol is broken, or the web server gives the request up.
+    /// # Errors The protocol is violated, or the web server aborts the request.
     pub(super) fn next(
         &mut self,
         bytes: &[u8],
@@ -125,7 +124,7 @@ impl Records {
             let is_mine = active.is_some_and(|active| active.id == header.request_id);
             if header.kind == stream && is_mine {
                 if header.content_bytes == 0 {
-                    // Whoever reads on must begin with a record, so the padding goes with the end.
+                    // The next reader must begin at a record, so the padding is consumed with the end.
                     let bytes = HEADER_BYTES + usize::from(header.padding_bytes);
                     if rest.len() < bytes {
                         return Ok(Next::Nothing);
@@ -167,7 +166,7 @@ impl Records {
                 PARAMS | STDIN if is_mine => {
                     return Err(Error::bad_request("a FastCGI stream goes on where it may not"));
                 }
-                // Records of requests that are over, or were never accepted, are to be ignored (§3.3).
+                // Records of requests that are over, or were never accepted, must be ignored (§3.3).
                 ABORT_REQUEST | PARAMS | STDIN | DATA => {}
                 _ if header.request_id == 0 => {
                     self.count_reply()?;
@@ -181,7 +180,7 @@ impl Records {
         }
     }
 
-    /// Whether the stream stands between two records.
+    /// Whether the stream is between two records.
     pub(super) fn is_between(&self) -> bool {
         self.stream_bytes == 0 && self.skipped_bytes == 0
     }

@@ -1,9 +1,9 @@
-//! Answers what a web server may ask an application about itself (§4.1).
+//! Answers a web server's questions about the application (§4.1).
 
 use super::{encode, params, record};
 use crate::error::Error;
 
-/// Connections and requests at once that are told: as many as a worker has room for by default. Nothing depends on it.
+/// The number of concurrent connections and requests to report: the default of a worker. Nothing depends on it.
 const ROOM: &[u8] = b"10000";
 
 /// Appends the answer to a GET_VALUES record.
@@ -20,7 +20,7 @@ pub(super) fn answer(question: &[u8], replies: &mut Vec<u8>) -> Result<(), Error
         };
         at = value.range().end;
         let name = &question[name.range()];
-        // Names that are not known are left out of the answer; a name that is asked twice is answered once.
+        // Unknown names are left out of the answer; a name that is asked twice is answered once.
         let rows: [(&[u8], &[u8]); 3] =
             [(b"FCGI_MAX_CONNS", ROOM), (b"FCGI_MAX_REQS", ROOM), (b"FCGI_MPXS_CONNS", b"0")];
         for (row, told) in rows.iter().zip(&mut told) {

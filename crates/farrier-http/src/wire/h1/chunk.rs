@@ -3,16 +3,16 @@
 use crate::error::Error;
 use crate::field::is_token;
 
-/// What a chunk's size line says.
+/// A chunk's size line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ChunkLine {
     /// Bytes of data that follow; 0 for the last chunk.
     pub(super) bytes: u64,
-    /// Bytes of the line that are extensions, which nobody here understands.
+    /// Bytes of the line that are extensions, which are ignored.
     pub(super) extension_bytes: usize,
 }
 
-/// Digits of a size at most: more could not be told apart from an overflow by everyone on the way.
+/// The most digits of a size: with more, some recipient on the way may overflow.
 const DIGITS_MAX: usize = 16;
 
 /// Parses a line without its CRLF. The grammar's "bad white space" is refused (RFC 9110 §5.6.3).
@@ -62,13 +62,13 @@ fn is_extensions(mut rest: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// The token at the front, perhaps empty, and what follows it.
+/// The token at the front, possibly empty, and the rest.
 fn split_token(input: &[u8]) -> (&[u8], &[u8]) {
     let end = input.iter().position(|&b| !is_token(&[b])).unwrap_or(input.len());
     input.split_at(end)
 }
 
-/// Where a quoted string ends whose opening quote was taken: behind the closing one (RFC 9110 §5.6.4).
+/// The end of a quoted string after its opening quote: the position after the closing one (RFC 9110 §5.6.4).
 fn quoted_end(input: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {

@@ -14,11 +14,12 @@ const EXTENSION_BYTES_FREE: u64 = 16 * 1024;
 
 /// Decodes the content of one request.
 ///
-/// As with the head, the outcome depends on the bytes alone and not on their arrival, and each byte is looked at once: a line
-/// is judged when its end has arrived, its bound as soon as it is exceeded. After an error the decoder refuses everything.
+/// As with the head, the result depends only on the bytes, not on how they arrive, and each byte is read once. A line
+/// is checked when its end has arrived; its limit is checked as soon as it is exceeded. After an error the decoder
+/// refuses everything.
 #[derive(Debug)]
 pub struct ContentDecoder {
-    /// Bytes of the content, or of the current chunk, that have not come yet.
+    /// Bytes of the content, or of the current chunk, that have not arrived yet.
     remaining: u64,
     /// Bytes of content in all chunks up to the current one.
     total: u64,
@@ -39,20 +40,20 @@ enum Stage {
     ChunkSize,
     /// A chunk's data.
     ChunkData,
-    /// The CRLF behind a chunk's data.
+    /// The CRLF after a chunk's data.
     ChunkEnd,
-    /// The trailer section and the empty line behind it.
+    /// The trailer section and the empty line after it.
     Trailer,
     Done,
     Failed,
 }
 
-/// What one call of [`ContentDecoder::decode`] found.
+/// The result of one call of [`ContentDecoder::decode`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Decoded {
     /// Bytes of the input that are used up.
     pub consumed: usize,
-    /// The content among them, as a range of the input.
+    /// The content in them, as a range of the input.
     pub content: Range<usize>,
     /// Whether the message is complete. Bytes after `consumed` belong to the next request.
     pub done: bool,
@@ -73,11 +74,11 @@ impl ContentDecoder {
         Ok(ContentDecoder { remaining, total: remaining, extension_bytes: 0, scanned: 0, trailer_bytes: 0, stage })
     }
 
-    /// Decodes from the front of `input` and stops after one run of content. Call again with what was not consumed, and with
-    /// more behind it if there is more; nothing consumed and not done means: more bytes are needed.
+    /// Decodes from the front of `input` and stops after one run of content. Call it again with the rest, followed by
+    /// new bytes. If it consumes nothing and is not done, more bytes are needed.
     ///
-    /// # Errors
-    /// The chunked coding is broken or a bound is exceeded. No further byte of the connection may be parsed.
+    /// # Errors The chunked coding is malformed or a limit is exceeded. No further byte of the connection may be
+    /// parsed.
     pub fn decode(&mut self, input: &[u8], limits: &Limits) -> Result<Decoded, Error> {
         let outcome = self.step(input, limits);
         if outcome.is_err() {
@@ -107,7 +108,7 @@ impl ContentDecoder {
         }
     }
 
-    /// Takes as much content as there is; when all of it has come, `then` follows.
+    /// Consumes the content that is there; when it is complete, `then` follows.
     fn run(&mut self, at: usize, available: usize, then: Stage) -> Decoded {
         let length = usize::try_from(self.remaining).map_or(available, |remaining| remaining.min(available));
         self.remaining -= length as u64;
@@ -148,7 +149,8 @@ impl ContentDecoder {
         }
     }
 
-    /// The bound holds for the field lines with their line ends; the empty line that ends every chunked message is not counted.
+    /// The limit applies to the field lines with their line ends; the empty line that ends every chunked message is not
+    /// counted.
     fn trailer_line(&mut self, rest: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
         let room = limits.trailer_bytes_max.saturating_sub(self.trailer_bytes as usize + 2);
         let line = match line::scan(rest, &mut self.scanned, room) {

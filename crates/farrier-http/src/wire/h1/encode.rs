@@ -4,17 +4,17 @@ use crate::request::Version;
 use crate::response::ResponseHead;
 use crate::wire::h1::framing::{RequestFacts, ResponseFraming};
 
-/// What ends a chunk's data.
+/// The end of a chunk's data.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// What ends a chunked message without trailers.
+/// The end of a chunked message without trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// The interim response that asks for the content (RFC 9110 §15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Appends status line and fields. `date` is an IMF-fixdate; `server` may be empty, then no Server field is written.
-/// `keep_alive` is whether the connection lives on after this response.
+/// Appends status line and fields. `date` is an IMF-fixdate. If `server` is empty, no Server field is written.
+/// `keep_alive` is whether the connection is kept alive after this response.
 pub fn encode_head(
     out: &mut Vec<u8>,
     head: &ResponseHead,
@@ -28,7 +28,7 @@ pub fn encode_head(
     out.reserve(160 + head.reason().len() + head.lines().len() + date.len() + server.len());
     let code = head.status().0;
     let digit = |value: u16| b'0' + (value % 10) as u8;
-    // RFC 9112 §2.3: the version is the server's own, whatever the request's was.
+    // RFC 9112 §2.3: the version is the server's own, not the request's.
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(&[digit(code / 100), digit(code / 10), digit(code), b' ']);
     out.extend_from_slice(head.reason());
@@ -58,7 +58,7 @@ pub fn encode_head(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends an interim response (RFC 9110 §15.2): it has no framing and says nothing of the connection.
+/// Appends an interim response (RFC 9110 §15.2), which has no framing and no Connection field.
 pub fn encode_interim(out: &mut Vec<u8>, head: &ResponseHead) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(itoa::Buffer::new().format(head.status().0).as_bytes());
@@ -69,7 +69,7 @@ pub fn encode_interim(out: &mut Vec<u8>, head: &ResponseHead) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends a chunk's size line. An empty chunk would end the message, so write none: `bytes` is not 0.
+/// Appends a chunk's size line. An empty chunk would end the message, so `bytes` must not be 0.
 pub fn encode_chunk_size(out: &mut Vec<u8>, bytes: usize) {
     debug_assert!(bytes > 0, "a chunk of 0 bytes ends the message");
     let mut line = [0; 2 * size_of::<usize>() + 2];

@@ -16,7 +16,7 @@ pub(super) struct FieldLine {
     pub(super) value: Range<usize>,
 }
 
-/// Parses a line without its CRLF, and without control characters but tab; so its value is clean.
+/// Parses a line without its CRLF. It must contain no control characters except tab, so its value is valid.
 #[inline]
 pub(super) fn parse(line: &[u8]) -> Result<FieldLine, Error> {
     let Some(colon) = octets::position(line, b':') else {
@@ -47,7 +47,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// What is wrong with what stands where a name should.
+/// The error of text in the place of a name.
 #[cold]
 fn no_name(name: &[u8]) -> Error {
     Error::bad_request(match name {

@@ -1,4 +1,5 @@
-//! Decides framing: where a request's content ends and how a response's is delimited (RFC 9112 §6.3). Nowhere else does.
+//! Decides framing: where a request's content ends and how a response's is delimited (RFC 9112 §6.3). No other module
+//! decides this.
 
 use super::list;
 use crate::error::{Error, Kind};
@@ -7,19 +8,19 @@ use crate::request::{BodyFraming, RequestHead, Version};
 use crate::response::{ResponseHead, parse_length};
 use crate::status::Status;
 
-/// What a response must know of its request.
+/// The properties of the request that a response needs.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestFacts {
     /// The method was HEAD.
     pub is_head: bool,
     /// The request's version.
     pub version: Version,
-    /// The client and the server both want the connection to live on.
+    /// Both client and server want to keep the connection alive.
     pub keep_alive: bool,
 }
 
 impl RequestFacts {
-    /// The facts of a decoded head; `bytes` is what its spans point into.
+    /// Reads them from a decoded head; `bytes` is the buffer of its spans.
     pub fn of(head: &RequestHead, bytes: &[u8]) -> Self {
         RequestFacts {
             is_head: bytes.get(head.method.range()) == Some(b"HEAD"),
@@ -32,9 +33,9 @@ impl RequestFacts {
 /// How a response's content is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseFraming {
-    /// No content follows (HEAD, 1xx, 204, 304); a Content-Length may still be told for HEAD and 304.
+    /// No content follows (HEAD, 1xx, 204, 304); for HEAD and 304 a Content-Length may still be sent.
     NoContent(Option<u64>),
-    /// Exactly so many bytes.
+    /// Exactly this many bytes.
     Length(u64),
     /// The chunked coding.
     Chunked,
@@ -43,14 +44,14 @@ pub enum ResponseFraming {
 }
 
 impl ResponseFraming {
-    /// Whether the connection can live on after a response that was written in full (RFC 9112 §9.3).
+    /// Whether the connection can be kept alive after a complete response (RFC 9112 §9.3).
     pub fn permits_keep_alive(self) -> bool {
         self != ResponseFraming::UntilClose
     }
 }
 
-/// Decides for one response. `length` is the content's whole length where the handler knows it; a length that the head
-/// declares goes before it.
+/// Decides for one response. `length` is the content's whole length, if the handler knows it; a length that the head
+/// declares has precedence.
 pub fn response_framing(facts: RequestFacts, head: &ResponseHead, length: Option<u64>) -> ResponseFraming {
     let declared = head.content_length();
     match head.status() {
@@ -66,13 +67,13 @@ pub fn response_framing(facts: RequestFacts, head: &ResponseHead, length: Option
     }
 }
 
-/// Whether a field decides framing, or routing with it, so that no two readers may read it differently: never folded.
+/// Whether a field decides framing or routing. All readers must read it in the same way, so it may not be folded.
 pub(super) fn must_be_one_line(known: KnownField) -> bool {
     use KnownField::{Connection, ContentLength, Expect, Host, TransferEncoding};
     matches!(known, Connection | ContentLength | Expect | Host | TransferEncoding)
 }
 
-/// Decides for one request, from all its fields. What is wrong is looked for in this order: Content-Length, then
+/// Decides for one request, from all its fields. Errors are checked in this order: Content-Length, then
 /// Transfer-Encoding with HTTP/1.0, with Content-Length, and its codings.
 pub(crate) fn request_framing(bytes: &[u8], version: Version, fields: &[Field]) -> Result<BodyFraming, Error> {
     let mut length = None;
@@ -80,7 +81,8 @@ pub(crate) fn request_framing(bytes: &[u8], version: Version, fields: &[Field]) 
     for field in fields {
         match field.known {
             KnownField::ContentLength => {
-                // RFC 9110 §8.6: equal values may be merged; whoever sends two is not to be trusted with framing.
+                // RFC 9110 §8.6 allows to merge equal values, but the framing of a client that sends two cannot be
+                // trusted.
                 if length.is_some() {
                     return Err(Error::bad_request("the Content-Length is given twice"));
                 }
@@ -94,7 +96,7 @@ pub(crate) fn request_framing(bytes: &[u8], version: Version, fields: &[Field]) 
     if codings.is_empty() {
         return Ok(length.map_or(BodyFraming::None, BodyFraming::Length));
     }
-    // RFC 9112 §6.1: no HTTP/1.0 client knows the coding, so one of the hops is wrong about the framing.
+    // RFC 9112 §6.1: no HTTP/1.0 client knows the coding, so one of the hops has the framing wrong.
     if version == Version::Http10 {
         return Err(Error::bad_request("Transfer-Encoding in an HTTP/1.0 request"));
     }
@@ -127,7 +129,7 @@ impl Codings {
             } else if is_token(coding) {
                 self.unknown += 1;
             } else {
-                // Empty, with exotic white space or quotes round it, or with parameters, which no known coding has.
+                // Empty, with unusual white space or quotes around it, or with parameters, which no known coding has.
                 self.malformed += 1;
             }
         }
@@ -147,7 +149,7 @@ impl Codings {
         if self.unknown > 0 {
             return Err(Error::client(Kind::UnknownCoding, "an unknown transfer coding"));
         }
-        // RFC 9112 §6.3: without chunked at the end nobody can tell where the content ends.
+        // RFC 9112 §6.3: unless chunked is the last coding, the end of the content is unknown.
         if self.chunked == 0 {
             return Err(Error::bad_request("the last transfer coding is not chunked"));
         }

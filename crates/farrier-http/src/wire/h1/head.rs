@@ -10,10 +10,10 @@ use crate::request::RequestHead;
 /// Decodes one head, resuming where it stopped when more bytes arrive, so that the work is linear in the head's length
 /// however it was split.
 ///
-/// The outcome is a function of the bytes alone, not of their arrival. Errors are found in the order of the stream: line by
-/// line, and for each line first its bound, then the number of fields, then its grammar. What needs the whole head is looked
-/// at when it is complete: Host, then framing, then Expect. A line is judged when its end has arrived, except for its bound
-/// and for the very first byte, which must begin a method.
+/// The result depends only on the bytes, not on how they arrive. Errors are found in the order of the stream: line by
+/// line, and for each line first its limit, then the number of fields, then its syntax. Checks of the whole head follow
+/// when it is complete: Host, then framing, then Expect. A line is checked when its end has arrived, except for its
+/// limit and for the very first byte, which must begin a method.
 ///
 /// When a head is complete the decoder is ready for the next one; after an error it refuses everything.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub struct HeadDecoder {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Before the request line: nothing seen but perhaps one empty line.
+    /// Before the request line; at most one empty line was seen.
     #[default]
     Start,
     RequestLine,
@@ -38,20 +38,21 @@ enum Stage {
 }
 
 impl HeadDecoder {
-    /// Looks at all bytes received for this message so far (`bytes` begins at the message's first byte and only grows
-    /// between calls). True when the head is complete and `head` is filled; until then what `head` holds means nothing,
-    /// and each call may be given another one.
+    /// Decodes all bytes received for this message so far: `bytes` begins at the message's first byte and only grows
+    /// between calls. True when the head is complete and `head` is filled. Until then the content of `head` has no
+    /// meaning, and each call may be given another one.
     ///
     /// # Errors
     /// The head is refused (RFC 9112; `Limits`). No further byte of the connection may be parsed.
     pub fn decode(&mut self, bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<bool, Error> {
         let resumed = self.line > 0;
         if resumed {
-            // One head may serve the incomplete requests of many connections, and must not gather the lines of them all.
+            // One head may be used for the incomplete requests of many connections, and must not collect the lines of
+            // all of them.
             head.clear();
         }
         let outcome = match self.lines(bytes, limits, head) {
-            // Lines that an earlier call saw are not in `head`: now that all is there, read it in one go.
+            // Lines that an earlier call saw are not in `head`. Now that the head is complete, read it at once.
             Ok(true) if resumed => {
                 *self = HeadDecoder::default();
                 self.lines(bytes, limits, head)
@@ -116,7 +117,7 @@ impl HeadDecoder {
                 }
                 Stage::Start => match (at, rest) {
                     (_, []) | (0, [b'\r']) => return Ok(false),
-                    // RFC 9112 §2.2: one empty line before the request line is skipped, for clients of old.
+                    // RFC 9112 §2.2: one empty line before the request line is skipped, for old clients.
                     (0, [b'\r', b'\n', ..]) => self.line = 2,
                     (_, [first, ..]) if is_token(&[*first]) => self.stage = Stage::RequestLine,
                     _ => return Err(Error::bad_request("the message does not begin with a method")),
@@ -144,14 +145,14 @@ impl HeadDecoder {
         fold(head, bytes, at, line, limits)
     }
 
-    /// The current line without its CRLF, if it has arrived; then the next one is current.
+    /// The current line without its CRLF, if it has arrived; then advances to the next one.
     #[inline]
     fn line<'b>(&mut self, rest: &'b [u8], limits: &Limits) -> Result<Option<&'b [u8]>, Error> {
         let own_max = match self.stage {
             Stage::Fields => limits.field_bytes_max,
             _ => limits.request_line_bytes_max,
         };
-        // The head's bound leaves so much room for this line.
+        // The limit of the head leaves this much room for the line.
         let Some(room) = limits.head_bytes_max.checked_sub(self.line as usize + 2) else {
             return Err(Error::client(Kind::HeadTooLarge, "the head is above its bound"));
         };
@@ -176,11 +177,11 @@ fn is_folded(line: &[u8]) -> bool {
     matches!(line, [b' ' | b'\t', ..])
 }
 
-/// Makes a line the continuation of the value before it. The value's line ends are still in it then; whoever has the arena
-/// puts spaces in their place ([`Seen::FOLDED`]).
+/// Makes a line the continuation of the value before it. The value still contains its line ends; the owner of the arena
+/// replaces them with spaces ([`Seen::FOLDED`]).
 ///
-/// What it decides it reads from the bytes: lines that an earlier call saw are not in `head`, which is read anew when all is
-/// there.
+/// It decides from the bytes only: lines that an earlier call saw are not in `head`, which is read again when the head
+/// is complete.
 #[cold]
 fn fold(head: &mut RequestHead, bytes: &[u8], at: usize, line: &[u8], limits: &Limits) -> Result<(), Error> {
     let mut start = at;

@@ -1,4 +1,4 @@
-//! The grammar of `host[:port]` (RFC 9110 §7.2, RFC 3986 §3.2.2), and when two of them name the same place.
+//! The syntax of `host[:port]` (RFC 9110 §7.2, RFC 3986 §3.2.2), and whether two of them are the same.
 
 use std::net::Ipv6Addr;
 
@@ -28,7 +28,7 @@ pub(crate) fn same_authority(a: &[u8], b: &[u8], scheme: Scheme) -> bool {
     }
 }
 
-/// Host and port; `None` when the grammar is broken.
+/// Host and port; `None` on a syntax error.
 fn split(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
     let end = match authority.first()? {
         b'[' => literal(authority)?,
@@ -38,7 +38,7 @@ fn split(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
     Some((host, port(rest)?))
 }
 
-/// The end of an IPv6 address in brackets. Other literals (IPvFuture) name nothing that can be reached.
+/// The end of an IPv6 address in brackets. Other literals (IPvFuture) are not accepted.
 fn literal(authority: &[u8]) -> Option<usize> {
     let close = authority.iter().position(|&b| b == b']')?;
     let address = str::from_utf8(&authority[1..close]).ok()?;

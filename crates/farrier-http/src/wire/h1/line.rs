@@ -4,29 +4,29 @@ use memchr::memchr;
 
 use crate::octets;
 
-/// What lies at the front of the input.
+/// The line at the front of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// A line that is not complete yet, and within its bound so far.
     Partial,
-    /// A line of so many bytes, then CRLF. Its only control characters are tabs.
+    /// A line of this many bytes, then CRLF. Its only control characters are tabs.
     Complete(usize),
     /// A line, complete or not, above its bound.
     TooLong,
     /// A line that a bare LF ends.
     BareLf,
-    /// A line with a control character in it, a bare CR perhaps.
+    /// A line with a control character in it, such as a bare CR.
     Control,
 }
 
 /// Looks for the end of the line at the front of `input`. The first `scanned` bytes are known to hold no LF; that is kept
 /// up to date, so that the work is linear however the line arrives.
 ///
-/// The bound comes before everything else: a line above it is `TooLong` from the byte that exceeds it on, whatever it
-/// contains and whether or not its end has arrived. So the answer depends on the bytes alone and not on their arrival.
+/// The limit is checked first: a line above it is `TooLong` from the byte that exceeds it on, whatever it contains, and
+/// even before its end has arrived. So the result depends only on the bytes, not on how they arrive.
 #[inline]
 pub(super) fn scan(input: &[u8], scanned: &mut u32, bytes_max: usize) -> Line {
-    // What nearly every line is: text and CRLF, in one piece.
+    // The usual case: text and CRLF, in one piece.
     if *scanned == 0 {
         let bytes = octets::text_prefix(input);
         if bytes <= bytes_max && input[bytes..].starts_with(b"\r\n") {

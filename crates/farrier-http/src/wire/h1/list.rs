@@ -1,6 +1,6 @@
 //! Comma-separated lists in field values (RFC 9110 §5.6.1).
 
-/// The elements, also empty ones, without the white space around them: space and tab, nothing exotic.
+/// The elements, including empty ones, without the spaces and tabs around them.
 pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(trim)
 }

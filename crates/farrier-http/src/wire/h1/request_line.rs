@@ -40,7 +40,7 @@ pub(super) fn parse(line: &[u8], limits: &Limits) -> Result<RequestLine, Error> 
     Ok(RequestLine { method_bytes, target: start..end, parts, version })
 }
 
-/// Judges a method, which is a token.
+/// Checks a method, which is a token.
 #[inline]
 pub(crate) fn check_method(method: &[u8], limits: &Limits) -> Result<(), Error> {
     if !limits.permit_unconventional_method && !is_conventional(method) {
@@ -49,7 +49,7 @@ pub(crate) fn check_method(method: &[u8], limits: &Limits) -> Result<(), Error> 
     Ok(())
 }
 
-/// Whether a token is what a method usually looks like.
+/// Whether a token looks like a usual method.
 fn is_conventional(method: &[u8]) -> bool {
     method.len() <= METHOD_BYTES_MAX && method.iter().all(|b| matches!(b, b'A'..=b'Z' | b'-'))
 }

@@ -1,4 +1,4 @@
-//! What a complete head means: its host, framing, expectation and persistence.
+//! Interprets a complete head: its host, framing, expectation and persistence.
 
 use super::{framing, host, list, target};
 use crate::error::{Error, Kind};
@@ -6,7 +6,7 @@ use crate::field::{KnownField, Span};
 use crate::origin::Scheme;
 use crate::request::{BodyFraming, RequestHead, TargetForm, Version};
 
-/// Fills what `head` says beyond its lines. What is wrong is looked for in this order: Host, framing, Expect.
+/// Fills the parts of `head` that follow from its lines. Errors are checked in this order: Host, framing, Expect.
 pub(super) fn understand(bytes: &[u8], head: &mut RequestHead) -> Result<(), Error> {
     let mut hosts = 0;
     let mut expectation = None;
@@ -30,18 +30,18 @@ pub(super) fn understand(bytes: &[u8], head: &mut RequestHead) -> Result<(), Err
     if expectation == Some(false) {
         return Err(Error::client(Kind::ExpectationFailed, "Expect names something other than 100-continue"));
     }
-    // RFC 9110 §10.1.1: ignored in HTTP/1.0, and pointless where no content follows.
+    // RFC 9110 §10.1.1: ignored in HTTP/1.0, and pointless if no content follows.
     head.expect_continue = expectation == Some(true)
         && head.version != Version::Http10
         && !matches!(head.framing, BodyFraming::None | BodyFraming::Length(0));
-    // RFC 9112 §9.3. After CONNECT the connection, if it lives, is a tunnel.
+    // RFC 9112 §9.3. After CONNECT, a connection that is kept alive is a tunnel.
     head.keep_alive = !connection.close
         && (connection.keep_alive || head.version != Version::Http10)
         && head.form != TargetForm::Authority;
     Ok(())
 }
 
-/// Fills what `head` says of the client's expectation, alone. Its framing is decided already.
+/// Fills only the client's expectation in `head`. The framing is decided already.
 pub(crate) fn understand_expectation(bytes: &[u8], head: &mut RequestHead) -> Result<(), Error> {
     let mut expects = false;
     for field in head.fields.iter().filter(|field| field.known == KnownField::Expect) {
@@ -54,7 +54,8 @@ pub(crate) fn understand_expectation(bytes: &[u8], head: &mut RequestHead) -> Re
     Ok(())
 }
 
-/// RFC 9112 §3.2: exactly one valid Host, which a target with an authority must not contradict; HTTP/1.0 may lack it.
+/// RFC 9112 §3.2: there must be exactly one valid Host, and a target's authority must not contradict it. HTTP/1.0 may
+/// omit it.
 fn check_host(bytes: &[u8], head: &mut RequestHead, hosts: usize) -> Result<(), Error> {
     match hosts {
         0 if head.version == Version::Http10 => {
@@ -89,7 +90,7 @@ fn absolute(bytes: &[u8], head: &RequestHead) -> Option<(Scheme, Span)> {
     Some((scheme, Span::new(start + authority.start, start + authority.end)))
 }
 
-/// What the Connection fields say about persistence (RFC 9110 §7.6.1); `close` wins.
+/// Reads persistence from the Connection fields (RFC 9110 §7.6.1); `close` wins.
 #[derive(Default)]
 struct Connection {
     close: bool,

@@ -15,10 +15,10 @@ pub(crate) struct Target {
     pub(crate) query: Range<usize>,
 }
 
-/// How many bytes at the front may stand in a target, and where the first `?` among them is.
+/// How many bytes at the front are allowed in a target, and where the first `?` in them is.
 ///
-/// Those are all that can be seen but `#`: a fragment is not part of any form. Clients send many bytes unescaped that
-/// RFC 3986 would have escaped (`|`, `{`, `"`); they mean nothing to framing and are let through.
+/// Allowed are all visible characters except `#`: a fragment is not part of any form. Clients send many bytes unescaped
+/// that RFC 3986 wants escaped (`|`, `{`, `"`). They do not affect framing and are accepted.
 #[inline]
 pub(crate) fn prefix(bytes: &[u8]) -> (usize, Option<usize>) {
     let until = |start: usize, stop: u8| {
@@ -29,7 +29,7 @@ pub(crate) fn prefix(bytes: &[u8]) -> (usize, Option<usize>) {
     if bytes.get(mark) == Some(&b'?') { (until(mark, b' '), Some(mark)) } else { (mark, None) }
 }
 
-/// Parses a target, whose first `?` is at `question`. The method decides which forms are right.
+/// Parses a target, whose first `?` is at `question`. The method decides which forms are valid.
 #[inline]
 pub(crate) fn parse(method: &[u8], target: &[u8], question: Option<usize>) -> Result<Target, Error> {
     let end = target.len();
@@ -56,7 +56,7 @@ pub(crate) fn parse(method: &[u8], target: &[u8], question: Option<usize>) -> Re
     }
 }
 
-/// Scheme and authority of an absolute-form target; `None` when it is none, or not of a scheme that is served.
+/// Scheme and authority of an absolute-form target; `None` if it is in another form or of an unsupported scheme.
 pub(crate) fn authority(target: &[u8]) -> Option<(Scheme, Range<usize>)> {
     let (scheme, start) = if target.get(..7)?.eq_ignore_ascii_case(b"http://") {
         (Scheme::Http, 7)

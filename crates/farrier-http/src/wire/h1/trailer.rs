@@ -1,4 +1,4 @@
-//! Which fields a trailer section may hold (RFC 9110 §6.5.1). They are checked and dropped: WSGI has no place for them.
+//! Checks the fields of a trailer section (RFC 9110 §6.5.1). They are then dropped: WSGI has no place for them.
 
 use super::field_line;
 use crate::error::Error;
@@ -14,7 +14,7 @@ pub(super) fn check(line: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// What decides framing, routing, authentication, content handling or caching, besides the hop-by-hop fields.
+/// Fields that affect framing, routing, authentication, content handling or caching, besides the hop-by-hop fields.
 const FORBIDDEN: [&str; 39] = [
     "age",
     "authentication-info",

@@ -1,4 +1,4 @@
-//! The PROXY protocol, versions 1 and 2: who the client is, told in front of a connection's first byte.
+//! The PROXY protocol, versions 1 and 2: a header in front of a connection's first byte, with the client's address.
 
 mod crc32c;
 mod v1;
@@ -8,14 +8,14 @@ use std::net::SocketAddr;
 
 use crate::error::Error;
 
-/// Bytes of a version 1 header with its CRLF, at most.
+/// The most bytes of a version 1 header with its CRLF.
 pub const V1_BYTES_MAX: usize = 107;
 
-/// Bytes of a version 2 header with all it carries, at most. Addresses take up to 232, certificates' names and the like the
-/// rest.
+/// The most bytes of a version 2 header. Addresses take up to 232; the rest is for further values, such as names in
+/// certificates.
 pub const V2_BYTES_MAX: usize = 4096;
 
-/// Which versions are understood.
+/// The accepted versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
     /// The text form.
@@ -31,8 +31,8 @@ pub enum Versions {
 pub struct Header {
     /// Its length in bytes; the connection's own bytes follow.
     pub bytes: usize,
-    /// Client and server, where they are IP addresses. Otherwise the connection speaks for itself (LOCAL, UNKNOWN) or came
-    /// from a unix socket.
+    /// Client and server, if they are IP addresses. Otherwise the connection is the proxy's own (LOCAL, UNKNOWN) or
+    /// came from a unix socket.
     pub addresses: Option<Addresses>,
 }
 
@@ -45,11 +45,10 @@ pub struct Addresses {
     pub destination: SocketAddr,
 }
 
-/// Looks at all bytes of a connection so far. `None` until the header is complete. The outcome is a function of the bytes alone,
-/// and the work is bounded by the header's.
+/// Decodes all bytes of a connection so far. `None` until the header is complete. The result depends only on the bytes,
+/// and the work is bounded by the header's length.
 ///
-/// # Errors
-/// What comes is no header, or not one of an accepted version.
+/// # Errors The bytes are no header, or not one of an accepted version.
 pub fn decode(bytes: &[u8], accepted: Versions) -> Result<Option<Header>, Error> {
     match bytes.first() {
         None => Ok(None),
@@ -61,7 +60,7 @@ pub fn decode(bytes: &[u8], accepted: Versions) -> Result<Option<Header>, Error>
     }
 }
 
-/// What a begun header says that turns out to be none.
+/// The error of a header that begins well and turns out to be none.
 const NO_HEADER: Error = Error::bad_request("the connection does not begin with a PROXY header (see proxy_protocol)");
 
 /// Whether the bytes are the beginning of `whole`, or begin with it.

@@ -37,7 +37,7 @@ fn addresses(text: &str) -> Result<Option<Addresses>, Error> {
         }
     };
     match family {
-        // Whatever follows is to be ignored.
+        // The rest of the line must be ignored.
         "UNKNOWN" => return Ok(None),
         "TCP4" | "TCP6" => {}
         _ => return Err(MALFORMED),

@@ -1,4 +1,4 @@
-//! Version 2: a signature, version and command, family and protocol, a length, addresses, then what else is to be told.
+//! Version 2: a signature, version and command, family and protocol, a length, addresses, then further values (TLVs).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,7 +10,7 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family and protocol, length.
 const FIXED_BYTES: usize = 16;
 
-/// The checksum's type among what else is told.
+/// The checksum's type among the TLVs.
 const TYPE_CRC32C: u8 = 3;
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Option<Header>, Error> {
@@ -26,7 +26,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<Header>, Error> {
         _ => return Err(Error::bad_request("the PROXY header's version or command is unknown")),
     };
     let address_bytes = match (is_local, family) {
-        // The proxy speaks for itself, a health check; whatever stands there is to be ignored.
+        // The connection is the proxy's own, such as a health check; the rest must be ignored.
         (true, _) | (_, 0x00) => 0,
         (_, 0x11 | 0x12) => 12,
         (_, 0x21 | 0x22) => 36,
@@ -66,7 +66,7 @@ fn ends(addresses: &[u8]) -> Option<Addresses> {
     })
 }
 
-/// Walks what follows the addresses, as `type, u16 length, value`, and checks the checksum if there is one.
+/// Reads the TLVs after the addresses (`type, u16 length, value`), and verifies the checksum if there is one.
 fn check_rest(whole: &[u8], rest: &[u8]) -> Result<(), Error> {
     let mut rest = rest;
     let mut is_checked = false;
@@ -76,7 +76,7 @@ fn check_rest(whole: &[u8], rest: &[u8]) -> Result<(), Error> {
             return Err(Error::bad_request("an item of the PROXY header goes beyond its end"));
         };
         if *kind == TYPE_CRC32C {
-            // Each one costs a look at the whole header.
+            // Each one costs a pass over the whole header.
             let Some(told) = value.first_chunk::<4>().filter(|_| length == 4 && !is_checked) else {
                 return Err(Error::bad_request("the PROXY header's checksum has not four bytes, or is given twice"));
             };

@@ -3,16 +3,16 @@
 use crate::response::ResponseHead;
 use crate::wire::h1::ResponseFraming;
 
-/// The answer to a ping: I am here, and have no warning.
+/// The answer to a ping: alive, without a warning.
 pub const PONG: [u8; 4] = [100, 0, 0, 1];
 
-/// Appends status line and fields. Date, Server and Connection are the web server's to write, and there is no transfer coding:
-/// content of unknown length goes until the connection's end.
+/// Appends status line and fields. The web server writes Date, Server and Connection. There is no transfer coding:
+/// content of unknown length ends with the connection.
 pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead, framing: ResponseFraming) {
     encode_status_and_fields(out, b"HTTP/1.1 ", head, framing);
 }
 
-/// A head as web servers read it from behind a gateway: `prefix`, then status, fields and an empty line.
+/// A head in the form of gateway protocols: `prefix`, then status, fields and an empty line.
 pub(crate) fn encode_status_and_fields(
     out: &mut Vec<u8>,
     prefix: &[u8],

@@ -7,19 +7,19 @@ use crate::limits::Limits;
 use crate::request::RequestHead;
 use crate::wire::variables::{Mounting, Variables};
 
-/// What a complete packet is.
+/// A complete packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PacketKind {
     /// A request; the head is filled.
     Request,
-    /// A question whether anybody is there, to be answered with [`super::encode::PONG`].
+    /// A ping, which [`super::encode::PONG`] answers.
     Ping,
 }
 
 /// Decodes one packet. A connection has one.
 ///
-/// The packet's size stands at its beginning, so nothing is looked at between the header and its end: the outcome is a function
-/// of the bytes alone, and each byte is looked at once. After an error the decoder refuses everything.
+/// The packet begins with its size, so nothing is read between the header and the packet's end. The result depends only
+/// on the bytes, and each byte is read once. After an error the decoder refuses everything.
 #[derive(Debug, Default)]
 pub struct HeadDecoder {
     failed: bool,
@@ -32,16 +32,16 @@ const HEADER_BYTES: usize = 4;
 const REQUEST: u8 = 0;
 /// A WSGI request whose PATH_INFO still begins with SCRIPT_NAME.
 const REQUEST_WITH_SCRIPT_NAME: u8 = 30;
-/// Asks whether anybody is there.
+/// A ping.
 const PING: u8 = 100;
 
-/// What HTTP clients begin with. None of these is a uwsgi packet of an assigned kind and a size that fits.
+/// The first bytes of HTTP clients. None of these is a uwsgi packet of an assigned kind and a valid size.
 const HTTP_BEGINNINGS: [&[u8; 4]; 10] =
     [b"GET ", b"HEAD", b"POST", b"PUT ", b"PATC", b"DELE", b"OPTI", b"CONN", b"TRAC", b"PRI "];
 
 impl HeadDecoder {
-    /// Looks at all bytes received so far, which begin with the connection's first one and only grow between calls. `None`
-    /// until the packet is complete. Names of fields are rewritten in `bytes`, as HTTP writes them.
+    /// Decodes all bytes received so far, which begin with the connection's first one and only grow between calls.
+    /// `None` until the packet is complete. Names of fields are rewritten in `bytes`, in HTTP's spelling.
     ///
     /// # Errors
     /// The packet is refused. No further byte of the connection may be parsed.
@@ -98,7 +98,7 @@ fn packet(bytes: &mut [u8], limits: &Limits, head: &mut RequestHead) -> Result<O
     Ok(Some(PacketKind::Request))
 }
 
-/// The item whose length stands at `at`.
+/// The item whose length is at `at`.
 fn item(block: &[u8], at: usize) -> Result<Span, Error> {
     let length = block.get(at..).and_then(|rest| rest.first_chunk::<2>()).map(|length| u16::from_le_bytes(*length));
     let start = at + 2;

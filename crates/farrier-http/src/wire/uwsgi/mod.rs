@@ -1,6 +1,6 @@
-//! The uwsgi protocol on the server's side: one packet of variables, then the content, as long as CONTENT_LENGTH says.
+//! The uwsgi protocol on the server's side: one packet of variables, then content with the length of CONTENT_LENGTH.
 //!
-//! There is no framing of the response: it looks like HTTP/1.1 without a transfer coding, and the connection's end is its own.
+//! The response has no framing: it looks like HTTP/1.1 without a transfer coding, and ends with the connection.
 
 pub mod encode;
 pub mod head;

@@ -1,0 +1,125 @@
+//! One accepted connection, as it waits: small, and without a buffer unless it holds a piece of a message.
+
+use std::sync::Arc;
+
+use farrier_http::{Limits, Origin, Request};
+
+use crate::protocol::admission::Opening;
+use crate::protocol::h2::session::Session;
+use crate::protocol::h2::stream::StreamLink;
+use crate::protocol::reader::{ContentReader, HeadReader};
+use crate::protocol::spool::Sink;
+use crate::reactor::slots::Endpoint;
+use crate::reactor::token::Token;
+use crate::transport::link::Link;
+
+/// A connection. Exactly one seat owns it, or the leader's table while it waits.
+pub(crate) struct Connection {
+    pub(crate) token: Token,
+    pub(crate) link: Arc<Link>,
+    pub(crate) origin: Origin,
+    /// What may be spoken on it.
+    pub(crate) opening: Opening,
+    pub(crate) phase: Phase,
+    /// When waiting ends in a time-out, in ms of the worker's clock.
+    pub(crate) deadline_ms: u64,
+    /// Requests answered.
+    pub(crate) requests: u64,
+    /// There may be bytes to read that no event will announce again.
+    pub(crate) readable: bool,
+    /// The client has ended its direction: reading goes on until the end is seen.
+    pub(crate) ended: bool,
+    /// This stands for one stream of an HTTP/2 connection, which has the same token and link. It is never in the leader's
+    /// table.
+    pub(crate) stream: Option<Arc<StreamLink>>,
+}
+
+impl Endpoint for Connection {
+    type Link = Link;
+
+    fn token(&self) -> Token {
+        self.token
+    }
+
+    fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+}
+
+impl Connection {
+    /// Stands for one stream of an HTTP/2 connection while its request is dealt with.
+    pub(crate) fn of_stream(token: Token, link: Arc<Link>, origin: Origin, stream: Arc<StreamLink>) -> Connection {
+        Connection {
+            token,
+            link,
+            origin,
+            opening: Opening::http2(),
+            phase: Phase::Idle,
+            deadline_ms: u64::MAX,
+            requests: 0,
+            readable: false,
+            ended: false,
+            stream: Some(stream),
+        }
+    }
+}
+
+/// What a connection waits for.
+pub(crate) enum Phase {
+    /// The first byte of a request.
+    Idle,
+    /// The rest of a head.
+    Head(Box<PartialHead>),
+    /// The rest of the content.
+    Content(Box<PartialContent>),
+    /// The client to take the rest of a response.
+    Flushing {
+        /// What comes after.
+        then: AfterResponse,
+        /// Bytes of the next request that came with the last one.
+        next: Option<Box<PartialHead>>,
+    },
+    /// HTTP/2 is spoken, until the session ends.
+    Http2(Box<Session>),
+    /// The client to close, so that it can read the answer before a reset destroys it.
+    Lingering {
+        /// Bytes that may still be read.
+        left_bytes: u64,
+    },
+}
+
+/// What follows a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterResponse {
+    /// The next request.
+    KeepAlive,
+    /// The end of the connection.
+    Close,
+    /// The end of the connection, after the client had a moment to read.
+    Linger,
+}
+
+/// A head of which the end is missing.
+pub(crate) struct PartialHead {
+    pub(crate) request: Box<Request>,
+    pub(crate) reader: HeadReader,
+    /// When its first byte came, in ms.
+    pub(crate) since_ms: u64,
+}
+
+/// A request whose content is incomplete. The arena holds the head, and behind it input that is not decoded yet.
+pub(crate) struct PartialContent {
+    pub(crate) request: Box<Request>,
+    pub(crate) reader: ContentReader,
+    /// Its bounds, where its mount has others than all.
+    pub(crate) limits: Option<Box<Limits>>,
+    pub(crate) sink: Sink,
+    /// When the head was complete, in ms.
+    pub(crate) since_ms: u64,
+    /// Bytes of the connection received for this content, for the minimum rate.
+    pub(crate) received_bytes: u64,
+    /// All of it has come.
+    pub(crate) is_complete: bool,
+    /// Since when it waits for the disk and not for the client, in ms.
+    pub(crate) disk_since_ms: Option<u64>,
+}

@@ -1,0 +1,488 @@
+//! The reading side of the fronts: drives a codec with what the socket gives until a request is complete.
+
+use farrier_http::wire::h1::encode::CONTINUE;
+use farrier_http::{Body, BodyFraming, Error, Kind, Limits, Request, Span};
+
+use crate::protocol::admission::Opening;
+use crate::protocol::connection::{AfterResponse, Connection, PartialContent, PartialHead, Phase};
+use crate::protocol::reader::{ContentReader, HeadReader, Read, whole_stdin};
+use crate::protocol::scratch::{ARENA_ROOM_BYTES, Scratch};
+use crate::protocol::spool::Sink;
+use crate::rules::Rules;
+use crate::transport::link::{Link, Received};
+
+/// Room of a connection's own arena while a head is incomplete.
+const PARTIAL_ROOM_BYTES: usize = 1024;
+
+/// Content that is read in one go, and while the beginning of a chunk's line waits for its end.
+const CONTENT_ROOM_BYTES: usize = 64 * 1024;
+const LINE_ROOM_BYTES: usize = 4 * 1024;
+
+/// Content that is read of one connection in one turn, before others get theirs.
+const CONTENT_TURN_BYTES: usize = 256 * 1024;
+
+/// What reading came to.
+pub(crate) enum Step {
+    /// A complete request, and where in its arena it ends: what follows belongs to the next one.
+    Request(Box<Request>, usize),
+    /// The connection speaks HTTP/2, and begins with the bytes of this request's arena.
+    Http2(Box<Request>),
+    /// The connection waits for its client, or for the disk.
+    Wait,
+    /// There is more to be read: others get their turn before.
+    More,
+    /// Something else is to be done with the connection, as its phase says.
+    Again,
+    /// The client broke a rule; the request as far as it was understood.
+    Refused(Error, Box<Request>),
+    /// The client closed between requests, or broke off.
+    Closed,
+}
+
+/// Reads and decodes until a request is complete or the socket has no more.
+pub(crate) fn advance(connection: &mut Connection, scratch: &mut Scratch, rules: &Rules, now_ms: u64) -> Step {
+    let mut turn_bytes = CONTENT_TURN_BYTES;
+    loop {
+        let step = match std::mem::replace(&mut connection.phase, Phase::Idle) {
+            Phase::Idle => begin(connection, scratch, rules, now_ms),
+            Phase::Head(partial) => continue_head(connection, partial, scratch, rules, now_ms),
+            Phase::Content(partial) => continue_content(connection, partial, scratch, rules, now_ms, &mut turn_bytes),
+            phase @ (Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Http2(_)) => {
+                connection.phase = phase;
+                Progress::Wait
+            }
+        };
+        match step {
+            Progress::Again => continue,
+            Progress::Wait => return Step::Wait,
+            Progress::More => return Step::More,
+            Progress::Answered => return Step::Again,
+            Progress::Request(request, end) => return Step::Request(request, end),
+            Progress::Refused(error, request) => return Step::Refused(error, request),
+            Progress::Http2(request) => return Step::Http2(request),
+            Progress::Closed => return Step::Closed,
+        }
+    }
+}
+
+/// What follows the request in its arena becomes the beginning of the next one; otherwise the request goes back to the scratch.
+pub(crate) fn leftover(
+    mut request: Box<Request>,
+    end: usize,
+    opening: &Opening,
+    scratch: &mut Scratch,
+    now_ms: u64,
+) -> Option<Box<PartialHead>> {
+    if request.arena.filled().len() <= end {
+        scratch.give_back(request);
+        return None;
+    }
+    request.arena.consume(end);
+    request.clear_for_next();
+    Some(Box::new(PartialHead { request, reader: HeadReader::of(opening), since_ms: now_ms }))
+}
+
+enum Progress {
+    Again,
+    Wait,
+    More,
+    Answered,
+    Request(Box<Request>, usize),
+    Refused(Error, Box<Request>),
+    Http2(Box<Request>),
+    Closed,
+}
+
+fn begin(connection: &mut Connection, scratch: &mut Scratch, rules: &Rules, now_ms: u64) -> Progress {
+    if !connection.readable {
+        return Progress::Wait;
+    }
+    let mut request = scratch.take_request();
+    match fill(connection, &mut request) {
+        Received::Bytes(_) => {}
+        Received::Nothing => {
+            scratch.give_back(request);
+            if connection.link.take_just_secured() {
+                connection.deadline_ms = now_ms + rules.keepalive_ms.max(rules.header_timeout_ms);
+            }
+            return Progress::Wait;
+        }
+        Received::Plain(_) => {
+            let error = Error::bad_request("the request was sent in the clear to a port that speaks TLS; use https://");
+            return Progress::Refused(error, request);
+        }
+        Received::End | Received::Broken => {
+            scratch.give_back(request);
+            return Progress::Closed;
+        }
+    }
+    let mut reader = HeadReader::of(&connection.opening);
+    match read(&mut reader, connection, &mut request, rules) {
+        Ok(Read::Head) => head_complete(connection, request, rules, now_ms),
+        Ok(Read::Partial) => {
+            // Only now does the connection get a buffer of its own, no larger than what it holds needs.
+            let mut own = Box::new(Request::with_room(request.arena.filled().len() + PARTIAL_ROOM_BYTES));
+            own.arena.append(request.arena.filled());
+            scratch.give_back(request);
+            connection.phase = Phase::Head(Box::new(PartialHead { request: own, reader, since_ms: now_ms }));
+            connection.deadline_ms = now_ms + rules.header_timeout_ms;
+            again_if(connection.readable)
+        }
+        Ok(Read::Nothing) => {
+            scratch.give_back(request);
+            again_if(connection.readable)
+        }
+        Ok(Read::Http2) => Progress::Http2(request),
+        Ok(Read::Tls) => {
+            scratch.give_back(request);
+            tls_begins(connection, rules, now_ms)
+        }
+        Ok(Read::Question(answer)) => {
+            scratch.give_back(request);
+            answer_question(connection, answer, rules, now_ms)
+        }
+        Err(error) => Progress::Refused(error, request),
+    }
+}
+
+fn read(
+    reader: &mut HeadReader,
+    connection: &mut Connection,
+    request: &mut Request,
+    rules: &Rules,
+) -> Result<Read, Error> {
+    let Connection { opening, origin, link, .. } = connection;
+    reader.read(request, &rules.limits, opening, origin, link)
+}
+
+/// Goes on with TLS. What has come of it is not announced again.
+fn tls_begins(connection: &mut Connection, rules: &Rules, now_ms: u64) -> Progress {
+    connection.readable = true;
+    connection.deadline_ms = now_ms + rules.handshake_timeout_ms;
+    Progress::Again
+}
+
+/// Answers what is no request, and lets the connection end.
+fn answer_question(connection: &mut Connection, answer: &[u8], rules: &Rules, now_ms: u64) -> Progress {
+    // Who is gone is found gone when the rest is flushed.
+    let _ = connection.link.send(&[answer], false);
+    connection.phase = Phase::Flushing { then: AfterResponse::Linger, next: None };
+    connection.deadline_ms = now_ms + rules.write_timeout_ms;
+    Progress::Answered
+}
+
+fn continue_head(
+    connection: &mut Connection,
+    mut partial: Box<PartialHead>,
+    scratch: &mut Scratch,
+    rules: &Rules,
+    now_ms: u64,
+) -> Progress {
+    match read(&mut partial.reader, connection, &mut partial.request, rules) {
+        Ok(Read::Head) => return head_complete(connection, partial.request, rules, now_ms),
+        Ok(Read::Partial) => {}
+        Ok(Read::Nothing) => {
+            // The connection is idle again, and owns no buffer.
+            connection.deadline_ms = now_ms + rules.keepalive_ms.max(rules.header_timeout_ms);
+            return again_if(connection.readable);
+        }
+        Ok(Read::Http2) => return Progress::Http2(partial.request),
+        Ok(Read::Tls) => return tls_begins(connection, rules, now_ms),
+        Ok(Read::Question(answer)) => return answer_question(connection, answer, rules, now_ms),
+        Err(error) => return Progress::Refused(error, partial.request),
+    }
+    connection.deadline_ms = partial.since_ms + rules.header_timeout_ms;
+    if !connection.readable {
+        connection.phase = Phase::Head(partial);
+        return Progress::Wait;
+    }
+    if partial.request.arena.spare().is_empty() {
+        // The decoder refuses a head above its bound before the arena needs more than that.
+        partial.request.arena.grow(rules.limits.head_bytes_max + ARENA_ROOM_BYTES);
+    }
+    match fill(connection, &mut partial.request) {
+        Received::Bytes(_) => {
+            connection.phase = Phase::Head(partial);
+            Progress::Again
+        }
+        Received::Nothing => {
+            connection.phase = Phase::Head(partial);
+            Progress::Wait
+        }
+        Received::End | Received::Plain(_) | Received::Broken => {
+            scratch.give_back(partial.request);
+            Progress::Closed
+        }
+    }
+}
+
+fn head_complete(connection: &mut Connection, mut request: Box<Request>, rules: &Rules, now_ms: u64) -> Progress {
+    let head_bytes = request.head.bytes;
+    let own_limits = rules.limits_for(&mut request);
+    let limits = own_limits.as_ref().unwrap_or(&rules.limits);
+    let reader =
+        connection.opening.judge(request.head.gateway.via).and_then(|()| ContentReader::of(&request.head, limits));
+    let reader = match reader {
+        Ok(reader) => reader,
+        Err(error) => return Progress::Refused(error, request),
+    };
+    if let ContentReader::Stdin(decoder) = &reader {
+        if let Some((content, bytes)) = whole_stdin(decoder, &request.arena.filled()[head_bytes..], limits) {
+            request.body = match content.len() {
+                0 => Body::Empty,
+                _ => Body::InArena(Span::new(head_bytes + content.start, head_bytes + content.end)),
+            };
+            return Progress::Request(request, head_bytes + bytes);
+        }
+        return content_begins(connection, request, reader, own_limits, rules, now_ms);
+    }
+    match request.head.framing {
+        BodyFraming::None => {
+            request.body = Body::Empty;
+            return Progress::Request(request, head_bytes);
+        }
+        BodyFraming::Length(length) => {
+            let end = head_bytes as u64 + length;
+            if end <= request.arena.filled().len() as u64 {
+                let end = end as usize;
+                request.body = Body::InArena(Span::new(head_bytes, end));
+                return Progress::Request(request, end);
+            }
+        }
+        BodyFraming::Chunked => {}
+    }
+    if request.head.expect_continue && request.arena.filled().len() == head_bytes {
+        connection.link.send(&[CONTINUE], false);
+    }
+    content_begins(connection, request, reader, own_limits, rules, now_ms)
+}
+
+fn content_begins(
+    connection: &mut Connection,
+    request: Box<Request>,
+    reader: ContentReader,
+    limits: Option<Limits>,
+    rules: &Rules,
+    now_ms: u64,
+) -> Progress {
+    let received_bytes = (request.arena.filled().len() - request.head.bytes) as u64;
+    let (sink, limits) = (Sink::default(), limits.map(Box::new));
+    connection.phase = Phase::Content(Box::new(PartialContent {
+        request,
+        reader,
+        limits,
+        sink,
+        since_ms: now_ms,
+        received_bytes,
+        is_complete: false,
+        disk_since_ms: None,
+    }));
+    connection.deadline_ms = now_ms + rules.body_timeout_ms;
+    Progress::Again
+}
+
+fn continue_content(
+    connection: &mut Connection,
+    mut partial: Box<PartialContent>,
+    scratch: &mut Scratch,
+    rules: &Rules,
+    now_ms: u64,
+    turn_bytes: &mut usize,
+) -> Progress {
+    if let Err(error) = partial.sink.check(&rules.spool) {
+        return Progress::Refused(error, partial.request);
+    }
+    if let Some(since_ms) = partial.disk_since_ms.take() {
+        // The client was not asked for anything meanwhile.
+        partial.since_ms += now_ms.saturating_sub(since_ms);
+        connection.deadline_ms = now_ms + rules.body_timeout_ms;
+    }
+    if let Err(error) = decode_arena(&mut partial, &connection.link, rules) {
+        return Progress::Refused(error, partial.request);
+    }
+    if partial.is_complete {
+        if partial.sink.waiting_bytes() > 0 {
+            return wait_for_disk(connection, partial, now_ms);
+        }
+        let PartialContent { mut request, sink, .. } = *partial;
+        let end = request.head.bytes;
+        return match sink.into_body(&rules.spool) {
+            Ok(body) => {
+                request.body = body;
+                Progress::Request(request, end)
+            }
+            Err(error) => Progress::Refused(error, request),
+        };
+    }
+    if !connection.readable {
+        return wait_for_content(connection, partial);
+    }
+    if *turn_bytes == 0 {
+        connection.phase = Phase::Content(partial);
+        return Progress::More;
+    }
+    let has_rest = partial.request.arena.filled().len() > partial.request.head.bytes;
+    let usual = if has_rest { LINE_ROOM_BYTES } else { CONTENT_ROOM_BYTES };
+    let room_bytes = partial.sink.room_bytes(usual.min(*turn_bytes), &rules.spool);
+    if room_bytes == 0 {
+        return wait_for_disk(connection, partial, now_ms);
+    }
+    let room = scratch.content_room(room_bytes);
+    match connection.link.receive(room) {
+        Received::Bytes(count) => {
+            // As in `fill`.
+            connection.readable = count == room_bytes || connection.ended;
+            *turn_bytes -= count;
+            partial.received_bytes += count as u64;
+            connection.deadline_ms = now_ms + rules.body_timeout_ms;
+            if let Err(error) = take_input(&mut partial, &room[..count], has_rest, &connection.link, rules) {
+                return Progress::Refused(error, partial.request);
+            }
+            connection.phase = Phase::Content(partial);
+            Progress::Again
+        }
+        Received::Nothing => {
+            connection.readable = false;
+            wait_for_content(connection, partial)
+        }
+        Received::End => {
+            let error = Error::client(Kind::ClientGone, "the client broke off its request's content");
+            Progress::Refused(error, partial.request)
+        }
+        Received::Plain(_) | Received::Broken => {
+            scratch.give_back(partial.request);
+            Progress::Closed
+        }
+    }
+}
+
+/// The connection holds no more room than its head needs.
+fn wait_for_content(connection: &mut Connection, mut partial: Box<PartialContent>) -> Progress {
+    partial.request.release_room(0);
+    connection.phase = Phase::Content(partial);
+    Progress::Wait
+}
+
+/// The disk thread has to write before there is more to do. Its return is no event of the socket's.
+fn wait_for_disk(connection: &mut Connection, mut partial: Box<PartialContent>, now_ms: u64) -> Progress {
+    partial.request.release_room(0);
+    partial.disk_since_ms = Some(now_ms);
+    connection.deadline_ms = u64::MAX;
+    connection.phase = Phase::Content(partial);
+    Progress::Wait
+}
+
+/// Decodes what was read: where it stands, or behind what is left of an earlier read.
+fn take_input(
+    partial: &mut PartialContent,
+    input: &[u8],
+    has_rest: bool,
+    link: &Link,
+    rules: &Rules,
+) -> Result<(), Error> {
+    if has_rest {
+        partial.request.arena.append(input);
+        return Ok(());
+    }
+    let PartialContent { reader, sink, limits, request, is_complete, .. } = partial;
+    let limits = limits.as_deref().unwrap_or(&rules.limits);
+    let (used, done) = decode(reader, sink, input, limits, link, rules)?;
+    *is_complete = done;
+    if used < input.len() {
+        request.arena.append(&input[used..]);
+    }
+    Ok(())
+}
+
+/// Decodes what lies behind the head into the sink, if anything does.
+fn decode_arena(partial: &mut PartialContent, link: &Link, rules: &Rules) -> Result<(), Error> {
+    let PartialContent { reader, sink, limits, request, is_complete, .. } = partial;
+    let head_bytes = request.head.bytes;
+    let input = &request.arena.filled()[head_bytes..];
+    if *is_complete {
+        return Ok(());
+    }
+    let (used, done) = decode(reader, sink, input, limits.as_deref().unwrap_or(&rules.limits), link, rules)?;
+    *is_complete = done;
+    request.arena.remove(head_bytes, used);
+    Ok(())
+}
+
+/// Decodes input into the sink. Gives how much of it was used, and whether the content is complete.
+fn decode(
+    reader: &mut ContentReader,
+    sink: &mut Sink,
+    input: &[u8],
+    limits: &Limits,
+    link: &Link,
+    rules: &Rules,
+) -> Result<(usize, bool), Error> {
+    let mut used = 0;
+    loop {
+        let rest = &input[used..];
+        let decoded = reader.read(rest, limits, link)?;
+        if !decoded.content.is_empty() {
+            sink.take(&rest[decoded.content], &rules.spool)?;
+        }
+        used += decoded.consumed;
+        if decoded.done || decoded.consumed == 0 {
+            return Ok((used, decoded.done));
+        }
+    }
+}
+
+/// Reads once into the arena. A read that does not fill the room has emptied the socket, so the next edge will tell of more,
+/// unless the end has been announced already.
+fn fill(connection: &mut Connection, request: &mut Request) -> Received {
+    let room = request.arena.spare();
+    let room_bytes = room.len();
+    let received = connection.link.receive(room);
+    match received {
+        Received::Bytes(count) => {
+            connection.readable = count == room_bytes || connection.ended;
+            request.arena.advance(count);
+        }
+        Received::Nothing => connection.readable = false,
+        Received::Plain(_) | Received::End | Received::Broken => {}
+    }
+    received
+}
+
+fn again_if(more: bool) -> Progress {
+    if more { Progress::Again } else { Progress::Wait }
+}
+
+/// What a connection's deadline means when it has come.
+pub(crate) enum Expired {
+    /// It has moved on.
+    NotYet,
+    /// Close without a word.
+    Close,
+    /// Answer and close.
+    Refuse(Error, Box<Request>),
+}
+
+/// Judges a connection whose deadline may have come.
+pub(crate) fn expire(connection: &mut Connection, rules: &Rules, now_ms: u64) -> Expired {
+    if let Phase::Content(partial) = &connection.phase
+        && partial.disk_since_ms.is_none()
+    {
+        let elapsed_ms = now_ms.saturating_sub(partial.since_ms);
+        let owed = rules.body_rate_min.saturating_mul(elapsed_ms) / 1000;
+        if elapsed_ms >= rules.body_timeout_ms && partial.received_bytes < owed {
+            connection.deadline_ms = now_ms;
+        }
+    }
+    if connection.deadline_ms > now_ms {
+        return Expired::NotYet;
+    }
+    match std::mem::replace(&mut connection.phase, Phase::Idle) {
+        Phase::Head(partial) => {
+            Expired::Refuse(Error::client(Kind::RequestTimeout, "the head was not complete in time"), partial.request)
+        }
+        Phase::Content(partial) => {
+            Expired::Refuse(Error::client(Kind::RequestTimeout, "the content came too slowly"), partial.request)
+        }
+        Phase::Idle | Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Http2(_) => Expired::Close,
+    }
+}

@@ -1,0 +1,18 @@
+//! The HTTP/2 front (RFC 9113): a connection is a session that many streams share. Frames, HPACK and flow control are the `h2`
+//! crate's; the leader drives it with what the socket gives and takes, and any seat may answer a stream.
+//!
+//! - `session`: one connection; only the leader touches it.
+//! - `arrival`: a request that a session has received, and content on its way in.
+//! - `stream`: the answering side of one stream, shared by the seat that answers it and the leader.
+//! - `outgoing`: what a stream has to send and flow control does not admit yet.
+//! - `respond`: one answer.
+
+pub(crate) mod arrival;
+pub(crate) mod frames;
+pub(crate) mod io;
+pub(crate) mod outgoing;
+pub(crate) mod piece;
+pub(crate) mod progress;
+pub(crate) mod respond;
+pub(crate) mod session;
+pub(crate) mod stream;

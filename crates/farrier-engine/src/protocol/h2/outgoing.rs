@@ -1,0 +1,127 @@
+//! What a stream has to send and flow control does not admit yet: bytes, stretches of files, and how the response ends.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::Reason;
+use http::HeaderMap;
+
+use crate::protocol::h2::piece::{Meter, Piece, Unsent};
+use crate::transport::file_stretch::{self, ColdStretch, FileStretch};
+use crate::transport::spill::Spilled;
+
+/// What stands in a stream's queue.
+pub(crate) enum Stretch {
+    /// Bytes in memory.
+    Bytes(Piece),
+    /// A part of a file that a handler has named.
+    File(FileStretch),
+    /// Bytes that found no room in memory. The meter counts them as it counts bytes.
+    Spilled(Spilled, Unsent),
+}
+
+/// How a response ends behind its content.
+pub(crate) enum End {
+    /// As usual.
+    Frame,
+    /// With trailers.
+    Trailers(HeaderMap),
+    /// Broken off, so that the client can tell, once what was given is written: a reset at once would overtake it.
+    Reset(Reason),
+}
+
+/// The queue of one stream.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    stretches: VecDeque<Stretch>,
+    pub(crate) end: Option<End>,
+    /// Somebody waits for the disk.
+    is_fetching: bool,
+}
+
+/// What comes next.
+pub(crate) enum Next {
+    /// A piece to be sent now.
+    Piece(Piece),
+    /// The disk has to be waited for; [`Outgoing::fetched`] follows.
+    Cold(ColdStretch),
+}
+
+impl Outgoing {
+    /// Nothing waits, not even the end.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stretches.is_empty() && self.end.is_none()
+    }
+
+    pub(crate) fn push(&mut self, stretch: Stretch) {
+        self.stretches.push_back(stretch);
+    }
+
+    /// Drops everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Outgoing::default();
+    }
+
+    /// What was cold is in memory.
+    pub(crate) fn fetched(&mut self) {
+        self.is_fetching = false;
+    }
+
+    /// Bytes of the first stretch; `None` where there is none. 0 while the disk is waited for.
+    pub(crate) fn next_bytes(&self) -> Option<usize> {
+        let bytes = match self.stretches.front()? {
+            _ if self.is_fetching => 0,
+            Stretch::Bytes(piece) => bytes::Buf::remaining(piece),
+            Stretch::File(file) | Stretch::Spilled(Spilled { stretch: file, .. }, _) => file.left_bytes(),
+        };
+        Some(bytes)
+    }
+
+    /// The end, where nothing stands before it.
+    pub(crate) fn take_end(&mut self) -> Option<End> {
+        if self.stretches.is_empty() { self.end.take() } else { None }
+    }
+
+    /// Whether the response ends with no more than a last frame, once the queue is empty.
+    pub(crate) fn ends_with_last_piece(&self) -> bool {
+        self.stretches.is_empty() && matches!(self.end, Some(End::Frame))
+    }
+
+    /// The next piece, of at most so many bytes.
+    ///
+    /// # Errors
+    /// A file shrank or was changed: the message must not look complete.
+    pub(crate) fn take(&mut self, bytes_max: usize, meter: &Arc<Meter>) -> std::io::Result<Option<Next>> {
+        let (piece, left_bytes) = match self.stretches.front_mut() {
+            None => return Ok(None),
+            Some(Stretch::Bytes(piece)) => {
+                let first = piece.split_to(bytes_max);
+                (first, bytes::Buf::remaining(piece))
+            }
+            Some(Stretch::File(file) | Stretch::Spilled(Spilled { stretch: file, .. }, _)) => {
+                let mut bytes = vec![0; bytes_max.min(file.left_bytes())];
+                match file.read_next(&mut bytes)? {
+                    file_stretch::Piece::Bytes(count) => bytes.truncate(count),
+                    file_stretch::Piece::Cold => {
+                        self.is_fetching = true;
+                        return Ok(Some(Next::Cold(file.take_cold())));
+                    }
+                }
+                let (count, left_bytes) = (bytes.len() as u64, file.left_bytes());
+                let unsent = match self.stretches.front_mut() {
+                    Some(Stretch::Spilled(_, unsent)) => unsent.split_to(count),
+                    _ => Unsent::new(meter, count),
+                };
+                (Piece::new(Bytes::from(bytes), unsent), left_bytes)
+            }
+        };
+        if left_bytes == 0 {
+            self.stretches.pop_front();
+        }
+        if self.stretches.is_empty() {
+            self.stretches = VecDeque::new();
+        }
+        Ok(Some(Next::Piece(piece)))
+    }
+}

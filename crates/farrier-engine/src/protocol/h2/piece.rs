@@ -1,0 +1,191 @@
+//! A piece of a response's content on its way out, and the meter that knows how much of a stream's content is still here.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+
+use crate::protocol::h2::progress::{Pace, Progress};
+
+/// How much of one stream's content was given to it and has not been written.
+#[derive(Default)]
+pub(crate) struct Meter {
+    unsent_bytes: AtomicU64,
+    /// Bytes that have been written, or dropped with the stream.
+    moved_bytes: AtomicU64,
+    is_awaited: AtomicBool,
+    /// Wakes below this mark.
+    low_water_bytes: AtomicU64,
+    waiter: Mutex<Option<Thread>>,
+}
+
+impl Meter {
+    /// Bytes that wait.
+    pub(crate) fn unsent_bytes(&self) -> u64 {
+        self.unsent_bytes.load(Ordering::Acquire)
+    }
+
+    /// Bytes that have moved on since the beginning.
+    pub(crate) fn moved_bytes(&self) -> u64 {
+        self.moved_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no more than `low_water_bytes` are unsent. False when the client falls behind the pace, or `is_over` says
+    /// that nothing will move.
+    pub(crate) fn wait_for(&self, low_water_bytes: u64, pace: Pace, is_over: impl Fn() -> bool) -> bool {
+        self.low_water_bytes.store(low_water_bytes, Ordering::Relaxed);
+        *self.waiter.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
+        self.is_awaited.store(true, Ordering::SeqCst);
+        let since = Instant::now();
+        let mut progress = Progress::new(self.moved_bytes(), 0);
+        let drained = loop {
+            if self.unsent_bytes.load(Ordering::SeqCst) <= low_water_bytes {
+                break true;
+            }
+            let now_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            if !progress.keeps(pace, self.moved_bytes(), now_ms) || is_over() {
+                break false;
+            }
+            // Progress that does not reach the mark wakes nobody, and is looked for now and then.
+            let left_ms = progress.deadline_ms(pace).saturating_sub(now_ms).clamp(1, 1000);
+            std::thread::park_timeout(Duration::from_millis(left_ms));
+        };
+        self.is_awaited.store(false, Ordering::Relaxed);
+        drained
+    }
+
+    /// Wakes whoever waits: the stream has ended.
+    pub(crate) fn wake(&self) {
+        if self.is_awaited.load(Ordering::SeqCst)
+            && let Some(waiter) = &*self.waiter.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            waiter.unpark();
+        }
+    }
+
+    fn left(&self, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        self.moved_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let unsent_bytes = self.unsent_bytes.fetch_sub(bytes, Ordering::SeqCst) - bytes;
+        if unsent_bytes <= self.low_water_bytes.load(Ordering::Relaxed) {
+            self.wake();
+        }
+    }
+}
+
+/// Bytes that a meter counts as unsent, until they have left or this is dropped.
+pub(crate) struct Unsent {
+    meter: Arc<Meter>,
+    bytes: u64,
+}
+
+impl Unsent {
+    pub(crate) fn new(meter: &Arc<Meter>, bytes: u64) -> Unsent {
+        meter.unsent_bytes.fetch_add(bytes, Ordering::Release);
+        Unsent { meter: Arc::clone(meter), bytes }
+    }
+
+    /// The first bytes of it, counted by a part of their own.
+    pub(crate) fn split_to(&mut self, bytes: u64) -> Unsent {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Unsent { meter: Arc::clone(&self.meter), bytes }
+    }
+
+    fn left(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.meter.left(bytes);
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.meter.left(self.bytes);
+    }
+}
+
+/// A piece of content: the `h2` crate has it, or it waits to be given to it.
+pub(crate) struct Piece {
+    bytes: Bytes,
+    unsent: Option<Unsent>,
+}
+
+impl Piece {
+    pub(crate) fn new(bytes: Bytes, unsent: Unsent) -> Piece {
+        Piece { bytes, unsent: Some(unsent) }
+    }
+
+    /// A piece without content: what ends a stream.
+    pub(crate) fn empty() -> Piece {
+        Piece { bytes: Bytes::new(), unsent: None }
+    }
+
+    /// The first bytes as a piece of its own. They are not copied.
+    pub(crate) fn split_to(&mut self, count: usize) -> Piece {
+        let count = count.min(self.bytes.len());
+        let unsent = self.unsent.as_mut().map(|unsent| unsent.split_to(count as u64));
+        Piece { bytes: self.bytes.split_to(count), unsent }
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        let count = count.min(self.bytes.len());
+        self.bytes.advance(count);
+        if let Some(unsent) = &mut self.unsent {
+            unsent.left(count as u64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace = Pace { timeout_ms: 60_000, rate_min: 0 };
+
+    fn piece(meter: &Arc<Meter>) -> Piece {
+        Piece::new(Bytes::from(vec![0; 10]), Unsent::new(meter, 10))
+    }
+
+    #[test]
+    fn what_is_written_and_what_is_dropped_is_no_longer_unsent() {
+        let meter = Arc::new(Meter::default());
+        let mut piece = piece(&meter);
+        assert_eq!(meter.unsent_bytes(), 10);
+        piece.advance(4);
+        let first = piece.split_to(1);
+        assert_eq!((meter.unsent_bytes(), piece.remaining()), (6, 5));
+        drop(first);
+        assert_eq!(meter.unsent_bytes(), 5);
+        drop(piece);
+        assert_eq!((meter.unsent_bytes(), meter.moved_bytes()), (0, 10));
+    }
+
+    #[test]
+    fn a_wait_ends_when_enough_has_moved_or_nothing_moves() {
+        let meter = Arc::new(Meter::default());
+        let mut piece = piece(&meter);
+        assert!(!meter.wait_for(5, Pace { timeout_ms: 5, rate_min: 0 }, || false));
+        assert!(!meter.wait_for(5, PACE, || true));
+        let writer = std::thread::spawn(move || {
+            piece.advance(5);
+            piece
+        });
+        assert!(meter.wait_for(5, PACE, || false));
+        writer.join().expect("ends");
+    }
+}

@@ -1,0 +1,417 @@
+//! The writing side of the HTTP/2 front: one answer, given to its stream in as few frames as its handler allows. The leader
+//! writes what all streams of a connection have been given.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use farrier_http::wire::h1::framing::response_framing;
+use farrier_http::wire::h1::{RequestFacts, ResponseFraming};
+use farrier_http::{Error, Flush, Kind, Respond, ResponseHead, SendError, Side, Status};
+use h2::Reason;
+use http::header::{CONTENT_LENGTH, DATE, SERVER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::host::Host;
+use crate::protocol::client_wait::ClientWait;
+use crate::protocol::connection::AfterResponse;
+use crate::protocol::file_names;
+use crate::protocol::h1_respond::Outcome;
+use crate::protocol::h2::stream::{Gone, StreamLink, Unsendable};
+use crate::protocol::scratch::Scratch;
+use crate::rescue;
+use crate::rules::Rules;
+use crate::transport::file_stretch::FileStretch;
+use crate::transport::link::Link;
+
+/// Content that is gathered before it is given to the stream, unless it has to leave earlier: a frame's usual bound.
+const STAGED_BYTES_MAX: usize = 16 * 1024;
+
+/// Where an answer goes.
+pub(crate) struct StreamChannel<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) host: &'a dyn Host,
+    /// Told when the response waits for its client.
+    pub(crate) client_wait: &'a dyn ClientWait,
+    pub(crate) link: &'a Link,
+    pub(crate) stream: &'a StreamLink,
+    /// The caller may wait for the client: a handler that occupies a seat.
+    pub(crate) may_wait: bool,
+}
+
+/// Answers one stream.
+pub(crate) struct H2Respond<'a> {
+    channel: StreamChannel<'a>,
+    scratch: &'a mut Scratch,
+    facts: RequestFacts,
+    /// What the request notes of its site, for the page of an error.
+    choice: u32,
+    state: State,
+    framing: ResponseFraming,
+    remaining: u64,
+    staged: Option<Response<()>>,
+    trailers: Option<HeaderMap>,
+    status: Status,
+    content_bytes: u64,
+    fault: Option<Error>,
+    /// The head's field lines, where the access log asks for them.
+    kept_lines: Option<Vec<u8>>,
+    /// Fields that every head gets.
+    stamps: Vec<(Box<str>, Box<[u8]>)>,
+    /// The head names a version of what is sent.
+    is_version: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No head yet.
+    Waiting,
+    /// The head is staged and can be replaced.
+    Staged,
+    /// The head has left.
+    Sent,
+    /// The last frame was given.
+    Ended,
+    Finished,
+    Broken,
+}
+
+impl<'a> H2Respond<'a> {
+    pub(crate) fn new(
+        channel: StreamChannel<'a>,
+        scratch: &'a mut Scratch,
+        facts: RequestFacts,
+        choice: u32,
+        keep_lines: bool,
+    ) -> Self {
+        scratch.out.clear();
+        H2Respond {
+            channel,
+            scratch,
+            facts,
+            choice,
+            state: State::Waiting,
+            framing: ResponseFraming::Chunked,
+            remaining: 0,
+            staged: None,
+            trailers: None,
+            status: Status(0),
+            content_bytes: 0,
+            fault: None,
+            kept_lines: keep_lines.then(Vec::new),
+            stamps: Vec::new(),
+            is_version: false,
+        }
+    }
+
+    /// Answers with an error: a whole response if nothing was sent yet, a visible break of the stream otherwise.
+    pub(crate) fn fail(&mut self, error: Error) {
+        let rules = self.channel.rules;
+        if matches!(self.state, State::Waiting | State::Staged) {
+            if let Some((head, content)) = rules.response_to(&error, self.choice) {
+                self.scratch.out.clear();
+                self.state = State::Waiting;
+                self.trailers = None;
+                self.content_bytes = 0;
+                self.head(&head, Some(content.len() as u64));
+                // What cannot be sent is seen as broken by `outcome`.
+                let _ = self.send(&content, Flush::Later);
+                self.finish();
+            } else {
+                self.break_off(Reason::CANCEL);
+            }
+        } else if matches!(self.state, State::Sent | State::Ended) {
+            self.break_off(Reason::INTERNAL_ERROR);
+        }
+        self.fault = Some(error);
+    }
+
+    /// Ends the response, as far as the handler brought it, and says what it came to.
+    pub(crate) fn outcome(mut self) -> (Outcome, Option<Vec<u8>>) {
+        match self.state {
+            State::Finished | State::Broken => {}
+            State::Waiting | State::Staged => {
+                self.fail(Error::application("the handler ended without a complete response"));
+            }
+            State::Sent | State::Ended if self.client_gone() => {
+                self.give_up(Kind::ClientGone, "the client left before its answer was complete");
+            }
+            State::Sent | State::Ended => {
+                self.break_off(Reason::INTERNAL_ERROR);
+                self.fault.get_or_insert(Error::application("the handler ended in the middle of its response"));
+            }
+        }
+        let status = match &self.fault {
+            Some(error) if self.status == Status(0) || error.side == Side::Client => rescue::logged_status_of(error),
+            _ => self.status,
+        };
+        // The connection's fate is not the stream's.
+        let after = AfterResponse::KeepAlive;
+        let outcome = Outcome { status, content_bytes: self.content_bytes, after, unsent: false, fault: self.fault };
+        (outcome, self.kept_lines)
+    }
+
+    /// Gives what is staged and the content behind it to the stream. Never waits.
+    fn emit(&mut self, content: &[u8], end: bool) -> Result<(), SendError> {
+        let first = std::mem::take(&mut self.scratch.out);
+        let head = self.staged.take();
+        self.state = if end { State::Ended } else { State::Sent };
+        let sent = self.channel.stream.send(head, first, content, end, self.channel.rules.keeping());
+        sent.map_err(|why| self.unsendable(why))
+    }
+
+    fn unsendable(&mut self, why: Unsendable) -> SendError {
+        match why {
+            Unsendable::Gone => self.give_up(Kind::ClientGone, "the client left before its answer was complete"),
+            Unsendable::NoRoom(error) => {
+                self.break_off(Reason::INTERNAL_ERROR);
+                let cause = format!("cannot keep a response that its client is slow to take: {error}");
+                self.fault.get_or_insert(Error::server(Kind::NoRoom, cause));
+                SendError::Gone
+            }
+        }
+    }
+
+    /// Waits, detached from the interpreter, when too much is unsent: for a handler that makes its content as it is sent.
+    fn wait_for_room(&mut self) -> Result<(), SendError> {
+        let StreamChannel { rules, host, stream, may_wait, .. } = &self.channel;
+        // A response that is complete costs no seat.
+        if !may_wait || self.state == State::Ended || stream.meter.unsent_bytes() < rules.response_buffer_bytes {
+            return Ok(());
+        }
+        if !self.channel.client_wait.begins() {
+            let cause = "too many threads wait for clients that read slowly (see threads_waiting_max)";
+            return Err(self.give_up(Kind::WriteTimeout, cause));
+        }
+        let mut waited = Err(Gone);
+        host.detached(&mut || waited = stream.wait_for_room(rules.response_buffer_bytes / 2, rules.pace()));
+        self.channel.client_wait.ended();
+        match waited {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                stream.give_up(Reason::CANCEL);
+                Err(self.give_up(Kind::WriteTimeout, "the client took too few bytes within the write time-out"))
+            }
+            Err(Gone) => Err(self.unsendable(Unsendable::Gone)),
+        }
+    }
+
+    fn is_without_content(&self) -> bool {
+        matches!(self.framing, ResponseFraming::NoContent(_))
+    }
+
+    fn give_up(&mut self, kind: Kind, cause: &'static str) -> SendError {
+        self.break_off(Reason::CANCEL);
+        self.fault.get_or_insert(Error::client(kind, cause));
+        SendError::Gone
+    }
+
+    fn break_off(&mut self, reason: Reason) {
+        self.state = State::Broken;
+        match reason {
+            Reason::INTERNAL_ERROR => self.channel.stream.break_off(reason),
+            reason => self.channel.stream.give_up(reason),
+        }
+    }
+}
+
+/// A whole answer to a request whose own seat cannot give it; `None` for an error that nobody can be told.
+pub(crate) fn whole_answer(
+    error: &Error,
+    facts: RequestFacts,
+    choice: u32,
+    rules: &Rules,
+) -> Option<(Response<()>, Vec<u8>)> {
+    let (head, content) = rules.response_to(error, choice)?;
+    let framing = response_framing(facts, &head, Some(content.len() as u64));
+    let response = response(&head, framing, &mut Scratch::new(), &rules.server_header);
+    Some((response, if facts.is_head { Vec::new() } else { content.into_owned() }))
+}
+
+/// The head of a response as the `h2` crate takes it.
+fn response(
+    head: &ResponseHead,
+    framing: ResponseFraming,
+    scratch: &mut Scratch,
+    server_header: &[u8],
+) -> Response<()> {
+    let mut response = interim(head);
+    let fields = response.headers_mut();
+    if !server_header.is_empty()
+        && !head.has_server()
+        && let Some(server) = scratch.server_value(server_header)
+    {
+        fields.insert(SERVER, server);
+    }
+    if !head.has_date()
+        && let Some(date) = scratch.date_value()
+    {
+        fields.insert(DATE, date);
+    }
+    if let ResponseFraming::Length(length) | ResponseFraming::NoContent(Some(length)) = framing {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response
+}
+
+fn interim(head: &ResponseHead) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(head.status().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.headers_mut() = field_map(head, 3);
+    response
+}
+
+/// The fields, with room for some more. Names and values were checked when they were added to the head.
+fn field_map(head: &ResponseHead, more: usize) -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(head.fields().size_hint().0 + more);
+    for (name, value) in head.fields() {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            fields.append(name, value);
+        }
+    }
+    fields
+}
+
+impl Respond for H2Respond<'_> {
+    fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
+        if !matches!(self.state, State::Waiting | State::Staged) {
+            return;
+        }
+        let hidden = head.names_file().then(|| file_names::hide(head, &mut self.fault));
+        let head = hidden.as_ref().unwrap_or(head);
+        let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
+        let head = stamped.as_ref().unwrap_or(head);
+        self.scratch.out.clear();
+        self.is_version = head.has_etag();
+        self.framing = response_framing(self.facts, head, length);
+        self.remaining = match self.framing {
+            ResponseFraming::Length(length) => length,
+            _ => 0,
+        };
+        self.status = head.status();
+        self.staged = Some(response(head, self.framing, self.scratch, &self.channel.rules.server_header));
+        if let Some(lines) = &mut self.kept_lines {
+            lines.clear();
+            lines.extend_from_slice(head.lines());
+        }
+        self.state = State::Staged;
+    }
+
+    fn stamp(&mut self, name: &str, value: &[u8]) {
+        self.stamps.push((name.into(), value.into()));
+    }
+
+    fn inform(&mut self, head: &ResponseHead) -> Result<(), SendError> {
+        if !matches!(self.state, State::Waiting | State::Staged) {
+            return Ok(());
+        }
+        match self.channel.stream.inform(interim(head)) {
+            Ok(()) => Ok(()),
+            Err(Gone) => Err(self.unsendable(Unsendable::Gone)),
+        }
+    }
+
+    fn head_sent(&self) -> bool {
+        !matches!(self.state, State::Waiting | State::Staged)
+    }
+
+    fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError> {
+        match self.state {
+            State::Staged | State::Sent => {}
+            State::Broken => return Err(SendError::Gone),
+            State::Waiting | State::Ended | State::Finished => return Ok(()),
+        }
+        let (mut content, mut cut) = (chunk, false);
+        match self.framing {
+            _ if chunk.is_empty() => return Ok(()),
+            // The head is all there is to send; it leaves at the end.
+            ResponseFraming::NoContent(_) => return Ok(()),
+            ResponseFraming::Length(_) => {
+                if chunk.len() as u64 > self.remaining {
+                    content = &chunk[..self.remaining as usize];
+                    cut = true;
+                    self.fault.get_or_insert(Error::application("the application gave more than its Content-Length"));
+                }
+                self.remaining -= content.len() as u64;
+            }
+            ResponseFraming::Chunked | ResponseFraming::UntilClose => {}
+        }
+        self.content_bytes += content.len() as u64;
+        let is_complete = matches!(self.framing, ResponseFraming::Length(_)) && self.remaining == 0;
+        if flush == Flush::Later && self.scratch.out.len() + content.len() <= STAGED_BYTES_MAX {
+            self.scratch.out.extend_from_slice(content);
+        } else {
+            // With the declared length reached nothing else can come, but for trailers.
+            self.emit(content, is_complete && self.trailers.is_none())?;
+            if flush == Flush::Now {
+                self.wait_for_room()?;
+            }
+        }
+        if cut { Err(SendError::Full) } else { Ok(()) }
+    }
+
+    fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError> {
+        let mut bytes = bytes;
+        match self.framing {
+            _ if !matches!(self.state, State::Staged | State::Sent) => return Ok(()),
+            ResponseFraming::NoContent(_) => return Ok(()),
+            ResponseFraming::Length(_) => {
+                bytes = bytes.min(self.remaining);
+                self.remaining -= bytes;
+            }
+            ResponseFraming::Chunked | ResponseFraming::UntilClose => {}
+        }
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.content_bytes += bytes;
+        // Only a head, or content that stands before the file.
+        if self.staged.is_some() || !self.scratch.out.is_empty() {
+            self.emit(&[], false)?;
+        }
+        // The leader reads it as the client takes it, so the seat need not wait.
+        match FileStretch::new(file, offset, bytes, self.is_version) {
+            Ok(stretch) => self.channel.stream.send_file(stretch).map_err(|why| self.unsendable(why)),
+            Err(error) => {
+                self.break_off(Reason::INTERNAL_ERROR);
+                self.fault.get_or_insert(Error::server(Kind::Internal, format!("a file cannot be read: {error}")));
+                Err(SendError::Gone)
+            }
+        }
+    }
+
+    fn trailers(&mut self, trailers: &ResponseHead) {
+        self.trailers = Some(field_map(trailers, 0)).filter(|trailers| !trailers.is_empty());
+    }
+
+    fn finish(&mut self) {
+        match self.state {
+            State::Staged | State::Sent => {}
+            State::Ended => {
+                self.state = State::Finished;
+                return;
+            }
+            State::Waiting | State::Finished | State::Broken => return,
+        }
+        if self.remaining > 0 {
+            // Fewer bytes than declared: the stream is reset, so that the client can tell.
+            let _ = self.emit(&[], false);
+            self.break_off(Reason::INTERNAL_ERROR);
+            self.fault.get_or_insert(Error::application("the application gave fewer bytes than its Content-Length"));
+            return;
+        }
+        let ended = match self.trailers.take().filter(|_| !self.is_without_content()) {
+            None => self.emit(&[], true),
+            Some(trailers) => self.emit(&[], false).and_then(|()| {
+                let sent = self.channel.stream.send_trailers(trailers);
+                sent.map_err(|why| self.unsendable(why))
+            }),
+        };
+        if ended.is_ok() {
+            self.state = State::Finished;
+        }
+    }
+
+    fn client_gone(&self) -> bool {
+        self.channel.link.is_gone() || self.channel.stream.is_gone()
+    }
+}

@@ -1,0 +1,494 @@
+//! One HTTP/2 connection as the leader drives it: takes in what came, hands out requests, and sends what seats have answered.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use farrier_http::Origin;
+use h2::server::{Connection, Handshake};
+use h2::{Reason, RecvStream};
+
+use crate::protocol::h2::arrival::{Arrival, Incoming, IncompleteRequest};
+use crate::protocol::h2::frames::Allowance;
+use crate::protocol::h2::io::{Io, LinkIo, lock};
+use crate::protocol::h2::piece::Piece;
+use crate::protocol::h2::progress::Progress;
+use crate::protocol::h2::stream::{Fed, PIECE_BYTES_MAX, QueueSignal, StreamLink};
+use crate::protocol::spool_file::Spool;
+use crate::protocol::upload_budget::ConnectionUploads;
+use crate::reactor::token::Token;
+use crate::rules::Rules;
+use crate::transport::file_stretch::ColdStretch;
+use crate::transport::link::Link;
+
+/// How long a client has to let go after it was told that the connection ends, in ms.
+const GOAWAY_PATIENCE_MS: u64 = 2000;
+
+/// Content that is given to a connection in one turn, before others get theirs.
+const SEND_TURN_BYTES: usize = 256 * 1024;
+
+/// Content of one stream that the `h2` crate has at most: what is not here, it cannot keep.
+const STREAM_BUFFER_BYTES: usize = PIECE_BYTES_MAX;
+
+/// Streams for which an idle connection keeps room.
+const STREAMS_KEPT: usize = 4;
+
+/// The parts of a connection that its streams share.
+pub(crate) struct SessionContext<'a> {
+    pub(crate) token: Token,
+    pub(crate) link: &'a Arc<Link>,
+    pub(crate) origin: Origin,
+    pub(crate) rules: &'a Rules,
+    pub(crate) now_ms: u64,
+}
+
+/// What driving a session came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Driven {
+    /// It goes on, and waits for its client or its seats.
+    Open,
+    /// It goes on, and there is more to do: others get their turn before.
+    More,
+    /// It has ended, and everything that could be said is with the link.
+    Ended,
+}
+
+/// One HTTP/2 connection.
+pub(crate) struct Session {
+    state: State,
+    io: Arc<Mutex<Io>>,
+    waker: Waker,
+    incoming: Vec<IncompleteRequest>,
+    /// Streams that wait for a seat, are with one, or are answered and not written to their end.
+    streams: Vec<OpenStream>,
+    /// One of them has something in its queue.
+    queued: Arc<QueueSignal>,
+    /// When they were looked at last, something was left in a queue.
+    has_rest: bool,
+    /// What its requests may have of content at once.
+    uploads: ConnectionUploads,
+    /// Parts of files that have to be read from the disk first.
+    cold: Vec<(Arc<StreamLink>, ColdStretch)>,
+    /// Content that has to be written to the disk.
+    spools: Vec<Arc<Spool>>,
+    /// Streams that wait for a seat or are with one.
+    pub(crate) out: usize,
+    /// Requests received.
+    requests: u64,
+    /// Bytes received when content was looked for at last.
+    looked_at_bytes: u64,
+    /// When the session began, or the last stream ended, in ms.
+    idle_since_ms: u64,
+    /// When the socket took bytes at last, or had no need to, in ms.
+    flowing_ms: u64,
+    /// When the client was told that the connection ends, in ms.
+    goaway_ms: Option<u64>,
+}
+
+enum State {
+    /// The preface is missing.
+    Beginning(Box<Handshake<LinkIo, Piece>>),
+    Open(Box<Connection<LinkIo, Piece>>),
+    Ended,
+}
+
+/// A stream whose request was handed out.
+struct OpenStream {
+    stream: Arc<StreamLink>,
+    /// How its client takes the rest, once the seat has given all of it.
+    leaving: Option<Progress>,
+}
+
+impl Session {
+    /// A session on a link, of which `inbox` has been received already. `waker` is told when a seat has given a stream
+    /// something to send.
+    pub(crate) fn begin(session_context: &SessionContext<'_>, inbox: Vec<u8>, waker: Waker) -> Session {
+        let rules = &session_context.rules.http2;
+        let allowance = Allowance::new(rules.control_frames_max, rules.resets_max, session_context.now_ms);
+        let io = Arc::new(Mutex::new(Io::new(inbox, allowance)));
+        let handshake = h2::server::Builder::new()
+            .max_concurrent_streams(rules.max_concurrent_streams)
+            .initial_window_size(rules.initial_window_bytes)
+            .initial_connection_window_size(rules.connection_window_bytes)
+            .max_frame_size(rules.max_frame_bytes)
+            .max_header_list_size(rules.max_header_list_bytes)
+            .max_pending_accept_reset_streams(rules.resets_max as usize)
+            .max_concurrent_reset_streams(rules.resets_max as usize)
+            .max_send_buffer_size(STREAM_BUFFER_BYTES)
+            .max_local_error_reset_streams(Some(rules.resets_max as usize))
+            .handshake(LinkIo::new(Arc::clone(session_context.link), Arc::clone(&io)));
+        Session {
+            state: State::Beginning(Box::new(handshake)),
+            io,
+            queued: Arc::new(QueueSignal::new(waker.clone())),
+            waker,
+            incoming: Vec::new(),
+            streams: Vec::new(),
+            has_rest: false,
+            uploads: session_context.rules.spool.budget.of_connection(),
+            cold: Vec::new(),
+            spools: Vec::new(),
+            out: 0,
+            requests: 0,
+            looked_at_bytes: 0,
+            idle_since_ms: session_context.now_ms,
+            flowing_ms: session_context.now_ms,
+            goaway_ms: None,
+        }
+    }
+
+    /// An event came for the socket.
+    pub(crate) fn note(&self, readable: bool, ended: bool) {
+        let mut io = lock(&self.io);
+        io.readable |= readable;
+        io.ended |= ended;
+    }
+
+    /// Brings the session as far as it goes now. Requests that are complete join `arrivals`.
+    pub(crate) fn drive(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) -> Driven {
+        lock(&self.io).begin_turn(session_context.now_ms);
+        if !self.unblock(session_context) {
+            return self.end();
+        }
+        let mut turn_bytes = SEND_TURN_BYTES;
+        loop {
+            let driven = match self.poll(session_context, arrivals) {
+                Driven::Ended => return self.end(),
+                driven => driven,
+            };
+            if !self.feed(session_context, &mut turn_bytes) {
+                if self.is_idle() {
+                    self.let_go_of_room();
+                }
+                return driven;
+            }
+            if turn_bytes == 0 {
+                return Driven::More;
+            }
+        }
+    }
+
+    /// A stream comes back from the seat that has answered it.
+    pub(crate) fn take_back(&mut self, stream: &Arc<StreamLink>, now_ms: u64) {
+        self.out = self.out.saturating_sub(1);
+        self.idle_since_ms = now_ms;
+        let Some(index) = self.streams.iter().position(|open| Arc::ptr_eq(&open.stream, stream)) else { return };
+        if stream.meter.unsent_bytes() > 0 || stream.has_rest() {
+            self.streams[index].leaving = Some(Progress::new(stream.meter.moved_bytes(), now_ms));
+        } else {
+            self.streams.swap_remove(index);
+        }
+    }
+
+    /// What has to be read from the disk before more of a stream can be sent.
+    pub(crate) fn take_cold(&mut self) -> Vec<(Arc<StreamLink>, ColdStretch)> {
+        std::mem::take(&mut self.cold)
+    }
+
+    /// What has come of content and has to be written to the disk.
+    pub(crate) fn take_spools(&mut self) -> Vec<Arc<Spool>> {
+        std::mem::take(&mut self.spools)
+    }
+
+    /// Tells the client that the connection ends with the streams that are open.
+    pub(crate) fn send_goaway(&mut self, now_ms: u64) {
+        if self.goaway_ms.is_none() {
+            self.goaway_ms = Some(now_ms);
+            match &mut self.state {
+                State::Open(connection) => connection.graceful_shutdown(),
+                State::Beginning(_) | State::Ended => {}
+            }
+        }
+    }
+
+    /// Lets go of everything at once.
+    pub(crate) fn abandon(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Ended);
+        let incoming = std::mem::take(&mut self.incoming);
+        // After a panic what it lets go of may find a poisoned lock.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop((state, incoming))));
+        self.give_up_streams();
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    /// Whether nothing is left of it but streams whose calls are not waited for.
+    pub(crate) fn awaits_only_given_up_calls(&self) -> bool {
+        let is_given_up = |open: &OpenStream| open.leaving.is_none() && open.stream.is_given_up();
+        self.out > 0 && self.incoming.is_empty() && self.streams.iter().all(is_given_up)
+    }
+
+    /// Whether the socket takes nothing more for now.
+    pub(crate) fn is_full(&self) -> bool {
+        lock(&self.io).is_full
+    }
+
+    /// When the session is to be looked at even if nothing happens, in ms.
+    pub(crate) fn deadline_ms(&self, rules: &Rules) -> u64 {
+        // While streams are with seats nothing is due, and a look now and then costs nothing.
+        let mut deadline_ms = self.flowing_ms + rules.keepalive_ms.max(1000);
+        let mut at = |ms: u64| deadline_ms = deadline_ms.min(ms);
+        if let State::Beginning(_) = self.state {
+            at(self.idle_since_ms + rules.header_timeout_ms);
+        }
+        if self.is_full() {
+            at(self.flowing_ms + rules.write_timeout_ms);
+        }
+        self.incoming.iter().for_each(|incoming| at(incoming.deadline_ms(rules)));
+        let leaving = self.streams.iter().filter_map(|open| open.leaving);
+        leaving.for_each(|progress| at(progress.deadline_ms(rules.pace())));
+        if self.is_idle() {
+            at(match self.goaway_ms {
+                Some(goaway_ms) => goaway_ms.max(self.idle_since_ms) + GOAWAY_PATIENCE_MS,
+                None => self.idle_since_ms + rules.keepalive_ms,
+            });
+        }
+        deadline_ms
+    }
+
+    /// Deals with what has waited for too long. Requests that are refused for it join `arrivals`. False: the session is
+    /// to be driven no more.
+    pub(crate) fn expire(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) -> bool {
+        let (rules, now_ms) = (session_context.rules, session_context.now_ms);
+        if self.is_full() && self.flowing_ms + rules.write_timeout_ms <= now_ms {
+            return false;
+        }
+        if let State::Beginning(_) = self.state
+            && self.idle_since_ms + rules.header_timeout_ms <= now_ms
+        {
+            return false;
+        }
+        for index in (0..self.incoming.len()).rev() {
+            if self.incoming[index].deadline_ms(rules) <= now_ms {
+                let (stream, incoming) = self.incoming.swap_remove(index).expire();
+                self.hand_out(session_context, arrivals, stream, incoming);
+            }
+        }
+        self.streams.retain_mut(|OpenStream { stream, leaving }| {
+            let Some(progress) = leaving else { return true };
+            // A client that leaves one window shut keeps neither memory nor the connection's other streams.
+            let keeps_pace = progress.keeps(rules.pace(), stream.meter.moved_bytes(), now_ms);
+            if !keeps_pace {
+                stream.give_up(Reason::ENHANCE_YOUR_CALM);
+            }
+            keeps_pace
+        });
+        if self.is_idle() {
+            let idle_ms = now_ms.saturating_sub(self.idle_since_ms);
+            match self.goaway_ms {
+                Some(goaway_ms) if goaway_ms.max(self.idle_since_ms) + GOAWAY_PATIENCE_MS <= now_ms => return false,
+                None if idle_ms >= rules.keepalive_ms => self.send_goaway(now_ms),
+                _ => {}
+            }
+        }
+        true
+    }
+
+    /// No stream is open.
+    fn is_idle(&self) -> bool {
+        self.out == 0 && self.incoming.is_empty() && self.streams.is_empty()
+    }
+
+    /// Writes what the socket did not take before. False: the client is gone.
+    fn unblock(&mut self, session_context: &SessionContext<'_>) -> bool {
+        use crate::transport::link::Sent;
+        let mut io = lock(&self.io);
+        if io.is_full {
+            match session_context.link.flush() {
+                Sent::All => io.is_full = false,
+                Sent::Unsent(_) => {}
+                Sent::Broken => return false,
+            }
+        }
+        if !io.is_full {
+            self.flowing_ms = session_context.now_ms;
+        }
+        true
+    }
+
+    fn poll(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) -> Driven {
+        let waker = self.waker.clone();
+        let mut context = Context::from_waker(&waker);
+        if let State::Beginning(handshake) = &mut self.state {
+            match Pin::new(handshake.as_mut()).poll(&mut context) {
+                Poll::Pending => return Driven::Open,
+                Poll::Ready(Ok(connection)) => {
+                    self.state = State::Open(Box::new(connection));
+                    if self.goaway_ms.take().is_some() {
+                        self.send_goaway(session_context.now_ms);
+                    }
+                }
+                Poll::Ready(Err(_)) => return Driven::Ended,
+            }
+        }
+        let State::Open(connection) = &mut self.state else { return Driven::Ended };
+        let mut accepted = Vec::new();
+        let ended = loop {
+            match connection.poll_accept(&mut context) {
+                Poll::Pending => break false,
+                Poll::Ready(Some(Ok((head, respond)))) => {
+                    self.requests += 1;
+                    let stream = Arc::new(StreamLink::new(respond, &self.queued));
+                    accepted.push((head, stream));
+                }
+                Poll::Ready(Some(Err(_)) | None) => break true,
+            }
+        };
+        for (head, stream) in accepted {
+            if head.body().is_end_stream() {
+                let incoming = Incoming::Head(Box::new(head.map(drop)));
+                self.hand_out(session_context, arrivals, stream, incoming);
+            } else {
+                self.begin_content(session_context, arrivals, head, stream);
+            }
+        }
+        self.take_content(session_context, arrivals);
+        if ended {
+            return Driven::Ended;
+        }
+        let (is_flooded, has_more) = {
+            let io = lock(&self.io);
+            (io.is_flooded, io.has_more())
+        };
+        if is_flooded && let State::Open(connection) = &mut self.state {
+            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            // GOAWAY is written, or the client takes nothing.
+            let _ = connection.poll_closed(&mut context);
+            return Driven::Ended;
+        }
+        let rules = session_context.rules;
+        if rules.keepalive_requests > 0 && self.requests >= rules.keepalive_requests {
+            self.send_goaway(session_context.now_ms);
+        }
+        if has_more { Driven::More } else { Driven::Open }
+    }
+
+    fn begin_content(
+        &mut self,
+        session_context: &SessionContext<'_>,
+        arrivals: &mut VecDeque<Arrival>,
+        head: http::Request<RecvStream>,
+        stream: Arc<StreamLink>,
+    ) {
+        match IncompleteRequest::begin(
+            head,
+            stream,
+            session_context.origin.scheme,
+            &self.uploads,
+            session_context.rules,
+            session_context.now_ms,
+        ) {
+            Ok(incoming) => {
+                self.incoming.push(incoming);
+                self.looked_at_bytes = u64::MAX;
+            }
+            Err((stream, error, request)) => {
+                self.hand_out(session_context, arrivals, stream, Incoming::Refused(error, request));
+            }
+        }
+    }
+
+    /// Takes content of all requests, if any bytes have come or gone to the disk.
+    fn take_content(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) {
+        let received_bytes = lock(&self.io).received_bytes;
+        let awaits_disk = self.incoming.iter().any(IncompleteRequest::awaits_disk);
+        if self.incoming.is_empty() || (self.looked_at_bytes == received_bytes && !awaits_disk) {
+            return;
+        }
+        self.looked_at_bytes = received_bytes;
+        for index in (0..self.incoming.len()).rev() {
+            match self.incoming[index].take(session_context.rules, session_context.now_ms) {
+                Poll::Pending => self.spools.extend(self.incoming[index].take_load()),
+                Poll::Ready(None) => {
+                    self.incoming.swap_remove(index);
+                }
+                Poll::Ready(Some(incoming)) => {
+                    let stream = self.incoming.swap_remove(index).stream;
+                    self.hand_out(session_context, arrivals, stream, incoming);
+                }
+            }
+        }
+    }
+
+    fn hand_out(
+        &mut self,
+        session_context: &SessionContext<'_>,
+        arrivals: &mut VecDeque<Arrival>,
+        stream: Arc<StreamLink>,
+        incoming: Incoming,
+    ) {
+        let SessionContext { token, link, origin, .. } = session_context;
+        let (token, link, origin) = (*token, Arc::clone(link), *origin);
+        self.streams.push(OpenStream { stream: Arc::clone(&stream), leaving: None });
+        arrivals.push_back(Arrival { token, link, origin, stream, incoming });
+        self.out += 1;
+    }
+
+    /// Gives the connection what flow control admits of each stream in its turn, and lets go of streams that are written. True
+    /// when something was given.
+    fn feed(&mut self, session_context: &SessionContext<'_>, turn_bytes: &mut usize) -> bool {
+        let has_leaving = self.streams.len() > self.out;
+        // What the socket does not take stays in the streams, where it is counted.
+        if self.is_full() || !(self.queued.take() || self.has_rest || has_leaving) {
+            return false;
+        }
+        let mut has_fed = false;
+        self.has_rest = false;
+        let (cold, has_rest) = (&mut self.cold, &mut self.has_rest);
+        self.streams.retain_mut(|OpenStream { stream, leaving }| {
+            if !stream.has_rest() {
+                return leaving.is_none() || stream.meter.unsent_bytes() > 0;
+            }
+            match stream.feed(PIECE_BYTES_MAX.min(*turn_bytes)) {
+                Fed::Given(is_something, bytes) => {
+                    has_fed |= is_something;
+                    *turn_bytes -= bytes.min(*turn_bytes);
+                }
+                Fed::Cold(stretch) => cold.push((Arc::clone(stream), stretch)),
+                Fed::GivenUp => {
+                    has_fed = true;
+                    return leaving.is_none();
+                }
+            }
+            *has_rest |= stream.has_rest();
+            true
+        });
+        if *turn_bytes == 0 && self.streams.len() > 1 {
+            // Those behind are the first of the next turn.
+            self.streams.rotate_left(1);
+        }
+        if has_leaving && self.streams.len() == self.out {
+            self.idle_since_ms = session_context.now_ms;
+        }
+        has_fed
+    }
+
+    /// An idle connection keeps no large buffer.
+    fn let_go_of_room(&mut self) {
+        lock(&self.io).let_go_of_room();
+        self.streams.shrink_to(STREAMS_KEPT);
+        self.incoming.shrink_to(STREAMS_KEPT);
+        self.cold = Vec::new();
+    }
+
+    /// Whoever still answers a stream finds it gone, and what waits in it is dropped.
+    fn give_up_streams(&mut self) {
+        self.streams.retain(|OpenStream { stream, leaving }| {
+            stream.give_up(Reason::CANCEL);
+            leaving.is_none()
+        });
+    }
+
+    fn end(&mut self) -> Driven {
+        self.state = State::Ended;
+        self.incoming.clear();
+        self.give_up_streams();
+        Driven::Ended
+    }
+}

@@ -1,0 +1,518 @@
+//! The answering side of one stream, shared by the seat that answers it, the leader that sends it, and the watch that
+//! answers in place of an overdue call.
+//!
+//! The `h2` crate is given only what flow control admits. All else waits here, counted, and the leader gives it on as the
+//! client's windows open.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
+use http::{HeaderMap, Response};
+
+use crate::protocol::h2::outgoing::{End, Next, Outgoing, Stretch};
+use crate::protocol::h2::piece::{Meter, Piece, Unsent};
+use crate::protocol::h2::progress::Pace;
+use crate::transport::account::kept_bytes;
+use crate::transport::file_stretch::{ColdStretch, FileStretch};
+use crate::transport::link::TakenOver;
+use crate::transport::response_budget::ResponseBudget;
+use crate::transport::spill::Spill;
+
+/// Content that a seat gives to the `h2` crate itself; of more, the leader gives on what the connection takes.
+const DIRECT_BYTES_MAX: usize = 16 * 1024;
+
+/// Content in memory is kept in segments of this size, so that what is sent frees its memory soon.
+const SEGMENT_BYTES: usize = 64 * 1024;
+
+/// Bytes of a stream that are asked for in flow control at a time, and read of a file in one go.
+pub(crate) const PIECE_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a stream takes nothing.
+#[derive(Debug)]
+pub(crate) enum Unsendable {
+    /// It was reset, taken over, or its connection is gone.
+    Gone,
+    /// There is no room to keep what its client does not take yet.
+    NoRoom(std::io::Error),
+}
+
+/// A stream of which nothing more can be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// Where content may wait for its client.
+#[derive(Clone, Copy)]
+pub(crate) struct Keeping<'a> {
+    pub(crate) budget: &'a ResponseBudget,
+    /// Folder of the files for what finds no room in memory.
+    pub(crate) directory: &'a Path,
+}
+
+/// What came of giving more of a stream to the connection.
+pub(crate) enum Fed {
+    /// So many bytes were given, or an end; false: nothing can be given now.
+    Given(bool, usize),
+    /// The disk has to be waited for; [`StreamLink::fetched`] follows.
+    Cold(ColdStretch),
+    /// The stream was given up.
+    GivenUp,
+}
+
+/// Tells a session that one of its streams has something in its queue.
+pub(crate) struct QueueSignal {
+    is_raised: AtomicBool,
+    waker: Waker,
+}
+
+impl QueueSignal {
+    /// `waker` makes the leader drive the session.
+    pub(crate) fn new(waker: Waker) -> QueueSignal {
+        QueueSignal { is_raised: AtomicBool::new(false), waker }
+    }
+
+    /// Whether a stream has queued something since this was last asked.
+    pub(crate) fn take(&self) -> bool {
+        self.is_raised.load(Ordering::SeqCst) && self.is_raised.swap(false, Ordering::SeqCst)
+    }
+
+    fn raise(&self) {
+        if !self.is_raised.swap(true, Ordering::SeqCst) {
+            self.waker.wake_by_ref();
+        }
+    }
+}
+
+/// One stream's answering side.
+pub(crate) struct StreamLink {
+    exit: Mutex<Exit>,
+    /// Apart from the rest: whoever produces the response may wait for the disk with it, and the leader must not.
+    spill: Mutex<Spill>,
+    pub(crate) meter: Arc<Meter>,
+    signal: Arc<QueueSignal>,
+    /// Its call runs and is not waited for any more.
+    is_given_up: AtomicBool,
+}
+
+struct Exit {
+    /// Taken away only at the end.
+    respond: Option<SendResponse<Piece>>,
+    body: Option<SendStream<Piece>>,
+    /// What the seat sends goes nowhere: another has answered, or the response was broken off.
+    is_closed: bool,
+    /// Nothing goes anywhere: the stream was reset.
+    is_gone: bool,
+    /// The last frame has been given.
+    ended: bool,
+    outgoing: Outgoing,
+    /// Bytes that are asked for in flow control and were not given yet.
+    reserved_bytes: usize,
+}
+
+impl StreamLink {
+    pub(crate) fn new(respond: SendResponse<Piece>, signal: &Arc<QueueSignal>) -> StreamLink {
+        let exit = Exit {
+            respond: Some(respond),
+            body: None,
+            is_closed: false,
+            is_gone: false,
+            ended: false,
+            outgoing: Outgoing::default(),
+            reserved_bytes: 0,
+        };
+        StreamLink {
+            exit: Mutex::new(exit),
+            spill: Mutex::default(),
+            meter: Arc::default(),
+            signal: Arc::clone(signal),
+            is_given_up: AtomicBool::new(false),
+        }
+    }
+
+    /// Sends the head, content in two parts and perhaps the end, whatever of it there is. Never waits for the client.
+    ///
+    /// # Errors
+    /// Nobody is there to be answered, or the content cannot be kept.
+    pub(crate) fn send(
+        &self,
+        head: Option<Response<()>>,
+        first: Vec<u8>,
+        then: &[u8],
+        end: bool,
+        keeping: Keeping<'_>,
+    ) -> Result<(), Unsendable> {
+        let (mut first, mut then) = (first, then);
+        if first.len() + then.len() <= SEGMENT_BYTES {
+            first.extend_from_slice(then);
+            then = &[];
+        }
+        {
+            let mut exit = self.exit();
+            if exit.takes_nothing() {
+                return Err(Unsendable::Gone);
+            }
+            if let Some(head) = head {
+                exit.send_head(head, end && first.is_empty() && then.is_empty())?;
+            }
+            if exit.ended || exit.send_at_once(&mut first, then, end, keeping.budget, &self.meter)? {
+                return Ok(());
+            }
+        }
+        let mut stretches = Vec::new();
+        self.keep(&first, keeping, &mut stretches).map_err(Unsendable::NoRoom)?;
+        self.keep(then, keeping, &mut stretches).map_err(Unsendable::NoRoom)?;
+        self.queue(stretches, end.then_some(End::Frame))
+    }
+
+    /// Sends content that is shared with whoever gave it, so that it is not copied.
+    ///
+    /// # Errors
+    /// Nobody is there to be answered, or the content cannot be kept.
+    #[allow(dead_code, reason = "for handlers that own their content")]
+    pub(crate) fn send_shared(&self, content: Bytes, end: bool, keeping: Keeping<'_>) -> Result<(), Unsendable> {
+        let mut stretches = Vec::new();
+        match keeping.budget.try_keep(content.len() as u64) {
+            Some(kept) => {
+                let unsent = Unsent::new(&self.meter, content.len() as u64);
+                stretches.push(Stretch::Bytes(Piece::new(kept_bytes(content, kept), unsent)));
+            }
+            None => self.spill(&content, keeping, &mut stretches).map_err(Unsendable::NoRoom)?,
+        }
+        self.queue(stretches, end.then_some(End::Frame))
+    }
+
+    /// Sends trailers, which end the response.
+    ///
+    /// # Errors
+    /// Nobody is there to be answered.
+    pub(crate) fn send_trailers(&self, trailers: HeaderMap) -> Result<(), Unsendable> {
+        self.queue(Vec::new(), Some(End::Trailers(trailers)))
+    }
+
+    /// Lets a stretch of a file follow what was given. It is read as the client takes it.
+    ///
+    /// # Errors
+    /// Nobody is there to be answered.
+    pub(crate) fn send_file(&self, stretch: FileStretch) -> Result<(), Unsendable> {
+        self.queue(vec![Stretch::File(stretch)], None)
+    }
+
+    /// Sends an interim response.
+    ///
+    /// # Errors
+    /// Nobody is there to be answered.
+    pub(crate) fn inform(&self, interim: Response<()>) -> Result<(), Gone> {
+        let mut exit = self.exit();
+        if exit.is_closed {
+            return Err(Gone);
+        }
+        let respond = exit.respond.as_mut().ok_or(Gone)?;
+        ask(|| respond.send_informational(interim))?.map_err(|_| Gone)
+    }
+
+    /// Whether the leader has something to send, or the stream to reset.
+    pub(crate) fn has_rest(&self) -> bool {
+        !self.exit().outgoing.is_empty()
+    }
+
+    /// What was cold is in memory.
+    pub(crate) fn fetched(&self) {
+        self.exit().outgoing.fetched();
+    }
+
+    /// Gives the connection what flow control admits now, at most so many bytes.
+    pub(crate) fn feed(&self, bytes_max: usize) -> Fed {
+        let mut exit = self.exit();
+        let fed = exit.feed(bytes_max, &self.meter);
+        let fed = fed.unwrap_or_else(|reason| {
+            exit.give_up(reason);
+            Fed::GivenUp
+        });
+        drop(exit);
+        if let Fed::GivenUp = fed {
+            self.meter.wake();
+        }
+        fed
+    }
+
+    /// Whether the client has reset the stream, or its connection is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        let mut exit = self.exit();
+        exit.is_closed || exit.is_reset()
+    }
+
+    /// Ends the stream visibly before its end, when what was given is written.
+    pub(crate) fn break_off(&self, reason: Reason) {
+        let mut exit = self.exit();
+        if !exit.is_closed {
+            exit.is_closed = true;
+            exit.outgoing.end = Some(End::Reset(reason));
+            drop(exit);
+            self.signal.raise();
+        }
+    }
+
+    /// Ends the stream visibly before its end, at once.
+    pub(crate) fn give_up(&self, reason: Reason) {
+        self.exit().give_up(reason);
+        self.meter.wake();
+    }
+
+    /// Waits until no more than `low_water_bytes` are unsent; `Ok(false)` when the client is too slow.
+    ///
+    /// # Errors
+    /// The stream is gone.
+    pub(crate) fn wait_for_room(&self, low_water_bytes: u64, pace: Pace) -> Result<bool, Gone> {
+        let drained = self.meter.wait_for(low_water_bytes, pace, || self.is_gone());
+        if self.is_gone() { Err(Gone) } else { Ok(drained) }
+    }
+
+    /// Takes the stream from the seat that answers it: whatever that seat sends from now on goes nowhere. The client gets the
+    /// answer that is given if the seat has sent nothing yet; otherwise the stream is reset. Other streams live on.
+    pub(crate) fn take_over(&self, answer: Option<(Response<()>, Vec<u8>)>, budget: &ResponseBudget) -> TakenOver {
+        let mut exit = self.exit();
+        if exit.is_closed || exit.is_reset() {
+            return TakenOver::Gone;
+        }
+        let taken = match answer {
+            Some((head, content)) if exit.body.is_none() && !exit.ended => {
+                let piece = (!content.is_empty()).then(|| {
+                    let bytes = content.len() as u64;
+                    Piece::new(kept_bytes(content, budget.keep(bytes)), Unsent::new(&self.meter, bytes))
+                });
+                match exit.send_head(head, piece.is_none()) {
+                    Ok(()) => {
+                        if let Some(piece) = piece {
+                            exit.outgoing.push(Stretch::Bytes(piece));
+                            exit.outgoing.end = Some(End::Frame);
+                        }
+                        TakenOver::Answered
+                    }
+                    Err(Gone) => TakenOver::Gone,
+                }
+            }
+            _ => {
+                exit.give_up(Reason::INTERNAL_ERROR);
+                TakenOver::Cut
+            }
+        };
+        exit.is_closed = true;
+        drop(exit);
+        self.signal.raise();
+        self.meter.wake();
+        taken
+    }
+
+    /// Says whether the call that answers it is waited for.
+    pub(crate) fn set_given_up(&self, is_given_up: bool) {
+        self.is_given_up.store(is_given_up, Ordering::Relaxed);
+    }
+
+    /// Whether its call runs and is not waited for any more.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Relaxed)
+    }
+
+    /// Makes stretches of content: in memory as long as the worker has room for it, the rest in a file.
+    fn keep(&self, content: &[u8], keeping: Keeping<'_>, stretches: &mut Vec<Stretch>) -> std::io::Result<()> {
+        let mut rest = content;
+        while !rest.is_empty() {
+            let (segment, behind) = rest.split_at(rest.len().min(SEGMENT_BYTES));
+            let Some(kept) = keeping.budget.try_keep(segment.len() as u64) else {
+                return self.spill(rest, keeping, stretches);
+            };
+            let unsent = Unsent::new(&self.meter, segment.len() as u64);
+            stretches.push(Stretch::Bytes(Piece::new(kept_bytes(segment.to_vec(), kept), unsent)));
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    fn spill(&self, content: &[u8], keeping: Keeping<'_>, stretches: &mut Vec<Stretch>) -> std::io::Result<()> {
+        let mut spill = self.spill.lock().unwrap_or_else(PoisonError::into_inner);
+        let spilled = spill.append(content, keeping.budget, keeping.directory)?;
+        stretches.push(Stretch::Spilled(spilled, Unsent::new(&self.meter, content.len() as u64)));
+        Ok(())
+    }
+
+    fn queue(&self, stretches: Vec<Stretch>, end: Option<End>) -> Result<(), Unsendable> {
+        let mut exit = self.exit();
+        if exit.takes_nothing() {
+            return Err(Unsendable::Gone);
+        }
+        stretches.into_iter().for_each(|stretch| exit.outgoing.push(stretch));
+        exit.outgoing.end = end;
+        drop(exit);
+        self.signal.raise();
+        Ok(())
+    }
+
+    fn exit(&self) -> MutexGuard<'_, Exit> {
+        self.exit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Exit {
+    fn takes_nothing(&self) -> bool {
+        self.is_closed || self.is_gone || self.ended || self.outgoing.end.is_some()
+    }
+
+    fn send_head(&mut self, head: Response<()>, is_whole: bool) -> Result<(), Gone> {
+        let respond = self.respond.as_mut().ok_or(Gone)?;
+        self.body = Some(ask(|| respond.send_response(head, is_whole))?.map_err(|_| Gone)?);
+        self.ended = is_whole;
+        Ok(())
+    }
+
+    /// Gives small content to the `h2` crate where nothing waits before it and flow control admits all of it. False: it has
+    /// to wait.
+    fn send_at_once(
+        &mut self,
+        first: &mut Vec<u8>,
+        then: &[u8],
+        end: bool,
+        budget: &ResponseBudget,
+        meter: &Arc<Meter>,
+    ) -> Result<bool, Gone> {
+        if !self.outgoing.is_empty() || !then.is_empty() {
+            return Ok(false);
+        }
+        if first.is_empty() {
+            if end {
+                self.send_data(Piece::empty(), true)?;
+            }
+            return Ok(true);
+        }
+        if first.len() > DIRECT_BYTES_MAX || self.admitted(first.len())? < first.len() {
+            return Ok(false);
+        }
+        let Some(kept) = budget.try_keep(first.len() as u64) else { return Ok(false) };
+        let unsent = Unsent::new(meter, first.len() as u64);
+        self.send_data(Piece::new(kept_bytes(std::mem::take(first), kept), unsent), end)?;
+        Ok(true)
+    }
+
+    fn send_data(&mut self, piece: Piece, end: bool) -> Result<(), Gone> {
+        let body = self.body.as_mut().ok_or(Gone)?;
+        self.reserved_bytes = self.reserved_bytes.saturating_sub(bytes::Buf::remaining(&piece));
+        ask(|| body.send_data(piece, end))?.map_err(|_| Gone)?;
+        self.ended = end;
+        Ok(())
+    }
+
+    /// How many of these bytes both windows admit now. What they do not is asked for.
+    fn admitted(&mut self, bytes: usize) -> Result<usize, Gone> {
+        let body = self.body.as_mut().ok_or(Gone)?;
+        if self.reserved_bytes != bytes {
+            self.reserved_bytes = bytes;
+            ask(|| body.reserve_capacity(bytes))?;
+        }
+        Ok(ask(|| body.capacity())?.min(bytes))
+    }
+
+    /// Gives what is admitted; the reason for giving the stream up where that cannot be.
+    fn feed(&mut self, bytes_max: usize, meter: &Arc<Meter>) -> Result<Fed, Reason> {
+        if self.is_gone || self.is_reset() {
+            return Err(Reason::CANCEL);
+        }
+        let mut given_bytes = 0;
+        loop {
+            let Some(next_bytes) = self.outgoing.next_bytes() else {
+                let has_ended = self.send_end(meter)?;
+                return Ok(Fed::Given(has_ended || given_bytes > 0, given_bytes));
+            };
+            let wanted = next_bytes.min(PIECE_BYTES_MAX).min(bytes_max - given_bytes);
+            let admitted = if wanted == 0 { 0 } else { self.admitted(wanted).map_err(|Gone| Reason::CANCEL)? };
+            if admitted == 0 {
+                return Ok(Fed::Given(given_bytes > 0, given_bytes));
+            }
+            match self.outgoing.take(admitted, meter).map_err(|_| Reason::INTERNAL_ERROR)? {
+                None => {}
+                Some(Next::Cold(stretch)) => {
+                    // Others may use the connection's window meanwhile.
+                    self.admitted(0).map_err(|Gone| Reason::CANCEL)?;
+                    return Ok(Fed::Cold(stretch));
+                }
+                Some(Next::Piece(piece)) => {
+                    given_bytes += bytes::Buf::remaining(&piece);
+                    let is_last = self.outgoing.ends_with_last_piece();
+                    if is_last {
+                        self.outgoing.end = None;
+                    }
+                    self.send_data(piece, is_last).map_err(|Gone| Reason::CANCEL)?;
+                }
+            }
+        }
+    }
+
+    /// Gives the end, if it is its turn.
+    fn send_end(&mut self, meter: &Meter) -> Result<bool, Reason> {
+        let sent = match self.outgoing.take_end() {
+            None => return Ok(false),
+            Some(End::Frame) => self.send_data(Piece::empty(), true),
+            Some(End::Trailers(trailers)) => {
+                self.ended = true;
+                self.body.as_mut().ok_or(Gone).and_then(|body| ask(|| body.send_trailers(trailers))?.map_err(|_| Gone))
+            }
+            Some(End::Reset(reason)) if meter.unsent_bytes() > 0 => {
+                self.outgoing.end = Some(End::Reset(reason));
+                return Ok(false);
+            }
+            Some(End::Reset(reason)) => return Err(reason),
+        };
+        sent.map(|()| true).map_err(|Gone| Reason::CANCEL)
+    }
+
+    /// Asked without wishing to be told later.
+    fn is_reset(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        let reset = match (&mut self.body, &mut self.respond) {
+            (Some(body), _) => ask(|| body.poll_reset(&mut context)),
+            (None, Some(respond)) => ask(|| respond.poll_reset(&mut context)),
+            (None, None) => return true,
+        };
+        !matches!(reset, Ok(Poll::Pending))
+    }
+
+    fn give_up(&mut self, reason: Reason) {
+        self.outgoing.clear();
+        // Also after the last frame was given: it may wait for ever for the client's window.
+        if !self.is_gone {
+            // A stream that cannot even be reset is gone with its connection.
+            let _ = match (&mut self.body, &mut self.respond) {
+                (Some(body), _) => ask(|| body.send_reset(reason)),
+                (None, Some(respond)) => ask(|| respond.send_reset(reason)),
+                (None, None) => Ok(()),
+            };
+        }
+        (self.is_closed, self.is_gone) = (true, true);
+    }
+}
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        let (respond, body) = (self.respond.take(), self.body.take());
+        // Nobody is left who could be told.
+        let _ = ask(|| drop((respond, body)));
+    }
+}
+
+impl From<Gone> for Unsendable {
+    fn from(Gone: Gone) -> Unsendable {
+        Unsendable::Gone
+    }
+}
+
+/// Asks the `h2` crate for something. The streams of a connection share a lock in it, which a panic of the leader's would
+/// poison; then every question panics, on whichever seat: that must cost the stream, and not the seat.
+///
+/// # Errors
+/// It panicked.
+fn ask<T>(question: impl FnOnce() -> T) -> Result<T, Gone> {
+    catch_unwind(AssertUnwindSafe(question)).map_err(|_| Gone)
+}

@@ -1,0 +1,18 @@
+//! Fronts turn a connection's bytes into requests and answers into bytes. Those that carry one request at a time share
+//! everything but their codecs: HTTP/1.1, uwsgi, FastCGI, and the PROXY header in front of any of them. HTTP/2 is a room of
+//! its own.
+
+pub(crate) mod admission;
+pub(crate) mod client_wait;
+pub(crate) mod connection;
+pub(crate) mod file_names;
+pub(crate) mod h1;
+pub(crate) mod h1_error;
+pub(crate) mod h1_respond;
+pub(crate) mod h2;
+pub(crate) mod reader;
+pub(crate) mod response_form;
+pub(crate) mod scratch;
+pub(crate) mod spool;
+pub(crate) mod spool_file;
+pub(crate) mod upload_budget;

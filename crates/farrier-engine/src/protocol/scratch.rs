@@ -1,0 +1,88 @@
+//! A seat's workbench: the buffers it uses for one request after the other, so that serving allocates nothing.
+
+use farrier_http::Request;
+use http::HeaderValue;
+
+use crate::reactor::clock::Date;
+
+/// Room of a seat's arena: a usual head and a small content in one read.
+pub(crate) const ARENA_ROOM_BYTES: usize = 16 * 1024;
+
+/// What a seat has at hand.
+pub(crate) struct Scratch {
+    spare: Option<Box<Request>>,
+    /// Where content is read that does not come with its head.
+    content: Vec<u8>,
+    /// Staged bytes of a response.
+    pub(crate) out: Vec<u8>,
+    /// The Date field's value.
+    pub(crate) date: Date,
+    /// The values of the Date and Server fields as HTTP/2 takes them.
+    date_value: Option<HeaderValue>,
+    server_value: Option<HeaderValue>,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Scratch {
+        Scratch {
+            spare: None,
+            content: Vec::new(),
+            out: Vec::new(),
+            date: Date::default(),
+            date_value: None,
+            server_value: None,
+        }
+    }
+
+    /// The Date field's value.
+    pub(crate) fn date_value(&mut self) -> Option<HeaderValue> {
+        let text = self.date.now();
+        if self.date_value.as_ref().is_none_or(|value| value.as_bytes() != text.as_bytes()) {
+            self.date_value = HeaderValue::from_str(text).ok();
+        }
+        self.date_value.clone()
+    }
+
+    /// The Server field's value, which is always the same.
+    pub(crate) fn server_value(&mut self, text: &[u8]) -> Option<HeaderValue> {
+        if self.server_value.is_none() {
+            self.server_value = HeaderValue::from_bytes(text).ok();
+        }
+        self.server_value.clone()
+    }
+
+    /// Room to read content into, which holds what was read last.
+    pub(crate) fn content_room(&mut self, bytes: usize) -> &mut [u8] {
+        if self.content.len() < bytes {
+            self.content.resize(bytes, 0);
+        }
+        &mut self.content[..bytes]
+    }
+
+    /// An empty request with a full arena.
+    pub(crate) fn take_request(&mut self) -> Box<Request> {
+        self.spare.take().unwrap_or_else(|| Box::new(Request::with_room(ARENA_ROOM_BYTES)))
+    }
+
+    /// Takes a request back that is not needed any more.
+    pub(crate) fn give_back(&mut self, mut request: Box<Request>) {
+        if self.spare.is_none() && request.arena.room() >= ARENA_ROOM_BYTES {
+            request.clear(ARENA_ROOM_BYTES);
+            self.spare = Some(request);
+        }
+    }
+
+    /// Lets go of the spare request: a follower has no use for it, and the leader has.
+    pub(crate) fn take_spare(&mut self) -> Option<Box<Request>> {
+        self.spare.take()
+    }
+
+    /// Puts a spare request on the scratch, if there is none; gives it back otherwise.
+    pub(crate) fn put_spare(&mut self, spare: Option<Box<Request>>) -> Option<Box<Request>> {
+        if self.spare.is_some() {
+            return spare;
+        }
+        self.spare = spare;
+        None
+    }
+}

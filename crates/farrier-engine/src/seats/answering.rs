@@ -1,0 +1,226 @@
+//! What the leader does with a request that is complete: answers it here and now, or hands it to where it can wait.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use farrier_http::{Error, Kind, Occupies, Request};
+
+use super::disk;
+use super::disk::Load;
+use super::lead::Lead;
+use super::returns::Waiting;
+use super::seat::{Seat, Settled};
+use super::shared::{Shared, Work};
+use super::turn::Turn;
+use crate::protocol::connection::Connection;
+use crate::scheduler::routes::ComputeShare;
+use crate::scheduler::routes::Route;
+use crate::scheduler::{Arrived, Ended, Enqueued, Job};
+use farrier_log::error::Level;
+
+/// Where the lead is after a request was dealt with.
+pub(super) enum Dispatched {
+    /// Still here, and the connection too.
+    Here(Box<Lead>, Box<Connection>, Settled),
+    /// Still here; the connection waits for another seat.
+    Queued(Box<Lead>),
+    /// Another seat has it; this one has finished what it was doing.
+    Elsewhere,
+}
+
+impl Seat {
+    /// Deals with a complete request: here and now if its route is short, through the queues otherwise.
+    pub(super) fn answer(
+        &mut self,
+        lead: Box<Lead>,
+        mut connection: Box<Connection>,
+        mut request: Box<Request>,
+        end: usize,
+    ) -> Dispatched {
+        request.origin = connection.origin;
+        if let Some(negotiated) = connection.link.negotiated() {
+            request.secure = Some(Arc::clone(&negotiated.secure));
+        }
+        if request.came_through_gateway() {
+            request.take_origin_from_gateway();
+            self.note_commands(&request);
+        }
+        if let Err(error) = self.decide_fields(&mut request) {
+            self.refuse(&mut connection, error, request, lead.now_ms);
+            return Dispatched::Here(lead, connection, Settled::Open);
+        }
+        let occupies = self.shared.handler.occupies(&mut request);
+        if occupies == Occupies::Disk {
+            return self.send_for(lead, Waiting { connection, request, end });
+        }
+        if occupies != Occupies::Seat {
+            let started_ns = self.shared.clock.now_ns();
+            let (settled, _) = self.serve(&mut connection, request, end, started_ns, occupies);
+            return Dispatched::Here(lead, connection, settled);
+        }
+        let route = Route::of(&request);
+        let shared = Arc::clone(&self.shared);
+        let now_ns = shared.clock.now_ns();
+        // Apart from the match: the lock is released before anything is done.
+        let arrived = shared.scheduler().arrived(self.id, lead, route, self.attached, now_ns);
+        match arrived {
+            Arrived::Serve => self.call_here(connection, request, end),
+            Arrived::Wait(lead, kind) => {
+                let queued_ms = lead.now_ms;
+                let work = Work { connection, request, end };
+                self.enqueue(lead, Job { work, route, kind, queued_ms })
+            }
+        }
+    }
+
+    /// Lets a request wait for the disk, apart from everybody else.
+    fn send_for(&mut self, lead: Box<Lead>, waiting: Waiting) -> Dispatched {
+        // From here on only the poller sees the client leave. Without it that is seen when the answer is written.
+        let _ = waiting.connection.link.watch(&self.shared.poller, waiting.connection.token);
+        match disk::send(&self.shared, Load::DiskLookup(waiting)) {
+            Ok(()) => Dispatched::Queued(lead),
+            Err(Load::DiskLookup(Waiting { mut connection, request, .. })) => {
+                let error = Error::server(Kind::Overloaded, "no thread can be started that reads from the disk");
+                self.refuse(&mut connection, error, request, lead.now_ms);
+                Dispatched::Here(lead, connection, Settled::Open)
+            }
+            Err(Load::Stretch(..) | Load::Piece(..) | Load::Spool(..)) => Dispatched::Queued(lead),
+        }
+    }
+
+    /// Answers a request whose files are in memory now. `None`: the lead is elsewhere.
+    pub(super) fn answer_fetched(&mut self, mut lead: Box<Lead>, waiting: Waiting) -> Option<Box<Lead>> {
+        let Waiting { mut connection, request, end } = waiting;
+        connection.readable |= connection.link.take_pending();
+        connection.ended |= connection.link.has_ended();
+        let started_ns = self.shared.clock.now_ns();
+        match self.serve(&mut connection, request, end, started_ns, Occupies::Nothing) {
+            (Settled::Open, _) => self.advance(lead, connection),
+            (Settled::Closed, _) => {
+                self.close(&mut lead, connection);
+                Some(lead)
+            }
+        }
+    }
+
+    /// Decides about forwarding fields, folded values and underscores; nothing where there are none.
+    fn decide_fields(&self, request: &mut Request) -> Result<(), Error> {
+        let Shared { rules, error_log, .. } = &*self.shared;
+        rules.fields.apply(request, |address| rules.trusts(address), |name| rules.dropped_fields.note(name, error_log))
+    }
+
+    /// Says once that a web server sends variables that are not obeyed here.
+    fn note_commands(&self, request: &Request) {
+        let Shared { rules, error_log, .. } = &*self.shared;
+        if request.head.gateway.had_uwsgi_variables && !rules.has_noted_commands.swap(true, Ordering::Relaxed) {
+            error_log.write(
+                Level::Warning,
+                "Dropped variables named UWSGI_*, which a web server has sent: they would command the server, and Farrier obeys none of them; logged once",
+            );
+        }
+    }
+
+    /// Runs a call whose record is on the state, and takes the lead back if nobody else has.
+    fn call_here(&mut self, mut connection: Box<Connection>, request: Box<Request>, end: usize) -> Dispatched {
+        let shared = Arc::clone(&self.shared);
+        shared.wake_monitor();
+        let mut started_ns = 0;
+        if !self.attached {
+            self.attach();
+            started_ns = shared.clock.now_ns();
+            shared.scheduler().attached(self.id, started_ns);
+        }
+        if started_ns == 0 {
+            started_ns = shared.clock.now_ns();
+        }
+        let stretch_ns = self.last_ended_ns.take().map(|ended_ns| started_ns.saturating_sub(ended_ns));
+        let (settled, ended_ns) = self.serve(&mut connection, request, end, started_ns, Occupies::Seat);
+        self.last_ended_ns = Some(ended_ns);
+        let elapsed_ns = ended_ns.saturating_sub(started_ns);
+        let before = self.mark;
+        let call_ns = self.own_time_ns(elapsed_ns, ended_ns);
+        let share = match (before, self.mark) {
+            (Some(before), Some(after)) if before != after => {
+                Some(ComputeShare { share: after.compute_share_since(&before, elapsed_ns), process_busy: false })
+            }
+            _ => None,
+        };
+        let ended = Ended { call_ns, share };
+        let lead = shared.schedule(|scheduler, out| {
+            if let Some(stretch_ns) = stretch_ns {
+                scheduler.learn_noise(stretch_ns);
+            }
+            scheduler.call_ended_here(self.id, ended, ended_ns, out)
+        });
+        match lead {
+            Some(lead) => Dispatched::Here(lead, connection, settled),
+            None => {
+                self.hand_back(connection, settled);
+                Dispatched::Elsewhere
+            }
+        }
+    }
+
+    /// Serves short jobs that no leader could take at their time, and that this one can. `None`: the lead is elsewhere.
+    pub(super) fn take_short_jobs(&mut self, mut lead: Box<Lead>) -> Option<Box<Lead>> {
+        let mut turn: Option<Turn> = None;
+        loop {
+            let now_ns = self.shared.clock.now_ns();
+            let taken = self.shared.scheduler().take_short(self.id, lead, self.attached, now_ns);
+            match taken {
+                Ok(job) => lead = self.serve_here(job)?,
+                Err(lead) => return Some(lead),
+            }
+            let clock = &self.shared.clock;
+            if turn.get_or_insert_with(|| Turn::begin(clock)).is_over(clock) {
+                return Some(lead);
+            }
+        }
+    }
+
+    /// Serves a job as the leader does; the call has begun. `None`: the lead is elsewhere.
+    pub(super) fn serve_here(&mut self, job: Job<Work>) -> Option<Box<Lead>> {
+        let Work { connection, request, end } = job.work;
+        match self.call_here(connection, request, end) {
+            Dispatched::Here(mut lead, connection, settled) => match settled {
+                Settled::Closed if connection.stream.is_none() => {
+                    self.close(&mut lead, connection);
+                    Some(lead)
+                }
+                Settled::Closed | Settled::Open => self.advance(lead, connection),
+            },
+            Dispatched::Queued(lead) => Some(lead),
+            Dispatched::Elsewhere => None,
+        }
+    }
+
+    /// Lets a request wait for a seat.
+    fn enqueue(&mut self, lead: Box<Lead>, job: Job<Work>) -> Dispatched {
+        let shared = Arc::clone(&self.shared);
+        // From here on only the poller sees the client leave. Without it that is seen when the answer is written.
+        let _ = job.work.connection.link.watch(&shared.poller, job.work.connection.token);
+        let now_ns = shared.clock.now_ns();
+        match shared.schedule(|scheduler, out| scheduler.enqueue(self.id, lead, job, now_ns, out)) {
+            Enqueued::Waits(lead) => {
+                self.take_spare();
+                Dispatched::Queued(lead)
+            }
+            Enqueued::LeadGiven => {
+                self.take_spare();
+                Dispatched::Elsewhere
+            }
+            Enqueued::Full(lead, Work { mut connection, request, .. }) => {
+                let error = Error::server(Kind::Overloaded, "the queue of waiting requests is full (see queue_max)");
+                self.refuse(&mut connection, error, request, lead.now_ms);
+                Dispatched::Here(lead, connection, Settled::Open)
+            }
+        }
+    }
+
+    /// The request that has left with its job is replaced by one that a follower is done with.
+    fn take_spare(&mut self) {
+        if let Some(unused) = self.scratch.put_spare(self.shared.take_spare()) {
+            self.shared.keep_spare(Some(unused));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What a seat tells of the call it is in, where calls have a limit: enough to answer the client in its stead and to name the
+//! request in the log.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use farrier_http::wire::h1::RequestFacts;
+use farrier_http::{Request, Via};
+
+use crate::protocol::h2::stream::StreamLink;
+use crate::scheduler::SeatId;
+use crate::transport::link::{Link, TakenOver};
+use farrier_log::access::printable;
+
+/// One seat's record. The seat writes it, the overdue watch reads it; held for a few instructions, and while the connection
+/// of an overdue call is taken over.
+pub(crate) struct CallRecord {
+    pub(crate) seat: SeatId,
+    /// The runtime's number of the seat's thread.
+    pub(crate) thread_ident: u64,
+    /// The kernel's.
+    pub(crate) thread_id: i32,
+    entry: Mutex<Entry>,
+}
+
+#[derive(Default)]
+struct Entry {
+    /// Counts the calls, so that one is not taken for another.
+    serial: u64,
+    call: Option<Running>,
+    method: Vec<u8>,
+    path: Vec<u8>,
+}
+
+/// What a call is taken from its seat by.
+pub(crate) enum CallTarget {
+    /// A connection that carries one request at a time.
+    Connection(Arc<Link>),
+    /// A stream.
+    Stream(Arc<StreamLink>),
+}
+
+impl CallTarget {
+    /// Whether all of a connection waits for the call.
+    fn is_connection(&self) -> bool {
+        matches!(self, CallTarget::Connection(_))
+    }
+
+    fn set_given_up(&self, is_given_up: bool) {
+        if let CallTarget::Stream(stream) = self {
+            stream.set_given_up(is_given_up);
+        }
+    }
+}
+
+struct Running {
+    started_ns: u64,
+    target: CallTarget,
+    facts: RequestFacts,
+    via: Via,
+    /// What the request notes of its site.
+    choice: u32,
+    stage: Stage,
+}
+
+/// How far a call is beyond its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    InTime,
+    /// Its connection was taken from it.
+    TakenOver {
+        at_ns: u64,
+        taken: TakenOver,
+    },
+    /// Nobody waits for it any more.
+    GivenUp {
+        taken: TakenOver,
+    },
+}
+
+/// A call, for the log and for later questions.
+#[derive(Clone)]
+pub(crate) struct NamedCall {
+    pub(crate) record: Arc<CallRecord>,
+    serial: u64,
+    /// Method and path.
+    pub(crate) request: String,
+    pub(crate) age_ns: u64,
+    pub(crate) taken: TakenOver,
+    /// All of a connection waits for it.
+    pub(crate) is_connection: bool,
+}
+
+/// What a look at a record says.
+pub(crate) enum Look {
+    /// No call runs, or nothing is left to be done about it.
+    Nothing,
+    /// Look again at this time, in ns.
+    At(u64),
+    /// The call is overdue: its connection has been taken over just now.
+    Overdue(NamedCall),
+    /// The call did not come back in its grace time either.
+    GivenUp(NamedCall),
+}
+
+/// What the record says of a call that has ended.
+pub(crate) struct Late {
+    /// What became of its client.
+    pub(crate) taken: TakenOver,
+    /// It had been given up.
+    pub(crate) was_given_up: bool,
+    /// All of a connection waited for it.
+    pub(crate) is_connection: bool,
+    pub(crate) request: String,
+}
+
+impl CallRecord {
+    /// The record of the calling seat.
+    pub(crate) fn new(seat: SeatId, thread_ident: u64) -> CallRecord {
+        let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
+        CallRecord { seat, thread_ident, thread_id, entry: Mutex::default() }
+    }
+
+    /// A call begins.
+    pub(crate) fn open(&self, request: &Request, target: CallTarget, facts: RequestFacts, started_ns: u64) {
+        let mut entry = self.entry();
+        entry.serial += 1;
+        entry.method.clear();
+        entry.method.extend_from_slice(request.method());
+        entry.path.clear();
+        entry.path.extend_from_slice(request.path());
+        let via = request.head.gateway.via;
+        let choice = request.choice;
+        entry.call = Some(Running { started_ns, target, facts, via, choice, stage: Stage::InTime });
+    }
+
+    /// The call has ended. Something is left to be done only where it was late.
+    pub(crate) fn close(&self) -> Option<Late> {
+        let mut entry = self.entry();
+        let call = entry.call.take()?;
+        let (taken, was_given_up) = match call.stage {
+            Stage::InTime => return None,
+            Stage::TakenOver { taken, .. } => (taken, false),
+            Stage::GivenUp { taken } => (taken, true),
+        };
+        call.target.set_given_up(false);
+        let is_connection = call.target.is_connection();
+        Some(Late { taken, was_given_up, is_connection, request: entry.request() })
+    }
+
+    /// Looks at the call, and takes its connection if it is overdue.
+    ///
+    /// # Arguments
+    ///
+    /// `take_over` takes it, with an answer for the client.
+    pub(crate) fn look(
+        self: &Arc<CallRecord>,
+        now_ns: u64,
+        timeout_ns: u64,
+        grace_ns: u64,
+        take_over: impl FnOnce(&CallTarget, RequestFacts, Via, u32) -> TakenOver,
+    ) -> Look {
+        let mut entry = self.entry();
+        let Some(call) = &mut entry.call else { return Look::Nothing };
+        let age_ns = now_ns.saturating_sub(call.started_ns);
+        let (is_first, taken) = match call.stage {
+            Stage::InTime if age_ns < timeout_ns => return Look::At(call.started_ns + timeout_ns),
+            Stage::InTime => {
+                let taken = take_over(&call.target, call.facts, call.via, call.choice);
+                call.stage = Stage::TakenOver { at_ns: now_ns, taken };
+                (true, taken)
+            }
+            Stage::TakenOver { at_ns, .. } if now_ns < at_ns + grace_ns => return Look::At(at_ns + grace_ns),
+            Stage::TakenOver { taken, .. } => {
+                call.stage = Stage::GivenUp { taken };
+                call.target.set_given_up(true);
+                (false, taken)
+            }
+            Stage::GivenUp { .. } => return Look::Nothing,
+        };
+        let is_connection = call.target.is_connection();
+        let (serial, request) = (entry.serial, entry.request());
+        let named = NamedCall { record: Arc::clone(self), serial, request, age_ns, taken, is_connection };
+        if is_first { Look::Overdue(named) } else { Look::GivenUp(named) }
+    }
+
+    /// The request that the seat is in, and since when in ns.
+    pub(crate) fn running(&self) -> Option<(String, u64)> {
+        let entry = self.entry();
+        entry.call.as_ref().map(|call| (entry.request(), call.started_ns))
+    }
+
+    fn entry(&self) -> MutexGuard<'_, Entry> {
+        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn request(&self) -> String {
+        format!("{} {}", String::from_utf8_lossy(&self.method), printable(&self.path))
+    }
+}
+
+impl NamedCall {
+    /// Whether it still runs.
+    pub(crate) fn is_running(&self) -> bool {
+        let entry = self.record.entry();
+        entry.serial == self.serial && entry.call.is_some()
+    }
+}

@@ -1,0 +1,122 @@
+//! Waits for the disk on a thread of its own, so that nobody else has to: opens files that are asked for the first time,
+//! brings into memory what is to be sent next, and writes the content of requests that memory does not hold. It never touches the interpreter, and starts when it is first needed.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::returns::{Returned, Waiting};
+use super::shared::Shared;
+use crate::protocol::h2::stream::StreamLink;
+use crate::protocol::spool_file::Spool;
+use crate::reactor::token::Token;
+use crate::transport::file_stretch::ColdStretch;
+use crate::transport::link::Link;
+
+/// What the disk is sent for. A connection or stream has at most one of them under way, so their bounds are the queue's.
+pub(crate) enum Load {
+    /// What a request needs before it can be answered.
+    DiskLookup(Waiting),
+    /// What a response needs before more of it can be written.
+    Stretch(Token, Arc<Link>, ColdStretch),
+    /// The same for one stream of a connection.
+    Piece(Token, Arc<StreamLink>, ColdStretch),
+    /// What has come of a request's content and belongs in its file.
+    Spool(Token, Arc<Spool>),
+}
+
+/// The disk's queue, and whether there is a disk.
+#[derive(Default)]
+pub(crate) struct DiskThread {
+    queue: Mutex<Queue>,
+    called: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    loads: VecDeque<Load>,
+    is_started: bool,
+}
+
+impl DiskThread {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends for something; it comes back to the leader through the state.
+///
+/// # Errors
+/// There is no disk and none can be started: the load comes back.
+pub(crate) fn send(shared: &Arc<Shared>, load: Load) -> Result<(), Load> {
+    let mut queue = shared.disk.queue();
+    if !queue.is_started {
+        let theirs = Arc::clone(shared);
+        let started = std::thread::Builder::new().name("farrier-disk".into()).spawn(move || run(&theirs));
+        if started.is_err() {
+            return Err(load);
+        }
+        queue.is_started = true;
+    }
+    queue.loads.push_back(load);
+    drop(queue);
+    shared.disk.called.notify_one();
+    Ok(())
+}
+
+/// Sends content to be written. Where that cannot be, the spool says so when it is looked at; true: it is to be looked at.
+pub(crate) fn send_spool(shared: &Arc<Shared>, token: Token, spool: Arc<Spool>) -> bool {
+    match send(shared, Load::Spool(token, spool)) {
+        Err(Load::Spool(_, spool)) => {
+            spool.fail(std::io::Error::other("no thread can be started that writes to the disk"));
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Runs as long as the process.
+fn run(shared: &Arc<Shared>) {
+    loop {
+        let mut queue = shared.disk.queue();
+        let load = loop {
+            match queue.loads.pop_front() {
+                Some(load) => break load,
+                None => queue = shared.disk.called.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        drop(queue);
+        let returned = fetch(load, &shared.rules.spool.directory);
+        if shared.scheduler().is_stopping() {
+            return;
+        }
+        shared.give_back(returned);
+    }
+}
+
+fn fetch(load: Load, spool_directory: &Path) -> Returned {
+    match load {
+        Load::DiskLookup(mut waiting) => {
+            if let Some(disk_lookup) = waiting.request.disk_lookup.take() {
+                // A fault leaves nothing found; the handler then looks for itself.
+                let _ = catch_unwind(AssertUnwindSafe(|| disk_lookup.run(&mut waiting.request)));
+            }
+            Returned::Ready(waiting)
+        }
+        Load::Stretch(token, link, cold) => {
+            cold.warm();
+            link.fetched();
+            Returned::Fetched(token)
+        }
+        Load::Piece(token, stream, cold) => {
+            cold.warm();
+            stream.fetched();
+            Returned::Fetched(token)
+        }
+        Load::Spool(token, spool) => {
+            spool.write(spool_directory);
+            Returned::Fetched(token)
+        }
+    }
+}

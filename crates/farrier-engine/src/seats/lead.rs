@@ -1,0 +1,205 @@
+//! What belongs to whoever leads: the connections, their deadlines, the listeners, and the events not yet dealt with.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use farrier_http::{ListenerId, Origin, Peer, Scheme};
+use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
+
+use super::returns::Waiting;
+use crate::connection_limit::TooMany;
+use crate::control::Control;
+use crate::protocol::connection::{Connection, Phase};
+use crate::protocol::h2::arrival::Arrival;
+use crate::reactor::poller::{Poller, Readiness};
+use crate::reactor::slots::Slots;
+use crate::reactor::timers::{NEVER_MS, Timers};
+use crate::reactor::token::Token;
+use crate::rules::Rules;
+use crate::scheduler::AcceptGate;
+use crate::transport::link::Link;
+
+/// Connections taken from one listener before others get their turn.
+const ACCEPTS_A_TURN: usize = 64;
+
+/// Turns that take one connection, after a turn in which nobody came behind the first.
+const SINGLE_ACCEPTS: u32 = 8;
+
+/// How long accepting pauses when the process is out of descriptors, in ms.
+const OUT_OF_DESCRIPTORS_PAUSE_MS: u64 = 100;
+
+/// The lead: one owner at a time, handed from seat to seat.
+pub(crate) struct Lead {
+    pub(crate) slots: Slots<Connection>,
+    pub(crate) timers: Timers,
+    pub(crate) ready: VecDeque<(Token, Readiness)>,
+    /// Requests that waited for the disk and can be answered now.
+    pub(crate) fetched: Vec<Waiting>,
+    pub(crate) listeners: Vec<OwnedFd>,
+    /// Whether connections are to be accepted.
+    pub(crate) gate: AcceptGate,
+    /// The poller watches the listeners.
+    pub(crate) is_watching: bool,
+    pub(crate) control: Option<Box<dyn Control>>,
+    pub(crate) now_ms: u64,
+    pub(crate) draining_since_ms: Option<u64>,
+    /// The engine ends at once.
+    pub(crate) quits: bool,
+    /// Turns that will take one connection only.
+    pub(crate) single_accepts: u32,
+    /// Requests of HTTP/2 connections that are to be served.
+    pub(crate) arrivals: VecDeque<Arrival>,
+    /// Room for the connections whose waker have woken.
+    pub(crate) woken: Vec<Token>,
+}
+
+/// What came of looking at a listener.
+pub(crate) enum Accepted {
+    /// A connection within the cap.
+    Connection(Box<Connection>),
+    /// A connection above the cap: it gets 503.
+    OverCap(Box<Connection>),
+    /// Its client has as many as it may; it is closed already.
+    Dismissed,
+    /// Nobody waits.
+    Nobody,
+    /// The process or the system is out of descriptors or memory.
+    OutOfDescriptors(io::Error),
+}
+
+impl Lead {
+    /// Takes one connection from a listener. Its slot is busy, and the poller does not know it yet.
+    pub(crate) fn accept(&mut self, index: usize, rules: &Rules) -> Accepted {
+        let over_cap = self.slots.open() >= rules.connections_max;
+        self.gate.set_connections(self.slots.open(), rules.connections_max);
+        if self.gate.is_over_cap() {
+            return Accepted::Nobody;
+        }
+        let Some(listener) = self.listeners.get(index) else { return Accepted::Nobody };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (socket, address) = loop {
+            match acceptfrom_with(listener, flags) {
+                Ok(accepted) => break accepted,
+                Err(rustix::io::Errno::AGAIN) => return Accepted::Nobody,
+                // The client left while it waited.
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED | rustix::io::Errno::PROTO) => continue,
+                Err(
+                    error @ (rustix::io::Errno::MFILE
+                    | rustix::io::Errno::NFILE
+                    | rustix::io::Errno::NOBUFS
+                    | rustix::io::Errno::NOMEM),
+                ) => return Accepted::OutOfDescriptors(error.into()),
+                Err(_) => return Accepted::Nobody,
+            }
+        };
+        let peer = address.and_then(peer_of).unwrap_or(Peer::Unix);
+        let terms = rules.terms_of(index, self.now_ms);
+        let (scheme, patience_ms) = match terms {
+            None => (Scheme::Http, rules.keepalive_ms.max(rules.header_timeout_ms)),
+            Some(_) => (Scheme::Https, rules.handshake_timeout_ms),
+        };
+        let counted = match rules.count_connection(index, peer) {
+            Ok(counted) => counted,
+            Err(TooMany) => {
+                if terms.is_none() {
+                    rules.tell_too_many(&socket);
+                }
+                return Accepted::Dismissed;
+            }
+        };
+        let link = Arc::new(Link::new(socket, terms, counted));
+        let opening = rules.admission.opening(index, peer, scheme == Scheme::Https);
+        if opening.proxy_header.is_some() {
+            link.put_tls_off();
+        }
+        let token = self.slots.reserve(Arc::clone(&link));
+        let origin = Origin { peer, listener: ListenerId(index as u16), scheme };
+        let connection = Box::new(Connection {
+            token,
+            link,
+            origin,
+            opening,
+            phase: Phase::Idle,
+            deadline_ms: self.now_ms + patience_ms,
+            requests: 0,
+            // Most clients speak first and at once.
+            readable: true,
+            ended: false,
+            stream: None,
+        });
+        if over_cap { Accepted::OverCap(connection) } else { Accepted::Connection(connection) }
+    }
+
+    /// Connections that one turn may take: where lately one came at a time, a second look would find nobody.
+    pub(crate) fn accepts_a_turn(&self) -> usize {
+        if self.single_accepts > 0 { 1 } else { ACCEPTS_A_TURN }
+    }
+
+    /// Remembers how many connections a turn brought that looked for more than one.
+    pub(crate) fn accepted(&mut self, count: usize) {
+        self.single_accepts = match self.single_accepts {
+            0 if count <= 1 => SINGLE_ACCEPTS,
+            turns => turns.saturating_sub(1),
+        };
+    }
+
+    /// Watches the listeners, or stops watching them, as the gate says.
+    pub(crate) fn apply_gate(&mut self, poller: &Poller) {
+        let is_open = self.gate.is_open();
+        if is_open == self.is_watching {
+            return;
+        }
+        self.is_watching = is_open;
+        for (index, listener) in self.listeners.iter().enumerate() {
+            // An error can only say that it is so already.
+            let _ = match is_open {
+                true => poller.watch_listener(listener.as_fd(), Token::listener(index)),
+                false => poller.forget(listener.as_fd()),
+            };
+        }
+    }
+
+    /// Accepts nothing for a moment: the process is out of descriptors.
+    pub(crate) fn pause_accepting(&mut self) {
+        self.gate.pause(self.now_ms + OUT_OF_DESCRIPTORS_PAUSE_MS);
+    }
+
+    /// Lets the connection wait, with a look at it no later than its deadline.
+    ///
+    /// # Errors
+    /// The poller cannot watch it; it is closed.
+    pub(crate) fn park(&mut self, connection: Box<Connection>, poller: &Poller) -> io::Result<()> {
+        if let Err(error) = connection.link.watch(poller, connection.token) {
+            self.release(connection.token);
+            return Err(error);
+        }
+        if let Some(looked_at_ms) = self.slots.looked_at_ms(connection.token) {
+            self.timers.look_at(connection.token, connection.deadline_ms, looked_at_ms);
+        }
+        self.slots.park(connection);
+        Ok(())
+    }
+
+    /// Forgets a connection, and its deadline.
+    pub(crate) fn release(&mut self, token: Token) {
+        if let Some(looked_at_ms) = self.slots.looked_at_ms(token) {
+            self.timers.forget(token, looked_at_ms);
+        }
+        self.slots.release(token);
+    }
+
+    /// The next connection whose deadline may have come.
+    pub(crate) fn pop_due(&mut self) -> Option<Token> {
+        let token = self.timers.pop_due(self.now_ms)?;
+        if let Some(looked_at_ms) = self.slots.looked_at_ms(token) {
+            *looked_at_ms = NEVER_MS;
+        }
+        Some(token)
+    }
+}
+
+fn peer_of(address: SocketAddrAny) -> Option<Peer> {
+    std::net::SocketAddr::try_from(address).ok().map(Peer::Tcp)
+}

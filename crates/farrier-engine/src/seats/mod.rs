@@ -1,0 +1,30 @@
+//! Threads that lead and serve, and the threads that watch them.
+//!
+//! Exactly one seat leads: it waits for events, reads and decodes. A complete request of a short route is served by the
+//! leader itself, so that no other thread is woken. A request of a route that may be slow goes to a follower. A monitor
+//! looks once a tick whether the leader's call has outlived it, and gives the lead to a parked seat if so. One seat is
+//! always left for short routes.
+
+mod accepting;
+mod answering;
+pub(crate) mod call_record;
+mod disk;
+mod interpreter_stall;
+pub(crate) mod lead;
+mod leading;
+mod leaving;
+mod monitor;
+mod native_hint;
+mod overdue;
+mod probe;
+mod returns;
+mod seat;
+mod shared;
+mod spawner;
+pub(crate) mod start;
+mod streams;
+mod tending;
+mod thread_meter;
+mod thread_state;
+mod threads;
+mod turn;

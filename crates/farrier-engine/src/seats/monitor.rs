@@ -1,0 +1,98 @@
+//! Guards the predictions: looks at running calls once a tick, and tells the scheduler of those that outlive one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::interpreter_stall::InterpreterStall;
+use super::shared::Shared;
+
+/// Nobody holds the interpreter this long without letting others have their turn, in ns.
+const HELD_NS: u64 = 1_000_000_000;
+
+/// Ticks without a running call after which the monitor sleeps.
+const QUIET_TICKS_MAX: u32 = 8;
+
+/// Runs until the engine stops, on a plain thread that never touches the interpreter.
+pub(crate) fn run(shared: &Arc<Shared>) {
+    let mut quiet_ticks = 0;
+    let mut stall = InterpreterStall::default();
+    // First the sign of life, so that an old one is not taken for a silence.
+    shared.metrics.beat();
+    shared.metrics.set_active(true);
+    loop {
+        std::thread::park_timeout(shared.seating.tick);
+        let calling = {
+            let scheduler = shared.scheduler();
+            if scheduler.is_stopping() {
+                return;
+            }
+            scheduler.calling()
+        };
+        if calling == 0 {
+            if quiet_ticks == 0 {
+                shared.metrics.running(0);
+            }
+            quiet_ticks += 1;
+            if quiet_ticks > QUIET_TICKS_MAX {
+                shared.metrics.set_active(false);
+                sleep(shared);
+                quiet_ticks = 0;
+                shared.metrics.beat();
+                shared.metrics.set_active(true);
+            }
+            continue;
+        }
+        quiet_ticks = 0;
+        shared.metrics.running(calling);
+        let now_ns = shared.clock.now_ns();
+        look(shared, now_ns);
+        let alive = is_alive(shared, now_ns);
+        if alive {
+            shared.metrics.beat();
+        }
+        stall.look(alive, shared, now_ns);
+    }
+}
+
+/// Sleeps until a seat begins a call.
+fn sleep(shared: &Arc<Shared>) {
+    shared.monitor_asleep.store(true, Ordering::SeqCst);
+    // A call may have begun between the last look and the store.
+    if shared.scheduler().calling() > 0 {
+        shared.monitor_asleep.store(false, Ordering::SeqCst);
+        return;
+    }
+    while shared.monitor_asleep.load(Ordering::SeqCst) {
+        std::thread::park_timeout(Duration::MAX);
+    }
+}
+
+/// One look at the calls that have outlived a tick. Most looks find none.
+fn look(shared: &Shared, now_ns: u64) {
+    let suspects = shared.scheduler().suspects(now_ns);
+    for (seat, started_ns) in suspects {
+        let doing = shared.interpreter_lock().doing(shared.threads.id(seat));
+        shared.schedule(|scheduler, out| scheduler.observed(seat, started_ns, doing, now_ns, out));
+    }
+}
+
+/// Whether the interpreter can be had. With a call that runs long the spawner is sent to find out: this thread must not touch
+/// the interpreter itself.
+fn is_alive(shared: &Shared, now_ns: u64) -> bool {
+    let since = |started_ns: u64| now_ns.saturating_sub(started_ns);
+    let (mut attaches_long, mut runs_long) = (false, false);
+    for (_, call) in shared.scheduler().calls() {
+        let age_ns = since(call.started_ns);
+        attaches_long |= call.attaching && age_ns > HELD_NS;
+        // Once a second for each call that runs so long.
+        runs_long |= age_ns > HELD_NS && age_ns % HELD_NS < HELD_NS / 8;
+    }
+    if attaches_long || shared.probe.waits_since_ns().is_some_and(|since_ns| since(since_ns) > HELD_NS) {
+        return false;
+    }
+    if runs_long && shared.probe.wish() {
+        shared.wake_spawner();
+    }
+    true
+}

@@ -1,0 +1,264 @@
+//! Calls that outlive `request_timeout`: the client is answered, the log told, the thread interrupted; and if the call does
+//! not come back even so, the worker asks to be replaced.
+//!
+//! A thread of its own looks when the oldest call may be overdue, so there is nothing to do per call but to fill in its
+//! record. It never touches the runtime: another thread does that, because a call may hold it for ever.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use farrier_http::wire::h1::RequestFacts;
+use farrier_http::{Error, Kind, Version, Via};
+
+use super::call_record::{CallRecord, CallTarget, Late, Look, NamedCall};
+use super::native_hint;
+use super::shared::Shared;
+use crate::host::Host;
+use crate::protocol::h1_error::whole_response;
+use crate::protocol::h2::respond::whole_answer;
+use crate::rules::Rules;
+use crate::scheduler::SeatId;
+use crate::transport::link::TakenOver;
+use farrier_log::error::Level;
+
+/// How long the log entry waits for the threads' stacks.
+const STACKS_PATIENCE: Duration = Duration::from_millis(500);
+
+/// After the stacks of all threads were told, how long only those of overdue calls are, in ns: when a database is away, many
+/// calls are overdue one after the other.
+const WHOLE_EVERY_NS: u64 = 10_000_000_000;
+
+/// The least and the most time that an interrupted call has to come back.
+const GRACE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+
+/// The watch over calls that have a limit. There is none where they have no limit.
+pub(crate) struct Overdue {
+    timeout: Duration,
+    /// Asks for the worker's replacement.
+    stuck: Box<dyn Fn() + Send + Sync>,
+    records: Mutex<Vec<Weak<CallRecord>>>,
+    /// Calls that run and are not waited for. For a moment it may be too small by those that come back just then.
+    given_up: AtomicIsize,
+    /// Those of them for which all of a connection waits; the others answer streams.
+    given_up_connections: AtomicIsize,
+}
+
+impl Overdue {
+    /// A watch; `None` without a limit. `stuck` asks for the worker's replacement.
+    pub(crate) fn new(timeout: Duration, stuck: Box<dyn Fn() + Send + Sync>) -> Option<Overdue> {
+        let (given_up, given_up_connections) = Default::default();
+        let records = Mutex::default();
+        (!timeout.is_zero()).then_some(Overdue { timeout, stuck, records, given_up, given_up_connections })
+    }
+
+    /// The record of the calling seat.
+    pub(crate) fn record(&self, seat: SeatId, host: &dyn Host) -> Arc<CallRecord> {
+        let record = Arc::new(CallRecord::new(seat, host.thread_ident()));
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.retain(|record| record.strong_count() > 0);
+        records.push(Arc::downgrade(&record));
+        record
+    }
+
+    /// Calls that run and are not waited for: a drain ends without them.
+    pub(crate) fn given_up(&self) -> usize {
+        usize::try_from(self.given_up.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Connections that wait for such a call and for nothing else. Those with several requests at once are not among them.
+    pub(crate) fn given_up_connections(&self) -> usize {
+        usize::try_from(self.given_up_connections.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    fn count_given_up(&self, calls: isize, is_connection: bool) {
+        self.given_up.fetch_add(calls, Ordering::Relaxed);
+        if is_connection {
+            self.given_up_connections.fetch_add(calls, Ordering::Relaxed);
+        }
+    }
+
+    /// The records of all seats.
+    pub(crate) fn records(&self) -> Vec<Arc<CallRecord>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn grace(&self) -> Duration {
+        (self.timeout / 2).clamp(GRACE.0, GRACE.1)
+    }
+}
+
+/// Runs until the engine stops.
+pub(crate) fn run(shared: &Arc<Shared>) {
+    let Some(overdue) = &shared.overdue else { return };
+    let (timeout_ns, grace_ns) = (overdue.timeout.as_nanos() as u64, overdue.grace().as_nanos() as u64);
+    let interrupter = Interrupter::start(&shared.host);
+    let mut whole_since_ns = None;
+    loop {
+        if shared.scheduler().is_stopping() {
+            return;
+        }
+        let now_ns = shared.clock.now_ns();
+        // A call that begins now is not overdue before.
+        let mut next_ns = now_ns + timeout_ns;
+        let (mut late, mut lost) = (Vec::new(), Vec::new());
+        for record in overdue.records() {
+            let take_over =
+                |target: &CallTarget, facts, via, choice| take_over(target, facts, via, choice, &shared.rules);
+            match record.look(now_ns, timeout_ns, grace_ns, take_over) {
+                Look::Nothing => {}
+                Look::At(at_ns) => next_ns = next_ns.min(at_ns),
+                Look::Overdue(call) => {
+                    next_ns = next_ns.min(now_ns + grace_ns);
+                    late.push(call);
+                }
+                Look::GivenUp(call) => {
+                    overdue.count_given_up(1, call.is_connection);
+                    lost.push(call);
+                }
+            }
+        }
+        if !late.is_empty() {
+            shared.metrics.overdue(late.len());
+            let whole = whole_since_ns.is_none_or(|since_ns: u64| now_ns - since_ns >= WHOLE_EVERY_NS);
+            whole_since_ns = if whole { Some(now_ns) } else { whole_since_ns };
+            report(shared, overdue, &interrupter, late, whole);
+        }
+        if !lost.is_empty() {
+            give_up(shared, overdue, &lost);
+        }
+        let pause_ns = next_ns.saturating_sub(shared.clock.now_ns());
+        std::thread::park_timeout(Duration::from_nanos(pause_ns.max(1_000_000)));
+    }
+}
+
+/// A late call has ended: nothing that was raised in its thread may reach the next one.
+pub(crate) fn came_back(shared: &Shared, late: &Late, call_ns: u64) {
+    shared.host.clear_interrupt();
+    if late.was_given_up
+        && let Some(overdue) = &shared.overdue
+    {
+        overdue.count_given_up(-1, late.is_connection);
+    }
+    let seconds = seconds(call_ns);
+    shared.error_log.write(Level::Warning, &format!("Overdue request came back: {} after {seconds} s", late.request));
+}
+
+fn take_over(target: &CallTarget, facts: RequestFacts, via: Via, choice: u32, rules: &Rules) -> TakenOver {
+    match target {
+        CallTarget::Connection(link) => {
+            let ends_by_close = match via {
+                Via::Http => facts.version == Version::Http10,
+                Via::Uwsgi => true,
+                Via::FastCgi(_) => false,
+            };
+            link.take_over(&whole_response(&error(), facts, via, choice, rules), ends_by_close)
+        }
+        CallTarget::Stream(stream) => stream.take_over(whole_answer(&error(), facts, choice, rules), &rules.responses),
+    }
+}
+
+/// What an overdue call's client is told, and what the access log shows once the call is over.
+pub(crate) fn error() -> Error {
+    Error::server(Kind::Overdue, "")
+}
+
+fn report(shared: &Shared, overdue: &Overdue, interrupter: &Interrupter, late: Vec<NamedCall>, whole: bool) {
+    let mut text = String::new();
+    for call in &late {
+        let client = match call.taken {
+            TakenOver::Answered => "its client got 504",
+            TakenOver::Cut => "its response had begun, so the connection was cut",
+            TakenOver::Gone => "its client had left",
+        };
+        let (age, seat, limit) = (seconds(call.age_ns), call.record.seat, overdue.timeout.as_secs_f64());
+        let _ = writeln!(
+            text,
+            "REQUEST TIMEOUT: {} has run for {age} s on seat {seat} (request_timeout is {limit} s); {client}. RequestTimeout is raised in its thread",
+            call.request
+        );
+    }
+    match interrupter.stacks(&late, whole) {
+        Some(stacks) => text.push_str(&stacks),
+        None => {
+            text.push_str("The interpreter cannot be had, so there are no stacks; ");
+            text.push_str(&native_hint::of_calls(shared));
+            text.push_str("If it stays so, the worker is replaced after `timeout`.");
+        }
+    }
+    shared.error_log.write(Level::Error, &text);
+    interrupter.interrupt(late);
+}
+
+fn give_up(shared: &Shared, overdue: &Overdue, lost: &[NamedCall]) {
+    let lost: Vec<&NamedCall> = lost.iter().filter(|call| call.is_running()).collect();
+    for call in &lost {
+        let doing = native_hint::of_thread(shared, call.record.thread_id);
+        shared.error_log.write(
+            Level::Critical,
+            &format!(
+                "Request {} has not come back {} s after RequestTimeout was raised (seat {}: {doing}); the worker asks to be replaced",
+                call.request,
+                overdue.grace().as_secs_f64(),
+                call.record.seat,
+            ),
+        );
+    }
+    if !lost.is_empty() {
+        (overdue.stuck)();
+        // A drain may have waited for nothing else.
+        shared.poller.wake();
+    }
+}
+
+fn seconds(ns: u64) -> String {
+    format!("{:.1}", ns as f64 / 1e9)
+}
+
+/// The thread that waits for the runtime.
+struct Interrupter {
+    questions: Sender<Question>,
+}
+
+enum Question {
+    Stacks { stuck: Vec<u64>, whole: bool, answer: Sender<String> },
+    Interrupt(Vec<NamedCall>),
+}
+
+impl Interrupter {
+    fn start(host: &Arc<dyn Host>) -> Interrupter {
+        let (questions, asked) = mpsc::channel();
+        let host = Arc::clone(host);
+        let answers = move || {
+            for question in asked {
+                match question {
+                    Question::Stacks { stuck, whole, answer } => {
+                        // Nobody listens any more if it took too long.
+                        let _ = answer.send(host.stacks(&stuck, whole));
+                    }
+                    Question::Interrupt(calls) => {
+                        for call in calls {
+                            host.interrupt(call.record.thread_ident, &mut || call.is_running());
+                        }
+                    }
+                }
+            }
+        };
+        // Without the thread there are no stacks and no interruptions; all else goes on.
+        let _ = std::thread::Builder::new().name("farrier-stacks".into()).spawn(answers);
+        Interrupter { questions }
+    }
+
+    fn stacks(&self, calls: &[NamedCall], whole: bool) -> Option<String> {
+        let (answer, answered) = mpsc::channel();
+        let stuck = calls.iter().map(|call| call.record.thread_ident).collect();
+        self.questions.send(Question::Stacks { stuck, whole, answer }).ok()?;
+        answered.recv_timeout(STACKS_PATIENCE).ok()
+    }
+
+    fn interrupt(&self, calls: Vec<NamedCall>) {
+        let _ = self.questions.send(Question::Interrupt(calls));
+    }
+}

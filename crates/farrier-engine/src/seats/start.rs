@@ -1,0 +1,135 @@
+//! Starts the engine: its threads, its first seat, and the lead.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use farrier_config::{Config, Protocol};
+use farrier_http::Handler;
+
+use super::lead::Lead;
+use super::overdue::Overdue;
+use super::seat::{Seat, guard};
+use super::shared::Shared;
+use super::thread_state::InterpreterLock;
+use super::{monitor, overdue, spawner};
+use crate::connection_limit::ConnectionLimit;
+use crate::control::Control;
+use crate::host::Host;
+use crate::metrics::Metrics;
+use crate::reactor::poller::Poller;
+use crate::reactor::slots::Slots;
+use crate::reactor::timers::Timers;
+use crate::reactor::token::Token;
+use crate::rules::SiteRules;
+use crate::rules::{Rules, Seating, Security};
+use crate::scheduler::AcceptGate;
+use farrier_log::access::AccessLog;
+use farrier_log::error::ErrorLog;
+
+/// What an engine is made of.
+pub struct Parts {
+    /// Listening sockets, non-blocking, in the order of `bind`.
+    pub listeners: Vec<OwnedFd>,
+    /// What is spoken on each of them; HTTP on those beyond.
+    pub protocols: Vec<Protocol>,
+    /// Where TLS is spoken, and on what terms.
+    pub security: Security,
+    /// What bounds the connections of one client, if anything does.
+    pub connection_limit: Option<ConnectionLimit>,
+    /// What answers.
+    pub handler: Arc<dyn Handler>,
+    /// The sites that the handler routes to, where the engine must know of them: for their pages and bounds.
+    pub sites: Option<Arc<dyn SiteRules>>,
+    /// The runtime the handler lives in.
+    pub host: Arc<dyn Host>,
+    /// Where commands come from.
+    pub control: Option<Box<dyn Control>>,
+    /// The access log, if there is one.
+    pub access_log: Option<Arc<AccessLog>>,
+    /// The error log.
+    pub error_log: Arc<ErrorLog>,
+    /// What is counted.
+    pub metrics: Arc<dyn Metrics>,
+    /// Ends the process at once; called when it must end and its first thread is inside a call.
+    pub abandon: Box<dyn Fn() + Send + Sync>,
+    /// Ends the process at once with a code that the arbiter takes for a crash; called after a fault of the server's own that
+    /// has cost the lead or a request's account.
+    pub fail: Box<dyn Fn() + Send + Sync>,
+    /// Asks for the worker's replacement; called when a call does not come back.
+    pub stuck: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Serves until told to stop. The calling thread becomes the first seat.
+///
+/// # Errors
+/// The process is out of descriptors, memory or threads.
+pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
+    let poller = Arc::new(Poller::new()?);
+    let mut lead = Box::new(Lead {
+        slots: Slots::default(),
+        timers: Timers::default(),
+        ready: VecDeque::new(),
+        fetched: Vec::new(),
+        listeners: parts.listeners,
+        gate: AcceptGate::default(),
+        is_watching: false,
+        control: parts.control,
+        now_ms: 0,
+        draining_since_ms: None,
+        quits: false,
+        single_accepts: 0,
+        arrivals: VecDeque::new(),
+        woken: Vec::new(),
+    });
+    if let Some(control) = &lead.control {
+        for descriptor in control.descriptors() {
+            poller.watch_control(descriptor, Token::CONTROL)?;
+        }
+    }
+    for listener in &lead.listeners {
+        // Linux hands the option on to accepted sockets. On a unix socket there is nothing to set.
+        let _ = rustix::net::sockopt::set_tcp_nodelay(listener.as_fd(), true);
+    }
+    lead.apply_gate(&poller);
+    let interpreter_lock = InterpreterLock::learn(&parts.host);
+    let seating = Seating::of(config);
+    let overdue = Overdue::new(seating.request_timeout, parts.stuck);
+    let shared = Arc::new(Shared::new(
+        poller,
+        parts.host,
+        parts.handler,
+        Rules::of(config, parts.protocols, parts.security, parts.connection_limit, parts.sites),
+        seating,
+        interpreter_lock,
+        parts.access_log,
+        parts.error_log,
+        parts.metrics,
+        parts.abandon,
+        parts.fail,
+        lead,
+        overdue,
+    ));
+    shared.threads.occupy(0);
+    let watched = Arc::clone(&shared);
+    let monitor = std::thread::Builder::new()
+        .name("farrier-monitor".into())
+        .spawn(move || guard(&watched, || monitor::run(&watched)))?;
+    // The first and only time it is set.
+    let _ = shared.monitor.set(monitor.thread().clone());
+    if shared.overdue.is_some() {
+        let watched = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("farrier-overdue".into())
+            .spawn(move || guard(&watched, || overdue::run(&watched)))?;
+    }
+    let watched = Arc::clone(&shared);
+    let spawner = std::thread::Builder::new()
+        .name("farrier-spawner".into())
+        .spawn(move || guard(&watched, || spawner::run(&watched)))?;
+    let _ = shared.spawner.set(spawner.thread().clone());
+    spawner::bring_spares(&shared);
+    Seat::new(0, Arc::clone(&shared)).run();
+    Ok(())
+}

@@ -1,0 +1,318 @@
+//! What the leader does for HTTP/2: drives sessions, serves the requests that they bring as it serves those of other
+//! connections, and takes streams back that are answered.
+//!
+//! A session stands in the leader's table while its requests are served: a call may lose the lead, and whoever has it next
+//! must find the session there.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use farrier_http::wire::h1::RequestFacts;
+use farrier_http::{Error, Kind, Occupies, Request, Version};
+use h2::Reason;
+
+use super::answering::Dispatched;
+use super::call_record::CallTarget;
+use super::disk::{self, Load};
+use super::lead::Lead;
+use super::overdue;
+use super::returns::Returned;
+use super::seat::{Seat, SeatWait, Settled, panic_text};
+use crate::protocol::connection::{AfterResponse, Connection, Phase};
+use crate::protocol::h2::arrival::{self, Arrival, Incoming};
+use crate::protocol::h2::respond::{H2Respond, StreamChannel};
+use crate::protocol::h2::session::{Driven, Session, SessionContext};
+use crate::protocol::h2::stream::StreamLink;
+use crate::reactor::poller::Readiness;
+use crate::reactor::slots::Found;
+use crate::reactor::token::Token;
+use crate::reactor::waker::StreamWaker;
+use crate::transport::link::Link;
+use farrier_log::error::Level;
+
+/// How long streams are served before what was answered leaves and other connections get their turn, in ms.
+const TURN_MS: u64 = 1;
+
+/// The least time between two looks at a session for the sake of its time-outs, in ms.
+const LOOK_AGAIN_MS: u64 = 10;
+
+impl Seat {
+    /// Lets a connection speak HTTP/2, which begins with what stands in the request's arena.
+    pub(super) fn begin_session(&mut self, lead: &Lead, connection: &mut Connection, request: Box<Request>) {
+        let inbox = request.arena.filled().to_vec();
+        self.scratch.give_back(request);
+        let waker = Arc::new(StreamWaker {
+            woken: Arc::clone(&self.shared.woken),
+            leader: Arc::clone(&self.shared.leader),
+            token: connection.token,
+        });
+        let Connection { token, link, origin, .. } = connection;
+        let (rules, now_ms) = (&self.shared.rules, lead.now_ms);
+        let session_context = SessionContext { token: *token, link, origin: *origin, rules, now_ms };
+        let mut session = Session::begin(&session_context, inbox, waker.into());
+        if lead.draining_since_ms.is_some() {
+            session.send_goaway(lead.now_ms);
+        }
+        connection.phase = Phase::Http2(Box::new(session));
+    }
+
+    /// Drives sessions and serves their requests until nothing is to be done or others have to get their turn. `None`: the
+    /// lead is elsewhere.
+    pub(super) fn serve_streams(&mut self, mut lead: Box<Lead>) -> Option<Box<Lead>> {
+        let since_ms = lead.now_ms;
+        loop {
+            self.drive_woken(&mut lead);
+            if lead.arrivals.is_empty() {
+                return Some(lead);
+            }
+            while let Some(arrival) = lead.arrivals.pop_front() {
+                lead = self.serve_arrival(lead, arrival)?;
+                lead.now_ms = self.shared.clock.now_ms();
+                if lead.now_ms > since_ms + TURN_MS {
+                    self.drive_woken(&mut lead);
+                    return Some(lead);
+                }
+            }
+        }
+    }
+
+    /// Serves one request of a session, or lets it wait for a seat.
+    fn serve_arrival(&mut self, mut lead: Box<Lead>, arrival: Arrival) -> Option<Box<Lead>> {
+        let Arrival { token, link, origin, stream, incoming } = arrival;
+        if link.is_gone() || stream.is_gone() {
+            self.take_back(&mut lead, token, stream);
+            return Some(lead);
+        }
+        let mut carrier = Box::new(Connection::of_stream(token, link, origin, stream));
+        let (request, refusal) = match incoming {
+            Incoming::Complete(request) => (request, None),
+            Incoming::Refused(error, request) => (request, Some(error)),
+            Incoming::Head(head) => {
+                let mut request = self.scratch.take_request();
+                let decoded = arrival::decode(&head, &mut request, origin.scheme, true, &self.shared.rules);
+                (request, decoded.err())
+            }
+        };
+        if let Some(error) = refusal {
+            self.refuse(&mut carrier, error, request, lead.now_ms);
+            self.stream_ended(&mut lead, &carrier);
+            return Some(lead);
+        }
+        let end = request.head.bytes;
+        match self.answer(lead, carrier, request, end) {
+            Dispatched::Here(mut lead, carrier, Settled::Open | Settled::Closed) => {
+                self.stream_ended(&mut lead, &carrier);
+                Some(lead)
+            }
+            Dispatched::Queued(lead) => Some(lead),
+            Dispatched::Elsewhere => None,
+        }
+    }
+
+    /// A stream's request was answered, here or by another seat.
+    pub(super) fn stream_ended(&mut self, lead: &mut Lead, carrier: &Connection) {
+        let Connection { token, stream, .. } = carrier;
+        if let Some(stream) = stream {
+            self.take_back(lead, *token, Arc::clone(stream));
+        }
+    }
+
+    fn take_back(&mut self, lead: &mut Lead, token: Token, stream: Arc<StreamLink>) {
+        let now_ms = lead.now_ms;
+        let Some(connection) = lead.slots.parked_at(token) else { return };
+        let Phase::Http2(session) = &mut connection.phase else { return };
+        session.take_back(&stream, now_ms);
+        // Otherwise its waker has woken: a stream that was answered has something to send.
+        if session.is_over() && session.out == 0 {
+            lead.ready.push_back((token, Readiness::WRITABLE));
+        }
+    }
+
+    /// Drives the sessions whose waker have woken.
+    fn drive_woken(&mut self, lead: &mut Lead) {
+        let shared = Arc::clone(&self.shared);
+        // Driving one may ring its waker again; what rings for a third time lets others have their turn.
+        for _ in 0..2 {
+            if !shared.woken.has_any() {
+                return;
+            }
+            let mut tokens = std::mem::take(&mut lead.woken);
+            shared.woken.take(&mut tokens);
+            for token in tokens.drain(..) {
+                if let Found::Connection(connection) = lead.slots.take(token) {
+                    if matches!(connection.phase, Phase::Http2(_)) {
+                        self.drive(lead, connection);
+                    } else {
+                        self.park(lead, connection);
+                    }
+                }
+            }
+            lead.woken = tokens;
+        }
+    }
+
+    /// Brings a session as far as it goes now, and lets it wait.
+    pub(super) fn drive(&mut self, lead: &mut Lead, mut connection: Box<Connection>) {
+        let shared = Arc::clone(&self.shared);
+        let (readable, ended) = (std::mem::take(&mut connection.readable), connection.ended);
+        let Connection { token, link, origin, phase, .. } = &mut *connection;
+        let session_context =
+            SessionContext { token: *token, link, origin: *origin, rules: &shared.rules, now_ms: lead.now_ms };
+        let Phase::Http2(session) = phase else { return self.park(lead, connection) };
+        session.note(readable, ended);
+        let driven = catch_unwind(AssertUnwindSafe(|| match session.is_over() {
+            true => Driven::Ended,
+            false => session.drive(&session_context, &mut lead.arrivals),
+        }));
+        let driven = driven.unwrap_or_else(|_| {
+            shared.error_log.write(Level::Error, "a fault of the server's own on an HTTP/2 connection");
+            session.abandon();
+            Driven::Ended
+        });
+        let is_full = session.is_full();
+        for (stream, cold) in session.take_cold() {
+            if disk::send(&shared, Load::Piece(*token, Arc::clone(&stream), cold)).is_err() {
+                stream.give_up(Reason::INTERNAL_ERROR);
+            }
+        }
+        for spool in session.take_spools() {
+            if disk::send_spool(&shared, *token, spool) {
+                lead.ready.push_back((*token, Readiness::READABLE));
+            }
+        }
+        let (deadline_ms, out) = (session.deadline_ms(&shared.rules), session.out);
+        match driven {
+            Driven::Ended if out == 0 => {
+                // What was said last is with the link.
+                connection.phase = Phase::Flushing { then: AfterResponse::Linger, next: None };
+                connection.deadline_ms = lead.now_ms + shared.rules.write_timeout_ms;
+                lead.ready.push_back((connection.token, Readiness::WRITABLE));
+            }
+            Driven::Ended => {
+                // Calls of its streams go on; the connection waits for them and for nothing else.
+                connection.link.flush();
+                connection.link.set_gone();
+                connection.deadline_ms = u64::MAX;
+            }
+            Driven::Open | Driven::More => {
+                // What is due was dealt with; a look at once would find the same again.
+                connection.deadline_ms = deadline_ms.max(lead.now_ms + LOOK_AGAIN_MS);
+                if driven == Driven::More {
+                    lead.ready.push_back((connection.token, Readiness::READABLE));
+                }
+                if is_full {
+                    connection.link.watch_writable(&shared.poller, connection.token);
+                }
+            }
+        }
+        self.park(lead, connection);
+    }
+
+    /// A session's time has come, or the time to look at it.
+    pub(super) fn look_at_session(&mut self, lead: &mut Lead, mut connection: Box<Connection>) {
+        let shared = Arc::clone(&self.shared);
+        let Connection { token, link, origin, phase, .. } = &mut *connection;
+        let session_context =
+            SessionContext { token: *token, link, origin: *origin, rules: &shared.rules, now_ms: lead.now_ms };
+        let Phase::Http2(session) = phase else { return self.park(lead, connection) };
+        if session.is_over() {
+            return self.park(lead, connection);
+        }
+        if session.expire(&session_context, &mut lead.arrivals) {
+            return self.drive(lead, connection);
+        }
+        if session.out == 0 {
+            self.close(lead, connection);
+        } else {
+            session.abandon();
+            connection.link.set_gone();
+            connection.link.shutdown_both();
+            connection.deadline_ms = u64::MAX;
+            self.park(lead, connection);
+        }
+    }
+
+    /// Tells a session's client that the connection ends.
+    pub(super) fn send_goaway(&mut self, lead: &mut Lead, mut connection: Box<Connection>) {
+        if let Phase::Http2(session) = &mut connection.phase {
+            session.send_goaway(lead.now_ms);
+        }
+        self.drive(lead, connection);
+    }
+
+    /// Runs the handler for one stream's request and gives its answer to the stream.
+    pub(super) fn serve_stream(
+        &mut self,
+        connection: &Connection,
+        stream: &Arc<StreamLink>,
+        mut request: Box<Request>,
+        started_ns: u64,
+        occupies: Occupies,
+    ) -> (Settled, u64) {
+        let shared = Arc::clone(&self.shared);
+        request.notes.clear();
+        let facts = facts(&request);
+        let by_application = occupies == Occupies::Seat;
+        let record = self.record.clone().filter(|_| by_application);
+        if let Some(record) = &record {
+            record.open(&request, CallTarget::Stream(Arc::clone(stream)), facts, started_ns);
+        }
+        let channel = StreamChannel {
+            rules: &shared.rules,
+            host: &*shared.host,
+            client_wait: &SeatWait { shared: &shared, seat: self.id },
+            link: &connection.link,
+            stream,
+            may_wait: by_application,
+        };
+        let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
+        let mut respond = H2Respond::new(channel, &mut self.scratch, facts, request.choice, keep_lines);
+        let handled = catch_unwind(AssertUnwindSafe(|| shared.handler.handle(&mut request, &mut respond)));
+        match handled {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => respond.fail(error),
+            Err(panic) => respond.fail(Error::server(Kind::Internal, panic_text(panic.as_ref()))),
+        }
+        let (mut outcome, lines) = respond.outcome();
+        let ended_ns = shared.clock.now_ns();
+        let call_ns = ended_ns.saturating_sub(started_ns);
+        if let Some(late) = record.and_then(|record| record.close()) {
+            overdue::came_back(&shared, &late, call_ns);
+            outcome.take_over(&late.taken, overdue::error());
+        }
+        if occupies != Occupies::NothingUnseen {
+            self.record(&request, &outcome, lines.as_deref(), call_ns, by_application);
+        }
+        self.scratch.give_back(request);
+        (Settled::Open, ended_ns)
+    }
+
+    /// Gives a stream back to the leader, waking it only where nothing else will.
+    pub(super) fn hand_back_stream(&self, carrier: Box<Connection>) {
+        let urgent = carrier.link.is_gone() || self.shared.draining.load(Ordering::Relaxed);
+        self.shared.returns.lock().push(Returned::Open(carrier));
+        if urgent {
+            self.shared.leader.wake();
+        }
+    }
+
+    /// Answers a stream's request that never reached a handler.
+    pub(super) fn refuse_stream(&mut self, stream: &StreamLink, error: Error, request: Box<Request>, link: &Link) {
+        let shared = Arc::clone(&self.shared);
+        let facts = facts(&request);
+        let client_wait = &SeatWait { shared: &shared, seat: self.id };
+        let channel =
+            StreamChannel { rules: &shared.rules, host: &*shared.host, client_wait, link, stream, may_wait: false };
+        let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
+        let mut respond = H2Respond::new(channel, &mut self.scratch, facts, request.choice, keep_lines);
+        respond.fail(error);
+        let (outcome, lines) = respond.outcome();
+        self.record(&request, &outcome, lines.as_deref(), 0, false);
+        self.scratch.give_back(request);
+    }
+}
+
+fn facts(request: &Request) -> RequestFacts {
+    RequestFacts { is_head: request.method() == b"HEAD", version: Version::Http2, keep_alive: true }
+}

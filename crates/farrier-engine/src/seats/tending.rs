@@ -1,0 +1,200 @@
+//! How the leader tends connections between their requests: takes them back, writes what is left, lets them wait, and ends
+//! those whose time has come.
+
+use std::sync::Arc;
+
+use farrier_http::{Error, Kind};
+
+use super::disk::{self, Load};
+use super::lead::Lead;
+use super::leaving::DRAIN_IDLE_MS;
+use super::returns::Returned;
+use super::seat::Seat;
+use super::shared::Work;
+use crate::protocol::connection::{AfterResponse, Connection, Phase};
+use crate::protocol::h1::{self, Expired};
+use crate::reactor::poller::Readiness;
+use crate::reactor::slots::Found;
+use crate::scheduler::Job;
+use crate::transport::link::{Received, Sent};
+use farrier_log::error::Level;
+
+/// Bytes discarded from a lingering connection before others get their turn.
+const LINGER_TURN_BYTES: usize = 256 * 1024;
+
+impl Seat {
+    /// Takes back connections that other seats have finished with.
+    pub(super) fn absorb(&mut self, lead: &mut Lead, returns: Vec<Returned>) {
+        for returned in returns {
+            match returned {
+                Returned::Closed(token) => lead.release(token),
+                Returned::Ready(waiting) => lead.fetched.push(waiting),
+                Returned::Fetched(token) => lead.ready.push_back((token, Readiness::WRITABLE)),
+                Returned::Open(connection) if connection.stream.is_some() => self.stream_ended(lead, &connection),
+                Returned::Open(connection) => {
+                    let readiness = Readiness {
+                        readable: connection.readable,
+                        writable: matches!(connection.phase, Phase::Flushing { .. }),
+                        ended: connection.ended,
+                        hung_up: connection.link.is_gone(),
+                    };
+                    let waits = matches!(connection.phase, Phase::Idle) && !readiness.readable && !readiness.hung_up;
+                    let token = connection.token;
+                    let mut connection = connection;
+                    if lead.draining_since_ms.is_some() {
+                        connection.deadline_ms = connection.deadline_ms.min(lead.now_ms + DRAIN_IDLE_MS);
+                    }
+                    self.park(lead, connection);
+                    if !waits {
+                        lead.ready.push_back((token, readiness));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes more of a response. False: the connection is to be closed.
+    pub(super) fn flush(&mut self, lead: &mut Lead, connection: &mut Connection) -> bool {
+        match connection.link.flush() {
+            Sent::Broken => return false,
+            Sent::Unsent(_) => {
+                connection.link.watch_writable(&self.shared.poller, connection.token);
+                connection.deadline_ms = lead.now_ms + self.shared.rules.write_timeout_ms;
+                if connection.link.has_more_now() {
+                    let again = Readiness::WRITABLE;
+                    lead.ready.push_back((connection.token, again));
+                }
+                if let Some(cold) = connection.link.take_cold() {
+                    let load = Load::Stretch(connection.token, Arc::clone(&connection.link), cold);
+                    return disk::send(&self.shared, load).is_ok();
+                }
+                return true;
+            }
+            Sent::All => {}
+        }
+        let Phase::Flushing { then, next } = std::mem::replace(&mut connection.phase, Phase::Idle) else { return true };
+        let rules = &self.shared.rules;
+        match then {
+            AfterResponse::Close => return false,
+            AfterResponse::Linger => {
+                connection.link.shutdown_write();
+                connection.phase = Phase::Lingering { left_bytes: rules.linger_bytes_max };
+                connection.deadline_ms = lead.now_ms + rules.linger_timeout_ms;
+                // What came before the answer is not announced again.
+                connection.readable = true;
+            }
+            AfterResponse::KeepAlive => match next {
+                Some(next) => {
+                    connection.phase = Phase::Head(next);
+                    connection.deadline_ms = lead.now_ms + rules.header_timeout_ms;
+                }
+                // Its answer said that it lives on; the drain has begun since.
+                None if lead.draining_since_ms.is_some() => connection.deadline_ms = lead.now_ms + DRAIN_IDLE_MS,
+                None => connection.deadline_ms = lead.now_ms + rules.keepalive_ms,
+            },
+        }
+        true
+    }
+
+    /// Reads and forgets what a client still sends after its last answer. False: it has closed, or sends more than it may.
+    pub(super) fn discard(&mut self, lead: &mut Lead, connection: &mut Connection) -> bool {
+        let Phase::Lingering { left_bytes } = &mut connection.phase else { return true };
+        if !connection.readable {
+            return true;
+        }
+        let mut request = self.scratch.take_request();
+        let mut turn_bytes = LINGER_TURN_BYTES;
+        let open = loop {
+            match connection.link.receive(request.arena.spare()) {
+                Received::Bytes(count) if count as u64 >= *left_bytes => break false,
+                Received::Bytes(count) => {
+                    *left_bytes -= count as u64;
+                    if count >= turn_bytes {
+                        let again = Readiness::READABLE;
+                        lead.ready.push_back((connection.token, again));
+                        break true;
+                    }
+                    turn_bytes -= count;
+                }
+                Received::Nothing => {
+                    connection.readable = false;
+                    break true;
+                }
+                Received::End | Received::Plain(_) | Received::Broken => break false,
+            }
+        };
+        self.scratch.give_back(request);
+        open
+    }
+
+    /// Hands what waits of a request's content to the disk thread.
+    pub(super) fn spool_content(&self, lead: &mut Lead, connection: &Connection) {
+        if let Phase::Content(partial) = &connection.phase
+            && let Some(spool) = partial.sink.take_load()
+            && disk::send_spool(&self.shared, connection.token, spool)
+        {
+            lead.ready.push_back((connection.token, Readiness::READABLE));
+        }
+    }
+
+    pub(super) fn close(&mut self, lead: &mut Lead, connection: Box<Connection>) {
+        lead.release(connection.token);
+        drop(connection);
+        lead.gate.resume();
+    }
+
+    /// Lets a connection wait.
+    pub(super) fn park(&self, lead: &mut Lead, connection: Box<Connection>) {
+        if let Err(error) = lead.park(connection, &self.shared.poller) {
+            self.shared.error_log.write(
+                Level::Error,
+                &format!(
+                    "cannot watch a connection, so it is closed: {error}; see /proc/sys/fs/epoll/max_user_watches"
+                ),
+            );
+        }
+    }
+
+    pub(super) fn look_at_timers(&mut self, lead: &mut Lead) {
+        while let Some(token) = lead.pop_due() {
+            match lead.slots.take(token) {
+                // A seat owns it: its deadline is entered when it comes back.
+                Found::Nothing | Found::Busy(_) => {}
+                Found::Connection(mut connection) => {
+                    if matches!(connection.phase, Phase::Http2(_)) {
+                        self.look_at_session(lead, connection);
+                        continue;
+                    }
+                    match h1::expire(&mut connection, &self.shared.rules, lead.now_ms) {
+                        Expired::NotYet => self.park(lead, connection),
+                        Expired::Close => self.close(lead, connection),
+                        Expired::Refuse(error, request) => {
+                            self.refuse(&mut connection, error, request, lead.now_ms);
+                            let now = Readiness::WRITABLE;
+                            lead.ready.push_back((token, now));
+                            self.park(lead, connection);
+                        }
+                    }
+                }
+            }
+        }
+        self.expire_jobs(lead);
+    }
+
+    /// Requests that have waited too long for a seat get 503.
+    fn expire_jobs(&mut self, lead: &mut Lead) {
+        loop {
+            let job = self.shared.schedule(|scheduler, out| scheduler.expire(lead.now_ms, out));
+            let Some(Job { work: Work { mut connection, request, .. }, .. }) = job else { return };
+            let error = Error::server(Kind::Overloaded, "the request waited too long for a seat (see queue_timeout)");
+            self.refuse(&mut connection, error, request, lead.now_ms);
+            if connection.stream.is_some() {
+                self.stream_ended(lead, &connection);
+                continue;
+            }
+            let now = Readiness::WRITABLE;
+            lead.ready.push_back((connection.token, now));
+            self.park(lead, connection);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The threads behind the seats: how a parked one is woken, and by which number the kernel knows it.
+
+use std::sync::{PoisonError, RwLock};
+use std::thread::Thread;
+
+use crate::scheduler::SeatId;
+
+/// A seat's thread.
+#[derive(Clone)]
+struct Entry {
+    thread: Thread,
+    /// The kernel's number of it.
+    thread_id: i32,
+}
+
+/// The threads of all seats.
+#[derive(Default)]
+pub(crate) struct Threads(RwLock<Vec<Option<Entry>>>);
+
+impl Threads {
+    /// The calling thread is the seat's.
+    pub(crate) fn occupy(&self, seat: SeatId) {
+        let entry =
+            Entry { thread: std::thread::current(), thread_id: rustix::thread::gettid().as_raw_nonzero().get() };
+        let mut threads = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if threads.len() <= seat {
+            threads.resize(seat + 1, None);
+        }
+        threads[seat] = Some(entry);
+    }
+
+    /// Ends the seat's wait for an order; it finds one where it looks.
+    pub(crate) fn wake(&self, seat: SeatId) {
+        let threads = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Some(entry)) = threads.get(seat) {
+            entry.thread.unpark();
+        }
+    }
+
+    /// The kernel's number of the seat's thread; 0 for a seat without one.
+    pub(crate) fn id(&self, seat: SeatId) -> i32 {
+        let threads = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        threads.get(seat).and_then(Option::as_ref).map_or(0, |entry| entry.thread_id)
+    }
+}

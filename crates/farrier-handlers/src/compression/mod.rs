@@ -1,0 +1,87 @@
+//! Compresses what an application answers, for clients that accept it (RFC 9110 §8.4), without holding the runtime.
+
+mod eligible;
+mod encoder;
+mod respond;
+
+use std::sync::Arc;
+
+use farrier_http::{AcceptEncoding, Coding, Error, Handler, Kind, KnownField, Occupies, Request, Respond};
+
+pub use self::eligible::MediaPattern;
+use self::encoder::Encoders;
+use self::respond::Compressing;
+use farrier_engine::Host;
+
+/// What is compressed, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompressionRules {
+    /// The codings and their levels, the preferred one first. Empty: nothing is compressed.
+    pub codings: Vec<(Coding, u8)>,
+    /// Content of fewer bytes is left as it is, where its length is known before it begins.
+    pub least_bytes: u64,
+    /// Files of more bytes are left as they are, and sent by the kernel.
+    pub file_bytes_max: u64,
+    /// The media types that are compressed; `text/event-stream` never is.
+    pub types: Vec<MediaPattern>,
+}
+
+/// Compresses responses. One for all the handlers of a worker, which share its encoders.
+pub struct Compressor {
+    encoders: Vec<Encoders>,
+    rules: CompressionRules,
+    host: Arc<dyn Host>,
+}
+
+impl Compressor {
+    /// A compressor; `None` where the rules name no coding.
+    pub fn new(rules: CompressionRules, host: Arc<dyn Host>) -> Option<Arc<Compressor>> {
+        if rules.codings.is_empty() {
+            return None;
+        }
+        let encoders = rules.codings.iter().map(|&(coding, level)| Encoders::new(coding, level)).collect();
+        Some(Arc::new(Compressor { encoders, rules, host }))
+    }
+
+    /// The encoders for what the client prefers of what is offered.
+    fn encoders_for(&self, request: &Request) -> Option<&Encoders> {
+        let best = AcceptEncoding::of_request(request).best(self.encoders.iter().map(Encoders::coding))?;
+        self.encoders.iter().find(|encoders| encoders.coding() == best)
+    }
+}
+
+/// Compresses what `inner` answers, if there is a compressor.
+pub fn around(inner: Arc<dyn Handler>, compressor: Option<&Arc<Compressor>>) -> Arc<dyn Handler> {
+    match compressor {
+        Some(compressor) => Arc::new(Compressed { compressor: Arc::clone(compressor), inner }),
+        None => inner,
+    }
+}
+
+/// A handler around another one.
+struct Compressed {
+    compressor: Arc<Compressor>,
+    inner: Arc<dyn Handler>,
+}
+
+impl Handler for Compressed {
+    fn occupies(&self, request: &mut Request) -> Occupies {
+        self.inner.occupies(request)
+    }
+
+    fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
+        let compressor = &*self.compressor;
+        let encoders = compressor.encoders_for(request);
+        // Only a client that accepts a coding has an encoded copy to ask about.
+        let if_none_match = encoders.and_then(|_| request.field(KnownField::IfNoneMatch)).map(<[u8]>::to_vec);
+        let is_head = request.method() == b"HEAD";
+        let mut compressing = Compressing::new(compressor, encoders, is_head, if_none_match, respond);
+        let handled = self.inner.handle(request, &mut compressing);
+        handled.and(compressing.end())
+    }
+}
+
+/// The library has failed: out of memory, or a fault of its own.
+fn failed(error: &std::io::Error) -> Error {
+    Error::server(Kind::Internal, format!("the response cannot be compressed: {error}"))
+}

@@ -1,0 +1,298 @@
+//! Sends a file in place of what the application answers, where the application asks for it: `X-Sendfile` with a path,
+//! `X-Accel-Redirect` with a URL, both into declared folders alone.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use farrier_http::{Error, Flush, Handler, Kind, Occupies, Request, Respond, ResponseHead, SendError, Status, percent};
+
+use crate::static_files::answer::{self, Plan, carry_out, refuse};
+use crate::static_files::found::{Found, Representation, What};
+use crate::static_files::room::Room;
+use crate::static_files::{Cache, Folder};
+use farrier_engine::Host;
+use farrier_log::access::printable;
+use farrier_log::error::ErrorLog;
+
+/// The folders that applications may name files of. One for all applications of a worker.
+pub struct InternalFiles {
+    rooms: Vec<Room>,
+    host: Arc<dyn Host>,
+}
+
+impl InternalFiles {
+    /// Opens the folders; `None` where there are none.
+    ///
+    /// # Errors
+    /// A folder cannot be served: one clear sentence.
+    pub fn open(
+        folders: Vec<Folder>,
+        cache: &Arc<Cache>,
+        log: &Arc<ErrorLog>,
+        host: Arc<dyn Host>,
+    ) -> Result<Option<Arc<InternalFiles>>, String> {
+        if folders.is_empty() {
+            return Ok(None);
+        }
+        let rooms = folders.into_iter().map(|folder| Room::open(folder, Arc::clone(cache), Arc::clone(log)));
+        let rooms = rooms.collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(Arc::new(InternalFiles { rooms, host })))
+    }
+}
+
+/// Lets the application behind `inner` name files, if folders are declared.
+pub fn around(inner: Arc<dyn Handler>, files: Option<&Arc<InternalFiles>>) -> Arc<dyn Handler> {
+    match files {
+        Some(files) => Arc::new(Diverted { files: Arc::clone(files), inner }),
+        None => inner,
+    }
+}
+
+/// A handler around another one.
+struct Diverted {
+    files: Arc<InternalFiles>,
+    inner: Arc<dyn Handler>,
+}
+
+impl Handler for Diverted {
+    fn occupies(&self, request: &mut Request) -> Occupies {
+        self.inner.occupies(request)
+    }
+
+    fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
+        let mut diverting = Diverting { inner: respond, order: None, is_dropped: false, is_finished: false };
+        self.inner.handle(request, &mut diverting)?;
+        let Diverting { inner, order, is_finished, .. } = diverting;
+        match order {
+            Some(order) if is_finished => self.files.carry_out(&order, request, inner),
+            // Without an end the answer is incomplete, as it would be without a file.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the application wants to be sent.
+struct Order {
+    file: Named,
+    /// The application's own fields, but for those that tell of its content.
+    head: ResponseHead,
+}
+
+/// How it names the file.
+enum Named {
+    /// By a path of the file system.
+    Path(Vec<u8>),
+    /// By a URL's path.
+    Url(Vec<u8>),
+}
+
+impl InternalFiles {
+    fn carry_out(&self, order: &Order, request: &Request, respond: &mut dyn Respond) -> Result<(), Error> {
+        let (room, names) = self.place(&order.file)?;
+        let mut found = self.look(room, &names[0]);
+        if let (What::Nothing, Some(other)) = (&found.what, names.get(1)) {
+            found = self.look(room, other);
+        }
+        let mut representation = match &found.what {
+            What::File(file) => &file.plain,
+            What::Unreadable => return refuse(respond, Status::FORBIDDEN, &[]),
+            // It is in the log already.
+            What::Unknown => return Err(Error::server(Kind::Overloaded, "")),
+            What::Folder | What::Nothing => return refuse(respond, Status::NOT_FOUND, &[]),
+        };
+        let again;
+        if !representation.is_there() {
+            again = room.look_again(&names[0]);
+            match &again.what {
+                What::File(file) => representation = &file.plain,
+                _ => return refuse(respond, Status::NOT_FOUND, &[]),
+            }
+        }
+        // Conditions and ranges are GET's and HEAD's; any other method's answer is the whole file, as behind nginx.
+        let plan = match request.method() {
+            b"GET" | b"HEAD" => answer::plan(request, representation),
+            _ => Plan::Whole,
+        };
+        carry_out(&plan, request, representation, respond, &|status, media_type| {
+            head_of(&order.head, representation, status, media_type)
+        })
+    }
+
+    /// The folder that the file is in, and the names it may have there: as it stands, and decoded.
+    fn place(&self, file: &Named) -> Result<(&Room, Vec<Vec<u8>>), Error> {
+        let below = |prefix: &[u8], name: &[u8]| {
+            let rest = name.strip_prefix(prefix)?;
+            (rest.starts_with(b"/") && rest.len() > 1).then(|| rest.to_vec())
+        };
+        let decoded = |name: &[u8]| {
+            let mut decoded = Vec::with_capacity(name.len());
+            percent::decode(name, &mut decoded);
+            decoded
+        };
+        match file {
+            Named::Path(path) => {
+                let place = self.rooms.iter().find_map(|room| {
+                    let name = below(room.folder.directory.as_os_str().as_encoded_bytes(), path)?;
+                    Some((room, name))
+                });
+                let Some((room, name)) = place else {
+                    return Err(Error::application(format!(
+                        "the application names {} in X-Sendfile, which is in no folder that was declared for it (see the setting internal)",
+                        printable(path)
+                    )));
+                };
+                // Some applications escape the path and some do not; the kernel keeps either inside of the folder.
+                let names = if name.contains(&b'%') { vec![name.clone(), decoded(&name)] } else { vec![name] };
+                Ok((room, names))
+            }
+            Named::Url(url) => {
+                let path = url.split(|&byte| byte == b'?').next().unwrap_or_default();
+                let path = decoded(path);
+                let place =
+                    self.rooms.iter().find_map(|room| Some((room, below(room.folder.prefix.as_bytes(), &path)?)));
+                let Some((room, name)) = place else {
+                    return Err(Error::application(format!(
+                        "the application names {} in X-Accel-Redirect, which is below no path that was declared for it (see the setting internal)",
+                        printable(url)
+                    )));
+                };
+                Ok((room, vec![name]))
+            }
+        }
+    }
+
+    /// What is at a name; the interpreter is left to others while the disk is waited for.
+    fn look(&self, room: &Room, name: &[u8]) -> Arc<Found> {
+        if let Some(found) = room.look(name) {
+            return found;
+        }
+        let mut found = None;
+        self.host.detached(&mut || found = Some(room.look_and_wait(name)));
+        found.unwrap_or_else(|| Arc::new(Found::new(What::Nothing)))
+    }
+}
+
+/// The application's fields, and those that tell of the file.
+fn head_of(
+    own: &ResponseHead,
+    representation: &Representation,
+    status: Status,
+    media_type: Option<&str>,
+) -> Result<ResponseHead, Error> {
+    let mut head = ResponseHead::new(status);
+    let mut has_type = false;
+    for (name, value) in own.fields() {
+        let tells_of_content = name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));
+        if name.eq_ignore_ascii_case(b"content-type") {
+            has_type = true;
+            if status != Status::NOT_MODIFIED {
+                head.add(name, media_type.map_or(value, str::as_bytes))?;
+            }
+        } else if status != Status::NOT_MODIFIED || !tells_of_content {
+            head.add(name, value)?;
+        }
+    }
+    if !has_type && status != Status::NOT_MODIFIED {
+        head.add(b"Content-Type", media_type.unwrap_or(representation.media_type).as_bytes())?;
+    }
+    representation.identify(&mut head)?;
+    if status != Status::NOT_MODIFIED {
+        head.add(b"Accept-Ranges", b"bytes")?;
+    }
+    Ok(head)
+}
+
+/// An answer around another one, which keeps an answer to itself that names a file.
+struct Diverting<'a> {
+    inner: &'a mut dyn Respond,
+    order: Option<Order>,
+    /// Content was given and dropped, so that the head cannot be replaced any more.
+    is_dropped: bool,
+    is_finished: bool,
+}
+
+impl Respond for Diverting<'_> {
+    fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
+        if self.is_dropped {
+            return;
+        }
+        self.order = if head.names_file() { order_of(head) } else { None };
+        if self.order.is_none() {
+            self.inner.head(head, length);
+        }
+    }
+
+    fn stamp(&mut self, name: &str, value: &[u8]) {
+        self.inner.stamp(name, value);
+    }
+
+    fn inform(&mut self, interim: &ResponseHead) -> Result<(), SendError> {
+        self.inner.inform(interim)
+    }
+
+    fn head_sent(&self) -> bool {
+        self.is_dropped || self.inner.head_sent()
+    }
+
+    fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError> {
+        if self.order.is_none() {
+            return self.inner.send(chunk, flush);
+        }
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.is_dropped = true;
+        // Nothing of it will be sent: produce no more.
+        Err(SendError::Full)
+    }
+
+    fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError> {
+        match self.order {
+            None => self.inner.send_file(file, offset, bytes),
+            Some(_) => Err(SendError::Full),
+        }
+    }
+
+    fn trailers(&mut self, trailers: &ResponseHead) {
+        // They tell of content that is not sent.
+        if self.order.is_none() {
+            self.inner.trailers(trailers);
+        }
+    }
+
+    fn finish(&mut self) {
+        match self.order {
+            None => self.inner.finish(),
+            Some(_) => self.is_finished = true,
+        }
+    }
+
+    fn client_gone(&self) -> bool {
+        self.inner.client_gone()
+    }
+}
+
+/// What a head orders. Where both fields are there, `X-Accel-Redirect` counts, as in nginx.
+fn order_of(head: &ResponseHead) -> Option<Order> {
+    let mut file = None;
+    let mut own = ResponseHead::new(Status::OK);
+    for (name, value) in head.fields() {
+        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        if is(b"x-accel-redirect") {
+            file = Some(Named::Url(value.to_vec()));
+        } else if is(b"x-sendfile") {
+            file = file.or_else(|| Some(Named::Path(value.to_vec())));
+        } else if !(is(b"etag")
+            || is(b"last-modified")
+            || is(b"accept-ranges")
+            || is(b"content-range")
+            || is(b"content-encoding")
+            || is(b"x-sendfile-type")
+            || name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"x-accel-")))
+        {
+            // It was added once already, so nothing is wrong with it.
+            let _ = own.add(name, value);
+        }
+    }
+    Some(Order { file: file?, head: own })
+}

@@ -1,0 +1,14 @@
+//! What answers a request without an application, and what changes an answer on its way.
+
+#![forbid(unsafe_code)]
+
+pub mod acme_challenge;
+pub mod compression;
+pub mod health;
+pub mod hsts;
+pub mod https_redirect;
+pub mod internal_files;
+pub mod rate_limit;
+pub mod request_id;
+pub mod sites;
+pub mod static_files;

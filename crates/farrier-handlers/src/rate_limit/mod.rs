@@ -1,0 +1,110 @@
+//! Refuses requests of clients that send more of them than they may, counted by all workers together.
+
+mod gcra;
+mod table;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use farrier_http::{Error, Flush, Handler, Kind, Occupies, Peer, Request, Respond};
+use rustix::time::{ClockId, clock_gettime};
+
+use self::gcra::Pace;
+pub use self::gcra::Rate;
+use self::table::Table;
+pub use self::table::words_for;
+use crate::sites::Sites;
+use farrier_engine::rescue;
+use farrier_log::occasional::Occasional;
+
+/// Clients that can be told apart at the same time: half a megabyte of words.
+pub const CLIENTS: usize = 1 << 16;
+
+/// What limits clients.
+pub struct RateLimit {
+    /// How many requests one may send.
+    pub rate: Rate,
+    /// Words that all workers share: as many as [`words_for`] says for [`CLIENTS`], with a key
+    /// ([`farrier_engine::client_hash::seed`]).
+    pub words: &'static [AtomicU64],
+    /// Addresses that are not limited: proxies that have not said for whom they ask.
+    pub is_exempt: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    /// Where it is said now and then that requests were refused.
+    pub report: Occasional,
+}
+
+/// Limits the requests to `inner`, if there is a limit. A peer on a unix socket for which no address is told is not limited.
+///
+/// A refusal shows the page of the site that would have served the request.
+pub fn around(inner: Arc<dyn Handler>, limit: Option<RateLimit>, sites: &Arc<Sites>) -> Arc<dyn Handler> {
+    let limited = limit.and_then(|limit| {
+        let table = Table::new(limit.words)?;
+        let pace = Pace::of(limit.rate);
+        Some(Limited { limit, table, pace, sites: Arc::clone(sites), inner: Arc::clone(&inner) })
+    });
+    match limited {
+        Some(limited) => Arc::new(limited),
+        None => inner,
+    }
+}
+
+/// A handler around another one.
+struct Limited {
+    limit: RateLimit,
+    table: Table,
+    pace: Pace,
+    sites: Arc<Sites>,
+    inner: Arc<dyn Handler>,
+}
+
+/// Noted in a request that is refused: when it may come again.
+struct TooEarly {
+    retry_after_s: u64,
+}
+
+impl Limited {
+    fn judge(&self, request: &Request) -> Result<(), TooEarly> {
+        let Peer::Tcp(address) = request.origin.peer else { return Ok(()) };
+        let client = address.ip();
+        if (self.limit.is_exempt)(client) {
+            return Ok(());
+        }
+        self.table.admit(client, &self.pace, now_ns()).map_err(|early_ns| {
+            self.limit.report.refused(client);
+            TooEarly { retry_after_s: early_ns.div_ceil(1_000_000_000).max(1) }
+        })
+    }
+}
+
+impl Handler for Limited {
+    fn occupies(&self, request: &mut Request) -> Occupies {
+        match self.judge(request) {
+            Ok(()) => self.inner.occupies(request),
+            Err(early) => {
+                request.found = Some(Arc::new(early));
+                Occupies::Nothing
+            }
+        }
+    }
+
+    fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
+        let early = request.found.as_ref().and_then(|found| found.downcast_ref::<TooEarly>());
+        let Some(&TooEarly { retry_after_s }) = early else { return self.inner.handle(request, respond) };
+        let error = Error::client(Kind::TooManyRequests, "this client has sent more requests than it may");
+        let page = |status| self.sites.page_for(request, status);
+        if let Some((head, content)) = rescue::response_to(&error, retry_after_s, page) {
+            respond.head(&head, Some(content.len() as u64));
+            // A client that has left need not know.
+            let _ = respond.send(&content, Flush::Later);
+            respond.finish();
+        }
+        Ok(())
+    }
+}
+
+/// The same clock in all processes.
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}

@@ -1,0 +1,213 @@
+//! Sites: which one serves a host's name, and which of its mounts serves a path; with each site's pages for errors and the
+//! longest body that each mount takes.
+
+mod choice;
+mod fixed;
+mod hosts;
+mod pages;
+mod paths;
+mod redirect;
+mod router;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use farrier_engine::SiteRules;
+use farrier_engine::rescue::Page;
+use farrier_http::{BodyFraming, Request, Status};
+
+use self::choice::{Choice, Slot};
+use self::hosts::Hosts;
+use self::pages::Pages;
+use self::paths::Prefixes;
+
+pub use self::fixed::Fixed;
+pub use self::hosts::Name;
+pub use self::pages::PAGE_BYTES_MAX;
+pub use self::redirect::{Part, Redirect};
+pub use self::router::route;
+
+/// What a site is made of.
+#[derive(Debug, Clone, Default)]
+pub struct SiteParts {
+    /// The names that it serves.
+    pub names: Vec<Name>,
+    /// It serves every name that no other site serves.
+    pub is_default: bool,
+    /// The one name that it goes by, in lower case.
+    pub canonical: Option<String>,
+    /// Its mounts, in the order of their handlers.
+    pub mounts: Vec<MountParts>,
+    /// Files of pages by the status that they are shown for.
+    pub pages: BTreeMap<u16, PathBuf>,
+}
+
+/// What a mount is made of, beside its handler.
+#[derive(Debug, Clone, Default)]
+pub struct MountParts {
+    /// The decoded path that it begins at, without a slash at its end; empty for the root.
+    pub prefix: String,
+    /// The longest body, where it is not the server's.
+    pub body_bytes_max: Option<u64>,
+}
+
+/// The sites of a server, as requests meet them: nothing in it changes, so that every seat may look at it at once.
+pub struct Sites {
+    hosts: Hosts,
+    /// The site for names that no site serves.
+    default: Option<usize>,
+    sites: Vec<Site>,
+    /// Pages for requests that no site serves.
+    pages: Pages,
+    /// The path prefix that stands before every mount, where no proxy says another.
+    base: Vec<u8>,
+    /// Some mount takes bodies of another size than the server does.
+    has_limits: bool,
+}
+
+struct Site {
+    prefixes: Prefixes,
+    /// The longest body by mount.
+    body_bytes_max: Vec<Option<u64>>,
+    canonical: Option<Vec<u8>>,
+    pages: Pages,
+}
+
+impl Sites {
+    /// The sites of these parts, with their pages read from their files.
+    ///
+    /// # Arguments
+    ///
+    /// `pages` are those for requests that no site serves, `base` is the path that the server's own root has for clients, without a slash at its end (`SCRIPT_NAME`).
+    ///
+    /// # Errors
+    /// A sentence per page that cannot be read or is too large.
+    pub fn of(parts: Vec<SiteParts>, pages: &BTreeMap<u16, PathBuf>, base: &str) -> Result<Sites, Vec<String>> {
+        let mut problems = Vec::new();
+        let common = Pages::read(pages, &mut problems);
+        let mut sites = Vec::new();
+        let named = parts.iter().enumerate().flat_map(|(site, parts)| parts.names.iter().map(move |name| (name, site)));
+        let (hosts, default) = (Hosts::new(named), parts.iter().position(|parts| parts.is_default));
+        for parts in parts {
+            let pages = Pages::read(&parts.pages, &mut problems);
+            sites.push(Site {
+                prefixes: Prefixes::new(parts.mounts.iter().map(|mount| mount.prefix.as_str())),
+                body_bytes_max: parts.mounts.iter().map(|mount| mount.body_bytes_max).collect(),
+                canonical: parts.canonical.map(String::into_bytes),
+                pages,
+            });
+        }
+        match problems.is_empty() {
+            true => Ok(Sites {
+                hosts,
+                default,
+                has_limits: sites.iter().any(|site| site.body_bytes_max.iter().any(Option::is_some)),
+                sites,
+                pages: common,
+                base: base.as_bytes().to_vec(),
+            }),
+            false => {
+                // Sites have pages in common.
+                problems.sort();
+                problems.dedup();
+                Err(problems)
+            }
+        }
+    }
+
+    /// Whether there is something to choose: more than one application that serves every name and path.
+    pub fn have_choices(&self) -> bool {
+        let [site] = self.sites.as_slice() else { return true };
+        self.default.is_none() || site.canonical.is_some() || self.has_limits || !site.prefixes.is_root_alone()
+    }
+
+    /// Whether an engine has to know of them: there is something to choose, or there are pages.
+    pub fn are_needed(&self) -> bool {
+        self.have_choices() || !self.pages.is_empty() || self.sites.iter().any(|site| !site.pages.is_empty())
+    }
+
+    /// The page for a status that a request is answered with before it is led anywhere.
+    pub(crate) fn page_for(&self, request: &Request, status: Status) -> Option<&Page> {
+        self.page(self.choose(request, true).number(), status)
+    }
+
+    /// The one name that a site goes by.
+    fn canonical_of(&self, site: usize) -> Option<&[u8]> {
+        self.sites.get(site)?.canonical.as_deref()
+    }
+
+    fn limit_of(&self, choice: Choice) -> Option<u64> {
+        let Slot::Mount(mount) = choice.slot() else { return None };
+        *self.sites.get(choice.site())?.body_bytes_max.get(mount)?
+    }
+
+    /// Who serves a request. `is_decided` says that it is known what proxies tell of it.
+    fn choose(&self, request: &Request, is_decided: bool) -> Choice {
+        let host = match is_decided && !request.forwarded.host.is_empty() {
+            true => request.arena.slice(request.forwarded.host),
+            false => request.host(),
+        };
+        let found = self.hosts.site_of(host);
+        let Some(site) = found.or(self.default) else {
+            let slot = if host.is_empty() { Slot::Nameless } else { Slot::Misdirected };
+            return Choice::new(0, slot);
+        };
+        let Some(Site { prefixes, canonical, .. }) = self.sites.get(site) else {
+            return Choice::new(0, Slot::NotFound);
+        };
+        if let Some(canonical) = canonical
+            && !host.is_empty()
+            && !hosts::is_named(host, canonical)
+        {
+            return Choice::new(site, Slot::Canonical);
+        }
+        let told = if is_decided { request.arena.slice(request.forwarded.prefix) } else { &[] };
+        let base = if told.is_empty() { &self.base } else { told };
+        match prefixes.mount_of(request.path(), request.head.gateway.path_is_decoded, base) {
+            Ok(Some(mount)) => {
+                let choice = Choice::new(site, Slot::Mount(mount));
+                match self.limit_of(choice) {
+                    // What a proxy says of the host or the path may lead elsewhere than the head did.
+                    Some(limit) if is_decided && request.body.bytes() > limit => Choice::new(site, Slot::BodyTooLarge),
+                    _ => choice,
+                }
+            }
+            Ok(None) => Choice::new(site, Slot::NotFound),
+            Err(paths::Ambiguous) => Choice::new(site, Slot::Ambiguous),
+        }
+    }
+}
+
+impl SiteRules for Sites {
+    /// The page for a status that the server answers a request with: that of the site in `choice`, or of the default one where
+    /// nothing was chosen yet.
+    fn page(&self, choice: u32, status: Status) -> Option<&Page> {
+        let site = match Choice::of(choice) {
+            None => self.default,
+            Some(choice) if matches!(choice.slot(), Slot::Misdirected | Slot::Nameless) => None,
+            Some(choice) => Some(choice.site()),
+        };
+        let pages = site.and_then(|site| self.sites.get(site)).map_or(&self.pages, |site| &site.pages);
+        pages.page(status)
+    }
+
+    /// The longest body for a request of which only the head is known, and what the host's field says of it. Notes the
+    /// choice, so that a refusal shows the page of the right site; the choice that counts is made when the request is complete.
+    fn body_bytes_max(&self, request: &mut Request, usual: u64) -> u64 {
+        let has_content = request.head.framing != BodyFraming::None || request.came_through_gateway();
+        if !self.has_limits || !has_content {
+            return usual;
+        }
+        let choice = self.choose(request, false);
+        request.choice = choice.number();
+        self.limit_of(choice).unwrap_or(usual)
+    }
+}
+
+/// The host and port that the client asked for, as a proxy tells or the request itself.
+fn asked_host(request: &Request) -> &[u8] {
+    match request.forwarded.host.is_empty() {
+        false => request.arena.slice(request.forwarded.host),
+        true => request.host(),
+    }
+}

@@ -1,0 +1,227 @@
+//! A folder with all that is known of it: looks names up, in memory first, then on the disk.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use farrier_http::{Coding, DiskLookup, Error, Request, immutable_name, media_type};
+use rustix::fs::{Stat, fstat};
+use rustix::io::Errno;
+
+use super::cache::Cache;
+use super::clock::clock_ms;
+use super::folder::Folder;
+use super::found::{Content, Found, Lease, Representation, StaticFile, Version, What};
+use super::name::{self, NoName};
+use super::root::{Named, Root};
+use farrier_engine::transport::file_stretch::read_at;
+use farrier_log::error::{ErrorLog, Level};
+
+/// A coded form may be so much older than the file itself: archives keep whole seconds, some of them even ones only.
+const OLDER_MAX_S: i64 = 2;
+
+/// A folder that is served.
+pub(crate) struct Room {
+    pub(crate) folder: Folder,
+    root: Root,
+    cache: Arc<Cache>,
+    number: usize,
+    lease: Lease,
+    immutable: Lease,
+    log: Arc<ErrorLog>,
+}
+
+/// Only the disk knows.
+struct IsCold;
+
+impl Room {
+    pub(crate) fn open(folder: Folder, cache: Arc<Cache>, log: Arc<ErrorLog>) -> Result<Room, String> {
+        let root = Root::open(&folder.directory)?;
+        let number = cache.add_folder();
+        let lease = Lease::of(folder.max_age);
+        Ok(Room { folder, root, cache, number, lease, immutable: Lease::immutable(), log })
+    }
+
+    /// The name that a request's path has below the folder.
+    pub(crate) fn name_of<'a>(&self, request: &'a Request) -> Result<std::borrow::Cow<'a, [u8]>, NoName> {
+        name::below(request.path(), request.head.gateway.path_is_decoded, &self.folder.prefix)
+    }
+
+    /// What is at a name, as far as it is known without waiting for the disk.
+    pub(crate) fn look(&self, name: &[u8]) -> Option<Arc<Found>> {
+        let known = self.cache.get(self.number, name);
+        if known.as_ref().is_some_and(|found| found.is_fresh(clock_ms())) {
+            return known;
+        }
+        self.find(name, known, false).ok()
+    }
+
+    /// What is at a name. May wait for the disk.
+    pub(crate) fn look_and_wait(&self, name: &[u8]) -> Arc<Found> {
+        match self.cache.get(self.number, name) {
+            Some(found) if found.is_fresh(clock_ms()) => found,
+            known => self.find(name, known, true).unwrap_or_else(|IsCold| Arc::new(Found::new(What::Nothing))),
+        }
+    }
+
+    /// What is at a name now, whatever was known. May wait for the disk.
+    pub(crate) fn look_again(&self, name: &[u8]) -> Arc<Found> {
+        self.find(name, None, true).unwrap_or_else(|IsCold| Arc::new(Found::new(What::Nothing)))
+    }
+
+    /// Looks at the disk, and remembers what is there.
+    fn find(&self, name: &[u8], known: Option<Arc<Found>>, may_wait: bool) -> Result<Arc<Found>, IsCold> {
+        let (what, is_known) = match self.root.find(name, may_wait) {
+            Named::Cold => return Err(IsCold),
+            Named::File(file, stat) => return self.found_file(name, name, file, &stat, known, may_wait),
+            Named::Folder => match &self.folder.index {
+                Some(index) if name.ends_with(b"/") => {
+                    let inner = [name, index.as_bytes()].concat();
+                    match self.root.find(&inner, may_wait) {
+                        Named::Cold => return Err(IsCold),
+                        Named::File(file, stat) => {
+                            return self.found_file(name, &inner, file, &stat, known, may_wait);
+                        }
+                        Named::Unreadable(error) => (self.unreadable(&inner, error), false),
+                        _ => (What::Nothing, false),
+                    }
+                }
+                _ if name.ends_with(b"/") => (What::Nothing, false),
+                _ => (What::Folder, false),
+            },
+            Named::Nothing => (What::Nothing, known.as_ref().is_some_and(|known| matches!(known.what, What::Nothing))),
+            Named::Unreadable(error) => (self.unreadable(name, error), false),
+            Named::NoRoom(error) => {
+                // Not remembered: it says nothing about the file.
+                self.unreadable(name, error);
+                return Ok(Arc::new(Found::new(What::Unknown)));
+            }
+        };
+        if let Some(known) = known.filter(|_| is_known) {
+            known.refresh();
+            return Ok(known);
+        }
+        let found = Arc::new(Found::new(what));
+        self.cache.put(self.number, name, &found);
+        Ok(found)
+    }
+
+    /// Takes up a file and the coded forms beside it. `inner` is the file's own name, `name` what was asked for.
+    fn found_file(
+        &self,
+        name: &[u8],
+        inner: &[u8],
+        file: File,
+        stat: &Stat,
+        known: Option<Arc<Found>>,
+        may_wait: bool,
+    ) -> Result<Arc<Found>, IsCold> {
+        let mut forms = vec![(None, file, Version::of(stat))];
+        if self.folder.precompressed {
+            for coding in Coding::ALL {
+                let beside = [inner, ending(coding)].concat();
+                match self.root.find(&beside, may_wait) {
+                    Named::Cold => return Err(IsCold),
+                    // One that was made of an older version of the file would be wrong.
+                    Named::File(file, its) if its.st_mtime + OLDER_MAX_S >= stat.st_mtime => {
+                        forms.push((Some(coding), file, Version::of(&its)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if let Some(known) = known.filter(|known| is_same(known, &forms)) {
+            known.refresh();
+            return Ok(known);
+        }
+        let varies = forms.len() > 1;
+        let path = inner.strip_prefix(b"/").unwrap_or(inner);
+        let is_immutable = immutable_name::is_hashed(path)
+            || self.folder.immutable.iter().any(|pattern| immutable_name::matches(pattern.as_bytes(), path));
+        let lease = if is_immutable { &self.immutable } else { &self.lease };
+        let media_type = media_type::of(path);
+        let mut file = None;
+        let mut encoded = Vec::new();
+        for (coding, opened, version) in forms {
+            let content = self.content_of(opened, &version, may_wait)?;
+            let representation = Representation::new(version, content, coding, media_type, varies, lease);
+            match (representation, coding) {
+                (Ok(representation), None) => file = Some(representation),
+                (Ok(representation), Some(coding)) => encoded.push((coding, representation)),
+                (Err(error), _) => self.wonder(name, &error),
+            }
+        }
+        let what = file.map_or(What::Nothing, |plain| What::File(Box::new(StaticFile { plain, encoded })));
+        let found = Arc::new(Found::new(what));
+        self.cache.put(self.number, name, &found);
+        Ok(found)
+    }
+
+    /// The content in memory, if it is small and does not change while it is read; otherwise the open file.
+    fn content_of(&self, file: File, version: &Version, may_wait: bool) -> Result<Content, IsCold> {
+        let bytes = version.bytes.max(0) as u64;
+        if bytes > self.cache.bounds.file_bytes_max {
+            return Ok(Content::Open(Arc::new(file)));
+        }
+        // One byte more than there should be, to see whether it has grown.
+        let mut content = vec![0; bytes as usize + 1];
+        let mut filled = 0;
+        while filled < content.len() {
+            match read_at(&file, &mut content[filled..], filled as u64, may_wait) {
+                Ok(Some(0)) => break,
+                Ok(Some(count)) => filled += count,
+                Ok(None) => return Err(IsCold),
+                Err(_) => return Ok(Content::Open(Arc::new(file))),
+            }
+        }
+        let is_whole = filled as u64 == bytes && fstat(file.as_fd()).is_ok_and(|stat| version.has_content_of(&stat));
+        if !is_whole {
+            return Ok(Content::Open(Arc::new(file)));
+        }
+        content.truncate(filled);
+        Ok(Content::Memory(content.into_boxed_slice()))
+    }
+
+    fn unreadable(&self, name: &[u8], error: Errno) -> What {
+        let text = format!(
+            "cannot read {}{}: {}",
+            self.folder.directory.display(),
+            farrier_log::access::printable(name),
+            std::io::Error::from(error)
+        );
+        self.log.write(Level::Error, &text);
+        What::Unreadable
+    }
+
+    fn wonder(&self, name: &[u8], error: &Error) {
+        let text = format!("cannot make a head for {}: {error}", farrier_log::access::printable(name));
+        self.log.write(Level::Error, &text);
+    }
+}
+
+impl DiskLookup for Room {
+    fn run(&self, request: &mut Request) {
+        let found = match self.name_of(request) {
+            Ok(name) => self.look_and_wait(&name),
+            Err(_) => return,
+        };
+        request.found = Some(found);
+    }
+}
+
+/// Whether what is known is of these very versions.
+fn is_same(known: &Found, forms: &[(Option<Coding>, File, Version)]) -> bool {
+    let mut representations = known.representations();
+    let all = forms.iter().all(|(coding, _, version)| {
+        representations.next().is_some_and(|known| known.coding == *coding && known.version.is_still(version))
+    });
+    all && representations.next().is_none()
+}
+
+const fn ending(coding: Coding) -> &'static [u8] {
+    match coding {
+        Coding::Zstd => b".zst",
+        Coding::Brotli => b".br",
+        Coding::Gzip => b".gz",
+    }
+}

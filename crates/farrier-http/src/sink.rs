@@ -1,0 +1,56 @@
+//! Where an answer goes, owned by whoever produces it: it may be given later, in pieces, on any thread, and never waits.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::response::ResponseHead;
+
+/// What became of a piece that was given to a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It was taken, and more may be given at once.
+    Room,
+    /// It was taken, and the sink is at its high mark: give no more until it has room again.
+    Full,
+    /// It was cut at the declared Content-Length, or came after the end: what follows would be dropped.
+    End,
+    /// The client left, or the answer was taken from its producer: produce no more.
+    Gone,
+}
+
+/// One answer on its way to the client. No method waits: what the client does not take is kept, counted against the
+/// worker's bounds, and sent by the engine.
+///
+/// Dropped without [`AnswerSink::end`], the answer is aborted: the client can tell that it is incomplete.
+pub trait AnswerSink: Send {
+    /// Gives the head; `length` is the content's whole length in bytes where it is known. Until the head has left it may be
+    /// given again and replaces the former.
+    fn head(&mut self, head: &ResponseHead, length: Option<u64>);
+
+    /// Sends an interim response (1xx, RFC 9110 §15.2), where the client knows such responses and no head has left.
+    fn inform(&mut self, interim: &ResponseHead);
+
+    /// Gives a piece of content. An empty one is skipped.
+    fn data(&mut self, piece: Bytes) -> Accepted;
+
+    /// Gives `bytes` of a plain file from `offset` on. The file's own position is neither used nor changed.
+    fn file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Accepted;
+
+    /// Gives fields that follow the content (RFC 9110 §6.5). Where the client cannot take them, they are dropped.
+    fn trailers(&mut self, trailers: &ResponseHead);
+
+    /// Ends a complete response.
+    fn end(&mut self);
+
+    /// Ends the answer with an error: a whole response if no head has left, a visible break otherwise.
+    fn abort(&mut self, error: Error);
+
+    /// Bytes that may be given before the sink is at its high mark.
+    fn room_bytes(&self) -> u64;
+
+    /// Whether the client is known to have left; producing more is pointless.
+    fn is_gone(&self) -> bool;
+}

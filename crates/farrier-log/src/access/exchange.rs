@@ -1,0 +1,53 @@
+//! One exchange as the access log takes it, and how its parts become text.
+
+use farrier_http::{Peer, Request, Status};
+
+/// One request and what became of it.
+pub struct Exchange<'a> {
+    /// The request, as far as it was understood.
+    pub request: &'a Request,
+    /// The status sent; 499 when the client had left.
+    pub status: Status,
+    /// Bytes of content sent.
+    pub content_bytes: u64,
+    /// From the call of the handler to the end of the response, in ns.
+    pub duration_ns: u64,
+    /// The response's field lines, where [`AccessLog::wants_response_fields`].
+    pub response_lines: &'a [u8],
+}
+
+/// The client's address as logs show it; empty for a unix socket, as Gunicorn has it.
+pub fn peer_text(peer: Peer) -> String {
+    match peer {
+        Peer::Tcp(address) => address.ip().to_string(),
+        Peer::Unix => String::new(),
+    }
+}
+
+/// Bytes of a message as text without control characters.
+pub fn printable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    push_escaped(&mut text, bytes);
+    text
+}
+
+/// Latin-1 to text; quotes and backslashes are escaped, so that no value ends its quotes, and control characters cannot
+/// break the line.
+pub(super) fn push_escaped(line: &mut String, bytes: &[u8]) {
+    for &byte in bytes {
+        match byte {
+            b'"' => line.push_str("\\\""),
+            b'\\' => line.push_str("\\\\"),
+            0..0x20 | 0x7f..0xa0 => line.push_str(&format!("\\x{byte:02x}")),
+            _ => line.push(char::from(byte)),
+        }
+    }
+}
+
+/// Name and value of each field line of a response's head.
+pub(super) fn response_fields(lines: &[u8]) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+    lines.split(|&byte| byte == b'\n').filter_map(|line| {
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
+}

@@ -1,0 +1,18 @@
+//! TLS on the server's side (RFC 8446, RFC 5246) with rustls, sans-I/O inside the transport: sessions, the certificate for a
+//! name, tickets that every worker can read, and what the arbiter publishes for all that.
+
+#![forbid(unsafe_code)]
+
+pub mod certificates;
+mod ciphers;
+mod client_certificate;
+pub mod keyring;
+mod resolver;
+pub mod session;
+mod settings;
+mod terms;
+mod tickets;
+
+pub use self::settings::TlsSettings;
+pub use self::settings::provider;
+pub use self::terms::Terms;
