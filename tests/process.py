@@ -269,9 +269,13 @@ class Server:
     def wait_exit(self, timeout=40):
         """Waits for the end and returns the exit status."""
         try:
-            return self.process.wait(timeout)
+            status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError("the server still runs after %s s; its log:\n%s" % (timeout, self.log.text))
+        # The last lines may still be in the pipes.
+        for log in (self.log, self.output):
+            log.thread.join(1)
+        return status
 
     def stop(self):
         """TERM, then: exit status 0, no panic in the log, nobody left behind."""
