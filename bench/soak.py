@@ -1,4 +1,4 @@
-"""A soak: mixed clients against a server that replaces its workers all the time; no request is lost and nothing grows.
+"""The soak test: mixed clients against a server that replaces its workers all the time. No request is lost, nothing grows.
 
 `python bench/soak.py`, for SOAK_SECONDS (600 without it). It fails when a request was lost (a connection refused or reset
 without an answer, a wrong answer, none in time), or when memory, descriptors or threads have grown beyond their margin.
@@ -24,7 +24,7 @@ RELOAD_SECONDS = 20
 WORKERS = 2
 #: Caches fill and workers answer their first requests before the comparison begins.
 WARM_UP_SECONDS = 5
-#: The longest pause before the second look: time-outs of connections and threads are shorter.
+#: The longest pause before a measurement. The time-outs of connections and threads are shorter.
 PAUSE_SECONDS_MAX = 60
 
 FLAGS = (
@@ -34,13 +34,13 @@ FLAGS = (
 
 ARBITER, ALL = "memory of the arbiter, MB", "memory of all, MB"
 
-#: By how much each may be above its first figure at the end: (share, and so much more). Workers are young at both looks: what
-#: they occupy depends on what the last of them has served. The arbiter is the same process, and grows if it keeps something.
+#: By how much each may be above its first figure at the end: (share, and so much more). Workers are new each time:
+#: their memory depends on the requests that they have served. The arbiter stays the same process, so a leak shows in it.
 MARGINS = {ARBITER: (0.10, 1), ALL: (0.30, 12), "descriptors": (0, 4), "threads": (0, 2), "processes": (0, 0)}
 
 
 def main():
-    """Runs the soak, prints its tables, and says with its status whether all was well."""
+    """Runs the soak test and prints its tables. The exit status tells whether it passed."""
     with tempfile.TemporaryDirectory(prefix="farrier-soak-") as directory:
         directory = Path(directory)
         server = start(directory)
@@ -65,7 +65,7 @@ def start(directory):
 
 
 def soak(server):
-    """The clients' time, between two looks at what the server occupies."""
+    """Runs the clients, and compares what the server uses before and after. True if it passed."""
     terms, h2_terms = trusting(server.authority, "http/1.1"), trusting(server.authority, "h2")
     with Visitors(server, terms, h2_terms):
         time.sleep(WARM_UP_SECONDS)
@@ -90,7 +90,7 @@ def soak(server):
 
 
 def occupied(server):
-    """What all processes of the server occupy together."""
+    """What all processes of the server use together."""
     found = {ARBITER: private_bytes(server.pid) / 1e6, ALL: pss_bytes(server) / 1e6}
     found.update(descriptors=0, threads=0, processes=0)
     for pid, _, state in server.processes():
@@ -105,13 +105,13 @@ def occupied(server):
 
 
 def private_bytes(pid):
-    """Memory that this process alone has."""
+    """The private memory of a process."""
     lines = Path("/proc/%d/smaps_rollup" % pid).read_text().splitlines()
     return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_"))
 
 
 def rested(server, bound=None):
-    """What is occupied after a pause: when it changes no more, or is within the margins of `bound`."""
+    """What the server uses after a pause: when the counts are steady and, with `bound`, within its margins."""
     deadline = time.monotonic() + PAUSE_SECONDS_MAX
     steady, found = 0, occupied(server)
     while time.monotonic() < deadline and steady < 8:
@@ -142,7 +142,7 @@ def print_requests(tallies):
 def print_resources(before, after):
     """The table of resources. Whether one is above its margin."""
     above = exceeded(before, after)
-    print("%-30s%10s%10s%10s" % ("occupied at rest", "before", "after", "at most"))
+    print("%-30s%10s%10s%10s" % ("in use at rest", "before", "after", "at most"))
     for name, (share, more) in MARGINS.items():
         most = before[name] * (1 + share) + more
         print("%-30s%10.1f%10.1f%10.1f%s" % (name, before[name], after[name], most, "  above" if name in above else ""))

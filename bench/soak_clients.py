@@ -1,6 +1,6 @@
-"""Clients of a soak: each asks again and again until told to stop, checks every answer, and counts what became of each request.
+"""Clients of the soak test. Each sends requests until the test ends, checks every answer and counts the outcomes.
 
-They use the test suite's own clients, which repair nothing: `wire`, `secured` and `frames`.
+They use the test suite's strict clients: `wire`, `secured` and `frames`.
 """
 
 import collections
@@ -52,7 +52,7 @@ PIECES = b"".join(b"%d," % number for number in range(100))
 
 
 class Tally:
-    """What became of the requests of one kind of client."""
+    """The outcomes of the requests of one kind of client."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -65,7 +65,7 @@ class Tally:
             self.counts[what] += count
 
     def lose(self, example, count=1):
-        """Lost: no answer, or a wrong one."""
+        """A request without an answer, or with a wrong one."""
         with self.lock:
             self.counts["lost"] += count
             if len(self.examples) < 5:
@@ -88,7 +88,7 @@ def questions(files):
 
 
 class Visitors:
-    """All clients of a soak. Use it as a context: they work while it is open."""
+    """All clients of the soak test. They run while the context is open."""
 
     def __init__(self, server, terms, h2_terms):
         self.server, self.terms, self.h2_terms = server, terms, h2_terms
@@ -124,7 +124,7 @@ class Visitors:
             try:
                 act(tally, *arguments)
             except Exception as failure:
-                # A fault of the client itself must not pass for a quiet one.
+                # A fault of the client must not look like a pass.
                 tally.lose("%s: %r" % (act.__name__, failure))
 
     def _connect(self, secure):
@@ -136,7 +136,7 @@ class Visitors:
         return frames.Connection(self.server.addresses[0], tls=self.h2_terms, timeout=TIMEOUT_SECONDS)
 
     def _visit(self, tally, secure, keeps):
-        """One question after the other on HTTP/1.1."""
+        """One request after the other on HTTP/1.1."""
         wire, used_at = None, 0
         for method, path, content, status, expected in questions(self.server.files):
             if self.stopping.is_set():
@@ -169,7 +169,7 @@ class Visitors:
             wire.close()
 
     def _leave(self, tally, secure):
-        """Goes away in the head, in its content, in the answer, and as the answer is being made."""
+        """Disconnects in the head, in the content, in the answer, and during the call."""
         for raw, reads in (
             (message(host="localhost")[:20], False),
             (message("POST", "/sum", b"u" * 500_000, host="localhost")[:200_000], False),
@@ -191,7 +191,7 @@ class Visitors:
             time.sleep(10 * PAUSE_SECONDS)
 
     def _visit_by_streams(self, tally):
-        """Questions beside each other on one connection of HTTP/2, until the server says farewell."""
+        """Concurrent requests on one connection of HTTP/2, until the server sends GOAWAY."""
         asked = questions(self.server.files)
         tally.add("asked")
         try:
@@ -226,7 +226,7 @@ class Visitors:
                     goes_on = False
                     last = int.from_bytes(got.payload[:4], "big") & 0x7FFFFFFF
                     told.append((last, frames.ERRORS[got.error]))
-                    # What is above was not looked at, and may be asked again (RFC 9113 §6.8).
+                    # Streams above it were not processed and may be retried (RFC 9113 §6.8).
                     for stream in [stream for stream in waiting if stream > last]:
                         del waiting[stream]
                         tally.add("retried")
@@ -251,7 +251,7 @@ class Visitors:
         return goes_on and not waiting
 
     def _reset_streams(self, tally):
-        """Opens streams, resets some of them in the middle and leaves without a word."""
+        """Opens streams, resets some of them and disconnects without GOAWAY."""
         tally.add("asked")
         try:
             with self._connect_h2() as connection:

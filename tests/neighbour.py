@@ -1,4 +1,4 @@
-"""A neighbour: a client on a kept connection that asks again and again while others trouble the server, and times it.
+"""A neighbour: a client on a kept connection that sends requests all the time, and times them, during an attack by others.
 
 `with Neighbour(server.address) as neighbour: ...`, then `neighbour.assert_served()`. The client is a process of its own
 (this file, run as a program), so that the interpreter lock of the test does not count as a wait.
@@ -51,7 +51,7 @@ class Neighbour:
         """Whether every answer was right and came in time; `slack` multiplies the bounds."""
         if self.failure is not None or not self.waits:
             return False
-        # Of a few answers the longest wait says all there is to say.
+        # A percentile needs enough answers.
         p99_s = self.part_s(0.99) if len(self.waits) >= 200 else 0
         found = (self.part_s(0.5), p99_s, self.waits[-1])
         return all(wait <= bound * slack for wait, bound in zip(found, (MEDIAN_S, P99_S, LONGEST_S)))

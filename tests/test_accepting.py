@@ -1,4 +1,4 @@
-"""When a worker takes connections and when it does not: a full queue, the cap, no descriptors left, and a drain above all."""
+"""When a worker accepts connections and when it does not: a full queue, the cap, no descriptors left, and a drain."""
 
 import resource
 import signal
@@ -26,9 +26,9 @@ def known_slow(server):
 
 @pytest.fixture
 def full(serve):
-    """A server with a full queue: two threads, a queue of one; the connections that wait, and one beside them.
+    """A server with a full queue (two threads, a queue of one), the connections that wait, and an idle one.
 
-    No timer wakes the worker soon: the end of a call must be enough.
+    No timer wakes the worker soon, so the end of a call must be enough.
     """
     server = serve(
         VIEWS, "--threads", 2, "--queue-max", 1, "--queue-timeout", 60, "--graceful-timeout", 20, "--linger-timeout", 30
@@ -99,7 +99,7 @@ def test_no_new_connection_is_served_in_a_drain_while_the_queue_is_full(full):
 
 
 def test_no_new_connection_is_served_in_a_drain_after_the_queue_was_full(serve):
-    """The queue fills in the drain. When it has room again, the worker must not accept again: it drains."""
+    """The queue fills during the drain. When it has room again, the worker must not accept again."""
     server = serve(VIEWS, "--threads", 3, "--queue-max", 1, "--queue-timeout", "500ms", "--linger-timeout", 1)
     known_slow(server)
     kept = [server.connect() for _ in range(8)]
@@ -110,11 +110,11 @@ def test_no_new_connection_is_served_in_a_drain_after_the_queue_was_full(serve):
         wire.send(message(target="/block"))
         server.log.wait(r"entered %d\b" % (number + 2))
     drain(server, canary)
-    # More than there is room for, on connections that were there before. One waits in the queue until its time is up.
+    # More requests than the queue holds, on connections that were open before. One waits until `queue_timeout`.
     for wire in kept[2:]:
         wire.send(message(target="/block"))
     assert [wire.read_response().status for wire in kept[2:]] == [503] * 6
-    # The worker is awake after the queue has emptied, so that it sees the room.
+    # This request wakes the worker after the queue has emptied.
     assert waker.request(message(target="/fast")).status == 200
     assert not any(served_in_drain(server, 0.5) for _ in range(4))
     server.write("release", "")
@@ -172,7 +172,7 @@ def test_no_new_connection_is_served_in_a_drain_after_the_worker_ran_out_of_desc
 
 def test_connections_above_the_cap_do_not_make_the_worker_spin(serve):
     server = serve(VIEWS, "--worker-connections", 10, "--linger-timeout", 30)
-    # Ten are served, 64 are told that there is no room, and what is beyond waits for the kernel.
+    # Ten are served, 64 get a 503, and the rest wait in the kernel's queue.
     wires = [server.connect() for _ in range(10 + 64 + 8)]
     quiet = wires[0]
     assert quiet.request(message(target="/fast")).status == 200

@@ -1,7 +1,7 @@
-"""An answer whose end is the end of its connection, and which breaks off: it ends with a reset, never as if it were whole.
+"""An answer that is delimited by the end of its connection and breaks off: it ends with a reset, not with a clean close.
 
-HTTP/1.0, HTTP/1.1 with `Connection: close`, and uwsgi. It must be the same whoever writes the answer: the thread that leads, one
-that lost the lead in its call, or one that takes calls from the queue; and whether the client has taken all there was, or not.
+HTTP/1.0, HTTP/1.1 with `Connection: close`, and uwsgi. It must not matter which thread writes the answer: the leader,
+a leader that lost the lead during its call, or a thread that takes calls from the queue. Nor whether bytes are still unsent.
 """
 
 import socket

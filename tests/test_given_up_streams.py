@@ -1,4 +1,4 @@
-"""A drain while calls of one HTTP/2 connection are given up: they are one connection that is not waited for, not many.
+"""A drain while calls of one HTTP/2 connection are given up: they count as one connection, not as many.
 
 A call is given up when it does not come back after its `request_timeout`. The worker then asks to be replaced and drains.
 """
@@ -13,7 +13,7 @@ APPLICATION = """
     def application(environ, start_response):
         if environ["PATH_INFO"] == "/lost":
             os.write(2, b"lost call\\n")
-            # RequestTimeout is raised in this thread, but this call does not hear of it.
+            # RequestTimeout is raised in this thread, but only after the sleep.
             time.sleep(40)
         content = environ["wsgi.input"].read()
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(content)))])
@@ -41,5 +41,5 @@ def test_a_drain_with_several_given_up_streams_of_one_connection_waits_for_the_l
         upload.send(whole[-5:])
         response = upload.read_response()
         assert (response.status, response.body) == (200, b"0123456789")
-    # The other connection has ended. What is given up is not waited for.
+    # The other connection has ended. The drain does not wait for calls that are given up.
     until(lambda: not is_alive(worker), 8, "the end of the worker")

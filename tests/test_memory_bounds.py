@@ -53,7 +53,7 @@ def test_memory_does_not_grow_with_the_requests_of_kept_connections(serve):
                 some = wires[at : at + 100]
                 for wire in some:
                     wire.socket.sendall(beginning)
-                # Whoever is answered after them has been read after them.
+                # This answer shows that the server has read the pieces before it.
                 beside.request(message())
                 for wire in some:
                     wire.socket.sendall(rest)
@@ -112,7 +112,7 @@ def begin_upload(server, content, but_for=1):
 
 
 def test_uploads_on_their_way_in_take_no_more_memory_than_they_may(serve, tmp_path):
-    """What is above the bound goes to the temporary files, whatever `body_buffer_bytes` would keep; nothing is lost."""
+    """Content above the bound goes to temporary files, whatever `body_buffer_bytes` is. No content is lost."""
     server = serve(APPLICATION, "--upload-memory-max", "8MiB", "--tmp-upload-dir", tmp_path)
     contents = [os.urandom(200_000) for _ in range(300)]
     assert server.exchange(message("POST", "/", contents[0])).status == 200

@@ -1,6 +1,6 @@
-"""Heavy clients and their neighbour: whatever one client does, a client on another connection gets its answers in time.
+"""Heavy clients and their neighbour: whatever one client does, a client on another connection is answered in time.
 
-The attacks of test_hostile_clients.py are watched by a neighbour as well, by that file's `beside`.
+The fixture `beside` of test_hostile_clients.py times a neighbour during that file's attacks.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from wire import Wire, message
 
 MB = 1 << 20
 ATTACK_S = 1.5
-#: A machine of the continuous integration writes 1 GiB to its disk more slowly than the test may last.
+#: Disks in CI are too slow for 1 GiB.
 UPLOAD_BYTES = (256 if os.environ.get("CI") == "true" else 1024) * MB
 
 APPLICATION = """
@@ -240,7 +240,7 @@ ATTACKS = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_neighbour_is_answered_in_time_beside(server, attack):
-    # A machine that runs other tests beside this one may make an answer late; it does not do so twice in a row.
+    # Other work on the machine may delay an answer. It does not do so in two attempts in a row.
     for _ in range(2):
         with Neighbour(address(server)) as neighbour:
             ATTACKS[attack](server)

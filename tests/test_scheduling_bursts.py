@@ -1,4 +1,4 @@
-"""Bursts: many calls that begin at once get their threads at once, and a request that arrives as a thread is freed is served."""
+"""Bursts: many calls that begin at once get threads at once, and a request that arrives as a call ends is served."""
 
 import os
 import random
@@ -36,7 +36,7 @@ GATED = """
 
 @pytest.fixture
 def one_core():
-    """The test and what it starts share one core: a burst then comes in waves, as on a busy machine."""
+    """The test and its server share one core, as on a busy machine."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     yield
@@ -84,7 +84,7 @@ NAPS = (
 
 
 def test_one_thread_serves_a_request_that_arrives_as_a_long_call_ends(serve):
-    """A request that came in the moment between the end of a relieved call and the thread's next wait was forgotten."""
+    """A request was forgotten when it came between the end of a call that had lost the lead and the thread's next wait."""
     server = serve(NAPS, "--threads", 1)
     long, queued, late = (server.connect(timeout=3) for _ in range(3))
     for wire in (long, queued, late):

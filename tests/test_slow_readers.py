@@ -1,4 +1,4 @@
-"""Clients that do not read, or read a byte a second: they take no thread for long and little memory, and others are served.
+"""Clients that do not read, or read a byte a second: they hold no thread and little memory, and others are served.
 
 Files, answers of the application, and streams of HTTP/2 whose windows are shut.
 """
@@ -57,7 +57,7 @@ def assert_served_in_time(server, target, count=3):
 
 
 def assert_served_for_seconds(server, seconds, memory):
-    """So long, short views and slow ones are served in time, and the memory keeps its bound; and slow ones afterwards."""
+    """For so long, short views are served in time and the memory stays in its bound. Then slow views are served."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         assert_served_in_time(server, "/", 1)
