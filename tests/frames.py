@@ -126,6 +126,8 @@ class Connection:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.connect(address)
+        if isinstance(address, tuple):
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             self.pseudo = functools.partial(self.pseudo, scheme="https")
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")

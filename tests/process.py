@@ -1,5 +1,6 @@
 """One server under test: its process, its log, its address, and its end."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -54,6 +55,33 @@ def children(pid):
     with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
         living = [int(child) for child in file.read().split() if is_alive(int(child))]
     return [child for child in living if not title_of(child).startswith("farrier: template")]
+
+
+@contextlib.contextmanager
+def paused(*pids):
+    """Meanwhile these processes stand still. All their threads do so before the context begins.
+
+    A signal is sent in a moment, but a process stops only when its threads have been scheduled: until then it serves on.
+    """
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: all(map(_stands_still, pids)), 15, "processes to stand still")
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _stands_still(pid):
+    states = set()
+    for thread in os.listdir("/proc/%d/task" % pid):
+        try:
+            with open("/proc/%d/task/%s/stat" % (pid, thread), "rb") as stat:
+                states.add(stat.read().rpartition(b")")[2].split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return states == {b"T"}
 
 
 class Log:
@@ -241,9 +269,13 @@ class Server:
     def wait_exit(self, timeout=40):
         """Waits for the end and returns the exit status."""
         try:
-            return self.process.wait(timeout)
+            status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError("the server still runs after %s s; its log:\n%s" % (timeout, self.log.text))
+        # The last lines may still be in the pipes.
+        for log in (self.log, self.output):
+            log.thread.join(1)
+        return status
 
     def stop(self):
         """TERM, then: exit status 0, no panic in the log, nobody left behind."""

@@ -194,7 +194,18 @@ def test_unsafe_states_the_invariant_it_stands_on():
     assert not found_in([file for crate in ARROWS for file in rust(crate)], r"allow\([^)]*undocumented_unsafe_blocks")
 
 
-@pytest.mark.parametrize("crate", ["farrier-http", "farrier-config", "farrier-engine", "farrier-handlers", "farrier-log", "farrier-tls", "farrier-acme"])
+@pytest.mark.parametrize(
+    "crate",
+    [
+        "farrier-http",
+        "farrier-config",
+        "farrier-engine",
+        "farrier-handlers",
+        "farrier-log",
+        "farrier-tls",
+        "farrier-acme",
+    ],
+)
 def test_the_crate_forbids_unsafe(crate):
     assert "#![forbid(unsafe_code)]" in (CRATES / crate / "src" / "lib.rs").read_text(encoding="utf-8")
 
@@ -264,7 +275,9 @@ def test_there_is_one_request_and_one_response_head():
 def test_only_rescue_gives_an_error_its_status():
     rescue = dict(rust("farrier-engine"))["farrier-engine/src/rescue.rs"]
     assert re.search(r"Kind::HeadTooLarge => 431\b", rescue)
-    files = [file for crate in ("farrier-engine", "farrier-handlers", "farrier-wsgi", "farrier") for file in rust(crate)]
+    files = [
+        file for crate in ("farrier-engine", "farrier-handlers", "farrier-wsgi", "farrier") for file in rust(crate)
+    ]
     others = [file for file in files if not file[0].endswith("/rescue.rs")]
     assert not found_in(others, r"\bStatus\([1-9][^)]*\)|\bKind::\w+[^\n]*=> [1-5]\d\d\b")
     assert not found_in(rust("farrier-http"), r"\bKind::\w+[^\n]*=> [^\n]*\d\d\d")
@@ -283,7 +296,9 @@ def test_only_one_room_decides_framing():
 
 
 def test_configuration_becomes_values_at_two_doors():
-    files = [file for crate in ("farrier-engine", "farrier-handlers", "farrier-tls", "farrier-log") for file in rust(crate)]
+    files = [
+        file for crate in ("farrier-engine", "farrier-handlers", "farrier-tls", "farrier-log") for file in rust(crate)
+    ]
     knowing = {place.partition(":")[0] for place in found_in(files, r"\bfarrier_config\b")}
     doors = {"farrier-engine/src/rules.rs", "farrier-tls/src/settings.rs"}
     # The start hands the config to `rules`; the terms of TLS have two of its words.

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from process import paused
 from wire import message, until
 
 APPLICATION = """
@@ -88,13 +89,12 @@ def test_connections_that_wait_to_be_accepted_are_served(serve):
     server = serve(APPLICATION)
     assert server.get("/first").status == 200
     worker = server.workers()[0]
-    server.kill(signal.SIGSTOP, worker)
-    queued = [server.connect() for _ in range(20)]
-    for number, wire in enumerate(queued):
-        wire.send(message(target="/queued%d" % number))
-    server.kill(signal.SIGTERM)
-    server.log.wait("Handling signal: term")
-    server.kill(signal.SIGCONT, worker)
+    with paused(worker):
+        queued = [server.connect() for _ in range(20)]
+        for number, wire in enumerate(queued):
+            wire.send(message(target="/queued%d" % number))
+        server.kill(signal.SIGTERM)
+        server.log.wait("Handling signal: term")
     for number, wire in enumerate(queued):
         response = wire.read_response()
         assert (response.status, response.text) == (200, "/queued%d" % number)

@@ -195,6 +195,22 @@ def test_control_frames_that_belong_to_work_are_not(guarded):
             assert connection.get("/").status == 200
 
 
+def test_window_updates_for_an_answer_in_many_small_pieces_are_no_flood(serve):
+    """A client may answer each DATA frame with a window for the stream and one for the connection."""
+    server = serve(
+        """
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return (b"%d," % number for number in range(2000))
+        """,
+        *CLEARTEXT,
+    )
+    with Connection(server.address) as connection:
+        for _ in range(3):
+            answer = connection.get("/")
+            assert answer.body == b"".join(b"%d," % number for number in range(2000))
+
+
 def test_empty_data_is_bounded(guarded):
     with Connection(guarded.address) as connection:
         stream = connection.open("POST", end=False)

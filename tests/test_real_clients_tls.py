@@ -1,8 +1,6 @@
 """TLS as openssl's own client, requests and urllib3 meet it: versions, resumption at every worker, chains and names."""
 
-import contextlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -14,6 +12,7 @@ import requests
 import urllib3
 
 from edge import serve_edge, trusting
+from process import paused
 from wire import until
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
@@ -42,27 +41,6 @@ def asked(said):
     return json.loads(re.search(r"^(\{.*\})", said, re.M).group(1))
 
 
-@contextlib.contextmanager
-def paused(pids):
-    """Meanwhile these processes stand still: all their threads do, before the context begins."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        until(lambda: all(map(_stands_still, pids)), 15, "workers to stand still")
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
-def _stands_still(pid):
-    states = []
-    for thread in os.listdir("/proc/%d/task" % pid):
-        with open("/proc/%d/task/%s/stat" % (pid, thread)) as stat:
-            states.append(stat.read().rpartition(")")[2].split()[0])
-    return set(states) == {"T"}
-
-
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_a_session_is_resumed_by_every_worker(server, authority, tmp_path, version):
     workers = set(server.workers())
@@ -71,7 +49,7 @@ def test_a_session_is_resumed_by_every_worker(server, authority, tmp_path, versi
     first = s_client(server, authority, version, "-sess_out", session)
     assert re.search(r"^New, TLSv1", first, re.M) and "Verify return code: 0" in first
     for worker in workers:
-        with paused(workers - {worker}):
+        with paused(*workers - {worker}):
             again = s_client(server, authority, version, "-sess_in", session)
         assert asked(again)["pid"] == worker
         assert re.search(r"^Reused, TLSv1", again, re.M), again

@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from process import paused
 from wire import message, until
 
 APPLICATION = """\
@@ -182,14 +183,11 @@ def test_connections_that_wait_are_counted(observed, unix):
     server.wait_booted(1)
     assert server.get("/").status == 200
     (worker,) = server.workers()
-    os.kill(worker, signal.SIGSTOP)
-    try:
+    with paused(worker):
         held = [server.connect() for _ in range(3)]
         document = wait_for(path, lambda d: d["listen_queue"] == 3, "3 connections that wait")
         assert document["sockets"][0]["queue"] == 3
         assert len(held) == 3
-    finally:
-        os.kill(worker, signal.SIGCONT)
     wait_for(path, lambda d: d["listen_queue"] == 0, "no connections that wait")
 
 

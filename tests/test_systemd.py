@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from process import COMMAND
+from process import COMMAND, paused
 from service_manager import Manager
 from wire import Wire, message
 
@@ -110,11 +110,10 @@ def test_signs_of_life_come_while_the_master_lives_and_has_workers(serve, plain_
     plain_manager.wait("READY")
     for _ in range(3):
         assert plain_manager.wait("WATCHDOG", 5) == {"WATCHDOG": "1"}
-    server.kill(signal.SIGSTOP)
-    while plain_manager.hear(0.01):
-        pass
-    assert plain_manager.hear(0.5) is None, "a master that does not run says nothing"
-    server.kill(signal.SIGCONT)
+    with paused(server.pid):
+        while plain_manager.hear(0.01):
+            pass
+        assert plain_manager.hear(0.5) is None, "a master that does not run says nothing"
     plain_manager.wait("WATCHDOG", 5)
 
 
