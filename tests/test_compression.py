@@ -1,4 +1,4 @@
-"""Compression of the application's responses: for whom, of what, and what the head says of it."""
+"""Compression of the application's responses: for which clients, of which responses, and with which fields."""
 
 import gzip
 import io
@@ -116,7 +116,7 @@ def test_the_client_gets_the_coding_that_it_weighs_most(server, kind, accepted, 
     response = ask(server, "/" + kind, accepted)
     assert response.value("Content-Encoding") == coding
     assert content_of(response) == TEXT
-    # What another client would get depends on it, too.
+    # The response to other clients depends on it, too.
     assert response.value("Vary") == "Accept-Encoding"
     if coding:
         assert len(response.body) < len(TEXT) / 2
@@ -217,7 +217,7 @@ def test_head_is_answered_with_the_head_of_get(server, kind):
         field for field in get.fields if field[0] not in ignored
     ]
     assert head.value("Content-Encoding") == "gzip"
-    # What GET would have is not known without making it; the uncompressed length would be wrong.
+    # The length that GET would have is unknown; the uncompressed length would be wrong.
     assert head.value("Content-Length") is None
 
 

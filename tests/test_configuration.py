@@ -1,4 +1,4 @@
-"""Settings: which source wins, how a mistake is told, and what the command line says about itself."""
+"""Settings: which source wins, how errors are reported, and the output of the command line."""
 
 import os
 import re

@@ -1,4 +1,5 @@
-"""Development: a change of a source file brings new workers, a mistake in it is shown and harms nothing."""
+"""Development: a change of a source file starts new workers; an error in it is shown, and the old code keeps
+serving."""
 
 import os
 import pty
@@ -89,7 +90,7 @@ def test_without_reload_a_change_brings_nothing(serve, tmp_path):
     server = serve(APPLICATION, directory=tmp_path)
     assert server.get().text == "version 1 one"
     server.write("part.py", "WORD = b'two'\n")
-    # Whoever watched would look once a second.
+    # A watcher would check once a second.
     with Wire(server.address) as wire:
         wire.assert_silent(2.5)
     assert server.get().text == "version 1 one"
@@ -97,7 +98,7 @@ def test_without_reload_a_change_brings_nothing(serve, tmp_path):
 
 
 def _in_a_terminal(tmp_path, variables):
-    """The server's error log as a terminal shows it, for an application that raises."""
+    """The server's error log in a terminal, for an application that raises."""
     (tmp_path / "app.py").write_text("def application(environ, start_response):\n    raise ValueError('broken-551')\n")
     master, slave = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "TERM")}

@@ -1,4 +1,4 @@
-"""FastCGI as a web server speaks it, record by record."""
+"""FastCGI, record by record."""
 
 import json
 
@@ -53,7 +53,7 @@ def server(serve_module):
 
 @pytest.fixture(params=["tcp", "unix"])
 def address(server, request):
-    """The addresses where FastCGI is spoken."""
+    """The addresses with FastCGI."""
     return server.addresses[("tcp", "unix").index(request.param)]
 
 

@@ -1,4 +1,4 @@
-"""X-Forwarded-*: believed from trusted peers alone, in what the settings name, read from the right."""
+"""X-Forwarded-*: trusted from trusted peers only, as far as the settings name the fields, and read from the right."""
 
 import json
 
@@ -26,7 +26,7 @@ def trusting(serve_module):
 
 @pytest.fixture(scope="module")
 def usual(serve_module):
-    """What Gunicorn's users have: nothing is set, and the peer is on this machine."""
+    """The defaults, as for Gunicorn's users, with a peer on this machine."""
     return serve_module(DUMP)
 
 
@@ -178,7 +178,7 @@ def test_fields_that_are_nobodys_reach_the_application_from_every_peer(serve):
         "--forwarded-allow-ips",
         "192.0.2.1",
     )
-    # Django's SECURE_PROXY_SSL_HEADER stands on this.
+    # Django's SECURE_PROXY_SSL_HEADER relies on this.
     assert server.get(fields=[("X-Forwarded-Proto", "https")]).text == "httpshttp"
 
 

@@ -1,4 +1,4 @@
-"""Gunicorn's configuration with one word changed: its file, its variables and its flags, and what is said of the rest."""
+"""Gunicorn's configuration, used unchanged: its file, its variables, its flags, and messages about the rest."""
 
 import os
 import signal

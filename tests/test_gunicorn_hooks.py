@@ -1,4 +1,5 @@
-"""The server hooks of a gunicorn.conf.py: when each is called, in which process, with what, and what its failure means."""
+"""The server hooks of a gunicorn.conf.py: when each is called, in which process, with which arguments, and what its
+failure causes."""
 
 import json
 import os
@@ -9,7 +10,7 @@ import pytest
 
 from wire import message, until
 
-#: Every hook writes a line of JSON: its name, the process, and what it was given.
+#: Every hook writes a line of JSON: its name, the process, and its arguments.
 RECORDER = """
 import json, os
 
@@ -83,7 +84,7 @@ def application(environ, start_response):
 
 
 class Site:
-    """A directory with a gunicorn.conf.py, and what its hooks have noted."""
+    """A directory with a gunicorn.conf.py, and the records of its hooks."""
 
     def __init__(self, directory, configuration):
         self.directory = directory
@@ -102,7 +103,7 @@ class Site:
         return [note["hook"] for note in self.notes()]
 
     def wait(self, hook, count=1):
-        """The note of the hook's call of this number."""
+        """The record of the hook's call of this number."""
         until(lambda: len(self.notes(hook)) >= count, 20, "call %d of %s; called: %r" % (count, hook, self.names()))
         return self.notes(hook)[count - 1]
 

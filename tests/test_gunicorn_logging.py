@@ -1,4 +1,4 @@
-"""Python's loggers, logger classes and logging configurations, as Gunicorn's users have them."""
+"""Python's loggers, logger classes and logging configurations, as used with Gunicorn."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def configured(serve, tmp_path):
     return start
 
 
-# Plain: the loggers lead to the server's own logs.
+# Plain: the loggers write to the server's own logs.
 
 
 def test_an_application_may_speak_through_the_error_log(serve):

@@ -1,4 +1,4 @@
-"""What a program finds under the name `gunicorn` where the real package is not installed, and how it embeds the server."""
+"""The replacement for the package `gunicorn` if that is not installed, and programs that embed the server."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from wire import until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-#: The form that Gunicorn's own documentation gives.
+#: The example from Gunicorn's documentation.
 STANDALONE = """
 import sys
 import gunicorn.app.base

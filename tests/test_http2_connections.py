@@ -1,4 +1,4 @@
-"""Connections that speak HTTP/2: who may begin one, when they end, and how they end without losing a stream."""
+"""HTTP/2 connections: which peers may begin one, when they end, and how they end without losing a stream."""
 
 import json
 import shutil
@@ -152,7 +152,7 @@ def test_a_stream_that_comes_with_the_farewell_is_served(serve):
     with Connection(server.address) as connection:
         connection.get("/")
         server.kill(signal.SIGTERM)
-        # The first GOAWAY names no stream: what is under way is served until the client has seen it.
+        # The first GOAWAY names no stream: streams that are under way are served until the client has seen it.
         while (got := connection.read()).kind != GOAWAY:
             connection.take(got)
         assert got.error == NO_ERROR and int.from_bytes(got.payload[:4], "big") == 2**31 - 1

@@ -1,4 +1,4 @@
-"""Streams of one connection beside each other: parallel calls, flow control in both directions, resets, trailers, hints."""
+"""Concurrent streams of one connection: parallel calls, flow control in both directions, resets, trailers, hints."""
 
 import hashlib
 import struct
@@ -193,7 +193,7 @@ def test_uploads_beside_each_other_do_not_mix(connection):
 @pytest.mark.parametrize("path", ["/large", "/file"])
 def test_a_stream_that_is_not_read_stops_no_other(connection, path):
     large = connection.open(path=path)
-    # The window of the connection is taken by the first; it is given back, that of the stream is not.
+    # The first stream uses up the connection's window. That window is updated; the stream's is not.
     received = 0
     while received < 65535:
         got = connection.read()
@@ -209,7 +209,7 @@ def test_a_stream_that_is_not_read_stops_no_other(connection, path):
 
 def test_the_application_is_not_run_ahead_of_a_stream_that_is_not_read(connection, server):
     stream = connection.open(path="/endless")
-    # The time-out of writing gives it up: what was made meanwhile is bounded.
+    # The write timeout resets it: the data made meanwhile is bounded.
     while stream not in connection.messages or connection.messages[stream].reset is None:
         read(connection)
     assert connection.messages[stream].reset == CANCEL
@@ -220,14 +220,14 @@ def test_the_application_is_not_run_ahead_of_a_stream_that_is_not_read(connectio
 
 
 def take(connection, got):
-    """Takes a frame without giving anything back."""
+    """Applies a frame without a window update."""
     connection.grants = False
     connection.take(got)
     connection.grants = True
 
 
 def read(connection):
-    """Takes one frame without giving anything back."""
+    """Reads one frame without a window update."""
     got = connection.read()
     assert got, "the connection ended"
     take(connection, got)

@@ -1,4 +1,4 @@
-"""The life of a connection: pipelining, who keeps it open, and how it is closed (RFC 9112 §9)."""
+"""Persistent connections: pipelining, keep-alive, and closing (RFC 9112 §9)."""
 
 import pytest
 
@@ -150,7 +150,7 @@ def test_a_half_open_socket_costs_no_cpu(echo):
     entered(echo, "spin")
     before = cpu_ticks(echo)
     wires[-1].assert_silent(1)
-    # In a second a thread that spins takes a hundred; the watch over ten running calls takes some.
+    # In a second a spinning thread takes a hundred; checking ten running calls takes some.
     assert cpu_ticks(echo) - before <= 15
     echo.get("/release?spin")
     for wire in wires[10:]:

@@ -1,4 +1,4 @@
-"""Responses as the client sees them: Date, Server, framing, and bytes that leave when the application gives them."""
+"""Responses as clients get them: Date, Server, framing, and immediate sending of the application's bytes."""
 
 import email.utils
 import hashlib

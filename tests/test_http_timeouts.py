@@ -1,4 +1,4 @@
-"""What a client may not take for ever: its head, its body, its pause between requests, its reading, its goodbye."""
+"""Timeouts of clients: head, body, idle connections, reading, and closing."""
 
 import socket
 import time
@@ -77,7 +77,7 @@ def test_a_head_that_does_not_come_is_408(brisk, part):
 
 
 def trickle(wire, raw, pause=0.1, limit=100):
-    """Sends byte by byte until the server has an answer or closes."""
+    """Sends byte by byte until the server answers or closes."""
     wire.socket.settimeout(pause)
     try:
         for byte in raw[:limit]:
@@ -151,7 +151,7 @@ def test_a_client_that_does_not_read_is_left_after_the_write_time_out(brisk):
     wire = brisk.connect(receive_buffer=4096)
     wire.send(message(target="/endless"))
     until(lambda: "closed" in brisk.get("/calls").text, what="close() of the iterable")
-    # What the client finds when it looks at last is visibly incomplete.
+    # The response that the client finally reads is visibly incomplete.
     with pytest.raises(Incomplete):
         wire.read_response()
 

@@ -1,4 +1,4 @@
-"""Configurations of uWSGI's as they are found in the wild: imported, the result starts and serves; --ini serves too."""
+"""Typical uWSGI configurations: the imported result starts and serves, and so does --ini."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def answer(environ, start_response):
 application = answer
 """
 
-# In the style of a deployment guide's: everything that "the defaults are all wrong" asks for.
+# In the style of a deployment guide, with everything that "the defaults are all wrong" recommends.
 CAREFUL = """\
 [uwsgi]
 strict = true
@@ -191,7 +191,7 @@ def run(folder, *arguments):
 
 
 def check_answer(server, folder, name, prefix):
-    """The application has the environment, the folder and the prefix that the file says."""
+    """The application has the environment, the folder and the prefix of the file."""
     answer = server.get(prefix + "/path")
     assert answer.status == 200
     assert answer.body.decode().split("\n") == [name, str(folder), prefix, "/path"]

@@ -58,7 +58,7 @@ def target(*fields, status=200):
 
 
 def assert_hidden(answer):
-    """Nothing of how the file was named is in the answer."""
+    """The response does not show how the file was named."""
     assert b"x-sendfile" not in answer.raw.lower() and b"x-accel" not in answer.raw.lower()
     assert b"own content" not in answer.raw
 
@@ -206,7 +206,7 @@ def test_a_file_that_is_not_in_memory_is_sent_too(site):
 
 
 def test_clients_never_see_the_fields_where_no_folder_is_declared(serve, tmp_path):
-    # Nobody is trusted, so the client is no proxy.
+    # No peer is trusted, so the client is no proxy.
     server = serve(APPLICATION, "--forwarded-allow-ips", "192.0.2.1", directory=tmp_path)
     for field in ("X-Accel-Redirect", "x-sendfile"):
         answer = server.get(target((field, "/protected/text.txt"), ("X-Own", "1")))

@@ -1,4 +1,4 @@
-"""Logs: the lines other tools look for, the access log's atoms, and that no client can forge a line."""
+"""Logs: lines that other tools search for, the access log's atoms, and protection against forged lines."""
 
 import json
 import os

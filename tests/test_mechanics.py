@@ -1,4 +1,4 @@
-"""The master as the machine sees it: pid file, daemon, users and groups, titles, and how it ends when it never began."""
+"""The master process: pid file, daemon, users and groups, titles, and failed starts."""
 
 import contextlib
 import grp
@@ -121,7 +121,7 @@ def test_an_application_that_cannot_be_loaded_leaves_no_pid_file(serve, tmp_path
 
 @contextlib.contextmanager
 def daemon(tmp_path, *flags, source=HELLO, command=COMMAND, status=0):
-    """Starts a daemon, yields what the command said and a way to ask it, and ends the daemon."""
+    """Starts a daemon, yields the command's output and a client for it, and ends the daemon."""
     (tmp_path / "app.py").write_text(textwrap.dedent(source))
     port, pid_path = free_port(), tmp_path / "daemon.pid"
     arguments = [*command, "-D", "-b", "127.0.0.1:%d" % port, "-p", pid_path, "--log-file", tmp_path / "log"]
@@ -147,7 +147,7 @@ def test_a_daemon_serves_in_a_session_of_its_own_without_a_terminal(tmp_path):
         assert (done.stdout, done.stderr) == (b"", b"")
         assert ask().status == 200
         pid = number_in(pid_path)
-        # A member of a session that it does not lead can get no terminal.
+        # A process that is no session leader cannot acquire a terminal.
         assert os.getsid(pid) not in (os.getsid(0), pid)
         with open("/proc/%d/stat" % pid) as file:
             assert file.read().rpartition(")")[2].split()[4] == "0", "no controlling terminal"
@@ -267,7 +267,7 @@ def test_a_preloaded_application_is_loaded_as_root_and_called_as_the_user(serve)
 
 @pytest.fixture
 def public():
-    """A folder of root's that everybody can reach, unlike those of the suite."""
+    """A folder of root that everybody can enter, unlike those of the suite."""
     folder = Path(tempfile.mkdtemp(prefix="farrier-"))
     folder.chmod(0o755)
     yield folder
@@ -285,7 +285,7 @@ def test_logs_sockets_and_bodies_work_for_the_user(serve, public):
             start_response("200 OK", [])
             return [b"%d" % size]
     """,
-        # Loaded by root, so that it does not matter where the interpreter lies.
+        # Loaded by root, so that the interpreter's folder does not matter.
         *("--preload", "--user", "nobody", "--umask", "007", "--body-buffer-bytes", "1KiB"),
         *("--access-logfile", logs / "access"),
         bind=("unix:%s" % path,),
@@ -413,7 +413,7 @@ def test_the_lines_of_a_life_are_gunicorn_s(serve):
         assert server.log.find(r"%s\[%d\] \[%s\] %s" % (stamp, pid, level, line)), (line, server.log.text)
 
 
-# --- an end before the beginning
+# --- stopping before the server has started
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
@@ -431,7 +431,7 @@ def test_a_stop_signal_ends_the_wait_for_an_address_at_once(serve, tmp_path, num
 
 
 def test_ctrl_c_while_workers_load_the_application_is_a_clean_stop(serve):
-    """Every process of a terminal gets the signal, whatever it is doing at that moment."""
+    """Every process of a terminal gets the signal, in any state."""
     for delay in (0, 0.01, 0.02, 0.05, 0.1):
         server = serve(
             """

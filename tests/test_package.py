@@ -1,4 +1,5 @@
-"""The installed package: its stub says what the module has, its types are shipped, and its command tells about itself."""
+"""The installed package: its stub matches the module, its types are shipped, and its command prints help and
+version."""
 
 import ast
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""PROXY headers in front of a connection: who the client is, and who may say so."""
+"""PROXY headers in front of a connection: the client's address, and the peers that may set it."""
 
 import struct
 

@@ -19,12 +19,12 @@ ECHO = """
         return [b"%d" % os.getpid()]
 """
 
-#: An hour between two requests: no test lasts long enough to earn another.
+#: An hour between two requests: no test lasts long enough for another.
 SLOW = ("--rate-limit", "1/h burst 5")
 
 
 def statuses(server, count, fields=(), target="/"):
-    """Each on a connection of its own, so that any worker may take it."""
+    """Each on a new connection, so that any worker may accept it."""
     return [server.get(target, fields).status for _ in range(count)]
 
 
@@ -63,7 +63,7 @@ def test_four_workers_count_together(serve):
                 if response.status == 200:
                     found[response.text] += 1
 
-    # The first comes alone, so that all others find the client there.
+    # The first comes alone, so that the client is in the table for all others.
     assert server.get().status == 200
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:

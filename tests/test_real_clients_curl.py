@@ -57,7 +57,7 @@ def test_curl_gets_a_page_by_each_version_of_http_and_tls(server, curl, version,
         *("--tlsv" + tls, "--tls-max", tls, server.url + "/asked"),
         told=["http_version", "http_code", "ssl_verify_result"],
     )
-    # A server says the version that it speaks, not the one that it was asked in (RFC 9110 §2.5).
+    # A server sends its own version, not the request's (RFC 9110 §2.5).
     assert told["http_version"] == max(version, "1.1") and told["http_code"] == "200"
     assert told["ssl_verify_result"] == "0"
     asked = json.loads(body)

@@ -1,4 +1,4 @@
-"""TLS as openssl's own client, requests and urllib3 meet it: versions, resumption at every worker, chains and names."""
+"""TLS with openssl's own client, requests and urllib3: versions, resumption at every worker, chains and names."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ def server(serve_module, tmp_path_factory, authority):
 
 
 def s_client(server, authority, *flags, request=b"GET /asked HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"):
-    """One connection of openssl's client; what it and the server said."""
+    """One connection of openssl's client; its output and the server's."""
     done = subprocess.run(
         ["openssl", "s_client", "-connect", "127.0.0.1:%d" % server.addresses[0][1], "-servername", "localhost"]
         + ["-CAfile", authority.pem, "-verify_return_error", *map(str, flags)]
@@ -38,13 +38,13 @@ def s_client(server, authority, *flags, request=b"GET /asked HTTP/1.1\r\nHost: l
 
 
 def asked(said):
-    """What the application was asked, from the midst of what the client said."""
+    """The request that the application got, from the client's output."""
     return json.loads(re.search(r"^(\{.*\})", said, re.M).group(1))
 
 
 @contextlib.contextmanager
 def paused(pids):
-    """Meanwhile these processes stand still: all their threads do, before the context begins."""
+    """A context in which all threads of these processes are stopped."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:

@@ -1,4 +1,4 @@
-"""Names of requests (`request_id_header`): who gives them, and where they are seen."""
+"""Request IDs (`request_id_header`): who sets them, and where they appear."""
 
 import re
 

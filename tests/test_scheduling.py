@@ -66,7 +66,7 @@ def state(server):
 
 
 def block(server, count, path="/block"):
-    """Sends requests that block, each on a connection of its own."""
+    """Sends requests that block, each on a new connection."""
     wires = [server.connect() for _ in range(count)]
     for wire in wires:
         wire.send(message(target=path))
@@ -130,7 +130,7 @@ def test_blocked_views_do_not_delay_a_fast_one(serve):
 def test_one_seat_is_left_for_short_routes_when_the_long_calls_have_taken_all_others(serve, known):
     server = serve(VIEWS, "--threads", 8, "--queue-timeout", 60)
     if known:
-        # The route becomes known: its calls have been long.
+        # The route becomes known as slow.
         wires = block(server, 6)
         server.log.wait(r"entered 6\b")
         server.get("/release")
@@ -243,7 +243,7 @@ def test_a_server_whose_calls_all_wait_uses_next_to_no_cpu(serve):
 
 
 def test_a_connection_whose_first_call_lost_the_lead_is_heard_again(serve):
-    """The leader answers it before the poller knows it; whoever takes the lead must be told."""
+    """The leader answers it before the poller knows it; the next leader must register it."""
     server = serve(VIEWS)
     with server.connect() as wire:
         assert wire.request(message(target="/nap")).status == 200

@@ -1,4 +1,4 @@
-"""What is wrong with sites and mounts is said at the start and with --check-config, with its place."""
+"""Errors in sites and mounts are reported at the start and by --check-config, with their place."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""The longest body of each mount, and a site's own pages for what the server answers itself."""
+"""The longest body of each mount, and a site's own error pages."""
 
 import signal
 import socket
@@ -110,7 +110,7 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_sent(site):
     head = head.replace(b"Content-Length: 0\r\n", b"")
     response = site.exchange(head)
     assert (response.status, response.closes) == (413, True)
-    # One that the mount takes although the server would not is asked for.
+    # A body that the mount accepts, although the server would not, is requested.
     head = message("POST", "/upload/", fields=[("Expect", "100-continue"), ("Content-Length", "2000")])
     wire = site.connect()
     wire.send(head.replace(b"Content-Length: 0\r\n", b""))

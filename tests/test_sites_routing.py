@@ -1,4 +1,4 @@
-"""Which site and which mount answers: hosts, paths, redirects, fixed answers; what cannot be decided is refused."""
+"""Which site and which mount answers: hosts, paths, redirects, fixed responses; ambiguous requests are refused."""
 
 import json
 import textwrap
@@ -253,7 +253,7 @@ def test_allowed_hosts_are_all_that_is_served(serve, tmp_path):
     for host, status in (("example.org", 200), ("www.example.org", 200), ("other.test", 421)):
         assert server.exchange(message(host=host)).status == status
     assert server.exchange(message(host=None, version="1.0")).status == 400
-    # Whoever asks for health may call the server what he likes.
+    # Health checks may use any host name.
     assert server.exchange(message(target="/livez", host="10.0.0.1")).status == 200
 
 

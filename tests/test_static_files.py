@@ -1,4 +1,4 @@
-"""Static files: which path leads to which file, which leads nowhere, and what an answer says."""
+"""Static files: which path leads to which file, which paths give 404, and the fields of responses."""
 
 import gzip
 import os

@@ -1,4 +1,4 @@
-"""Statistics as uWSGI's tools read them: the document, uwsgitop, and readers who are slow or many."""
+"""Statistics for uWSGI's tools: the document, uwsgitop, and slow or many readers."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def connect(address):
 
 
 def text(address):
-    """What is handed out, up to the end."""
+    """Everything that is sent, up to the end."""
     with connect(address) as connection:
         return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
@@ -78,7 +78,7 @@ def total(document, key):
 
 
 def wait_for(address, condition, what):
-    """Waits until the document is so; it may be a moment behind."""
+    """Waits until the document is like this; it may be slightly old."""
     seen = []
 
     def holds():

@@ -1,4 +1,4 @@
-"""Metrics for statsd: the packets that Gunicorn sends, and never at a request's cost."""
+"""Metrics for statsd: the same packets as Gunicorn's, without delaying requests."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""Under a service manager: sockets that it passes, what it is told and when, and the units in deploy/systemd."""
+"""Under a service manager: sockets that it passes, messages to it, and the units in deploy/systemd."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def plain_manager(tmp_path):
     made.socket.close()
 
 
-# --- what it is told
+# --- messages to the manager
 
 
 def test_ready_is_said_when_a_worker_has_loaded_the_application_and_not_before(serve, manager):
@@ -75,7 +75,7 @@ def test_a_reload_is_framed_by_reloading_and_ready(serve, plain_manager):
     server.kill(signal.SIGHUP)
     reloading = plain_manager.hear()
     assert reloading["RELOADING"] == "1"
-    # systemd only believes a time between its signal and now.
+    # systemd only accepts a time between its signal and now.
     assert before <= int(reloading["MONOTONIC_USEC"]) / 1e6 <= time.clock_gettime(time.CLOCK_MONOTONIC)
     assert plain_manager.hear()["READY"] == "1"
 
@@ -213,7 +213,7 @@ def test_passed_sockets_stay_across_a_reload(serve):
 
 
 def test_clients_that_come_before_the_server_are_served_by_it(serve, tmp_path):
-    """systemd's own launcher: it starts the server when the first client has come, who has then waited."""
+    """systemd's own launcher: it starts the server when the first client connects, which waits meanwhile."""
     if not shutil.which("systemd-socket-activate"):
         pytest.skip("needs systemd-socket-activate")
     path = str(tmp_path / "web.sock")
@@ -238,7 +238,7 @@ def analyze(tmp_path):
         pytest.skip("needs systemd-analyze")
 
     def analyze(*arguments):
-        # The units as a site would have them: with a program and a folder that exist.
+        # The units as installed: with a program and a folder that exist.
         text = (UNITS / "farrier.service").read_text()
         assert "ExecStart=/srv/mysite/.venv/bin/farrier " in text
         text = text.replace("/srv/mysite/.venv/bin/farrier", COMMAND[0]).replace("/srv/mysite", str(tmp_path))

@@ -1,4 +1,5 @@
-"""HTTPS as clients see it: the same messages as in the clear, orderly ends, and nothing that a hostile beginning can hold up."""
+"""HTTPS for clients: the same messages as without TLS, orderly ends, and no effect of hostile handshakes on other
+clients."""
 
 import json
 import os
@@ -353,7 +354,7 @@ def test_a_proxy_header_comes_in_the_clear_before_tls(serve, certificate, togeth
     with Wire(server.address) as wire:
 
         def carry(step):
-            """Lets a step of the client's session have what it needs."""
+            """Runs a step of the client's TLS session, with the I/O that it needs."""
             while True:
                 try:
                     return step()

@@ -1,4 +1,4 @@
-"""Certificates: what is wrong with their files is said at the start, and what changes is served without a reload."""
+"""Certificates: errors in their files are reported at the start, and changed files are used without a reload."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def certificate(authority):
 
 @pytest.fixture
 def check(tmp_path):
-    """`farrier --check-config`, and what it says."""
+    """`farrier --check-config`, and its output."""
 
     def check(*flags):
         (tmp_path / "app.py").write_text("def application(environ, start_response): pass\n")
@@ -40,7 +40,7 @@ def check(tmp_path):
 
 
 def shown(address, name="localhost", versions=None, ciphers=None, algorithms=None):
-    """The certificate that a client of this name is shown, in DER."""
+    """The certificate that a client of this name gets, in DER."""
     terms = context(versions=versions)
     if ciphers:
         terms.set_ciphers(ciphers)
@@ -267,7 +267,7 @@ def test_only_the_named_suites_are_offered(serve, certificate):
 
 
 class SecureLoad:
-    """Clients that open a connection for each request, or keep theirs, and note every failure."""
+    """Clients that open a connection for each request, or keep theirs, and record every failure."""
 
     def __init__(self, server, authority, clients=4):
         self.server, self.terms = server, context(authority)
@@ -317,7 +317,7 @@ def test_a_certificate_that_changes_is_served_without_a_reload_and_without_a_fai
         shutil.copy(new.key, key + ".new"), os.replace(key + ".new", key)
         until(lambda: shown(server.address) == der(new.pem), what="the new certificate")
         server.log.wait("Certificates have changed and are in use")
-        # Both workers, whoever takes the connection.
+        # Both workers, whichever accepts the connection.
         until(
             lambda: all(shown(server.address) == der(new.pem) for _ in range(8)), what="the new certificate everywhere"
         )

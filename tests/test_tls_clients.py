@@ -1,4 +1,4 @@
-"""Client certificates: asked for, verified, and told to the application; and nobody gets in with a bad one."""
+"""Client certificates: requested, verified, and passed to the application; a bad one is refused."""
 
 import json
 import re
@@ -27,14 +27,14 @@ SUBJECT = "/O=Example, Inc./CN=alice"
 
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory):
-    """The server's, the clients', and a stranger's."""
+    """The authorities of the server, of the clients, and an unknown one."""
     names = ("of the server", "of the clients", "of strangers")
     return [Authority(tmp_path_factory.mktemp("authority"), "Authority " + name) for name in names]
 
 
 @pytest.fixture(scope="module")
 def certificates(authorities):
-    """Clients' certificates: good, expired, of a stranger's authority."""
+    """Clients' certificates: valid, expired, of an unknown authority."""
     _, ours, stranger = authorities
     return {
         "good": ours.issue("alice", subject=SUBJECT),

@@ -1,4 +1,4 @@
-"""A session is resumed at whatever worker, by TLS 1.3 and 1.2, and not by whoever made up a ticket."""
+"""A session is resumed at any worker, with TLS 1.3 and 1.2, and never with a forged ticket."""
 
 import signal
 import subprocess
@@ -42,7 +42,7 @@ def test_every_worker_resumes_every_session(serve, authority, certificate, tmp_p
     seen = [worker]
     try:
         while len(seen) < 4:
-            # Who has answered waits, so that another one answers next.
+            # A worker that has answered waits, so that another one answers next.
             server.kill(signal.SIGSTOP, seen[-1])
             reused, worker = connect(server, authority, version, "-sess_in", session)
             assert reused is True and worker not in seen

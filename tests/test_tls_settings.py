@@ -1,4 +1,4 @@
-"""The redirect to https, what browsers are told of it, and the certificate for development."""
+"""The redirect to https, HSTS, and the certificate for development."""
 
 import os
 import stat

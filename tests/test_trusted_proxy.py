@@ -1,4 +1,4 @@
-"""`--trusted-proxy`: who is believed about the client, in what, through how many hops; and what others cannot say."""
+"""`--trusted-proxy`: which peers and fields are trusted, through how many hops; other peers cannot set them."""
 
 import json
 
@@ -61,7 +61,7 @@ NOTHING = ("127.0.0.1", "http", "farrier.test")
             [("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "a.test")],
             ("203.0.113.7", "https", "a.test"),
         ),
-        # Through trusted hops, and no further than the first that is not.
+        # Through trusted hops, up to the first that is not trusted.
         (
             [("X-Forwarded-For", "198.51.100.1, 203.0.113.7, 10.1.1.1,10.2.2.2")],
             ("203.0.113.7", "http", "farrier.test"),
@@ -98,7 +98,7 @@ def test_a_trusted_proxy_is_believed(trusting, fields, expected):
         ([("Forwarded", 'for="198.51.100.1, for=203.0.113.7;host=a.test')], ("203.0.113.7", "http", "a.test")),
         ([("Forwarded", 'for="\\", for=203.0.113.7')], ("203.0.113.7", "http", "farrier.test")),
         ([("Forwarded", 'host=evil.test;x="y, for="203.0.113.7"')], ("203.0.113.7", "http", "farrier.test")),
-        # A proxy that sets the older fields and lets this one pass.
+        # A proxy that sets the older fields and passes this one on.
         (
             [("Forwarded", "for=198.51.100.1;host=evil.test"), ("X-Forwarded-For", "203.0.113.7")],
             ("203.0.113.7", "http", "farrier.test"),

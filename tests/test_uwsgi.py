@@ -1,4 +1,4 @@
-"""The uwsgi protocol as a web server speaks it, byte by byte."""
+"""The uwsgi protocol, byte by byte."""
 
 import json
 import socket
@@ -46,19 +46,19 @@ FLAGS = ("--limit-request-body", "20M")
 
 @pytest.fixture(scope="module")
 def server(serve_module):
-    """A server with uwsgi on TCP, uwsgi on a unix socket, HTTP, and one that takes whatever comes."""
+    """A server with uwsgi on TCP, uwsgi on a unix socket, HTTP, and an address with `auto`."""
     bind = ["uwsgi://127.0.0.1:0", "uwsgi+unix:uwsgi.sock", "127.0.0.1:0", "auto://127.0.0.1:0"]
     return serve_module(APPLICATION, *FLAGS, bind=bind)
 
 
 @pytest.fixture(params=["tcp", "unix"])
 def address(server, request):
-    """The addresses where uwsgi is spoken."""
+    """The addresses with uwsgi."""
     return server.addresses[("tcp", "unix").index(request.param)]
 
 
 def exchange(address, *pieces, head_only=False):
-    """One request; the answer's content ends with the connection unless it says its length."""
+    """One request; the response's content ends with the connection unless it has a length."""
     with Wire(address) as wire:
         wire.send(*pieces)
         head = wire.read_head()

@@ -1,4 +1,4 @@
-"""The iterable an application returns: its kinds, its one close(), and what becomes of a message that goes wrong half way."""
+"""The iterable that an application returns: its kinds, its single close(), and messages that fail half-way."""
 
 import pytest
 
@@ -331,7 +331,7 @@ def test_fewer_bytes_than_content_length_close_the_connection(host, items):
             response = wire.read_response()
         except Incomplete:
             return
-        # Known before the head was sent: an honest 500 is as good.
+        # Known before the head was sent: a 500 is as good.
         assert response.status == 500
 
 
