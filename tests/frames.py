@@ -135,7 +135,7 @@ class Connection:
         self.next_stream = 1
         self.server_settings = {}
         self.messages = {}
-        self.farewell = None
+        self.goaway_error = None
         self.acknowledged = False
         if not quiet:
             self.send(PREFACE, settings(*with_settings))
@@ -236,7 +236,7 @@ class Connection:
         elif got.kind == PING and not got.has(ACK):
             self.send_anyway(frame(PING, ACK, 0, got.payload))
         elif got.kind == GOAWAY:
-            self.farewell = got.error
+            self.goaway_error = got.error
         elif got.kind in (HEADERS, DATA, RST_STREAM):
             message = self.messages.get(got.stream)
             if not message:
@@ -283,7 +283,7 @@ class Connection:
         """Reads to the connection's end and returns the code of the last GOAWAY; None if there was none."""
         while got := self.read():
             self.take(got)
-        return self.farewell
+        return self.goaway_error
 
     def connection_error(self, *codes):
         """The server sends a GOAWAY with one of these codes, and closes (RFC 9113 §5.4.1)."""

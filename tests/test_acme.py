@@ -378,7 +378,7 @@ def test_a_reload_without_acme_ends_the_helper(authority, site, tmp_path):
     assert server.get().status == 200
 
 
-def test_a_helper_that_dies_comes_back(authority, site):
+def test_a_helper_that_dies_is_restarted(authority, site):
     ca = authority()
     server = site(ca)
     server.log.wait(ISSUED)
@@ -500,7 +500,7 @@ def test_settings_that_cannot_work_are_errors_before_the_start(serve, flags, bin
     assert words in server.log.text
 
 
-def test_what_the_authority_would_not_find_is_said_before_the_start(serve):
+def test_a_challenge_that_no_address_allows_is_warned_of_before_the_start(serve):
     flags = ["--check-config", "--acme", NAME, "--acme-challenge", "http-01"]
     server = serve(APPLICATION, *flags, bind=("127.0.0.1:8443",), listening=False)
     assert server.process.wait(20) == 0

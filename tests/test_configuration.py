@@ -131,7 +131,7 @@ def test_a_bad_value_on_the_command_line_or_in_a_variable_names_it(run):
     assert result.returncode not in (0, 3) and "FARRIER_WROKERS" in result.stderr
 
 
-def test_all_mistakes_are_told_at_once(run):
+def test_all_errors_are_reported_at_once(run):
     result = run("--threads", "many", "app:application", settings="workers = -1\n", FARRIER_KEEPALIVE="soon")
     for word in ("--threads", "farrier.toml:1", "FARRIER_KEEPALIVE"):
         assert word in result.stderr

@@ -86,7 +86,7 @@ def test_four_workers_count_together(serve):
     assert all(is_refused(server) for _ in range(20))
 
 
-def test_what_a_killed_worker_has_counted_is_forgotten(serve):
+def test_connections_of_a_killed_worker_are_not_counted(serve):
     server = serve(ECHO, "--workers", 2, "--limit-connections-per-address", 30)
     server.wait_booted(2)
     wires, workers = opened(server, 30)

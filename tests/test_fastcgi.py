@@ -150,7 +150,7 @@ def test_a_request_can_be_given_up(address):
             assert records.read() is None
 
 
-def test_giving_up_what_is_over_means_nothing(address):
+def test_an_abort_of_a_finished_request_is_ignored(address):
     with Records(address) as records:
         records.ask("GET", "/environ", keep=True)
         records.send(record(ABORT))
@@ -195,7 +195,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("status, raw", REFUSED, ids=range(len(REFUSED)))
-def test_what_is_refused_is_answered_in_records(address, status, raw):
+def test_refused_requests_are_answered_in_records(address, status, raw):
     with Records(address) as records:
         records.send(raw)
         answer = records.answer()
@@ -203,13 +203,13 @@ def test_what_is_refused_is_answered_in_records(address, status, raw):
         assert records.read() is None
 
 
-def test_an_http_client_is_told_so(address):
+def test_an_http_client_gets_an_http_error(address):
     with Wire(address) as wire:
         answer = wire.request(message())
         assert (answer.status, "FastCGI" in answer.text) == (400, True)
 
 
-def test_a_full_queue_is_told_by_status_and_by_record(serve):
+def test_a_full_queue_is_answered_with_status_and_record(serve):
     server = serve(WAITING, "--threads", 1, "--queue-max", 1, bind=["fastcgi://127.0.0.1:0", "127.0.0.1:0"])
     waiting = [Records(server.address) for _ in range(2)]
     try:

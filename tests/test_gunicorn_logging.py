@@ -354,7 +354,7 @@ def refused(tmp_path, *flags):
         ({}, ["--logger-class", "nowhere.Logger"], r"logger_class = 'nowhere\.Logger' cannot be imported: .*nowhere"),
     ],
 )
-def test_a_broken_configuration_is_told_at_the_start(tmp_path, files, flags, said):
+def test_a_broken_configuration_is_reported_at_the_start(tmp_path, files, flags, said):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     text = refused(tmp_path, *flags)

@@ -165,13 +165,13 @@ Renewed(handler, {"bind": "127.0.0.1:0"}).run()
     assert server.get().status == 200
 
 
-def test_a_setting_of_an_embedding_program_that_makes_no_sense_is_told(serve_program):
+def test_an_invalid_setting_of_an_embedding_program_is_reported(serve_program):
     server = serve_program(STANDALONE + "\nStandalone(handler, {'workers': 'plenty'}).run()\n", listening=False)
     assert server.wait_exit() == 1
     assert "workers" in server.log.text and "plenty" in server.log.text
 
 
-def test_a_subclass_of_wsgiapplication_serves_what_its_name_says(serve_program):
+def test_a_subclass_of_wsgiapplication_serves_the_application_of_its_name(serve_program):
     server = serve_program(
         """
 from gunicorn.app.wsgiapp import WSGIApplication

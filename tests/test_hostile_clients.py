@@ -248,7 +248,7 @@ def test_a_head_byte_by_byte_does_not_prolong_its_time(server, beside, transport
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_hundreds_of_slow_heads_stop_nobody(server, beside, transport):
+def test_hundreds_of_slow_heads_do_not_block_other_clients(server, beside, transport):
     with Bounded(server, 32 * MB) as memory:
         waiting = [TRANSPORTS[transport](server) for _ in range(300)]
         try:
@@ -437,7 +437,7 @@ def test_streams_whose_windows_stay_shut_cost_little(server, beside, h2, path):
             h2.take(got)
 
 
-def test_a_window_that_opens_byte_by_byte_stops_nobody(server, beside, h2):
+def test_a_window_that_opens_byte_by_byte_does_not_block_other_clients(server, beside, h2):
     h2.send(settings((INITIAL_WINDOW_SIZE, 0)))
     streams = [h2.open(path="/static/big.bin") for _ in range(50)]
     with Bounded(server, 64 * MB):

@@ -154,7 +154,7 @@ def test_environ_is_that_of_http_1(connection):
 
 @pytest.mark.parametrize("length", [0, 1, 70_000, 3_000_000])
 @pytest.mark.parametrize("is_told", [True, False])
-def test_content_comes_whole_under_flow_control(connection, length, is_told):
+def test_content_is_complete_under_flow_control(connection, length, is_told):
     content = bytes(range(256)) * (length // 256 + 1)
     content = content[:length]
     fields = [("content-length", str(length))] if is_told else []

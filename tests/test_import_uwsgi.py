@@ -198,7 +198,7 @@ def check_answer(server, folder, name, prefix):
 
 
 @pytest.mark.parametrize(("file", "text", "name", "prefix"), REAL, ids=[row[0] for row in REAL])
-def test_what_is_imported_starts_and_serves(serve, folder, file, text, name, prefix):
+def test_an_imported_configuration_starts_and_serves(serve, folder, file, text, name, prefix):
     (folder / file).write_text(text)
     imported = run(folder, "import-uwsgi", file, "-o", "farrier.toml")
     assert (imported.returncode, imported.stdout, imported.stderr) == (0, "", "")
@@ -308,7 +308,7 @@ def test_a_file_that_is_there_is_not_written_over(folder):
     ],
 )
 @pytest.mark.parametrize("arguments", [["import-uwsgi"], ["--ini"]])
-def test_what_cannot_be_imported_is_refused_with_its_line(folder, arguments, text, said):
+def test_a_configuration_that_cannot_be_imported_is_refused_with_the_line(folder, arguments, text, said):
     (folder / "uwsgi.ini").write_text(text)
     refused = run(folder, *arguments, "uwsgi.ini")
     assert refused.returncode in (1, 2)

@@ -161,7 +161,7 @@ def test_a_file_that_is_not_there_is_404(site, field, name):
         ("X-Sendfile", "files/text.txt"),
     ],
 )
-def test_what_is_declared_nowhere_is_500_and_the_log_says_why(site, field, value):
+def test_a_file_outside_of_declared_folders_is_500_and_logged(site, field, value):
     since = site.log.mark()
     answer = site.get(target((field, value)))
     assert answer.status == 500

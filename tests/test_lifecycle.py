@@ -91,7 +91,7 @@ def test_term_lets_a_response_that_streams_come_to_its_end(serve):
     assert server.wait_exit() == 0
 
 
-def test_a_request_in_flight_at_term_is_told_that_the_connection_closes(serve):
+def test_the_response_of_a_request_in_flight_at_term_closes_the_connection(serve):
     server = serve(BLOCKING)
     wire = server.connect()
     wire.send(message(target="/block"))

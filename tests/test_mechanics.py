@@ -67,7 +67,7 @@ def test_a_second_server_is_refused_while_the_process_of_the_pid_file_lives(serv
 
 
 @pytest.mark.parametrize("left", ["4194305\n", "", "nonsense"])
-def test_a_pid_file_that_names_nobody_alive_is_replaced(serve, tmp_path, left):
+def test_a_pid_file_of_a_dead_process_is_replaced(serve, tmp_path, left):
     path = tmp_path / "run.pid"
     path.write_text(left)
     server = serve(HELLO, "-p", path)
@@ -165,7 +165,7 @@ def test_the_command_returns_when_the_daemon_serves(tmp_path):
         assert children(number_in(pid_path)) and ask().status == 200
 
 
-def test_what_keeps_a_daemon_from_starting_is_said_in_the_terminal_with_the_exit_code(tmp_path):
+def test_the_error_of_a_daemons_start_is_printed_with_its_exit_code(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         arguments = [*COMMAND, "-D", "-b", "127.0.0.1:%d" % taken.getsockname()[1], "app:application"]
         done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, timeout=60)
@@ -178,7 +178,7 @@ def taken_port(text):
 
 
 @pytest.mark.parametrize("flags", [[], ["--preload"]], ids=["worker", "preload"])
-def test_a_daemon_that_cannot_load_the_application_is_told_by_the_exit_code(tmp_path, flags):
+def test_a_daemon_that_cannot_load_the_application_has_its_exit_code(tmp_path, flags):
     (tmp_path / "app.py").write_text("raise RuntimeError('broken-881')\n")
     arguments = [*COMMAND, "-D", *flags, "-b", "127.0.0.1:0", "-p", "pid", "--log-file", "log", "app:application"]
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, timeout=60)
@@ -341,7 +341,7 @@ def test_a_name_that_does_not_exist_is_named_with_its_setting(serve, flags, word
 # --- titles
 
 
-def test_processes_are_called_by_what_they_are_and_serve(serve):
+def test_process_titles_have_the_role_and_the_name(serve):
     server = serve(HELLO, "--name", "shop", "--workers", 2)
     assert server.get().status == 200
     until(lambda: len(server.workers()) == 2, what="two workers")

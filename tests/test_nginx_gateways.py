@@ -150,7 +150,7 @@ def test_the_same_requests_are_seen_and_answered_the_same_way(ways, way):
 
 
 @pytest.mark.parametrize("way", ["uwsgi", "fastcgi"])
-def test_what_is_the_connections_is_what_nginx_says(ways, way):
+def test_connection_values_are_those_of_nginx(ways, way):
     told = json.loads(ask(ways[way], message(host="example.test:8080")).body)
     assert (told["REMOTE_ADDR"], told["SERVER_PORT"]) == ("127.0.0.1", str(ways[way][1]))
     assert told["REMOTE_PORT"].isdigit() and told["SERVER_NAME"] and told["REQUEST_SCHEME"] == "http"
@@ -176,7 +176,7 @@ def test_uploads_arrive_whole(ways, way, length):
 
 
 @pytest.mark.parametrize("way", WAYS[1:])
-def test_uploads_that_break_off_disturb_nobody(ways, way):
+def test_aborted_uploads_do_not_affect_other_clients(ways, way):
     for sent in (0, 1, 70000):
         with Wire(ways[way]) as wire:
             wire.send(message("POST", "/", b"x" * 200000)[: -200000 + sent])
@@ -184,7 +184,7 @@ def test_uploads_that_break_off_disturb_nobody(ways, way):
 
 
 @pytest.mark.parametrize("way", WAYS[1:])
-def test_clients_that_leave_disturb_nobody(ways, way):
+def test_clients_that_leave_do_not_affect_others(ways, way):
     for _ in range(20):
         with Wire(ways[way]) as wire:
             wire.send(message())

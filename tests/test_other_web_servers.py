@@ -181,7 +181,7 @@ def test_many_requests_one_after_the_other(way):
         assert json.loads(response.body)["body"][0] == number
 
 
-def test_a_client_that_leaves_disturbs_nobody(way):
+def test_a_client_that_leaves_does_not_affect_others(way):
     for sent in (0, 50000):
         with Wire(way) as wire:
             wire.send(message("POST", "/", b"x" * 100000)[: -100000 + sent])

@@ -73,7 +73,7 @@ def test_four_workers_count_together(serve):
     assert (found[200], found[429]) == (39, 121)
 
 
-def test_what_was_counted_outlives_a_worker_and_a_reload(serve):
+def test_counts_survive_a_worker_and_a_reload(serve):
     server = serve(ECHO, "--workers", 2, *SLOW)
     server.wait_booted(2)
     assert statuses(server, 5) == [200] * 5
@@ -155,7 +155,7 @@ def test_nginxs_way_of_writing_it_is_understood(serve):
 
 
 @pytest.mark.parametrize("value", ["10", "0/s", "10/y", "10/s burst 0", "ten/s"])
-def test_what_is_no_rate_is_an_error_at_the_start(serve, value):
+def test_an_invalid_rate_is_an_error_at_the_start(serve, value):
     server = serve(ECHO, settings='rate_limit = "%s"' % value, listening=False)
     assert server.wait_exit() == 1
     server.log.wait("farrier.toml.*rate_limit")

@@ -89,7 +89,7 @@ def test_h2load_may_choose_http_1_1(server):
 
 
 @needs_nghttp2
-def test_nghttp_gets_a_page_and_what_belongs_to_it(server):
+def test_nghttp_gets_a_page_and_its_files(server):
     said = tool("nghttp", "-n", "-a", "-s", server.url + "/hinted")
     assert re.search(r"200\s+\d+\w* /hinted$", said, re.M) and re.search(
         r"200\s+\d+\w* /static/style.css$", said, re.M
@@ -112,7 +112,7 @@ def test_nghttp_sends_trailers(server, tmp_path):
 
 
 @needs_nghttp2
-def test_nghttp_is_told_the_window_again_and_again(server, tmp_path):
+def test_nghttp_gets_window_updates(server, tmp_path):
     said = tool("nghttp", "-v", "-w", 14, "-W", 15, "-n", server.url + "/static/big.bin")
     pieces = [int(length) for length in re.findall(r"recv DATA frame <length=(\d+)", said)]
     assert sum(pieces) == 8 << 20 and "RST_STREAM" not in said and "recv GOAWAY" not in said

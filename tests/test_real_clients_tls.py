@@ -104,7 +104,7 @@ def test_openssl_is_offered_http2_and_http_1_1(server, authority):
     assert "No ALPN negotiated" in s_client(server, authority)
 
 
-def test_a_protocol_that_nobody_speaks_is_refused(server, authority):
+def test_an_unsupported_protocol_is_refused(server, authority):
     # RFC 7301 §3.2: no overlap is a fatal alert.
     assert "no application protocol" in s_client(server, authority, "-alpn", "spdy/1")
 

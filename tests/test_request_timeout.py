@@ -74,7 +74,7 @@ def test_the_client_gets_504_and_the_log_method_path_age_and_stacks(serve):
     assert not server.log.find("replaced")
 
 
-def test_the_stacks_of_all_threads_are_told(serve):
+def test_the_stacks_of_all_threads_are_logged(serve):
     server = serve(APPLICATION, "--request-timeout", 1, "--threads", 4)
     waiting, spinning = server.connect(), server.connect()
     waiting.send(message(target="/lock?1.6"))
@@ -202,7 +202,7 @@ def test_a_call_that_holds_the_interpreter_is_answered_named_and_its_worker_repl
     assert server.get("/").status == 200
 
 
-def test_a_held_interpreter_is_told_of_without_a_limit_too(serve):
+def test_a_held_interpreter_is_logged_even_without_a_limit(serve):
     server = serve(APPLICATION, "--timeout", 5, "--request-timeout", 0)
     server.get("/")
     holding = server.connect()

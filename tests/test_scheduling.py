@@ -197,7 +197,7 @@ def test_waiting_longer_than_the_queue_time_out_is_answered_with_503(serve):
 
 
 @pytest.mark.parametrize("earlier", [0, 5], ids=["by the first request of all", "by a later request"])
-def test_what_needs_no_python_is_answered_while_the_interpreter_is_held(serve, earlier):
+def test_requests_without_python_are_answered_while_the_interpreter_is_held(serve, earlier):
     server = serve(VIEWS)
     for _ in range(earlier):
         assert server.get("/fast").status == 200

@@ -201,7 +201,7 @@ def test_a_path_that_no_mount_has_is_404(ask):
         ("/here/x?y", 302, "http://example.org/there/x"),
     ],
 )
-def test_a_redirect_keeps_what_it_says(ask, target, status, location):
+def test_a_redirect_fills_its_placeholders(ask, target, status, location):
     for method in ("GET", "HEAD", "POST"):
         response = ask(target, method=method)
         assert (response.status, response.values("Location")) == (status, [location])
@@ -257,7 +257,7 @@ def test_allowed_hosts_are_all_that_is_served(serve, tmp_path):
     assert server.exchange(message(target="/livez", host="10.0.0.1")).status == 200
 
 
-def test_what_stands_outside_of_sites_serves_all_other_names(serve, tmp_path):
+def test_the_default_site_serves_all_other_names(serve, tmp_path):
     write_applications(tmp_path, "shop", "blog")
     settings = 'wsgi_app = "shop"\n[[site]]\nhosts = ["blog.test"]\napp = "blog"\n'
     server = serve("", directory=tmp_path, settings=settings)

@@ -83,7 +83,7 @@ def test_a_folder_behind_a_link_may_be_exchanged(serve, tmp_path):
     until(lambda: server.get("/a.txt").body == b"two", 10, "the other folder")
 
 
-def test_what_is_remembered_is_bounded_and_still_right(serve, tmp_path):
+def test_the_cache_is_bounded_and_correct(serve, tmp_path):
     root = fill(tmp_path)
     for number in range(60):
         write(root / ("%d.txt" % number), b"%d" % number * 1000)
@@ -195,7 +195,7 @@ def cool(path):
 
 
 @pytest.mark.parametrize("size", [20_000, 10_000_000], ids=["small", "large"])
-def test_what_is_not_in_memory_is_fetched_by_the_porter(serve, tmp_path, size):
+def test_files_not_in_memory_are_read_by_the_disk_thread(serve, tmp_path, size):
     root = fill(tmp_path)
     # Without precompressed files: only the disk shows that there are none.
     settings = '[[static]]\nurl = "/static/"\ndir = "files"\nprecompressed = false\n'
@@ -212,7 +212,7 @@ def test_what_is_not_in_memory_is_fetched_by_the_porter(serve, tmp_path, size):
     assert has_thread(worker, "farrier-porter")
 
 
-def test_a_range_of_what_is_not_in_memory_is_right(site):
+def test_a_range_of_a_file_not_in_memory_is_correct(site):
     content = os.urandom(12_000_000)
     path = site.root / "cold.bin"
     path.write_bytes(content)
@@ -246,7 +246,7 @@ def test_many_clients_wait_for_the_disk_and_leave_no_one_behind(site):
             assert wire.read_response().body == content
 
 
-def test_a_stop_lets_what_is_being_sent_end(site):
+def test_a_stop_finishes_files_that_are_being_sent(site):
     path, content, wire = start_slow_download(site, "big.bin", 12_000_000)
     site.kill(15)
     assert read_rest_exactly(wire, len(content)) == content

@@ -155,7 +155,7 @@ def test_large_parts_reach_a_slow_client_whole(serve, tmp_path):
 
 
 @pytest.mark.parametrize("value", ["bytes=4000-", "bytes=4000-5000", "bytes=-0", "bytes=9999-,-0"])
-def test_nothing_of_what_was_asked_for_is_416(site, value):
+def test_an_unsatisfiable_range_is_416(site, value):
     answer = site.get("/static/text.txt", fields=[("Range", value)])
     assert (answer.status, answer.value("Content-Range")) == (416, "bytes */4000")
 

@@ -32,7 +32,7 @@ def site(serve_module, tmp_path_factory):
     return server
 
 
-def test_a_file_is_sent_with_what_clients_and_caches_must_know(site):
+def test_a_file_is_sent_with_the_fields_for_clients_and_caches(site):
     answer = site.get("/static/text.txt")
     assert (answer.status, answer.body) == (200, TEXT)
     assert answer.value("Content-Type") == "text/plain; charset=utf-8"
@@ -143,7 +143,7 @@ def test_names_with_a_dot_in_front_are_hidden(site, name):
     assert site.get("/static/" + name).status == 404
 
 
-def test_what_is_well_known_is_shown(site):
+def test_well_known_files_are_served(site):
     assert site.get("/static/.well-known/security.txt").status == 200
 
 
@@ -159,7 +159,7 @@ def test_links_out_of_the_folder_lead_nowhere(site, name):
 
 
 @pytest.mark.parametrize("name", ["pipe", "socket"])
-def test_what_is_no_plain_file_is_404_at_once(site, name):
+def test_anything_but_a_regular_file_is_404_at_once(site, name):
     assert site.get("/static/" + name).status == 404
 
 

@@ -193,7 +193,7 @@ def test_connections_that_wait_are_counted(observed, unix):
     wait_for(path, lambda d: d["listen_queue"] == 0, "no connections that wait")
 
 
-def test_readers_who_read_nothing_hold_nobody_up(observed):
+def test_readers_that_read_nothing_do_not_block_others(observed):
     server, path = observed("--workers", "2")
     server.wait_booted(2)
     # More than may wait at the socket: the arbiter takes one after another.
@@ -229,7 +229,7 @@ def test_tcp_of_this_machine_alone(serve):
     assert re.search(r"--stats: `0\.0\.0\.0:0` lets other machines read", refused.log.text)
 
 
-def test_an_address_that_is_taken_is_told(serve, tmp_path):
+def test_an_address_in_use_is_reported(serve, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -173,7 +173,7 @@ def test_a_name_chooses_among_the_sockets_and_keeps_other_addresses(serve, tmp_p
             assert wire.request(message()).body == b"hello"
 
 
-def test_a_name_that_nobody_passed_is_said_with_those_there_are(serve):
+def test_an_unknown_socket_name_is_reported_with_the_known_ones(serve):
     server = activated(serve, "web=127.0.0.1:0", "admin=127.0.0.1:0", bind=("fd://api",), listening=False)
     assert server.wait_exit() == 1
     server.log.wait("there is no socket of the name `api` for fd://api; LISTEN_FDNAMES has web, admin")

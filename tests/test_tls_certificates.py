@@ -135,7 +135,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_cannot_serve_is_told_before_anything_is_bound(check, serve, certificate, authority, tmp_path, case):
+def test_unusable_certificates_are_reported_before_anything_is_bound(
+    check, serve, certificate, authority, tmp_path, case
+):
     flags, words = BAD[case](certificate, authority, tmp_path)
     result = check(*flags)
     assert result.returncode == 1, result.stderr
@@ -232,7 +234,7 @@ def test_the_certificate_follows_the_name(many, asked, served):
     assert shown(server.address, name=asked) == der(issued[served].pem)
 
 
-def test_the_kind_of_the_key_follows_what_the_client_understands(many):
+def test_the_kind_of_the_key_follows_the_clients_capabilities(many):
     server, issued = many
     old = ssl.TLSVersion.TLSv1_2
     assert shown(server.address, "second.test", old, "ECDHE+ECDSA") == der(issued["second.test"].pem)
@@ -333,7 +335,7 @@ def folder(parent, name):
 
 
 @pytest.mark.parametrize("reload", [False, True])
-def test_a_certificate_that_is_broken_is_told_and_the_old_one_stays(serve, authority, tmp_path, reload):
+def test_a_broken_certificate_is_reported_and_the_old_one_stays(serve, authority, tmp_path, reload):
     old, new = (authority.issue("localhost", into=folder(tmp_path, name)) for name in ("old", "new"))
     path = str(tmp_path / "now.pem")
     shutil.copy(old.both, path)
@@ -372,7 +374,7 @@ def test_a_worker_that_may_not_read_the_key_serves_with_it(serve, certificate, t
             assert "Uid:\t0" not in status.read()
 
 
-def test_a_key_is_not_to_be_found_in_what_workers_could_write(serve, certificate):
+def test_workers_cannot_write_to_memory_with_keys(serve, certificate):
     server = serve(HELLO, "--certfile", certificate.both)
     assert shown(server.address)
     (worker,) = server.workers()

@@ -61,7 +61,7 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("shown", ["good", "expired", "stranger", "none"])
-def test_who_gets_in_follows_what_is_asked_for(asking, authorities, certificates, shown, version):
+def test_access_follows_cert_reqs(asking, authorities, certificates, shown, version):
     server, asked = asking
     certificate = certificates[shown]
     terms = context(authorities[0].pem, certificate and certificate.both, versions=version)
@@ -92,7 +92,7 @@ def test_the_log_says_in_its_details_why_a_client_was_turned_away(serve, authori
     server.log.wait("The TLS handshake with ip=127.0.0.1 failed: .*" + reason)
 
 
-def test_what_was_verified_is_told_as_openssl_writes_it(serve, authorities, certificates):
+def test_the_verified_names_are_written_as_openssl_does(serve, authorities, certificates):
     server = authorities[0].issue("localhost")
     server = serve(APPLICATION, "--certfile", server.both, "--ca-certs", authorities[1].pem, "--cert-reqs", "required")
     good = certificates["good"]

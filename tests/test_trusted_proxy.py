@@ -87,7 +87,7 @@ NOTHING = ("127.0.0.1", "http", "farrier.test")
         ([("Forwarded", "for=203.0.113.7, proto=https")], ("127.0.0.1", "https", "farrier.test")),
     ],
 )
-def test_a_trusted_proxy_is_believed(trusting, fields, expected):
+def test_fields_of_a_trusted_proxy_are_applied(trusting, fields, expected):
     assert said(environ_of(trusting, *fields)) == expected
 
 
@@ -127,12 +127,12 @@ def test_schemes_that_contradict_each_other_are_400(trusting, fields):
     assert trusting.get(fields=fields).status == 400
 
 
-def test_port_and_prefix_are_believed_too(trusting):
+def test_port_and_prefix_are_applied_too(trusting):
     environ = environ_of(trusting, ("X-Forwarded-Port", "8443"), ("X-Forwarded-Prefix", "/app/"), target="/app/page")
     assert (environ["SERVER_PORT"], environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("8443", "/app", "/page")
 
 
-def test_nothing_of_what_others_say_reaches_the_application(distrusting):
+def test_fields_of_untrusted_peers_do_not_reach_the_application(distrusting):
     fields = [(name, "https" if "Proto" in name else "203.0.113.7") for name in POSING]
     fields += [(name.lower(), "x") for name in POSING] + [("X-Other", "kept")]
     environ = environ_of(distrusting, *fields)

@@ -266,7 +266,7 @@ def test_sockets_of_a_service_manager_are_handed_on(upgrade):
     assert load.failures == []
 
 
-def test_a_service_manager_hears_of_the_new_master_when_the_old_one_leaves(upgrade, tmp_path):
+def test_a_service_manager_is_notified_of_the_new_master_when_the_old_one_leaves(upgrade, tmp_path):
     manager = Manager(str(tmp_path / "notify"))
     both = upgrade(HELLO, environment=manager.environment)
     assert manager.wait("READY")["MAINPID"] == str(both.old)
