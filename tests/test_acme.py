@@ -194,7 +194,7 @@ def test_a_certificate_is_renewed_at_a_third_of_its_life(authority, site, tmp_pa
     assert not server.log.find("Handling signal|Hang up")
 
 
-def test_a_certificate_is_renewed_as_long_before_its_end_as_the_setting_says(authority, site):
+def test_a_certificate_is_renewed_at_the_time_of_the_setting(authority, site):
     server = site(authority(), "--acme-renew-before", "100d")
     # Pebble's are for five years.
     server.log.wait(r"valid until .*, to be renewed in 17(19|2\d) days")
@@ -236,7 +236,7 @@ def test_a_validation_that_fails_is_explained_and_tried_again(authority, site):
     server.log.wait(ISSUED)
 
 
-def test_at_most_four_orders_fail_in_an_hour_whatever_is_restarted(authority, site):
+def test_at_most_four_orders_fail_in_an_hour_even_after_restarts(authority, site):
     ca = authority()
     flags = ("--acme-challenge", "http-01", "--acme-retry-delay-max", "1s")
     server = site(ca, *flags, is_found=False)
@@ -250,7 +250,7 @@ def test_at_most_four_orders_fail_in_an_hour_whatever_is_restarted(authority, si
     assert ca.orders == 4
 
 
-def test_an_account_that_the_authority_has_lost_is_made_anew(authority, site, tmp_path):
+def test_an_account_that_the_authority_has_lost_is_created_again(authority, site, tmp_path):
     ca = authority()
     ca.refuse("order-plz", "accountDoesNotExist", "who are you?", status=400)
     server = site(ca)
@@ -304,7 +304,7 @@ def test_the_authority_s_window_is_when_a_certificate_is_renewed(authority, site
     assert ca.orders == 2
 
 
-def test_a_window_that_moves_is_heard_of_when_the_authority_says_so(authority, site):
+def test_a_changed_window_is_read_when_the_authority_says(authority, site):
     ca = authority()
     ca.windows, ca.look_again = [(10**6, 2 * 10**6)], 1
     server = site(ca, "--acme-retry-delay-max", "1s")

@@ -148,7 +148,7 @@ def test_the_address_is_the_clients_and_not_what_the_client_claims(site):
     ],
     ids=lambda field: field[0],
 )
-def test_a_client_cannot_speak_in_the_proxys_name(site, field):
+def test_a_client_cannot_forge_the_proxys_fields(site, field):
     assert ask(site, message(fields=[field])).body == ask(site, message()).body
 
 

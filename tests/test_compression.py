@@ -203,7 +203,7 @@ def test_a_large_file_is_sent_as_it_is(server):
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-def test_a_response_without_content_says_nothing_of_codings(server, status):
+def test_a_response_without_content_has_no_content_encoding(server, status):
     response = ask(server, "/whole?size=0&status=" + status.replace(" ", "%20"))
     assert response.value("Content-Encoding") is None and response.body == b""
 

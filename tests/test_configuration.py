@@ -137,7 +137,7 @@ def test_all_errors_are_reported_at_once(run):
         assert word in result.stderr
 
 
-def test_check_config_says_whether_settings_and_application_load(run, tmp_path):
+def test_check_config_reports_whether_settings_and_application_load(run, tmp_path):
     assert run("--check-config", "app:application").returncode == 0
     (tmp_path / "broken.py").write_text("raise RuntimeError('broken-773')\n")
     result = run("--check-config", "broken:application")
@@ -153,7 +153,7 @@ def test_without_a_name_the_application_is_found_in_the_usual_places(run, tmp_pa
     assert run("--check-config").returncode != 0
 
 
-def test_without_an_application_it_says_what_is_missing(run, tmp_path):
+def test_without_an_application_the_error_says_what_is_missing(run, tmp_path):
     (tmp_path / "app.py").unlink()
     result = run()
     assert result.returncode != 0 and "application" in result.stderr

@@ -136,7 +136,7 @@ def test_peers_on_a_unix_socket_are_not_limited(serve, tmp_path):
     opened(server, 12)
 
 
-def test_the_log_says_it_once_in_a_while(serve):
+def test_the_log_reports_it_at_intervals(serve):
     server = serve(ECHO, *LIMIT)
     opened(server, 5)
     for _ in range(20):

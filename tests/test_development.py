@@ -46,7 +46,7 @@ def test_a_change_brings_new_workers_without_a_lost_request(serve, tmp_path, eng
     assert load.failures == []
 
 
-def test_a_mistake_is_shown_and_the_old_worker_goes_on_until_it_is_mended(serve, tmp_path):
+def test_an_error_is_shown_and_the_old_worker_serves_until_it_is_fixed(serve, tmp_path):
     server = begin(serve, tmp_path)
     with Load(server, 2) as load:
         server.write("part.py", "import other\nWORD = other.WORD\n")
@@ -76,7 +76,7 @@ def test_further_files_are_watched_by_path_or_pattern(serve, tmp_path, pattern):
     assert server.get().status == 200
 
 
-def test_a_server_that_starts_with_a_mistake_shows_it_to_clients_until_it_is_mended(serve, tmp_path):
+def test_a_server_that_starts_with_an_error_shows_it_to_clients_until_it_is_fixed(serve, tmp_path):
     server = serve("def application(:\n\n", "--reload", directory=tmp_path)
     response = server.get()
     assert response.status == 500 and "SyntaxError" in response.text

@@ -134,7 +134,7 @@ def test_an_error_ends_with_a_status(address):
     assert ask(address, "GET", "/none").status == 404
 
 
-def test_an_answer_that_is_too_short_is_seen_to_be(address):
+def test_a_short_response_is_noticed(address):
     with Records(address) as records:
         records.send(fastcgi("GET", "/short", keep=True))
         kind, _, content = records.read()
@@ -142,7 +142,7 @@ def test_an_answer_that_is_too_short_is_seen_to_be(address):
         assert records.read() is None, "no END_REQUEST"
 
 
-def test_a_request_can_be_given_up(address):
+def test_a_request_can_be_aborted(address):
     for sent in (begin(keep=True), fastcgi("POST", "/echo", b"hello", keep=True)[:-8]):
         with Records(address) as records:
             records.send(sent + record(ABORT))
@@ -157,7 +157,7 @@ def test_an_abort_of_a_finished_request_is_ignored(address):
         assert records.ask("GET", "/environ", request_id=2).status == 200
 
 
-def test_the_application_tells_about_itself(address):
+def test_management_questions_are_answered(address):
     with Records(address) as records:
         question = pairs({"FCGI_MAX_CONNS": "", "FCGI_MAX_REQS": "", "FCGI_MPXS_CONNS": ""})
         records.send(record(GET_VALUES, 0, question))

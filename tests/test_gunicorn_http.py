@@ -112,7 +112,7 @@ def test_sync_makes_one_call_at_a_time_and_keeps_connections(serve):
         (("--threads", 1), False, False),
     ],
 )
-def test_environ_tells_of_threads_and_processes(serve, flags, threads, processes):
+def test_environ_has_multithread_and_multiprocess(serve, flags, threads, processes):
     environ = environ_of(serve(DUMP, *flags))
     assert (environ["wsgi.multithread"], environ["wsgi.multiprocess"]) == (threads, processes)
 

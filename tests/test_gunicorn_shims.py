@@ -102,7 +102,7 @@ def test_the_real_package_is_found_first(tmp_path):
     assert done.stdout == "True\n", done.stderr
 
 
-def test_a_finder_that_comes_later_may_know_the_real_package(tmp_path):
+def test_a_later_finder_may_find_the_real_package(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "gunicorn.py").write_text("REAL = True\n")
     done = python(

@@ -94,7 +94,7 @@ def test_a_path_keeps_the_connection_alive_between_other_requests(serve):
         assert [wire.read_response().text for _ in range(3)] == ["ok\n", "/a,/b", "ok\n"]
 
 
-def test_questions_about_health_are_in_the_access_log_only_where_asked_for(serve):
+def test_health_checks_are_in_the_access_log_only_if_that_is_set(serve):
     silent = serve(APPLICATION, *PATHS, "--access-logfile", "-")
     silent.get("/livez")
     silent.get("/seen")

@@ -511,7 +511,7 @@ def test_uploads_that_stop_are_ended(server, beside, h2):
         assert all(known.reset is not None or known.status == 408 for known in h2.messages.values())
 
 
-def test_an_http2_connection_that_says_nothing_is_ended(serve, tmp_path, authority, beside):
+def test_a_silent_http2_connection_is_closed(serve, tmp_path, authority, beside):
     server = serve_edge(serve, tmp_path, authority, "--keep-alive", 1, *TIMEOUTS, workers=1)
     for first in (b"", frames.PREFACE[:10], frames.PREFACE, frames.PREFACE + settings()):
         with socket.create_connection(server.addresses[1]) as connection:

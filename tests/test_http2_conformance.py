@@ -131,7 +131,7 @@ def test_3_4_an_invalid_preface_ends_the_connection(connect, preface):
         pass
 
 
-def test_3_4_a_first_frame_other_than_settings_does_no_harm(connect):
+def test_3_4_a_first_frame_other_than_settings_does_not_affect_others(connect):
     # It may be an error; the h2 crate continues with the defaults.
     h2 = connect(quiet=True)
     h2.send(PREFACE, frame(PING, 0, 0, b"12345678"))
@@ -669,7 +669,7 @@ def test_6_10_a_continuation_after_the_end_of_the_fields_is_an_error(h2):
 # 7 Error codes
 
 
-def test_7_unknown_error_codes_do_no_harm(h2):
+def test_7_unknown_error_codes_are_ignored(h2):
     stream = h2.open("POST", end=False)
     h2.send(reset(stream, 0xFFFF))
     assert h2.get("/on").body == b"GET /on 0"

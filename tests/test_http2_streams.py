@@ -234,7 +234,7 @@ def read(connection):
     return True
 
 
-def test_a_response_that_never_fits_its_window_is_given_up_in_time(serve):
+def test_a_response_that_never_fits_its_window_is_reset_in_time(serve):
     server = serve(APPLICATION, "--http2-cleartext", "prior-knowledge", "--write-timeout", 1)
     with Connection(server.address, with_settings=[(INITIAL_WINDOW_SIZE, 0)]) as connection:
         stream = connection.open()
@@ -369,7 +369,7 @@ def test_a_full_queue_is_answered_503_on_its_stream(serve):
             assert connection.response(stream).status in (200, 503)
 
 
-def test_priorities_and_unknown_frames_mean_nothing(connection):
+def test_priorities_and_unknown_frames_are_ignored(connection):
     connection.send(frame(PRIORITY, 0, 1, struct.pack(">IB", 0, 200)), frame(0x42, 0xFF, 0, b"whatever"))
     stream = connection.open(fields=[("priority", "u=0")])
     connection.send(frame(0x10, 0, 0, struct.pack(">I", stream) + b"u=7"))

@@ -204,7 +204,7 @@ def test_a_spooled_body_arrives_whole_and_its_file_has_no_name(spooling, size):
     assert os.listdir(spooling.spool) == []
 
 
-def test_the_file_of_a_spooled_body_is_given_back(spooling):
+def test_the_file_of_a_spooled_body_is_closed(spooling):
     def target(pid, descriptor):
         try:
             return os.readlink("/proc/%d/fd/%s" % (pid, descriptor))

@@ -175,7 +175,7 @@ def test_a_400_is_readable_though_more_was_sent_behind_it(echo):
             wire.assert_closed()
 
 
-def test_clients_that_leave_at_any_point_do_no_harm(echo):
+def test_clients_that_leave_at_any_point_do_not_affect_others(echo):
     raw = message("POST", "/leaving", b"body" * 10)
     for cut in range(0, len(raw) + 1, 7):
         for leave in ("close", "reset"):
@@ -185,7 +185,7 @@ def test_clients_that_leave_at_any_point_do_no_harm(echo):
     assert echo.get("/still").body == b"/still "
 
 
-def test_a_client_that_leaves_while_its_call_runs_does_no_harm(echo):
+def test_a_client_that_leaves_during_its_call_does_not_affect_others(echo):
     wire = echo.connect()
     wire.send(message(target="/block?gone") * 3)
     entered(echo, "gone")

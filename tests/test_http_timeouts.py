@@ -120,14 +120,14 @@ def test_a_body_that_does_not_come_is_408(brisk, fields, sent):
     not_called(brisk, "/body")
 
 
-def test_a_connection_that_says_nothing_is_closed(brisk):
+def test_a_silent_connection_is_closed(brisk):
     with brisk.connect() as wire:
         while wire._more():
             pass
         assert wire.pending == b"" or b" 408 " in wire.pending
 
 
-def test_an_idle_connection_is_closed_without_a_word_after_the_keep_alive_time(brisk):
+def test_an_idle_connection_is_closed_silently_after_the_keep_alive_time(brisk):
     with brisk.connect() as wire:
         assert wire.request(message()).status == 200
         wire.assert_closed()
@@ -142,7 +142,7 @@ def test_a_second_head_that_does_not_come_is_408(brisk):
     not_called(brisk, "/second")
 
 
-def test_the_time_outs_of_clients_do_not_touch_a_slow_call(brisk):
+def test_client_timeouts_do_not_affect_a_slow_call(brisk):
     with brisk.connect() as wire:
         assert wire.request(message("POST", "/slow", b"body")).body == b"done"
 
@@ -156,7 +156,7 @@ def test_a_client_that_does_not_read_is_left_after_the_write_time_out(brisk):
         wire.read_response()
 
 
-def test_a_client_that_does_not_close_is_left_after_the_linger_time_out(brisk):
+def test_a_client_that_does_not_close_is_disconnected_after_the_linger_timeout(brisk):
     with brisk.connect() as wire:
         assert wire.request(message(fields=[("Connection", "close")])).status == 200
         wire.assert_closed()

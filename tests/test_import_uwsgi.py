@@ -316,7 +316,7 @@ def test_a_configuration_that_cannot_be_imported_is_refused_with_the_line(folder
     assert "farrier: " + said in refused.stderr
 
 
-def test_the_command_says_how_it_is_used(folder):
+def test_the_command_prints_its_usage(folder):
     for arguments, status in [(["--help"], 0), ([], 2), (["a", "b"], 2), (["-o"], 2), (["--what", "a"], 2)]:
         told = run(folder, "import-uwsgi", *arguments)
         assert told.returncode == status, arguments

@@ -92,7 +92,7 @@ def test_the_file_is_sent_with_the_applications_own_fields(site, field):
     assert answer.value("ETag") not in (None, '"own"') and answer.value("Content-Encoding") is None
 
 
-def test_without_a_type_of_its_own_the_files_name_tells_it(site):
+def test_without_a_type_the_files_name_decides(site):
     answer = site.get(target(("X-Accel-Redirect", "/protected/css/site.css")))
     assert answer.value("Content-Type") == "text/css; charset=utf-8"
 
@@ -173,7 +173,7 @@ def test_clients_cannot_ask_for_the_folder(site):
     assert site.get("/protected/text.txt").status != 200 or site.get("/protected/text.txt").body != TEXT
 
 
-def test_an_order_may_be_taken_back(serve, tmp_path):
+def test_an_error_response_may_replace_a_named_file(serve, tmp_path):
     fill(tmp_path)
     server = serve(
         """

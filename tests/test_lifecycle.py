@@ -174,7 +174,7 @@ def test_hup_under_load_loses_no_request_and_brings_the_new_code(serve, workers)
     assert not old & set(server.workers())
 
 
-def test_hup_with_broken_code_leaves_the_old_workers_serving_and_says_why(serve):
+def test_hup_with_broken_code_leaves_the_old_workers_serving_and_logs_why(serve):
     server = serve(HELLO, "--workers", 2)
     all_loaded(server, 2)
     assert server.get().body == b"generation 1"

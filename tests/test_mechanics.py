@@ -245,7 +245,7 @@ def test_workers_run_as_the_user_and_its_own_group_and_nothing_of_root_is_left(s
 
 
 @pytest.mark.root
-def test_numbers_and_a_group_of_one_s_choice_are_taken(serve):
+def test_numbers_and_another_group_are_accepted(serve):
     daemon_group = grp.getgrnam("daemon").gr_gid
     said = json_of(serve(HELLO, "-u", str(NOBODY.pw_uid), "-g", "daemon", preexec=root_that_can_change_its_user))
     assert said["ids"] == [NOBODY.pw_uid] * 3 + [daemon_group] * 3
@@ -356,7 +356,7 @@ def test_without_a_name_the_application_s_is_taken(serve):
     assert title_of(server.pid) == "farrier: master [app:application]"
 
 
-def test_a_title_longer_than_the_command_line_is_cut_and_harms_nothing(serve):
+def test_a_title_longer_than_the_command_line_is_cut(serve):
     server = serve(
         """
         import os

@@ -92,7 +92,7 @@ def proxied(serve_module):
     return serve_module(ECHO, *SLOW, "--trusted-proxy", "127.0.0.1", "--livez-path", "/livez", "--workers", 2)
 
 
-def test_the_client_is_whom_the_trusted_proxy_names(proxied):
+def test_the_client_is_the_one_that_the_trusted_proxy_names(proxied):
     for address in ("203.0.113.1", "203.0.113.2", "2001:db8:1::1"):
         fields = [("X-Forwarded-For", address)]
         assert statuses(proxied, 7, fields) == [200] * 5 + [429] * 2, address
@@ -120,7 +120,7 @@ def test_peers_on_a_unix_socket_are_not_limited(serve, tmp_path):
     assert {server.exchange(message()).status for _ in range(10)} == {200}
 
 
-def test_the_log_says_it_once_in_a_while(serve):
+def test_the_log_reports_it_at_intervals(serve):
     server = serve(ECHO, *SLOW, "--access-logfile", "-", "--access-logformat", "%(s)s")
     statuses(server, 25)
     server.output.wait("^429$", count=20)

@@ -58,7 +58,7 @@ def test_a_hundred_reloads_under_load_lose_no_request_and_each_brings_its_code(s
 
 
 @pytest.mark.parametrize("flags", [[], ["--preload"]], ids=["plain", "preload"])
-def test_a_configuration_file_that_is_broken_leaves_the_old_generation_serving_and_says_why(serve, tmp_path, flags):
+def test_a_broken_configuration_file_leaves_the_old_generation_serving_and_is_logged(serve, tmp_path, flags):
     (tmp_path / "app.py").write_text(
         "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'here']\n"
     )
@@ -97,7 +97,7 @@ def test_a_configuration_file_that_is_broken_leaves_the_old_generation_serving_a
     ],
     ids=["syntax", "import", "name", "exit"],
 )
-def test_code_that_cannot_be_loaded_leaves_the_old_generation_serving_and_says_why(serve, source, word, flags):
+def test_code_that_cannot_be_loaded_leaves_the_old_generation_serving_and_is_logged(serve, source, word, flags):
     server = ready(serve, 2, "--workers", 2, *flags)
     settled(server, 2)
     before = set(server.workers())

@@ -172,7 +172,7 @@ def test_one_thread_that_is_stuck_is_seen_too(serve):
     until(lambda: server.get("/").status == 200, 15, "another worker to serve")
 
 
-def test_a_drain_does_not_wait_for_a_call_that_was_given_up(serve):
+def test_a_drain_does_not_wait_for_an_aborted_call(serve):
     server = serve(APPLICATION, "--request-timeout", 1, "--graceful-timeout", 30)
     wire = server.connect()
     wire.send(message(target="/lock?600"))

@@ -242,7 +242,7 @@ def test_a_server_whose_calls_all_wait_uses_next_to_no_cpu(serve):
     assert [wire.read_response().body for wire in wires] == [b"done"] * 10
 
 
-def test_a_connection_whose_first_call_lost_the_lead_is_heard_again(serve):
+def test_a_connection_whose_first_call_lost_the_lead_is_polled_again(serve):
     """The leader answers it before the poller knows it; the next leader must register it."""
     server = serve(VIEWS)
     with server.connect() as wire:

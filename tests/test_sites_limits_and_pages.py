@@ -175,7 +175,7 @@ def test_pages_are_read_at_the_start_and_again_at_a_reload(serve, tmp_path):
     until(lambda: server.get("/").text == "second", 20, "the new page")
 
 
-def test_a_page_is_shown_with_one_application_and_no_sites(serve):
+def test_an_error_page_is_sent_with_one_application_and_no_sites(serve):
     server = serve(
         """
         def application(environ, start_response):

@@ -228,7 +228,7 @@ def test_a_fixed_answer_has_its_status_type_and_text(ask):
     assert (head.status, head.value("Content-Length"), head.body) == (200, "24", b"")
 
 
-def test_a_site_goes_by_one_name(ask):
+def test_a_site_redirects_to_its_canonical_name(ask):
     response = ask("/a%20b/?x=1&y", host="www.blog.test")
     assert (response.status, response.value("Location")) == (308, "http://blog.test/a%20b/?x=1&y")
     response = ask("/", host="WWW.Blog.test.:8080")
@@ -281,7 +281,7 @@ def test_the_flag_mounts_an_application_beside_the_positional_one(serve, tmp_pat
     assert told(server.get("/x"))["name"] == "shop"
 
 
-def test_a_prefix_that_a_proxy_tells_stands_before_the_mounts(serve, tmp_path):
+def test_a_proxys_prefix_precedes_the_mounts(serve, tmp_path):
     write_applications(tmp_path, "shop", "api")
     flags = ("--mount", "/api=api", "--proxy-headers", "x-forwarded-prefix")
     server = serve("shop", *flags, directory=tmp_path)

@@ -54,7 +54,7 @@ def test_a_change_is_seen_within_a_second(site, size, change):
     assert len({tag for tag, _ in seen}) == len(seen) <= 2
 
 
-def test_a_file_that_goes_and_comes_is_seen(site):
+def test_a_file_that_is_removed_and_created_is_noticed(site):
     path = site.root / "coming.txt"
     assert site.get("/static/coming.txt").status == 404
     path.write_bytes(b"here\n")
@@ -65,7 +65,7 @@ def test_a_file_that_goes_and_comes_is_seen(site):
     becomes(site, "/static/coming.txt", lambda answer: answer.status == 301, "the folder to be found")
 
 
-def test_a_coded_form_that_comes_is_seen(site):
+def test_a_new_precompressed_file_is_used(site):
     fields = [("Accept-Encoding", "br")]
     assert site.get("/static/text.txt", fields=fields).value("Content-Encoding") is None
     write(site.root / "text.txt.br", b"coded")
@@ -166,7 +166,7 @@ def read_rest_exactly(wire, length):
     return wire._exactly(length, [])
 
 
-def test_a_client_that_leaves_in_the_middle_is_no_fault(site):
+def test_a_client_that_leaves_in_the_middle_is_no_error(site):
     _, _, wire = start_slow_download(site, "big.bin", 12_000_000)
     wire.reset()
     assert site.get("/static/large.bin").body == LARGE
@@ -226,7 +226,7 @@ def test_a_range_of_a_file_not_in_memory_is_correct(site):
     assert wire.request(message(target="/static/text.txt")).body == TEXT
 
 
-def test_many_clients_wait_for_the_disk_and_leave_no_one_behind(site):
+def test_many_clients_that_wait_for_the_disk_are_all_served(site):
     contents = {}
     for number in range(20):
         path = site.root / ("cold%d.bin" % number)

@@ -77,7 +77,7 @@ def test_other_methods_get_405(site, method):
     assert (answer.status, answer.value("Allow")) == (405, "GET, HEAD, OPTIONS")
 
 
-def test_options_tells_the_methods(site):
+def test_options_lists_the_methods(site):
     answer = site.exchange(message("OPTIONS", "/static/text.txt"))
     assert (answer.status, answer.value("Allow")) == (204, "GET, HEAD, OPTIONS")
 
@@ -224,7 +224,7 @@ def test_names_that_hold_a_hash_are_kept_for_a_year(site, name):
         ("deflate", None),
     ],
 )
-def test_the_form_is_sent_that_the_client_likes_best(site, accepted, coding):
+def test_the_coding_that_the_client_prefers_is_sent(site, accepted, coding):
     fields = [("Accept-Encoding", accepted)] if accepted is not None else []
     answer = site.get("/static/coded.css", fields=fields)
     assert (answer.value("Content-Encoding"), answer.value("Vary")) == (coding, "Accept-Encoding")

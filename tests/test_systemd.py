@@ -58,7 +58,7 @@ def plain_manager(tmp_path):
 # --- messages to the manager
 
 
-def test_ready_is_said_when_a_worker_has_loaded_the_application_and_not_before(serve, manager):
+def test_ready_is_sent_when_a_worker_has_loaded_the_application_and_not_before(serve, manager):
     server = serve(SLOW, environment=manager.environment)
     server.log.wait("importing")
     assert manager.hear(0.3) is None, "it listens, but nobody answers yet"
@@ -80,7 +80,7 @@ def test_a_reload_is_framed_by_reloading_and_ready(serve, plain_manager):
     assert plain_manager.hear()["READY"] == "1"
 
 
-def test_a_reload_that_is_given_up_ends_with_ready_as_well(serve, plain_manager):
+def test_an_abandoned_reload_ends_with_ready_as_well(serve, plain_manager):
     server = serve(HELLO, environment=plain_manager.environment)
     plain_manager.wait("READY")
     server.write("app.py", "raise RuntimeError('broken-991')\n")
@@ -90,7 +90,7 @@ def test_a_reload_that_is_given_up_ends_with_ready_as_well(serve, plain_manager)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stopping_is_said_when_the_stop_begins(serve, plain_manager, number):
+def test_stopping_is_sent_when_the_stop_begins(serve, plain_manager, number):
     server = serve(HELLO, environment=plain_manager.environment)
     plain_manager.wait("READY")
     server.kill(number)
@@ -118,7 +118,7 @@ def test_signs_of_life_come_while_the_master_lives_and_has_workers(serve, plain_
     plain_manager.wait("WATCHDOG", 5)
 
 
-def test_signs_of_life_are_another_process_s_business_if_the_manager_says_so(serve, plain_manager):
+def test_the_watchdog_is_ignored_if_it_is_for_another_process(serve, plain_manager):
     server = serve(HELLO, environment=dict(plain_manager.environment, WATCHDOG_USEC="100000", WATCHDOG_PID="1"))
     plain_manager.wait("READY")
     assert server.get().body == b"hello"

@@ -387,7 +387,7 @@ def test_workers_cannot_write_to_memory_with_keys(serve, certificate):
     assert rings == [os.O_RDONLY]
 
 
-def test_addresses_with_a_scheme_say_whether_tls_is_spoken(serve, certificate):
+def test_the_scheme_of_an_address_decides_about_tls(serve, certificate):
     server = serve(HELLO, "--certfile", certificate.both, bind=["127.0.0.1:0", "http://127.0.0.1:0", "unix:x.sock"])
     assert server.log.find(r"Listening at: https://127.0.0.1:\d+,http://127.0.0.1:\d+,https\+unix:x.sock")
     with Wire(server.addresses[1]) as wire:

@@ -81,7 +81,7 @@ def test_access_follows_cert_reqs(asking, authorities, certificates, shown, vers
 @pytest.mark.parametrize(
     "shown, reason", [("expired", "certificate expired"), ("stranger", "UnknownIssuer"), ("none", "no certificates")]
 )
-def test_the_log_says_in_its_details_why_a_client_was_turned_away(serve, authorities, certificates, shown, reason):
+def test_the_debug_log_says_why_a_client_was_refused(serve, authorities, certificates, shown, reason):
     own = authorities[0].issue("localhost")
     flags = ("--ca-certs", authorities[1].pem, "--cert-reqs", "required", "--log-level", "debug")
     server = serve(APPLICATION, "--certfile", own.both, *flags)

@@ -111,7 +111,7 @@ def test_fields_of_a_trusted_proxy_are_applied(trusting, fields, expected):
         ([("Forwarded", "for=203.0.113.7;host=evil.test;host=b.test")], ("203.0.113.7", "http", "farrier.test")),
     ],
 )
-def test_a_client_behind_a_trusted_proxy_cannot_speak_for_it(trusting, fields, expected):
+def test_a_client_behind_a_trusted_proxy_cannot_forge_its_fields(trusting, fields, expected):
     assert said(environ_of(trusting, *fields)) == expected
 
 

@@ -141,7 +141,7 @@ def test_both_masters_show_which_is_which(upgrade):
     until(lambda: title_of(both.new) == "farrier: master [shop]", what="the title after the promotion")
 
 
-def test_term_to_the_new_master_takes_the_upgrade_back(upgrade, tmp_path):
+def test_term_to_the_new_master_reverts_the_upgrade(upgrade, tmp_path):
     path = tmp_path / "run.sock"
     both = upgrade(HELLO, bind=("unix:%s" % path,))
     with Load(both.server, 4) as load:
@@ -169,7 +169,7 @@ def test_there_is_one_upgrade_at_a_time(upgrade):
     assert both.server.get().status == 200
 
 
-def test_a_new_master_that_cannot_load_the_application_leaves_the_old_one_serving_and_says_why(upgrade):
+def test_a_new_master_that_cannot_load_the_application_leaves_the_old_one_serving_and_logs_why(upgrade):
     both = upgrade(HELLO)
     assert both.server.get().status == 200
     both.server.write("app.py", "raise RuntimeError('broken-661')\n")
@@ -183,7 +183,7 @@ def test_a_new_master_that_cannot_load_the_application_leaves_the_old_one_servin
     assert number_in(both.path) == both.old and not os.path.exists(both.path + ".2")
 
 
-def test_a_program_that_is_gone_leaves_the_old_master_serving_and_says_why(upgrade, tmp_path):
+def test_a_missing_program_leaves_the_old_master_serving_and_is_logged(upgrade, tmp_path):
     # As after an upgrade of Python that has removed the server's interpreter.
     interpreter = tmp_path / "python"
     os.symlink(sys.executable, interpreter)

@@ -165,7 +165,7 @@ def test_head_and_304_have_no_content(address):
     assert (ask(address, "HEAD", "/environ").body, ask(address, "GET", "/unmodified").body) == (b"", b"")
 
 
-def test_an_answer_that_is_too_short_is_seen_to_be(address):
+def test_a_short_response_is_noticed(address):
     with Wire(address) as wire:
         wire.send(uwsgi("GET", "/short"))
         with pytest.raises(Incomplete):

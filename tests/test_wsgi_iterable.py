@@ -114,7 +114,7 @@ def test_a_length_of_one_gives_a_content_length(host, expression, length):
 @pytest.mark.parametrize(
     "claim, items", [(1, "[b'ab', b'cd']"), (1, "[]"), (0, "[b'ab']"), (5, "[b'ab']"), (-1, "[b'ab']")]
 )
-def test_a_len_that_lies_never_yields_a_message_that_can_be_misread(host, claim, items):
+def test_a_wrong_len_never_yields_a_message_that_can_be_misread(host, claim, items):
     app = host(
         """
         class Liar:
