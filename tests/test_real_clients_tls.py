@@ -1,4 +1,4 @@
-"""TLS as openssl's own client, requests and urllib3 meet it: versions, resumption at every worker, chains and names."""
+"""TLS with openssl's own client, requests and urllib3: versions, resumption at every worker, chains and names."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def server(serve_module, tmp_path_factory, authority):
 
 
 def s_client(server, authority, *flags, request=b"GET /asked HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"):
-    """One connection of openssl's client; what it and the server said."""
+    """One connection of openssl's client; its output and the server's."""
     done = subprocess.run(
         ["openssl", "s_client", "-connect", "127.0.0.1:%d" % server.addresses[0][1], "-servername", "localhost"]
         + ["-CAfile", authority.pem, "-verify_return_error", *map(str, flags)]
@@ -37,10 +37,34 @@ def s_client(server, authority, *flags, request=b"GET /asked HTTP/1.1\r\nHost: l
 
 
 def asked(said):
-    """What the application was asked, from the midst of what the client said."""
+    """The request that the application got, from the client's output."""
     return json.loads(re.search(r"^(\{.*\})", said, re.M).group(1))
 
 
+<<<<<<< HEAD
+=======
+@contextlib.contextmanager
+def paused(pids):
+    """A context in which all threads of these processes are stopped."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: all(map(_stands_still, pids)), 15, "workers to stand still")
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _stands_still(pid):
+    states = []
+    for thread in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/stat" % (pid, thread)) as stat:
+            states.append(stat.read().rpartition(")")[2].split()[0])
+    return set(states) == {"T"}
+
+
+>>>>>>> plain-crates
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_a_session_is_resumed_by_every_worker(server, authority, tmp_path, version):
     workers = set(server.workers())
@@ -82,7 +106,7 @@ def test_openssl_is_offered_http2_and_http_1_1(server, authority):
     assert "No ALPN negotiated" in s_client(server, authority)
 
 
-def test_a_protocol_that_nobody_speaks_is_refused(server, authority):
+def test_an_unsupported_protocol_is_refused(server, authority):
     # RFC 7301 §3.2: no overlap is a fatal alert.
     assert "no application protocol" in s_client(server, authority, "-alpn", "spdy/1")
 

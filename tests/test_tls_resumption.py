@@ -1,4 +1,4 @@
-"""A session is resumed at whatever worker, by TLS 1.3 and 1.2, and not by whoever made up a ticket."""
+"""A session is resumed at any worker, with TLS 1.3 and 1.2, and never with a forged ticket."""
 
 import contextlib
 import signal
@@ -46,7 +46,7 @@ def test_every_worker_resumes_every_session(serve, authority, certificate, tmp_p
     seen = [worker]
     with contextlib.ExitStack() as stopped:
         while len(seen) < 4:
-            # Who has answered waits, so that another one answers next.
+            # A worker that has answered waits, so that another one answers next.
             stopped.enter_context(paused(seen[-1]))
             reused, worker = connect(server, authority, version, "-sess_in", session)
             assert reused is True and worker not in seen
