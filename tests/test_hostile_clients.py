@@ -94,14 +94,10 @@ def ask(server, connect=over_https, path="/"):
 
 @pytest.fixture
 def beside(server):
-<<<<<<< HEAD
-    """While the test runs a visitor asks again and again, by each transport; every answer must come, and be right.
+    """While the test runs, a client sends requests with each transport; every response must arrive and be correct.
 
     A neighbour on a kept connection does as well, and none of its answers may be late.
     """
-=======
-    """While the test runs, a client sends requests with each transport; every response must arrive and be correct."""
->>>>>>> plain-crates
     stopping, failures, answered = threading.Event(), [], []
 
     def visit():

@@ -41,30 +41,6 @@ def asked(said):
     return json.loads(re.search(r"^(\{.*\})", said, re.M).group(1))
 
 
-<<<<<<< HEAD
-=======
-@contextlib.contextmanager
-def paused(pids):
-    """A context in which all threads of these processes are stopped."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        until(lambda: all(map(_stands_still, pids)), 15, "workers to stand still")
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
-def _stands_still(pid):
-    states = []
-    for thread in os.listdir("/proc/%d/task" % pid):
-        with open("/proc/%d/task/%s/stat" % (pid, thread)) as stat:
-            states.append(stat.read().rpartition(")")[2].split()[0])
-    return set(states) == {"T"}
-
-
->>>>>>> plain-crates
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_a_session_is_resumed_by_every_worker(server, authority, tmp_path, version):
     workers = set(server.workers())
