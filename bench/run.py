@@ -92,6 +92,8 @@ def _plan(options, works):
     """[(work, servers)], and the servers that are not installed."""
     chosen = [server for server in SERVERS if not options.servers or server.name in options.servers]
     installed, skipped = [], []
+    if not options.base:
+        chosen = [server for server in chosen if not server.name.endswith("-base")]
     for server in chosen:
         if server.executable() and (not server.module or machine.has_modules(server.module)):
             installed.append(server)
