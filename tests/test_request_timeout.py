@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from frames import Connection
 from wire import Incomplete, message, until
 
 APPLICATION = """
@@ -179,6 +180,22 @@ def test_a_drain_does_not_wait_for_an_aborted_call(serve):
     server.log.wait("REQUEST TIMEOUT")
     server.kill(signal.SIGTERM)
     assert server.wait_exit(15) == 0
+
+
+def test_given_up_streams_of_one_connection_do_not_end_a_drain_that_others_need(serve):
+    server = serve(APPLICATION, "--request-timeout", 1, "--graceful-timeout", 30, "--http2-cleartext", "prior-knowledge")
+    old = server.workers()
+    wire = server.connect()
+    wire.send(message("POST", body=b"content")[:-1])
+    with Connection(server.address) as connection:
+        for _ in range(2):
+            connection.open(path="/lock?600")
+        server.log.wait("worker asks to be replaced", count=2)
+        until(lambda: server.workers() != old, 15, "another worker")
+        wire.assert_silent(1.5)
+        wire.send(b"t")
+        assert wire.read_response().status == 200
+    until(lambda: not set(old) & set(server.workers()), 15, "the old worker to leave")
 
 
 def test_requests_in_the_queue_are_not_overdue(serve):
