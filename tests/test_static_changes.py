@@ -206,10 +206,10 @@ def test_files_not_in_memory_are_read_by_the_disk_thread(serve, tmp_path, size):
     # A file in memory needs no disk lookup.
     assert site.get("/static/text.txt").body == TEXT and site.get("/static/large.bin").body == LARGE
     (worker,) = site.workers()
-    assert not has_thread(worker, "farrier-porter")
+    assert not has_thread(worker, "farrier-disk")
     cool(path)
     assert site.get("/static/cold.bin").body == content
-    assert has_thread(worker, "farrier-porter")
+    assert has_thread(worker, "farrier-disk")
 
 
 def test_a_range_of_a_file_not_in_memory_is_correct(site):

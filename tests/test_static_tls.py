@@ -42,7 +42,7 @@ def test_a_file_not_in_memory_is_sent_completely(site, folder, authority, versio
     )
     assert (done.returncode, done.stderr) == (0, b"") and done.stdout == content
     (worker,) = site.workers()
-    assert has_thread(worker, "farrier-porter")
+    assert has_thread(worker, "farrier-disk")
 
 
 @pytest.mark.parametrize("version", VERSIONS)

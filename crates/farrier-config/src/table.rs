@@ -464,6 +464,24 @@ settings! {
 
     section "Responses";
 
+    /// How much of all unsent responses a worker keeps in memory.
+    ///
+    /// A response that is complete, such as a list, leaves its thread at once, and what its client has not taken waits
+    /// here. Beyond the bound it waits in a nameless temporary file in `tmp_upload_dir`.
+    response_memory_max: Bytes = 64MiB;
+
+    /// How much of all unsent responses a worker keeps in temporary files.
+    ///
+    /// Beyond the bound, and where no file can be written, the application's thread waits for the client. 0 keeps none in
+    /// files.
+    response_disk_max: Bytes = 1GiB;
+
+    /// Bytes per second that a client must take of a response.
+    ///
+    /// An average over the time in which something waits for it, judged after five seconds; the connection of a slower
+    /// client is closed. `write_timeout` is for clients that take nothing at all. 0 turns it off.
+    response_rate_min: Bytes = 256;
+
     /// The `Server` field of responses; empty or `none` sends none.
     ///
     /// A `Server` field that the application sends takes its place.

@@ -23,13 +23,9 @@ use crate::protocol::spool::SpoolSettings;
 use crate::protocol::upload_budget::UploadBudget;
 use crate::rescue::{self, Page};
 use crate::scheduler::Bounds;
+use crate::transport::pace::PaceRules;
 use crate::transport::response_budget::ResponseBudget;
 use farrier_tls::Terms;
-
-/// Bytes of responses that a worker keeps in memory and in files, and the least rate of their clients.
-const RESPONSE_MEMORY_MAX: u64 = 64 << 20;
-const RESPONSE_DISK_MAX: u64 = 10 << 30;
-const RESPONSE_RATE_MIN: u64 = 256;
 
 /// What governs connections and messages.
 pub(crate) struct Rules {
@@ -49,7 +45,7 @@ pub(crate) struct Rules {
     /// Unsent bytes of a response above which its seat waits.
     pub(crate) response_buffer_bytes: u64,
     /// Bytes of all responses that wait for their clients.
-    pub(crate) responses: ResponseBudget,
+    pub(crate) responses: Arc<ResponseBudget>,
     /// Bytes a second that a client must take of a response; 0 is no minimum.
     pub(crate) response_rate_min: u64,
     pub(crate) sendfile: bool,
@@ -130,8 +126,8 @@ impl Rules {
             linger_timeout_ms: ms(config.linger_timeout),
             linger_bytes_max: config.linger_bytes_max.0,
             response_buffer_bytes: config.response_buffer_bytes.0,
-            responses: ResponseBudget::new(RESPONSE_MEMORY_MAX, RESPONSE_DISK_MAX),
-            response_rate_min: RESPONSE_RATE_MIN,
+            responses: Arc::new(ResponseBudget::new(config.response_memory_max.0, config.response_disk_max.0)),
+            response_rate_min: config.response_rate_min.0,
             sendfile: config.sendfile,
             server_header: server_header(&config.server_header),
             retry_after_s: config.retry_after.as_secs().max(1),
@@ -190,6 +186,19 @@ impl Rules {
     /// Whether forwarding fields are believed from a peer at this address.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_peers.iter().any(|peer| peer.includes(address))
+    }
+
+    /// Whether a peer is a proxy that may be told which file to send. No client may.
+    pub(crate) fn passes_file_names(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Unix => true,
+            Peer::Tcp(address) => self.trusts(address.ip()),
+        }
+    }
+
+    /// How fast a client must take a response.
+    pub(crate) fn response_pace(&self) -> PaceRules {
+        PaceRules { timeout_ms: self.write_timeout_ms, rate_min: self.response_rate_min }
     }
 
     /// The response for an error: with the page of the site that a request's choice names, if there is one.
@@ -343,7 +352,7 @@ fn ms(duration: Duration) -> u64 {
     duration.as_millis() as u64
 }
 
-/// A time-out of 0 is none.
+/// A time-out that 0 turns off.
 fn ms_unless_zero(duration: Duration) -> u64 {
     match ms(duration) {
         0 => u64::MAX / 4,

@@ -4,7 +4,9 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use farrier_http::{Error, Flush, Handler, Kind, Occupies, Request, Respond, ResponseHead, SendError, Status, percent};
+use farrier_http::{
+    Bytes, Error, Flush, Handler, Kind, Occupies, Request, Respond, ResponseHead, SendError, Status, percent,
+};
 
 use crate::static_files::answer::{self, Plan, carry_out, refuse};
 use crate::static_files::found::{Found, Representation, What};
@@ -244,6 +246,13 @@ impl Respond for Diverting<'_> {
         self.is_dropped = true;
         // Nothing of it will be sent: produce no more.
         Err(SendError::Full)
+    }
+
+    fn send_shared(&mut self, chunk: &[u8], flush: Flush, keep: &mut dyn FnMut() -> Bytes) -> Result<(), SendError> {
+        match self.order {
+            None => self.inner.send_shared(chunk, flush, keep),
+            Some(_) => self.send(chunk, flush),
+        }
     }
 
     fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError> {

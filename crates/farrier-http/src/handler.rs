@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::error::Error;
 use crate::request::Request;
 use crate::response::ResponseHead;
@@ -90,6 +92,17 @@ pub trait Respond {
     /// # Errors
     /// [`SendError`]: produce no more.
     fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError>;
+
+    /// Sends a piece of content that can be kept without a copy. `keep` gives it as shared bytes, and is called only if the
+    /// client does not take all of it at once. With [`Flush::Later`] the response is complete and the call does not block.
+    /// With [`Flush::Now`] the call may block only when the next piece is sent: often there is none.
+    ///
+    /// # Errors
+    /// [`SendError`]: produce no more.
+    fn send_shared(&mut self, chunk: &[u8], flush: Flush, keep: &mut dyn FnMut() -> Bytes) -> Result<(), SendError> {
+        let _ = keep;
+        self.send(chunk, flush)
+    }
 
     /// Sends `bytes` of a regular file from `offset` on as content, with sendfile if the transport supports it. The
     /// file's position is neither used nor changed, so that one descriptor serves many responses.

@@ -30,6 +30,9 @@ pub mod wire;
 
 mod octets;
 
+/// Content that is shared and not copied.
+pub use bytes::Bytes;
+
 pub use accept_encoding::{AcceptEncoding, Coding};
 pub use body::Body;
 pub use error::{Error, Kind, Side};

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, SendError};
+use farrier_http::{Bytes, Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, SendError};
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::environ::{Environs, Surroundings};
@@ -201,9 +202,9 @@ impl<'py> Answer<'_, 'py> {
     ) -> Result<(), Stop> {
         if count == 1 {
             let item = item(0)?;
-            let chunk = item.cast::<PyBytes>().map_err(|_| not_bytes(&item, "each item of the iterable"))?.as_bytes();
-            self.give_head(respond, Some(chunk.len() as u64))?;
-            return Ok(respond.send(chunk, Flush::Later)?);
+            let chunk = item.cast::<PyBytes>().map_err(|_| not_bytes(&item, "each item of the iterable"))?;
+            self.give_head(respond, Some(chunk.as_bytes().len() as u64))?;
+            return Ok(respond.send_shared(chunk.as_bytes(), Flush::Later, &mut || lasting(chunk))?);
         }
         // References are held while they are sent: the application could change its list.
         let mut chunks = Vec::with_capacity(count);
@@ -218,7 +219,7 @@ impl<'py> Answer<'_, 'py> {
         }
         self.give_head(respond, Some(length))?;
         for chunk in &chunks {
-            respond.send(chunk.as_bytes(), Flush::Later)?;
+            respond.send_shared(chunk.as_bytes(), Flush::Later, &mut || lasting(chunk))?;
         }
         Ok(())
     }
@@ -235,7 +236,8 @@ impl<'py> Answer<'_, 'py> {
         let mut next = items.next().transpose()?;
         let mut given = false;
         while let Some(item) = next.take() {
-            let chunk = item.cast::<PyBytes>().map_err(|_| not_bytes(&item, "each item of the iterable"))?.as_bytes();
+            let object = item.cast::<PyBytes>().map_err(|_| not_bytes(&item, "each item of the iterable"))?;
+            let chunk = object.as_bytes();
             if chunk.is_empty() {
                 next = items.next().transpose()?;
                 continue;
@@ -249,7 +251,7 @@ impl<'py> Answer<'_, 'py> {
                 self.give_head(respond, None)?;
             }
             let first = !std::mem::replace(&mut given, true);
-            respond.send(chunk, Flush::Now)?;
+            respond.send_shared(chunk, Flush::Now, &mut || lasting(object))?;
             if respond.client_gone() {
                 return Err(Stop::Send(SendError::Gone));
             }
@@ -303,6 +305,17 @@ impl From<PyErr> for Stop {
 impl From<SendError> for Stop {
     fn from(error: SendError) -> Stop {
         Stop::Send(error)
+    }
+}
+
+/// The content of a bytes object, which lives as long as any of it has to wait for the client. It may be dropped by a thread
+/// that is not attached: the object is then given back when some thread is. An object of a subclass is copied: letting go of it
+/// could run code of the application's.
+fn lasting(chunk: &Bound<'_, PyBytes>) -> Bytes {
+    if chunk.is_exact_instance_of::<PyBytes>() {
+        Bytes::from_owner(PyBackedBytes::from(chunk.clone()))
+    } else {
+        Bytes::copy_from_slice(chunk.as_bytes())
     }
 }
 

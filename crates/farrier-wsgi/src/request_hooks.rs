@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use farrier_http::{Field, Flush, Peer, Request, RequestHead, Respond, ResponseHead, Scheme, SendError, Span, Version};
+use farrier_http::{
+    Bytes, Field, Flush, Peer, Request, RequestHead, Respond, ResponseHead, Scheme, SendError, Span, Version,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
@@ -231,6 +233,17 @@ impl Seen {
     }
 }
 
+impl Watched<'_> {
+    fn note_sent(&mut self, chunk: &[u8], sent: Result<(), SendError>) -> Result<(), SendError> {
+        self.sent = match (&sent, self.seen.as_ref().and_then(|seen| seen.length)) {
+            (Ok(()), _) => self.sent + chunk.len() as u64,
+            (Err(SendError::Full), Some(length)) => length,
+            _ => self.sent,
+        };
+        sent
+    }
+}
+
 impl Respond for Watched<'_> {
     fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
         self.seen = Some(Seen::of(head, length));
@@ -251,12 +264,12 @@ impl Respond for Watched<'_> {
 
     fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError> {
         let sent = self.inner.send(chunk, flush);
-        self.sent = match (&sent, self.seen.as_ref().and_then(|seen| seen.length)) {
-            (Ok(()), _) => self.sent + chunk.len() as u64,
-            (Err(SendError::Full), Some(length)) => length,
-            _ => self.sent,
-        };
-        sent
+        self.note_sent(chunk, sent)
+    }
+
+    fn send_shared(&mut self, chunk: &[u8], flush: Flush, keep: &mut dyn FnMut() -> Bytes) -> Result<(), SendError> {
+        let sent = self.inner.send_shared(chunk, flush, keep);
+        self.note_sent(chunk, sent)
     }
 
     fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError> {

@@ -1,12 +1,10 @@
 //! A whole error response as bytes, for a request whose own seat cannot answer it.
 
 use farrier_http::wire::h1::RequestFacts;
-use farrier_http::wire::h1::encode::encode_head;
-use farrier_http::wire::h1::framing::response_framing;
-use farrier_http::wire::uwsgi;
+use farrier_http::wire::response_encoder::ServerFields;
+use farrier_http::wire::{ResponseAccount, ResponseEncoder};
 use farrier_http::{Error, Via};
 
-use crate::protocol::response_form::ResponseForm;
 use crate::reactor::clock::Date;
 use crate::rules::Rules;
 
@@ -14,28 +12,15 @@ use crate::rules::Rules;
 pub(crate) fn whole_response(error: &Error, facts: RequestFacts, via: Via, choice: u32, rules: &Rules) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some((head, content)) = rules.response_to(error, choice) {
-        let facts = RequestFacts { keep_alive: false, ..facts };
-        let framing = response_framing(facts, &head, Some(content.len() as u64));
-        let content = if facts.is_head { &[][..] } else { &content };
-        let mut form = ResponseForm::of(via);
-        form.note(error);
-        match &mut form {
-            ResponseForm::Http => {
-                let mut date = Date::default();
-                encode_head(&mut bytes, &head, framing, facts, false, date.now().as_bytes(), &rules.server_header);
-                bytes.extend_from_slice(content);
-            }
-            ResponseForm::Uwsgi => {
-                uwsgi::encode::encode_head(&mut bytes, &head, framing);
-                bytes.extend_from_slice(content);
-            }
-            ResponseForm::FastCgi(stdout) => {
-                stdout.head(&mut bytes, &head, framing);
-                bytes.extend_from_slice(content);
-                stdout.close(&mut bytes, 0);
-                stdout.end(&mut bytes);
-            }
+        let mut encoder = ResponseEncoder::new(RequestFacts { keep_alive: false, ..facts }, via);
+        encoder.note(error);
+        let mut date = Date::default();
+        let fields = ServerFields { date: date.now().as_bytes(), server: &rules.server_header };
+        encoder.head(&mut bytes, &head, Some(content.len() as u64), fields, &mut ResponseAccount::default());
+        if !facts.is_head && !content.is_empty() {
+            encoder.copy(&mut bytes, &content);
         }
+        encoder.finish(&mut bytes);
     }
     bytes
 }

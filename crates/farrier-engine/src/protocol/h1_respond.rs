@@ -1,61 +1,31 @@
-//! The writing side of the fronts: one answer, framed as its protocol wants it, in as few system calls as its handler allows.
+//! How a seat answers: an [`Answer`] whose outlet may wait for the client, detached, where its producer goes on only when it
+//! has room.
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use farrier_http::wire::h1::encode::{CHUNK_END, LAST_CHUNK, encode_chunk_size, encode_head, encode_interim};
-use farrier_http::wire::h1::framing::response_framing;
-use farrier_http::wire::h1::{RequestFacts, ResponseFraming};
-use farrier_http::wire::uwsgi;
-use farrier_http::{Error, Flush, Kind, Peer, Respond, ResponseHead, SendError, Side, Status, Version, Via};
+use bytes::Bytes;
+use farrier_http::wire::h1::RequestFacts;
+use farrier_http::wire::response_encoder::PieceFraming;
+use farrier_http::{Error, Flush, Kind, Peer, Respond, ResponseHead, SendError, Via};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::host::Host;
+use crate::protocol::answer::{Answer, GaveUp, Outcome, Outlet, Source, Stretch};
 use crate::protocol::client_wait::ClientWait;
-use crate::protocol::connection::AfterResponse;
-use crate::protocol::file_names;
-use crate::protocol::response_form::ResponseForm;
 use crate::protocol::scratch::Scratch;
 use crate::reactor::poller::Poller;
 use crate::reactor::token::Token;
-use crate::rescue;
 use crate::rules::Rules;
-use crate::transport::link::{Link, Sent, TakenOver};
-
-/// Content up to this size is copied behind the head and leaves with it as one piece.
-const COPIED_BYTES_MAX: usize = 4096;
-
-/// Staged bytes that leave even when nothing asks for it.
-const STAGED_BYTES_MAX: usize = 64 * 1024;
-
-/// What a response came to.
-#[derive(Debug, Clone)]
-pub(crate) struct Outcome {
-    pub(crate) status: Status,
-    /// Bytes of content given to the transport.
-    pub(crate) content_bytes: u64,
-    pub(crate) after: AfterResponse,
-    /// Something is still to be written.
-    pub(crate) unsent: bool,
-    /// Why the response is not what the handler meant, for the log.
-    pub(crate) fault: Option<Error>,
-}
-
-impl Outcome {
-    /// The connection was taken from the seat during the call, and its client answered with `error` or cut off.
-    pub(crate) fn take_over(&mut self, taken: &TakenOver, error: Error) {
-        if *taken == TakenOver::Answered {
-            self.status = rescue::logged_status_of(&error);
-            self.content_bytes = 0;
-        }
-        self.after = AfterResponse::Close;
-        self.unsent = false;
-        // It was logged when it happened.
-        self.fault = Some(error);
-    }
-}
+use crate::transport::file_stretch::FileStretch;
+use crate::transport::link::{Link, Sent};
+use crate::transport::outbox::{Keep, Outgoing};
+use crate::transport::pace::TooSlow;
+use crate::transport::rest::FileSegment;
+use crate::transport::spill::{Spill, Spilled};
 
 /// What the answers of one connection have in common.
 pub(crate) struct Channel<'a> {
@@ -70,486 +40,338 @@ pub(crate) struct Channel<'a> {
     pub(crate) peer: Peer,
     /// No further request is wanted: responses say `Connection: close`.
     pub(crate) draining: &'a AtomicBool,
-}
-
-impl Channel<'_> {
-    /// Whether the peer is a proxy that may be told which file to send. No client may.
-    fn passes_file_names(&self) -> bool {
-        match self.peer {
-            Peer::Unix => true,
-            Peer::Tcp(address) => self.rules.trusts(address.ip()),
-        }
-    }
+    /// The producer may wait for the client: it occupies a seat.
+    pub(crate) may_wait: bool,
 }
 
 /// Answers one request.
 pub(crate) struct H1Respond<'a> {
-    channel: Channel<'a>,
+    answer: Answer,
+    outlet: SeatOutlet<'a>,
     scratch: &'a mut Scratch,
-    facts: RequestFacts,
-    /// What the request notes of its site, for the page of an error.
-    choice: u32,
-    form: ResponseForm,
-    state: State,
-    framing: ResponseFraming,
-    remaining: u64,
-    status: Status,
-    content_bytes: u64,
-    unsent: bool,
-    fault: Option<Error>,
-    /// The head names a version of the content, so that a file that is sent must not change meanwhile.
-    is_version: bool,
-    /// The head's field lines, where the access log asks for them.
-    kept_lines: Option<Vec<u8>>,
-    /// The client takes trailers.
-    takes_trailers: bool,
-    trailer_lines: Vec<u8>,
-    /// Fields that every head gets.
-    stamps: Vec<(Box<str>, Box<[u8]>)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// No head yet.
-    Waiting,
-    /// The head is staged and can be replaced.
-    Staged,
-    /// The head has left.
-    Sent,
-    Finished,
-    Broken,
 }
 
 impl<'a> H1Respond<'a> {
     pub(crate) fn new(
         channel: Channel<'a>,
         scratch: &'a mut Scratch,
-        mut facts: RequestFacts,
+        facts: RequestFacts,
         via: Via,
         choice: u32,
         keep_lines: bool,
     ) -> Self {
-        scratch.out.clear();
-        match via {
-            Via::Http => {}
-            // There is no chunked coding: content of unknown length ends with the connection.
-            Via::Uwsgi => (facts.version, facts.keep_alive) = (Version::Http10, false),
-            // Records delimit content of any length, whatever the client spoke.
-            Via::FastCgi(_) => facts.version = Version::Http11,
-        }
-        H1Respond {
-            channel,
-            scratch,
-            facts,
-            choice,
-            form: ResponseForm::of(via),
-            state: State::Waiting,
-            framing: ResponseFraming::UntilClose,
-            remaining: 0,
-            status: Status(0),
-            content_bytes: 0,
-            unsent: false,
-            fault: None,
-            is_version: false,
-            kept_lines: keep_lines.then(Vec::new),
-            takes_trailers: false,
-            trailer_lines: Vec::new(),
-            stamps: Vec::new(),
-        }
+        let mut out = std::mem::take(&mut scratch.out);
+        out.clear();
+        let answer = Answer::new(facts, via, choice, keep_lines, out);
+        H1Respond { answer, outlet: SeatOutlet::new(channel), scratch }
     }
 
     /// Says that the client takes trailers.
     pub(crate) fn permit_trailers(&mut self) {
-        self.takes_trailers = matches!(self.form, ResponseForm::Http);
+        self.answer.permit_trailers();
     }
 
     /// Answers with an error: a whole response if nothing was sent yet, a visible break otherwise.
     pub(crate) fn fail(&mut self, error: Error) {
-        self.form.note(&error);
-        let (rules, choice) = (self.channel.rules, self.choice);
-        if matches!(self.state, State::Waiting | State::Staged) {
-            if let Some((head, content)) = rules.response_to(&error, choice) {
-                self.scratch.out.clear();
-                self.state = State::Waiting;
-                self.remaining = 0;
-                self.content_bytes = 0;
-                self.head(&head, Some(content.len() as u64));
-                // What cannot be sent is seen as broken by `outcome`.
-                let _ = self.send(&content, Flush::Later);
-                self.finish();
-            } else {
-                self.state = State::Broken;
-            }
-        } else if self.state == State::Sent {
-            self.state = State::Broken;
-        }
-        self.fault = Some(error);
+        self.answer.fail(&mut self.outlet, &mut self.scratch.date, error);
     }
 
     /// Ends the response, as far as the handler brought it, and says what it came to.
-    pub(crate) fn outcome(mut self, lingers: bool) -> (Outcome, Option<Vec<u8>>) {
-        match self.state {
-            State::Finished | State::Broken => {}
-            State::Waiting | State::Staged => {
-                self.fail(Error::application("the handler ended without a complete response"));
-            }
-            // The handler saw that nobody is left who would read the rest.
-            State::Sent if self.channel.link.is_gone() => {
-                self.give_up(Kind::ClientGone, "the client left before its answer was complete");
-            }
-            State::Sent => {
-                self.state = State::Broken;
-                self.fault.get_or_insert(Error::application("the handler ended in the middle of its response"));
+    pub(crate) fn outcome(self, lingers: bool) -> (Outcome, Option<Vec<u8>>) {
+        let H1Respond { answer, mut outlet, scratch } = self;
+        let (outcome, lines, out) = answer.outcome(&mut outlet, &mut scratch.date, lingers);
+        scratch.out = out;
+        (outcome, lines)
+    }
+}
+
+impl Respond for H1Respond<'_> {
+    fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
+        self.answer.head(&self.outlet, &mut self.scratch.date, head, length);
+    }
+
+    fn stamp(&mut self, name: &str, value: &[u8]) {
+        self.answer.stamp(name, value);
+    }
+
+    fn inform(&mut self, interim: &ResponseHead) -> Result<(), SendError> {
+        let Some(bytes) = self.answer.interim(interim) else { return Ok(()) };
+        let sent = self.outlet.channel.link.send_interim(&bytes);
+        let noted = self.outlet.note(sent);
+        noted.map(drop).map_err(|gave_up| self.answer.give_up(&self.outlet, gave_up))
+    }
+
+    fn head_sent(&self) -> bool {
+        self.answer.head_sent()
+    }
+
+    fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError> {
+        self.answer.send(&mut self.outlet, chunk, flush, Source::Borrowed)
+    }
+
+    fn send_shared(&mut self, chunk: &[u8], flush: Flush, keep: &mut dyn FnMut() -> Bytes) -> Result<(), SendError> {
+        let mut kept = None;
+        let mut keep_once = || -> Bytes { kept.get_or_insert_with(&mut *keep).clone() };
+        let source = match flush {
+            Flush::Later => Source::Shared(&mut keep_once, 0),
+            Flush::Now => Source::Piece(&mut keep_once, 0),
+        };
+        self.answer.send(&mut self.outlet, chunk, flush, source)
+    }
+
+    fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError> {
+        self.answer.send_file(&mut self.outlet, file, offset, bytes)
+    }
+
+    fn trailers(&mut self, trailers: &ResponseHead) {
+        self.answer.trailers(trailers);
+    }
+
+    fn finish(&mut self) {
+        self.answer.finish(&mut self.outlet);
+    }
+
+    fn client_gone(&self) -> bool {
+        self.outlet.channel.link.is_gone()
+    }
+}
+
+/// The outlet of a seat.
+struct SeatOutlet<'a> {
+    channel: Channel<'a>,
+    unsent: bool,
+    /// Where that lies for which memory has no room.
+    spill: Spill,
+    /// The client is to take more before the next piece is sent.
+    must_wait: bool,
+    /// What is left of the last piece and kept nowhere else.
+    put_off: VecDeque<PutOff>,
+}
+
+/// Content that has its turn before the next piece.
+struct PutOff {
+    before: Vec<u8>,
+    content: Bytes,
+    end: Vec<u8>,
+}
+
+impl Outlet for SeatOutlet<'_> {
+    fn link(&self) -> &Link {
+        self.channel.link
+    }
+
+    fn rules(&self) -> &Rules {
+        self.channel.rules
+    }
+
+    fn is_draining(&self) -> bool {
+        self.channel.draining.load(Ordering::Relaxed)
+    }
+
+    fn passes_file_names(&self) -> bool {
+        self.channel.rules.passes_file_names(self.channel.peer)
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.unsent
+    }
+
+    fn put(&mut self, outgoing: Outgoing<'_>, source: Source<'_>) -> Result<(), GaveUp> {
+        match source {
+            Source::Piece(whole, at) if self.channel.may_wait => self.put_piece(outgoing, whole, at),
+            source => {
+                self.settle()?;
+                self.put_now(outgoing, source)
             }
         }
-        let after = match self.state {
-            State::Broken => {
-                self.channel.link.set_incomplete();
-                if self.framing == ResponseFraming::UntilClose
-                    && !self.unsent
-                    && !matches!(self.form, ResponseForm::FastCgi(_))
-                {
-                    // RFC 9112 §8: only a reset tells this client that the message is incomplete.
-                    let _ = rustix::net::sockopt::set_socket_linger(self.channel.link, Some(std::time::Duration::ZERO));
-                }
-                AfterResponse::Close
-            }
-            _ if lingers => AfterResponse::Linger,
-            _ if self.lives_on() => AfterResponse::KeepAlive,
-            _ => AfterResponse::Close,
-        };
-        let status = match &self.fault {
-            // Also where a head was sent: the client did not wait for the rest.
-            Some(error) if self.status == Status(0) || error.side == Side::Client => rescue::logged_status_of(error),
-            _ => self.status,
-        };
-        let outcome =
-            Outcome { status, content_bytes: self.content_bytes, after, unsent: self.unsent, fault: self.fault };
-        (outcome, self.kept_lines)
     }
 
-    fn lives_on(&self) -> bool {
-        self.facts.keep_alive && self.framing != ResponseFraming::UntilClose
-    }
-
-    /// Sends what is staged and the pieces behind it, in one system call; waits when too much is unsent.
-    fn emit(&mut self, pieces: &[&[u8]], more: bool) -> Result<(), SendError> {
-        let sent = match pieces {
-            [] => self.channel.link.send(&[&self.scratch.out], more),
-            [piece] => self.channel.link.send(&[&self.scratch.out, piece], more),
-            [piece, end] => self.channel.link.send(&[&self.scratch.out, piece, end], more),
-            _ => Sent::Broken,
-        };
-        self.scratch.out.clear();
-        if self.state == State::Staged {
-            self.state = State::Sent;
-        }
-        self.after_write(sent)
-    }
-
-    /// Sends content in FastCGI's records. With a length that is reached, nothing else can come but the end.
-    fn send_records(&mut self, content: &[u8], flush: Flush) -> Result<(), SendError> {
-        let mut rest = content;
-        while !rest.is_empty() {
-            let ResponseForm::FastCgi(stdout) = &mut self.form else { return Ok(()) };
-            let room = stdout.room(&mut self.scratch.out);
-            let piece;
-            (piece, rest) = rest.split_at(rest.len().min(room));
-            let staged = self.scratch.out.len() + piece.len();
-            if piece.len() <= COPIED_BYTES_MAX && staged <= STAGED_BYTES_MAX {
-                self.scratch.out.extend_from_slice(piece);
-                if flush == Flush::Now && rest.is_empty() {
-                    self.close_record(0);
-                    self.emit(&[], false)?;
-                }
-            } else {
-                self.close_record(piece.len());
-                self.emit(&[piece], flush == Flush::Later || !rest.is_empty())?;
-            }
+    fn complete(&mut self) -> Result<(), GaveUp> {
+        self.must_wait = false;
+        while let Some(PutOff { before, content, end }) = self.put_off.pop_front() {
+            let outgoing = Outgoing { before: &before, content: &content, end: &end, more: true };
+            self.put_now(outgoing, Source::Shared(&mut || content.clone(), 0))?;
         }
         Ok(())
     }
 
-    fn close_record(&mut self, more: usize) {
-        if let ResponseForm::FastCgi(stdout) = &mut self.form {
-            stdout.close(&mut self.scratch.out, more);
+    fn put_file(&mut self, file: Arc<File>, stretch: Stretch) -> Result<(), GaveUp> {
+        self.settle()?;
+        let Stretch { offset, bytes, framing, is_version } = stretch;
+        let link = self.channel.link;
+        let sent = match FileStretch::new(file, offset, bytes, is_version) {
+            Ok(stretch) => {
+                let by_kernel = self.channel.rules.sendfile && framing == PieceFraming::Bare;
+                link.send_file(FileSegment { stretch, framing, by_kernel, on_disk: None }, b"")
+            }
+            Err(_) => {
+                link.break_off();
+                Sent::Broken
+            }
+        };
+        // The leader writes the rest; a file costs no memory, so the seat need not wait.
+        self.note(sent).map(drop)
+    }
+}
+
+impl<'a> SeatOutlet<'a> {
+    fn new(channel: Channel<'a>) -> SeatOutlet<'a> {
+        SeatOutlet { channel, unsent: false, spill: Spill::default(), must_wait: false, put_off: VecDeque::new() }
+    }
+
+    /// Sends a piece of an answer that is being produced. What does not leave is waited for when the next piece comes: if none
+    /// does, the answer is complete and its producer free.
+    fn put_piece(&mut self, outgoing: Outgoing<'_>, whole: &mut dyn FnMut() -> Bytes, at: usize) -> Result<(), GaveUp> {
+        let is_same_piece = at > 0;
+        if !is_same_piece {
+            self.settle()?;
+        }
+        let Outgoing { before, content, end, .. } = outgoing;
+        if !self.put_off.is_empty() {
+            let content = whole().slice(at..at + content.len());
+            self.put_off.push_back(PutOff { before: before.to_vec(), content, end: end.to_vec() });
+            return Ok(());
+        }
+        let (sent, taken) = self.channel.link.give(outgoing, Keep::Shared(whole, at));
+        self.note(sent)?;
+        if taken < content.len() {
+            let content = whole().slice(at + taken..at + content.len());
+            self.put_off.push_back(PutOff { before: Vec::new(), content, end: end.to_vec() });
+        }
+        let high_water_bytes = self.channel.rules.response_buffer_bytes;
+        self.must_wait = self.unsent && self.channel.link.memory_bytes() > high_water_bytes;
+        Ok(())
+    }
+
+    /// Waits for what is owed to the client before more is sent.
+    fn settle(&mut self) -> Result<(), GaveUp> {
+        while let Some(PutOff { before, content, end }) = self.put_off.pop_front() {
+            let outgoing = Outgoing { before: &before, content: &content, end: &end, more: false };
+            self.put_now(outgoing, Source::Borrowed)?;
+        }
+        if std::mem::take(&mut self.must_wait) { self.wait_for_room() } else { Ok(()) }
+    }
+
+    /// Sends content, keeps what may be kept of it, and waits for the rest.
+    fn put_now(&mut self, mut outgoing: Outgoing<'_>, mut source: Source<'_>) -> Result<(), GaveUp> {
+        let Outgoing { end, more, .. } = outgoing;
+        let high_water_bytes = self.channel.rules.response_buffer_bytes;
+        loop {
+            let content = outgoing.content;
+            let mut copy = || Bytes::copy_from_slice(content);
+            let keep = match &mut source {
+                _ if !self.channel.may_wait => Keep::All,
+                Source::Borrowed | Source::Piece(..) => Keep::UpTo(high_water_bytes),
+                Source::Whole => Keep::Shared(&mut copy, 0),
+                Source::Shared(whole, at) => Keep::Shared(&mut **whole, *at),
+            };
+            let (sent, taken) = self.channel.link.give(outgoing, keep);
+            let copied_bytes = self.note(sent)?;
+            let is_whole = matches!(source, Source::Whole | Source::Shared(..));
+            if taken == content.len() {
+                let must_wait = !is_whole && self.channel.may_wait && copied_bytes > high_water_bytes;
+                return if must_wait { self.wait_for_room() } else { Ok(()) };
+            }
+            outgoing = Outgoing { before: b"", content: &content[taken..], end, more };
+            if is_whole && self.spill(outgoing)? {
+                return Ok(());
+            }
+            // As a generator does, whose pieces cannot be kept.
+            source = Source::Borrowed;
+            self.wait_for_room()?;
         }
     }
 
-    fn after_write(&mut self, sent: Sent) -> Result<(), SendError> {
+    /// Notes what a write came to. Gives the bytes that wait as copies.
+    fn note(&mut self, sent: Sent) -> Result<u64, GaveUp> {
         match sent {
-            Sent::All => self.unsent = false,
+            Sent::All => {
+                self.unsent = false;
+                Ok(0)
+            }
             Sent::Unsent(bytes) => {
                 self.unsent = true;
                 self.channel.link.watch_writable(self.channel.poller, self.channel.token);
-                if bytes > self.channel.rules.response_buffer_bytes && self.state == State::Sent {
-                    return self.wait_for_room();
-                }
+                Ok(bytes)
             }
-            Sent::Broken => {
-                return Err(self.give_up(Kind::ClientGone, "the client left before its answer was complete"));
-            }
+            Sent::Broken => Err(self.gave_up(GaveUp::GONE)),
         }
-        Ok(())
+    }
+
+    /// Keeps a whole answer's rest in a nameless file. False: there is no room for it.
+    fn spill(&mut self, outgoing: Outgoing<'_>) -> Result<bool, GaveUp> {
+        let SeatOutlet { channel: Channel { rules, host, link, .. }, spill, .. } = self;
+        let content = outgoing.content;
+        let mut spilled = None;
+        host.detached(&mut || spilled = spill.append(content, &rules.responses, &rules.spool.directory).ok());
+        let Some(Spilled { stretch, file }) = spilled else { return Ok(false) };
+        let (framing, by_kernel) = (PieceFraming::Bare, rules.sendfile);
+        let segment = FileSegment { stretch, framing, by_kernel, on_disk: Some(file) };
+        let sent = link.send_file(segment, outgoing.end);
+        self.note(sent).map(|_| true)
     }
 
     /// Waits until the client has taken half of the high-water mark, detached from the interpreter.
-    fn wait_for_room(&mut self) -> Result<(), SendError> {
+    fn wait_for_room(&mut self) -> Result<(), GaveUp> {
         if !self.channel.client_wait.begins() {
-            let cause = "too many threads wait for clients that read slowly (see threads_waiting_max)";
-            return Err(self.give_up(Kind::WriteTimeout, cause));
+            return Err(self.gave_up(GaveUp::TOO_MANY_WAIT));
         }
         let waited = self.wait_until_room();
         self.channel.client_wait.ended();
         waited
     }
 
-    fn wait_until_room(&mut self) -> Result<(), SendError> {
+    fn wait_until_room(&mut self) -> Result<(), GaveUp> {
         let Channel { rules, host, link, .. } = &self.channel;
         let low_water_bytes = rules.response_buffer_bytes / 2;
-        let limit = Timespec {
-            tv_sec: (rules.write_timeout_ms / 1000) as i64,
-            tv_nsec: (rules.write_timeout_ms % 1000 * 1_000_000) as i64,
-        };
-        let mut result = Sent::Broken;
-        let mut timed_out = false;
+        let pace = rules.response_pace();
+        let mut waited = Err(GaveUp::GONE);
         host.detached(&mut || {
-            loop {
+            let began = Instant::now();
+            let mut look_again_ms = pace.look_again_ms();
+            waited = loop {
                 if let Some(cold) = link.take_cold() {
                     cold.warm();
                     link.fetched();
                 }
-                let mut watched = [PollFd::new(link, PollFlags::OUT)];
-                match poll(&mut watched, Some(&limit)) {
-                    Ok(0) => {
-                        timed_out = true;
-                        return;
-                    }
-                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                    Err(_) => return,
+                let limit = Timespec {
+                    tv_sec: i64::try_from(look_again_ms / 1000).unwrap_or(i64::MAX),
+                    tv_nsec: (look_again_ms % 1000 * 1_000_000) as i64,
+                };
+                let is_writable = match poll(&mut [PollFd::new(link, PollFlags::OUT)], Some(&limit)) {
+                    Ok(count) => count > 0,
+                    Err(rustix::io::Errno::INTR) => false,
+                    Err(_) => break Err(GaveUp::GONE),
+                };
+                match link.flush() {
+                    Sent::Broken => break Err(GaveUp::GONE),
+                    Sent::All if is_writable => break Ok(false),
+                    Sent::Unsent(_) if is_writable && link.memory_bytes() <= low_water_bytes => break Ok(true),
+                    Sent::All | Sent::Unsent(_) => {}
                 }
-                result = link.flush();
-                match result {
-                    Sent::Unsent(bytes) if bytes > low_water_bytes => continue,
-                    _ => return,
+                match link.pace().map_or(Ok(pace.look_again_ms()), |now| pace.judge(now)) {
+                    Ok(next_ms) => look_again_ms = next_ms,
+                    Err(too_slow) => break Err(GaveUp::of(too_slow)),
                 }
-            }
-        });
-        match result {
-            _ if timed_out => Err(self.give_up(Kind::WriteTimeout, "the client took no bytes for the write time-out")),
-            Sent::Broken => Err(self.give_up(Kind::ClientGone, "the client left before its answer was complete")),
-            Sent::All => {
-                self.unsent = false;
-                Ok(())
-            }
-            Sent::Unsent(_) => Ok(()),
-        }
-    }
-
-    fn give_up(&mut self, kind: Kind, cause: &'static str) -> SendError {
-        self.state = State::Broken;
-        self.unsent = false;
-        self.channel.link.set_gone();
-        self.fault.get_or_insert(Error::client(kind, cause));
-        SendError::Gone
-    }
-}
-
-impl Respond for H1Respond<'_> {
-    fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
-        if !matches!(self.state, State::Waiting | State::Staged) {
-            return;
-        }
-        let hidden =
-            (head.names_file() && !self.channel.passes_file_names()).then(|| file_names::hide(head, &mut self.fault));
-        let head = hidden.as_ref().unwrap_or(head);
-        let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
-        let head = stamped.as_ref().unwrap_or(head);
-        self.scratch.out.clear();
-        // Looked at when the head is made: the drain may have begun during the call.
-        self.facts.keep_alive &= !self.channel.draining.load(Ordering::Relaxed);
-        self.framing = response_framing(self.facts, head, length);
-        self.remaining = match self.framing {
-            ResponseFraming::Length(length) => length,
-            _ => 0,
-        };
-        self.status = head.status();
-        self.is_version = head.has_etag();
-        match &mut self.form {
-            ResponseForm::Http => {
-                let keep_alive = self.lives_on();
-                let date = self.scratch.date.now();
-                let server = &self.channel.rules.server_header;
-                encode_head(&mut self.scratch.out, head, self.framing, self.facts, keep_alive, date.as_bytes(), server);
-            }
-            ResponseForm::Uwsgi => uwsgi::encode::encode_head(&mut self.scratch.out, head, self.framing),
-            ResponseForm::FastCgi(stdout) => stdout.head(&mut self.scratch.out, head, self.framing),
-        }
-        if let Some(lines) = &mut self.kept_lines {
-            lines.clear();
-            lines.extend_from_slice(head.lines());
-        }
-        self.state = State::Staged;
-    }
-
-    fn stamp(&mut self, name: &str, value: &[u8]) {
-        self.stamps.push((name.into(), value.into()));
-    }
-
-    fn inform(&mut self, interim: &ResponseHead) -> Result<(), SendError> {
-        // Behind a gateway protocol the first head is the only one.
-        let may = matches!(self.state, State::Waiting | State::Staged)
-            && self.facts.version != Version::Http10
-            && matches!(self.form, ResponseForm::Http);
-        if !may {
-            return Ok(());
-        }
-        // Beside the scratch: a staged head stays where it is.
-        let mut bytes = Vec::new();
-        encode_interim(&mut bytes, interim);
-        let sent = self.channel.link.send_interim(&bytes);
-        self.after_write(sent)
-    }
-
-    fn head_sent(&self) -> bool {
-        !matches!(self.state, State::Waiting | State::Staged)
-    }
-
-    fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError> {
-        match self.state {
-            State::Staged | State::Sent => {}
-            State::Broken => return Err(SendError::Gone),
-            State::Waiting | State::Finished => return Ok(()),
-        }
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        let (mut content, mut end, mut cut) = (chunk, &b""[..], false);
-        match self.framing {
-            ResponseFraming::NoContent(_) => {
-                // The head is all there is to send; it leaves at the end.
-                return Ok(());
-            }
-            ResponseFraming::Length(_) => {
-                if chunk.len() as u64 > self.remaining {
-                    content = &chunk[..self.remaining as usize];
-                    cut = true;
-                    self.fault.get_or_insert(Error::application("the application gave more than its Content-Length"));
+                // Where nothing could be kept there is no pace to judge.
+                if link.pace().is_none() && began.elapsed().as_millis() as u64 >= rules.write_timeout_ms {
+                    break Err(GaveUp::of(TooSlow::Idle));
                 }
-                self.remaining -= content.len() as u64;
-            }
-            ResponseFraming::Chunked if matches!(self.form, ResponseForm::Http) => {
-                encode_chunk_size(&mut self.scratch.out, content.len());
-                end = CHUNK_END;
-            }
-            ResponseFraming::Chunked | ResponseFraming::UntilClose => {}
-        }
-        self.content_bytes += content.len() as u64;
-        if matches!(self.form, ResponseForm::FastCgi(_)) {
-            self.send_records(content, flush)?;
-            return if cut { Err(SendError::Full) } else { Ok(()) };
-        }
-        let staged = self.scratch.out.len() + content.len() + end.len();
-        if content.len() <= COPIED_BYTES_MAX && staged <= STAGED_BYTES_MAX {
-            self.scratch.out.extend_from_slice(content);
-            self.scratch.out.extend_from_slice(end);
-            // With the declared length reached nothing else can come: it may leave with or without a flush.
-            if flush == Flush::Now {
-                self.emit(&[], false)?;
-            }
-        } else {
-            // Only where more is sure to follow: the kernel would hold the last piece back.
-            let complete = matches!(self.framing, ResponseFraming::Length(_)) && self.remaining == 0;
-            self.emit(&[content, end], flush == Flush::Later && !complete)?;
-        }
-        if cut { Err(SendError::Full) } else { Ok(()) }
-    }
-
-    fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError> {
-        let plain = matches!(self.framing, ResponseFraming::Length(_) | ResponseFraming::UntilClose)
-            && !matches!(self.form, ResponseForm::FastCgi(_));
-        if self.channel.rules.sendfile && plain && matches!(self.state, State::Staged | State::Sent) {
-            let mut bytes = bytes;
-            if let ResponseFraming::Length(_) = self.framing {
-                bytes = bytes.min(self.remaining);
-                self.remaining -= bytes;
-            }
-            if bytes == 0 {
-                return Ok(());
-            }
-            self.content_bytes += bytes;
-            if !self.scratch.out.is_empty() {
-                self.emit(&[], true)?;
-            }
-            let sent = self.channel.link.send_file(file, offset, bytes, self.is_version);
-            return match sent {
-                // The poller writes the rest; a file costs no memory, so the seat need not wait.
-                Sent::Unsent(_) => {
-                    self.unsent = true;
-                    self.channel.link.watch_writable(self.channel.poller, self.channel.token);
-                    Ok(())
-                }
-                sent => self.after_write(sent),
             };
-        }
-        if let ResponseFraming::NoContent(_) = self.framing {
-            return Ok(());
-        }
-        let mut piece = vec![0; STAGED_BYTES_MAX];
-        let (mut offset, end) = (offset, offset.saturating_add(bytes));
-        while offset < end {
-            let wanted = piece.len().min(usize::try_from(end - offset).unwrap_or(usize::MAX));
-            match file.read_at(&mut piece[..wanted], offset) {
-                Ok(0) | Err(_) => break,
-                Ok(count) => {
-                    self.send(&piece[..count], Flush::Later)?;
-                    offset += count as u64;
-                }
-            }
-        }
+        });
+        self.unsent = waited.map_err(|gave_up| self.gave_up(gave_up))?;
         Ok(())
     }
 
-    fn trailers(&mut self, trailers: &ResponseHead) {
-        // RFC 9110 §6.5.1: only for a client that says it takes them, and only the chunked coding has a place for them.
-        if self.takes_trailers {
-            self.trailer_lines = trailers.lines().to_vec();
-        }
+    fn gave_up(&mut self, gave_up: GaveUp) -> GaveUp {
+        self.unsent = false;
+        gave_up
     }
+}
 
-    fn finish(&mut self) {
-        match self.state {
-            State::Staged | State::Sent => {}
-            State::Waiting | State::Finished | State::Broken => return,
-        }
-        if self.remaining > 0 {
-            // Fewer bytes than declared: the connection closes, so that the client can tell.
-            self.close_record(0);
-            let _ = self.emit(&[], false);
-            self.state = State::Broken;
-            self.fault.get_or_insert(Error::application("the application gave fewer bytes than its Content-Length"));
-            return;
-        }
-        match &mut self.form {
-            ResponseForm::FastCgi(stdout) => {
-                stdout.close(&mut self.scratch.out, 0);
-                stdout.end(&mut self.scratch.out);
-            }
-            _ if self.framing == ResponseFraming::Chunked && !self.trailer_lines.is_empty() => {
-                self.scratch.out.extend_from_slice(b"0\r\n");
-                self.scratch.out.extend_from_slice(&self.trailer_lines);
-                self.scratch.out.extend_from_slice(CHUNK_END);
-            }
-            _ if self.framing == ResponseFraming::Chunked => self.scratch.out.extend_from_slice(LAST_CHUNK),
-            _ => {}
-        }
-        if !self.scratch.out.is_empty() && self.emit(&[], false).is_err() {
-            return;
-        }
-        self.state = State::Finished;
-    }
-
-    fn client_gone(&self) -> bool {
-        self.channel.link.is_gone()
+impl GaveUp {
+    /// The client is too slow.
+    pub(crate) fn of(too_slow: TooSlow) -> GaveUp {
+        GaveUp { kind: Kind::WriteTimeout, cause: too_slow.cause() }
     }
 }

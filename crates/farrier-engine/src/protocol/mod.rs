@@ -3,6 +3,10 @@
 //! its own.
 
 pub(crate) mod admission;
+pub(crate) mod answer;
+// The exchanges that answer through it are being built.
+#[allow(dead_code)]
+pub(crate) mod answer_sink;
 pub(crate) mod client_wait;
 pub(crate) mod connection;
 pub(crate) mod file_names;
@@ -11,7 +15,6 @@ pub(crate) mod h1_error;
 pub(crate) mod h1_respond;
 pub(crate) mod h2;
 pub(crate) mod reader;
-pub(crate) mod response_form;
 pub(crate) mod scratch;
 pub(crate) mod spool;
 pub(crate) mod spool_file;

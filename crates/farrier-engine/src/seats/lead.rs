@@ -109,7 +109,7 @@ impl Lead {
                 return Accepted::Dismissed;
             }
         };
-        let link = Arc::new(Link::new(socket, terms, counted));
+        let link = Arc::new(Link::new(socket, terms, counted, Arc::clone(&rules.responses)));
         let opening = rules.admission.opening(index, peer, scheme == Scheme::Https);
         if opening.proxy_header.is_some() {
             link.put_tls_off();

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use farrier_http::wire::h1::RequestFacts;
-use farrier_http::{Error, Kind, Version, Via};
+use farrier_http::{Error, Kind, Via};
 
 use super::call_record::{CallRecord, CallTarget, Late, Look, NamedCall};
 use super::native_hint;
@@ -148,14 +148,7 @@ pub(crate) fn came_back(shared: &Shared, late: &Late, call_ns: u64) {
 
 fn take_over(target: &CallTarget, facts: RequestFacts, via: Via, choice: u32, rules: &Rules) -> TakenOver {
     match target {
-        CallTarget::Connection(link) => {
-            let ends_by_close = match via {
-                Via::Http => facts.version == Version::Http10,
-                Via::Uwsgi => true,
-                Via::FastCgi(_) => false,
-            };
-            link.take_over(&whole_response(&error(), facts, via, choice, rules), ends_by_close)
-        }
+        CallTarget::Connection(link) => link.take_over(&whole_response(&error(), facts, via, choice, rules)),
         CallTarget::Stream(stream) => stream.take_over(whole_answer(&error(), facts, choice, rules), &rules.responses),
     }
 }

@@ -15,9 +15,10 @@ use super::returns::Returned;
 use super::shared::{Shared, Work};
 use super::thread_meter::{Reading, ThreadMeter, process_cpu_ns};
 use crate::metrics::Called;
+use crate::protocol::answer::Outcome;
 use crate::protocol::connection::{AfterResponse, Connection, Phase};
 use crate::protocol::h1;
-use crate::protocol::h1_respond::{Channel, H1Respond, Outcome};
+use crate::protocol::h1_respond::{Channel, H1Respond};
 use crate::protocol::scratch::Scratch;
 use crate::scheduler::routes::ComputeShare;
 use crate::scheduler::{Ended, Idle, Job, JobKind, Looked, Order, SeatId};
@@ -290,6 +291,7 @@ impl Seat {
             token: connection.token,
             peer: connection.origin.peer,
             draining: &shared.draining,
+            may_wait: occupies == Occupies::Seat,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
         let record = self.record.as_ref().filter(|_| occupies == Occupies::Seat);
@@ -339,6 +341,7 @@ impl Seat {
             token: connection.token,
             peer: connection.origin.peer,
             draining: &shared.draining,
+            may_wait: false,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
         let mut respond =
@@ -351,7 +354,7 @@ impl Seat {
             AfterResponse::Close => Phase::Flushing { then: AfterResponse::Close, next: None },
             _ => Phase::Flushing { then: AfterResponse::Linger, next: None },
         };
-        connection.deadline_ms = now_ms + shared.rules.write_timeout_ms;
+        connection.deadline_ms = now_ms + shared.rules.response_pace().look_again_ms();
     }
 
     fn settle(
@@ -367,7 +370,7 @@ impl Seat {
             let next = h1::leftover(request, end, &connection.opening, &mut self.scratch, now_ms);
             if outcome.unsent {
                 connection.phase = Phase::Flushing { then: AfterResponse::KeepAlive, next };
-                connection.deadline_ms = now_ms + rules.write_timeout_ms;
+                connection.deadline_ms = now_ms + rules.response_pace().look_again_ms();
             } else if let Some(next) = next {
                 connection.phase = Phase::Head(next);
                 connection.deadline_ms = now_ms + rules.header_timeout_ms;
@@ -380,13 +383,14 @@ impl Seat {
         // Bytes that nobody will read would turn the close into a reset, and the client would lose its answer.
         let unread = request.arena.filled().len() > end || connection.readable;
         self.scratch.give_back(request);
-        if connection.link.is_gone() {
+        // What has broken off must not end in an orderly way.
+        if connection.link.is_gone() || connection.link.must_reset() && !outcome.unsent {
             return Settled::Closed;
         }
         if outcome.unsent || unread {
             let then = if unread { AfterResponse::Linger } else { outcome.after };
             connection.phase = Phase::Flushing { then, next: None };
-            connection.deadline_ms = now_ms + rules.write_timeout_ms;
+            connection.deadline_ms = now_ms + rules.response_pace().look_again_ms();
             return Settled::Open;
         }
         Settled::Closed

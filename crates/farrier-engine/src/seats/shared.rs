@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     spare_requests: Mutex<Vec<Box<Request>>>,
     pub(crate) host: Arc<dyn Host>,
     pub(crate) handler: Arc<dyn Handler>,
-    pub(crate) rules: Rules,
+    pub(crate) rules: Arc<Rules>,
     pub(crate) seating: Seating,
     pub(crate) clock: Clock,
     interpreter_lock: InterpreterLock,
@@ -60,7 +60,7 @@ pub(crate) struct Shared {
     /// HTTP/2 connections that have something to send.
     pub(crate) woken: Arc<WokenStreams>,
     /// Responses say `Connection: close`.
-    pub(crate) draining: AtomicBool,
+    pub(crate) draining: Arc<AtomicBool>,
     /// The monitor sleeps until a call runs.
     pub(crate) monitor_asleep: AtomicBool,
     pub(crate) monitor: OnceLock<Thread>,
@@ -104,7 +104,7 @@ impl Shared {
             spare_requests: Mutex::default(),
             host,
             handler,
-            rules,
+            rules: Arc::new(rules),
             seating,
             clock: Clock::start(),
             interpreter_lock,
@@ -112,7 +112,7 @@ impl Shared {
             error_log,
             metrics,
             woken: Arc::default(),
-            draining: AtomicBool::new(false),
+            draining: Arc::new(AtomicBool::new(false)),
             monitor_asleep: AtomicBool::new(false),
             monitor: OnceLock::new(),
             spawner: OnceLock::new(),

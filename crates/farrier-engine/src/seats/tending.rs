@@ -17,6 +17,8 @@ use crate::reactor::poller::Readiness;
 use crate::reactor::slots::Found;
 use crate::scheduler::Job;
 use crate::transport::link::{Received, Sent};
+use crate::transport::pace::TooSlow;
+use farrier_log::access::peer_text;
 use farrier_log::error::Level;
 
 /// Bytes discarded from a lingering connection before others get their turn.
@@ -59,7 +61,9 @@ impl Seat {
             Sent::Broken => return false,
             Sent::Unsent(_) => {
                 connection.link.watch_writable(&self.shared.poller, connection.token);
-                connection.deadline_ms = lead.now_ms + self.shared.rules.write_timeout_ms;
+                let look_again_ms = lead.now_ms + self.shared.rules.response_pace().look_again_ms();
+                // A look that is due is not put off: a client that drips has an event now and then.
+                connection.deadline_ms = connection.deadline_ms.min(look_again_ms);
                 if connection.link.has_more_now() {
                     let again = Readiness::WRITABLE;
                     lead.ready.push_back((connection.token, again));
@@ -165,6 +169,10 @@ impl Seat {
                         self.look_at_session(lead, connection);
                         continue;
                     }
+                    if matches!(connection.phase, Phase::Flushing { .. }) {
+                        self.look_at_flushing(lead, connection);
+                        continue;
+                    }
                     match h1::expire(&mut connection, &self.shared.rules, lead.now_ms) {
                         Expired::NotYet => self.park(lead, connection),
                         Expired::Close => self.close(lead, connection),
@@ -179,6 +187,40 @@ impl Seat {
             }
         }
         self.expire_jobs(lead);
+    }
+
+    /// A client's time has come to have taken some of its response, or enough of it.
+    fn look_at_flushing(&mut self, lead: &mut Lead, mut connection: Box<Connection>) {
+        // An event tells of a lot of room only; a client that drips is seen here.
+        connection.deadline_ms = lead.now_ms + self.shared.rules.response_pace().look_again_ms();
+        if !self.flush(lead, &mut connection) {
+            return self.close(lead, connection);
+        }
+        let pace_rules = self.shared.rules.response_pace();
+        match connection.link.pace().map(|pace| pace_rules.judge(pace)) {
+            Some(Ok(next_ms)) => connection.deadline_ms = lead.now_ms + next_ms,
+            Some(Err(too_slow)) => {
+                self.note_too_slow(&connection, too_slow);
+                connection.link.set_incomplete();
+                return self.close(lead, connection);
+            }
+            // It has all of it, or the disk is waited for.
+            None if matches!(connection.phase, Phase::Flushing { .. }) => {}
+            None => {
+                let now = Readiness::WRITABLE;
+                lead.ready.push_back((connection.token, now));
+            }
+        }
+        self.park(lead, connection);
+    }
+
+    /// Says in the log why a client does not get the rest of its response.
+    fn note_too_slow(&self, connection: &Connection, too_slow: TooSlow) {
+        let log = &self.shared.error_log;
+        if log.is_on(Level::Debug) {
+            let who = peer_text(connection.origin.peer);
+            log.write(Level::Debug, &format!("The connection of ip={who} was closed: {}", too_slow.cause()));
+        }
     }
 
     /// Requests that have waited too long for a seat get 503.

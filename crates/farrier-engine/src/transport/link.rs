@@ -1,28 +1,31 @@
 //! A connection's socket and what is still to be written to it. The one room that sends bytes to clients.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
+use farrier_tls::session::{Negotiated, Session};
+use rustix::net::{RecvFlags, Shutdown};
 use rustls::ServerConfig;
 
 use crate::connection_limit::Counted;
 use crate::reactor::poller::Poller;
 use crate::reactor::token::Token;
-use crate::transport::file_stretch::{ColdStretch, FileStretch, Turn};
+use crate::transport::file_stretch::ColdStretch;
+use crate::transport::outbox::{Keep, Outbox, Outgoing, Security};
+use crate::transport::pace::Pace;
+use crate::transport::response_budget::ResponseBudget;
+use crate::transport::rest::FileSegment;
 use crate::transport::tls_flow;
-use farrier_tls::session::{Negotiated, Session};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
 /// What a write came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// The kernel has everything.
     All,
-    /// Something waits for the client: so many bytes in memory, and perhaps files.
+    /// Something waits for the client: so many bytes as copies, and perhaps files and content kept by reference.
     Unsent(u64),
     /// The client is gone, or a file is not what was promised.
     Broken,
@@ -64,6 +67,8 @@ pub(crate) struct Link {
     just_secured: AtomicBool,
     /// The response is not what its handler meant: the connection must not end as if it were whole.
     is_incomplete: AtomicBool,
+    /// The client takes the end of the connection for the end of the response.
+    ends_by_close: AtomicBool,
     /// The client is known to have left.
     gone: AtomicBool,
     /// The client has ended its direction.
@@ -77,30 +82,6 @@ pub(crate) struct Link {
     _counted: Option<Counted>,
 }
 
-/// What is still to be written. It owns no memory while nothing is.
-#[derive(Default)]
-struct Outbox {
-    rest: Option<Box<Rest>>,
-    security: Security,
-    broken: bool,
-    /// Something was sent since [`Link::begin_response`].
-    begun: bool,
-}
-
-/// What stands between the outbox and the socket.
-#[derive(Default)]
-enum Security {
-    /// Nothing.
-    #[default]
-    None,
-    /// Nothing yet: a PROXY header comes first, in the clear, and then TLS on these terms.
-    Later(Arc<ServerConfig>),
-    /// TLS, on these terms; the client has not sent anything yet.
-    Wanted(Arc<ServerConfig>),
-    /// TLS.
-    Session(Box<Session>),
-}
-
 /// What became of a connection that was taken from its seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TakenOver {
@@ -112,47 +93,26 @@ pub(crate) enum TakenOver {
     Gone,
 }
 
-#[derive(Default)]
-pub(crate) struct Rest {
-    bytes: Vec<u8>,
-    /// Bytes of the front that have been written.
-    written: usize,
-    /// Stretches of files that follow, each with the bytes behind it.
-    files: VecDeque<(FileStretch, Vec<u8>)>,
-    pause: Pause,
-}
-
-/// Why the last flush stopped, where the socket is not the reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Pause {
-    /// The socket is: an event will tell of room.
-    #[default]
-    None,
-    /// For the sake of others.
-    TurnOver,
-    /// What comes next is not in memory.
-    Cold,
-    /// Somebody brings it into memory.
-    Fetching,
-}
-
 impl Link {
     /// A connection in the clear, or with TLS on these terms.
-    pub(crate) fn new(socket: OwnedFd, terms: Option<Arc<ServerConfig>>, counted: Option<Counted>) -> Link {
+    pub(crate) fn new(
+        socket: OwnedFd,
+        terms: Option<Arc<ServerConfig>>,
+        counted: Option<Counted>,
+        budget: Arc<ResponseBudget>,
+    ) -> Link {
         Link {
             socket,
             is_secured: AtomicBool::new(terms.is_some()),
             negotiated: OnceLock::new(),
             just_secured: AtomicBool::new(false),
             is_incomplete: AtomicBool::new(false),
+            ends_by_close: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             pending: AtomicBool::new(false),
             watched: AtomicU8::new(UNWATCHED),
-            outbox: Mutex::new(Outbox {
-                security: terms.map_or(Security::None, Security::Wanted),
-                ..Outbox::default()
-            }),
+            outbox: Mutex::new(Outbox::new(terms.map_or(Security::None, Security::Wanted), budget)),
             _counted: counted,
         }
     }
@@ -248,40 +208,21 @@ impl Link {
         self.is_incomplete.store(true, Ordering::Relaxed);
     }
 
+    /// Says that the end of the connection will end the response that is sent now: if it breaks off, the connection ends with
+    /// a reset, whoever ends it.
+    pub(crate) fn set_ends_by_close(&self) {
+        self.ends_by_close.store(true, Ordering::Relaxed);
+    }
+
     /// Writes the pieces in one system call, or keeps what the socket does not take. `more`: something follows at once.
     pub(crate) fn send(&self, pieces: &[&[u8]], more: bool) -> Sent {
-        let mut outbox = self.lock();
-        if outbox.broken {
-            return Sent::Broken;
-        }
-        outbox.begun = true;
-        if !matches!(outbox.security, Security::None | Security::Later(_)) {
-            return outbox.send_secured(&self.socket, pieces, more);
-        }
-        if let Some(rest) = outbox.rest.as_deref_mut() {
-            rest.keep_last(pieces);
-            return outbox.flush(&self.socket);
-        }
-        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
-        match send_pieces(&self.socket, pieces, more) {
-            Ok(sent) if sent == total => Sent::All,
-            Ok(mut sent) => {
-                let mut rest = Box::new(Rest::default());
-                rest.bytes.reserve(total - sent);
-                for piece in pieces {
-                    let skipped = sent.min(piece.len());
-                    rest.bytes.extend_from_slice(&piece[skipped..]);
-                    sent -= skipped;
-                }
-                let unsent = rest.bytes.len() as u64;
-                outbox.rest = Some(rest);
-                Sent::Unsent(unsent)
-            }
-            Err(_) => {
-                outbox.broken = true;
-                Sent::Broken
-            }
-        }
+        self.lock().send(&self.socket, pieces, more)
+    }
+
+    /// Writes content and what stands around it in one system call, or keeps what the socket does not take. Gives how many
+    /// bytes of the content were taken: where some were not, what ends it was not either.
+    pub(crate) fn give(&self, outgoing: Outgoing<'_>, keep: Keep<'_>) -> (Sent, usize) {
+        self.lock().give(&self.socket, outgoing, keep)
     }
 
     /// Writes an interim response: whatever [`Link::take_over`] finds, the response itself has not begun by it.
@@ -302,7 +243,7 @@ impl Link {
     /// Takes the connection from the seat that owns it: whatever that seat sends from now on goes nowhere. The client gets
     /// `answer` if the seat has sent nothing yet; otherwise the connection is cut, with a reset where the client could take
     /// the end of the connection for the end of the response.
-    pub(crate) fn take_over(&self, answer: &[u8], ends_by_close: bool) -> TakenOver {
+    pub(crate) fn take_over(&self, answer: &[u8]) -> TakenOver {
         let mut outbox = self.lock();
         if outbox.broken {
             return TakenOver::Gone;
@@ -318,34 +259,25 @@ impl Link {
                 Err(_) => TakenOver::Gone,
             }
         };
+        outbox.is_answered = taken == TakenOver::Answered;
         drop(outbox);
         self.set_gone();
         match taken {
             TakenOver::Answered => self.shutdown_write(),
             TakenOver::Gone => {}
-            // RFC 8446 §6.1: without a close_notify the message is incomplete.
-            TakenOver::Cut if self.is_secured.load(Ordering::Relaxed) => self.shutdown_sockets(Shutdown::Both),
-            // RFC 9112 §8: only a reset tells such a client that the message is incomplete. A unix socket knows none.
-            TakenOver::Cut if ends_by_close && rustix::net::connect_unspec(&self.socket).is_ok() => {}
             TakenOver::Cut => self.shutdown_both(),
         }
         taken
     }
 
-    /// Writes a stretch of a plain file behind what is unsent. `is_version`: the head names a version of the file.
-    pub(crate) fn send_file(&self, file: Arc<File>, offset: u64, bytes: u64, is_version: bool) -> Sent {
-        let mut outbox = self.lock();
-        if outbox.broken {
-            return Sent::Broken;
-        }
-        outbox.begun = true;
-        match FileStretch::new(file, offset, bytes, is_version) {
-            Ok(stretch) => {
-                outbox.rest.get_or_insert_default().files.push_back((stretch, Vec::new()));
-                outbox.flush(&self.socket)
-            }
-            Err(_) => outbox.give_up(),
-        }
+    /// Writes a stretch of a plain file behind what is unsent, and `end` behind it.
+    pub(crate) fn send_file(&self, segment: FileSegment, end: &[u8]) -> Sent {
+        self.lock().send_file(&self.socket, segment, end)
+    }
+
+    /// Gives the connection up: nothing more can be written.
+    pub(crate) fn break_off(&self) {
+        self.lock().give_up();
     }
 
     /// Writes more of what is unsent.
@@ -353,24 +285,31 @@ impl Link {
         self.lock().flush(&self.socket)
     }
 
-    /// Whether a file's turn ended while the socket would have taken more: no event will tell.
+    /// Whether the last flush ended for the sake of others while the socket would have taken more: no event will tell.
     pub(crate) fn has_more_now(&self) -> bool {
-        self.lock().rest.as_deref().is_some_and(|rest| rest.pause == Pause::TurnOver)
+        self.lock().rest.as_deref().is_some_and(|rest| rest.is_turn_over())
     }
 
     /// What must be read from the disk before more can be sent, where nobody does so yet. [`Link::fetched`] follows.
     pub(crate) fn take_cold(&self) -> Option<ColdStretch> {
-        let mut outbox = self.lock();
-        let rest = outbox.rest.as_deref_mut().filter(|rest| rest.pause == Pause::Cold)?;
-        rest.pause = Pause::Fetching;
-        rest.files.front_mut().map(|(stretch, _)| stretch.take_cold())
+        self.lock().rest.as_deref_mut()?.take_cold()
     }
 
     /// Says that what [`Link::take_cold`] gave is in memory.
     pub(crate) fn fetched(&self) {
-        if let Some(rest) = self.lock().rest.as_deref_mut().filter(|rest| rest.pause == Pause::Fetching) {
-            rest.pause = Pause::None;
+        if let Some(rest) = self.lock().rest.as_deref_mut() {
+            rest.fetched();
         }
+    }
+
+    /// How the client does that something waits for; `None` where nothing does, or where the disk is waited for.
+    pub(crate) fn pace(&self) -> Option<Pace> {
+        self.lock().rest.as_deref()?.pace()
+    }
+
+    /// Bytes that wait in memory for the client, copied or not.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.lock().rest.as_deref().map_or(0, |rest| rest.memory_bytes())
     }
 
     /// Lets the poller tell of input, from now on. What came before is told at once.
@@ -426,19 +365,41 @@ impl Link {
 
     /// Ends both directions, before the last owner of the socket lets go of it.
     pub(crate) fn shutdown_both(&self) {
-        self.send_close_notify();
-        self.shutdown_sockets(Shutdown::Both);
+        self.shutdown(Shutdown::Both);
     }
 
     /// Ends the writing direction: the client sees the end of the answer and may still send.
     pub(crate) fn shutdown_write(&self) {
-        self.send_close_notify();
-        self.shutdown_sockets(Shutdown::Write);
+        self.shutdown(Shutdown::Write);
     }
 
-    fn shutdown_sockets(&self, directions: Shutdown) {
+    fn shutdown(&self, directions: Shutdown) {
+        if self.must_reset() {
+            return self.reset();
+        }
+        self.send_close_notify();
         // It fails only when the connection is gone already.
         let _ = rustix::net::shutdown(&self.socket, directions);
+    }
+
+    /// Whether the client would take an orderly end of the connection for the end of a response that has broken off.
+    pub(crate) fn must_reset(&self) -> bool {
+        // RFC 8446 §6.1: with TLS an end without a close_notify tells it.
+        if !self.ends_by_close.load(Ordering::Relaxed) || self.is_secured.load(Ordering::Relaxed) {
+            return false;
+        }
+        let outbox = self.lock();
+        !outbox.is_answered && (outbox.broken || outbox.rest.is_some() || self.is_incomplete.load(Ordering::Relaxed))
+    }
+
+    /// Ends the connection with a reset. RFC 9112 §8: nothing else tells a client that a message is incomplete which ends with
+    /// its connection. A unix socket knows no reset: there it is an end like any other, and a web server that must tell has to
+    /// be given a length.
+    fn reset(&self) {
+        self.lock().give_up();
+        if rustix::net::connect_unspec(&self.socket).is_err() {
+            let _ = rustix::net::sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
+        }
     }
 
     /// Ends TLS in an orderly way, where there is any and where what was sent is whole.
@@ -456,6 +417,9 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
+        if self.must_reset() {
+            return self.reset();
+        }
         self.send_close_notify();
     }
 }
@@ -464,176 +428,4 @@ impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-impl Outbox {
-    #[inline(never)]
-    fn send_secured(&mut self, socket: &OwnedFd, pieces: &[&[u8]], more: bool) -> Sent {
-        let Outbox { rest, security, .. } = self;
-        let Security::Session(session) = security else {
-            // Before the handshake nothing can be said.
-            self.broken = true;
-            return Sent::Broken;
-        };
-        let waited = rest.is_some();
-        if let Some(rest) = rest.as_deref_mut().filter(|rest| !rest.files.is_empty()) {
-            rest.keep_last(pieces);
-            return self.flush(socket);
-        }
-        if tls_flow::send(session, socket, rest, pieces, more).is_err() {
-            return self.give_up();
-        }
-        match rest {
-            Some(_) if waited => self.flush(socket),
-            Some(rest) => Sent::Unsent(rest.memory_bytes()),
-            None => Sent::All,
-        }
-    }
-
-    /// Sends what ends the connection.
-    fn send_last(&mut self, socket: &OwnedFd, answer: &[u8]) -> io::Result<()> {
-        match &mut self.security {
-            Security::None | Security::Later(_) => send_pieces(socket, &[answer], false).map(drop),
-            Security::Wanted(_) => Err(io::ErrorKind::NotConnected.into()),
-            Security::Session(session) => {
-                tls_flow::send(session, socket, &mut self.rest, &[answer], true)?;
-                tls_flow::put(socket, &mut self.rest, &session.close_notify(), false)?;
-                self.rest = None;
-                Ok(())
-            }
-        }
-    }
-
-    fn send_close_notify(&mut self, socket: &OwnedFd) {
-        if !self.broken
-            && self.rest.is_none()
-            && let Security::Session(session) = &mut self.security
-        {
-            let close_notify = session.close_notify();
-            if !close_notify.is_empty() {
-                // Whoever has left need not know.
-                let _ = send_pieces(socket, &[&close_notify], false);
-            }
-        }
-    }
-
-    fn flush(&mut self, socket: &OwnedFd) -> Sent {
-        if self.broken {
-            return Sent::Broken;
-        }
-        let Some(rest) = self.rest.as_deref_mut() else { return Sent::All };
-        match rest.flush(socket, &mut self.security) {
-            Ok(true) => {
-                self.rest = None;
-                Sent::All
-            }
-            Ok(false) => Sent::Unsent(rest.memory_bytes()),
-            Err(_) => self.give_up(),
-        }
-    }
-
-    fn give_up(&mut self) -> Sent {
-        self.rest = None;
-        self.broken = true;
-        Sent::Broken
-    }
-}
-
-impl Rest {
-    /// Keeps bytes of the wire behind what is unsent of them.
-    pub(crate) fn keep(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// Keeps bytes behind everything that is unsent, as they are given.
-    fn keep_last(&mut self, pieces: &[&[u8]]) {
-        let last = self.files.back_mut().map_or(&mut self.bytes, |(_, behind)| behind);
-        pieces.iter().for_each(|piece| last.extend_from_slice(piece));
-    }
-
-    /// Writes what the socket takes. True when nothing is left.
-    fn flush(&mut self, socket: &OwnedFd, security: &mut Security) -> io::Result<bool> {
-        if self.pause != Pause::Fetching {
-            self.pause = Pause::None;
-        }
-        loop {
-            if !self.flush_bytes(socket)? {
-                return Ok(false);
-            }
-            let Some((stretch, behind)) = self.files.front_mut() else { return Ok(true) };
-            if self.pause == Pause::Fetching {
-                return Ok(false);
-            }
-            let turn = match security {
-                Security::Session(session) => tls_flow::send_stretch(session, socket, &mut self.bytes, stretch)?,
-                _ => stretch.send_to(socket)?,
-            };
-            self.pause = match turn {
-                Turn::Done => {
-                    match security {
-                        // What stands behind a file is encrypted when the file is: records have an order.
-                        Security::Session(session) => tls_flow::seal(session, behind, &mut self.bytes)?,
-                        _ => self.bytes = std::mem::take(behind),
-                    }
-                    self.files.pop_front();
-                    continue;
-                }
-                Turn::Over => Pause::TurnOver,
-                Turn::Full => Pause::None,
-                Turn::Cold => Pause::Cold,
-            };
-            return Ok(false);
-        }
-    }
-
-    /// Writes what the socket takes of the bytes in front of the first file. True when none is left.
-    fn flush_bytes(&mut self, socket: &OwnedFd) -> io::Result<bool> {
-        while self.written < self.bytes.len() {
-            let sent = send_pieces(socket, &[&self.bytes[self.written..]], !self.files.is_empty())?;
-            if sent == 0 {
-                break;
-            }
-            self.written += sent;
-        }
-        if self.written == self.bytes.len() {
-            self.bytes.clear();
-            self.written = 0;
-        } else if self.written > 64 * 1024 {
-            self.bytes.drain(..self.written);
-            self.written = 0;
-        }
-        Ok(self.bytes.is_empty())
-    }
-
-    /// Bytes that wait in memory.
-    fn memory_bytes(&self) -> u64 {
-        let behind: usize = self.files.iter().map(|(_, behind)| behind.len()).sum();
-        (self.bytes.len() - self.written + behind) as u64
-    }
-}
-
-/// Sends as much as the socket takes now; 0 when it takes nothing.
-pub(crate) fn send_pieces(socket: &OwnedFd, pieces: &[&[u8]], more: bool) -> io::Result<usize> {
-    let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
-    loop {
-        let result = match pieces {
-            [] => return Ok(0),
-            [piece] => rustix::net::send(socket, piece, flags),
-            [head, body] => send_vector(socket, &[IoSlice::new(head), IoSlice::new(body)], flags),
-            [head, body, end] => {
-                send_vector(socket, &[IoSlice::new(head), IoSlice::new(body), IoSlice::new(end)], flags)
-            }
-            _ => send_vector(socket, &pieces.iter().map(|piece| IoSlice::new(piece)).collect::<Vec<_>>(), flags),
-        };
-        return match result {
-            Ok(sent) => Ok(sent),
-            Err(rustix::io::Errno::AGAIN) => Ok(0),
-            Err(rustix::io::Errno::INTR) => continue,
-            Err(error) => Err(error.into()),
-        };
-    }
-}
-
-fn send_vector(socket: &OwnedFd, pieces: &[IoSlice<'_>], flags: SendFlags) -> rustix::io::Result<usize> {
-    rustix::net::sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), flags)
 }

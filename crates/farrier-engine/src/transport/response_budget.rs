@@ -29,17 +29,29 @@ impl ResponseBudget {
         kept
     }
 
+    /// A part of the memory's account that is empty, and grows with what is kept in any case.
+    pub(crate) fn keep_nothing(&self) -> Kept {
+        self.memory.keep_nothing()
+    }
+
+    /// Whether no more may be kept in memory.
+    pub(crate) fn is_used_up(&self) -> bool {
+        !self.memory.has_room()
+    }
+
     /// Counts bytes that wait in a file. `None` above the bound: the response cannot be kept.
     pub(crate) fn try_keep_on_disk(&self, bytes: u64) -> Option<Kept> {
         self.disk.try_keep(bytes)
     }
 
     /// Bytes that wait in memory.
+    #[cfg(test)]
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.memory.bytes()
     }
 
     /// Bytes that wait in files.
+    #[cfg(test)]
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.disk.bytes()
     }

@@ -22,7 +22,8 @@ pub(crate) struct Spill {
 }
 
 /// A file of a spill. Its room on the disk is counted until its last stretch is dropped.
-struct SpillFile {
+#[derive(Debug)]
+pub(crate) struct SpillFile {
     file: Arc<File>,
     kept: Mutex<Kept>,
 }
@@ -31,7 +32,7 @@ struct SpillFile {
 pub(crate) struct Spilled {
     pub(crate) stretch: FileStretch,
     /// Held as long as the stretch is.
-    _file: Arc<SpillFile>,
+    pub(crate) file: Arc<SpillFile>,
 }
 
 impl Spill {
@@ -55,7 +56,7 @@ impl Spill {
         file.file.write_all_at(bytes, end)?;
         let stretch = FileStretch::new(Arc::clone(&file.file), end, bytes.len() as u64, false)?;
         self.last = Some((Arc::clone(&file), end + bytes.len() as u64));
-        Ok(Spilled { stretch, _file: file })
+        Ok(Spilled { stretch, file })
     }
 }
 

@@ -6,8 +6,9 @@ use std::os::fd::OwnedFd;
 
 use rustix::net::RecvFlags;
 
-use crate::transport::file_stretch::{FileStretch, Piece, Turn};
-use crate::transport::link::{Received, Rest, send_pieces};
+use crate::transport::link::Received;
+use crate::transport::rest::Rest;
+use crate::transport::send_pieces;
 use farrier_tls::session::{Failed, OVERHEAD_BYTES, RECORD_BYTES_MAX, Session};
 
 /// Bytes of the wire read at once, at least: a whole record.
@@ -18,9 +19,6 @@ const READ_BYTES_MAX: usize = 64 * 1024 + OVERHEAD_BYTES;
 
 /// Records encrypted before they are sent together.
 const RECORDS_A_SEND: usize = 4;
-
-/// Bytes of a file that are dealt with before others get their turn.
-const TURN_BYTES: usize = 1 << 20;
 
 /// A byte that begins a TLS connection: the content type of a handshake record (RFC 8446 §5.1).
 const HANDSHAKE_RECORD: u8 = 0x16;
@@ -98,55 +96,75 @@ pub(crate) fn receive(
     })
 }
 
-/// Encrypts the pieces as one stream, in as few records as they fit into, and sends them or keeps what the socket does not
-/// take.
+/// Encrypts the pieces as one stream, in as few records as they fit into, and sends them until the socket is full. What it does
+/// not take of the wire's bytes is put into `unsent`, which is empty before. Gives how many bytes were encrypted.
 ///
 /// # Errors
 /// The client is gone, or the session cannot go on.
 pub(crate) fn send(
     session: &mut Session,
     socket: &OwnedFd,
-    rest: &mut Option<Box<Rest>>,
+    unsent: &mut Vec<u8>,
     pieces: &[&[u8]],
     more: bool,
-) -> io::Result<()> {
+) -> io::Result<usize> {
     SCRATCH.with_borrow_mut(|Scratch { sealed, gathered, .. }| {
         sealed.resize(RECORDS_A_SEND * (RECORD_BYTES_MAX + OVERHEAD_BYTES), 0);
-        let mut used = 0;
-        let mut seal = |plain: &[u8], rest: &mut Option<Box<Rest>>| -> io::Result<usize> {
-            if sealed.len() - used < plain.len() + OVERHEAD_BYTES {
-                put(socket, rest, &sealed[..used], true)?;
-                used = 0;
+        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let mut plain = Plain { pieces, at: 0 };
+        let mut done = 0;
+        while done < total {
+            let mut used = 0;
+            for _ in 0..RECORDS_A_SEND {
+                let record = plain.next_record(gathered);
+                if record.is_empty() {
+                    break;
+                }
+                used += session.seal(record, &mut sealed[used..]).map_err(|Failed| io::ErrorKind::InvalidData)?;
+                done += record.len();
             }
-            used += session.seal(plain, &mut sealed[used..]).map_err(|Failed| io::ErrorKind::InvalidData)?;
-            Ok(used)
-        };
-        let mut used_now = 0;
-        gathered.clear();
-        for (index, piece) in pieces.iter().enumerate() {
-            let is_last = index + 1 == pieces.len();
-            let mut piece = *piece;
-            while !piece.is_empty() {
-                if gathered.is_empty() && (piece.len() >= RECORD_BYTES_MAX || is_last) {
-                    let (record, after) = piece.split_at(piece.len().min(RECORD_BYTES_MAX));
-                    used_now = seal(record, rest)?;
-                    piece = after;
-                    continue;
-                }
-                let (part, after) = piece.split_at(piece.len().min(RECORD_BYTES_MAX - gathered.len()));
-                gathered.extend_from_slice(part);
-                piece = after;
-                if gathered.len() == RECORD_BYTES_MAX {
-                    used_now = seal(gathered, rest)?;
-                    gathered.clear();
-                }
+            let sent = send_pieces(socket, &[&sealed[..used]], more || done < total)?;
+            if sent < used {
+                unsent.extend_from_slice(&sealed[sent..used]);
+                break;
             }
         }
-        if !gathered.is_empty() {
-            used_now = seal(gathered, rest)?;
-        }
-        put(socket, rest, &sealed[..used_now], more)
+        Ok(done)
     })
+}
+
+/// Pieces as one stream.
+struct Plain<'a> {
+    pieces: &'a [&'a [u8]],
+    /// Bytes of the first piece that were taken.
+    at: usize,
+}
+
+impl<'a> Plain<'a> {
+    /// What the next record holds; copied only where it begins in one piece and goes on in another. Empty at the end.
+    fn next_record<'b>(&mut self, gathered: &'b mut Vec<u8>) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        gathered.clear();
+        while let Some((first, others)) = self.pieces.split_first() {
+            let rest = &first[self.at..];
+            let is_last = others.iter().all(|piece| piece.is_empty());
+            let wanted = rest.len().min(RECORD_BYTES_MAX - gathered.len());
+            self.at += wanted;
+            if self.at == first.len() {
+                (self.pieces, self.at) = (others, 0);
+            }
+            if gathered.is_empty() && (wanted == RECORD_BYTES_MAX || (is_last && wanted > 0)) {
+                return &rest[..wanted];
+            }
+            gathered.extend_from_slice(&rest[..wanted]);
+            if gathered.len() == RECORD_BYTES_MAX {
+                break;
+            }
+        }
+        gathered
+    }
 }
 
 /// Sends bytes of the wire, or keeps what the socket does not take.
@@ -159,56 +177,31 @@ pub(crate) fn put(socket: &OwnedFd, rest: &mut Option<Box<Rest>>, bytes: &[u8], 
         None => send_pieces(socket, &[bytes], more)?,
     };
     if sent < bytes.len() {
-        rest.get_or_insert_default().keep(&bytes[sent..]);
+        rest.get_or_insert_default().keep_sealed(&bytes[sent..]);
     }
     Ok(())
 }
 
-/// Encrypts bytes behind others of the wire.
-///
-/// # Errors
-/// The session cannot go on.
-pub(crate) fn seal(session: &mut Session, plain: &[u8], onto: &mut Vec<u8>) -> io::Result<()> {
-    for record in plain.chunks(RECORD_BYTES_MAX) {
-        let at = onto.len();
-        onto.resize(at + record.len() + OVERHEAD_BYTES, 0);
-        let used = session.seal(record, &mut onto[at..]).map_err(|Failed| io::ErrorKind::InvalidData)?;
-        onto.truncate(at + used);
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Reads a stretch of a file, encrypts and sends it, until the socket is full or the turn is over. What the socket does not
-/// take of the wire's bytes is put into `unsent`, which is empty before.
-///
-/// # Errors
-/// The client is gone, the file is not what was promised, or the session cannot go on.
-pub(crate) fn send_stretch(
-    session: &mut Session,
-    socket: &OwnedFd,
-    unsent: &mut Vec<u8>,
-    stretch: &mut FileStretch,
-) -> io::Result<Turn> {
-    SCRATCH.with_borrow_mut(|Scratch { sealed, gathered, .. }| {
-        sealed.resize(RECORDS_A_SEND * (RECORD_BYTES_MAX + OVERHEAD_BYTES), 0);
-        let mut turn_bytes = TURN_BYTES;
-        while stretch.bytes() > 0 {
-            if turn_bytes == 0 {
-                return Ok(Turn::Over);
+    #[test]
+    fn records_are_filled_from_as_many_pieces_as_it_takes() {
+        let large = vec![b'x'; 2 * RECORD_BYTES_MAX + 10];
+        let mut plain = Plain { pieces: &[b"head", b"", &large, b"end", b""], at: 0 };
+        let mut gathered = Vec::new();
+        let mut lengths = Vec::new();
+        let mut whole = Vec::new();
+        loop {
+            let record = plain.next_record(&mut gathered);
+            if record.is_empty() {
+                break;
             }
-            gathered.resize(RECORDS_A_SEND * RECORD_BYTES_MAX, 0);
-            let Piece::Bytes(count) = stretch.read_next(gathered)? else { return Ok(Turn::Cold) };
-            turn_bytes = turn_bytes.saturating_sub(count);
-            let mut used = 0;
-            for record in gathered[..count].chunks(RECORD_BYTES_MAX) {
-                used += session.seal(record, &mut sealed[used..]).map_err(|Failed| io::ErrorKind::InvalidData)?;
-            }
-            let sent = send_pieces(socket, &[&sealed[..used]], stretch.bytes() > 0)?;
-            if sent < used {
-                unsent.extend_from_slice(&sealed[sent..used]);
-                return Ok(Turn::Full);
-            }
+            lengths.push(record.len());
+            whole.extend_from_slice(record);
         }
-        Ok(Turn::Done)
-    })
+        assert_eq!(lengths, [RECORD_BYTES_MAX, RECORD_BYTES_MAX, 17]);
+        assert!(whole == [b"head", &large[..], b"end"].concat());
+    }
 }

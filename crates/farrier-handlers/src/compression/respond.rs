@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use farrier_http::{Error, Flush, Respond, ResponseHead, SendError};
+use farrier_http::{Bytes, Error, Flush, Respond, ResponseHead, SendError};
 
 use super::encoder::{Encoder, Encoders, OUTPUT_KEPT_BYTES, Until};
 use super::{Compressor, eligible, failed};
@@ -144,7 +144,8 @@ impl<'a> Compressing<'a> {
             }
             let is_due = until != Until::More || self.out.len() >= EMITTED_BYTES_MIN;
             if self.state == State::Streaming && is_due && !self.out.is_empty() {
-                let sent = self.inner.send(&self.out, flush);
+                let out = &self.out;
+                let sent = self.inner.send_shared(out, flush, &mut || Bytes::copy_from_slice(out));
                 self.out.clear();
                 self.out.shrink_to(OUTPUT_KEPT_BYTES);
                 sent?;
@@ -193,10 +194,39 @@ impl<'a> Compressing<'a> {
                 // It shrank: fewer bytes than expected are seen as such.
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(count) => {
-                    self.send(&buffer[..count], Flush::Later)?;
+                    self.give(&buffer[..count], Flush::Later)?;
                     offset += count as u64;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Takes content that is to be encoded.
+    fn give(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError> {
+        match self.state {
+            State::Broken => return Err(SendError::Gone),
+            _ if chunk.is_empty() => return Ok(()),
+            State::Plain | State::Gathering | State::Streaming | State::Complete => {}
+        }
+        let room = self.expected.map_or(u64::MAX, |expected| expected - self.given);
+        let content = &chunk[..chunk.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
+        self.given += content.len() as u64;
+        let is_complete = self.expected == Some(self.given);
+        if self.state != State::Complete {
+            let until = match flush {
+                _ if is_complete => Until::Ended,
+                Flush::Now => Until::Flushed,
+                Flush::Later => Until::More,
+            };
+            self.encode(content, until, flush)?;
+            if is_complete {
+                self.state = State::Complete;
+            }
+        }
+        if content.len() < chunk.len() {
+            self.fault.get_or_insert(Error::application("the application gave more than its Content-Length"));
+            return Err(SendError::Full);
         }
         Ok(())
     }
@@ -245,31 +275,16 @@ impl Respond for Compressing<'_> {
 
     fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError> {
         match self.state {
-            State::Plain => return self.inner.send(chunk, flush),
-            State::Broken => return Err(SendError::Gone),
-            _ if chunk.is_empty() => return Ok(()),
-            State::Gathering | State::Streaming | State::Complete => {}
+            State::Plain => self.inner.send(chunk, flush),
+            _ => self.give(chunk, flush),
         }
-        let room = self.expected.map_or(u64::MAX, |expected| expected - self.given);
-        let content = &chunk[..chunk.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
-        self.given += content.len() as u64;
-        let is_complete = self.expected == Some(self.given);
-        if self.state != State::Complete {
-            let until = match flush {
-                _ if is_complete => Until::Ended,
-                Flush::Now => Until::Flushed,
-                Flush::Later => Until::More,
-            };
-            self.encode(content, until, flush)?;
-            if is_complete {
-                self.state = State::Complete;
-            }
+    }
+
+    fn send_shared(&mut self, chunk: &[u8], flush: Flush, keep: &mut dyn FnMut() -> Bytes) -> Result<(), SendError> {
+        match self.state {
+            State::Plain => self.inner.send_shared(chunk, flush, keep),
+            _ => self.give(chunk, flush),
         }
-        if content.len() < chunk.len() {
-            self.fault.get_or_insert(Error::application("the application gave more than its Content-Length"));
-            return Err(SendError::Full);
-        }
-        Ok(())
     }
 
     fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError> {

@@ -4,6 +4,11 @@ pub mod fastcgi;
 pub mod h1;
 pub mod h2;
 pub mod proxy;
+pub mod response_account;
+pub mod response_encoder;
 pub mod uwsgi;
 
 mod variables;
+
+pub use response_account::ResponseAccount;
+pub use response_encoder::ResponseEncoder;

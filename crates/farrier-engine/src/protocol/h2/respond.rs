@@ -4,18 +4,19 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use farrier_http::wire::ResponseAccount;
 use farrier_http::wire::h1::framing::response_framing;
 use farrier_http::wire::h1::{RequestFacts, ResponseFraming};
-use farrier_http::{Error, Flush, Kind, Respond, ResponseHead, SendError, Side, Status};
+use farrier_http::{Bytes, Error, Flush, Kind, Respond, ResponseHead, SendError, Side, Status};
 use h2::Reason;
 use http::header::{CONTENT_LENGTH, DATE, SERVER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::host::Host;
+use crate::protocol::answer::Outcome;
 use crate::protocol::client_wait::ClientWait;
 use crate::protocol::connection::AfterResponse;
 use crate::protocol::file_names;
-use crate::protocol::h1_respond::Outcome;
 use crate::protocol::h2::stream::{Gone, StreamLink, Unsendable};
 use crate::protocol::scratch::Scratch;
 use crate::rescue;
@@ -25,6 +26,9 @@ use crate::transport::link::Link;
 
 /// Content that is gathered before it is given to the stream, unless it has to leave earlier: a frame's usual bound.
 const STAGED_BYTES_MAX: usize = 16 * 1024;
+
+/// Content that is shared with whoever gave it rather than copied, at least.
+const SHARED_BYTES_MIN: usize = 128 * 1024;
 
 /// Where an answer goes.
 pub(crate) struct StreamChannel<'a> {
@@ -46,19 +50,15 @@ pub(crate) struct H2Respond<'a> {
     /// What the request notes of its site, for the page of an error.
     choice: u32,
     state: State,
-    framing: ResponseFraming,
-    remaining: u64,
+    account: ResponseAccount,
     staged: Option<Response<()>>,
     trailers: Option<HeaderMap>,
-    status: Status,
-    content_bytes: u64,
-    fault: Option<Error>,
+    /// The client is to take more before the next piece is sent.
+    must_wait: bool,
     /// The head's field lines, where the access log asks for them.
     kept_lines: Option<Vec<u8>>,
     /// Fields that every head gets.
     stamps: Vec<(Box<str>, Box<[u8]>)>,
-    /// The head names a version of what is sent.
-    is_version: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,16 +90,12 @@ impl<'a> H2Respond<'a> {
             facts,
             choice,
             state: State::Waiting,
-            framing: ResponseFraming::Chunked,
-            remaining: 0,
+            account: ResponseAccount::default(),
             staged: None,
             trailers: None,
-            status: Status(0),
-            content_bytes: 0,
-            fault: None,
+            must_wait: false,
             kept_lines: keep_lines.then(Vec::new),
             stamps: Vec::new(),
-            is_version: false,
         }
     }
 
@@ -111,7 +107,6 @@ impl<'a> H2Respond<'a> {
                 self.scratch.out.clear();
                 self.state = State::Waiting;
                 self.trailers = None;
-                self.content_bytes = 0;
                 self.head(&head, Some(content.len() as u64));
                 // What cannot be sent is seen as broken by `outcome`.
                 let _ = self.send(&content, Flush::Later);
@@ -122,7 +117,7 @@ impl<'a> H2Respond<'a> {
         } else if matches!(self.state, State::Sent | State::Ended) {
             self.break_off(Reason::INTERNAL_ERROR);
         }
-        self.fault = Some(error);
+        self.account.fail(error);
     }
 
     /// Ends the response, as far as the handler brought it, and says what it came to.
@@ -137,17 +132,62 @@ impl<'a> H2Respond<'a> {
             }
             State::Sent | State::Ended => {
                 self.break_off(Reason::INTERNAL_ERROR);
-                self.fault.get_or_insert(Error::application("the handler ended in the middle of its response"));
+                self.account.note(Error::application("the handler ended in the middle of its response"));
             }
         }
-        let status = match &self.fault {
-            Some(error) if self.status == Status(0) || error.side == Side::Client => rescue::logged_status_of(error),
-            _ => self.status,
+        let status = match self.account.fault() {
+            Some(error) if self.account.status() == Status(0) || error.side == Side::Client => {
+                rescue::logged_status_of(error)
+            }
+            _ => self.account.status(),
         };
         // The connection's fate is not the stream's.
         let after = AfterResponse::KeepAlive;
-        let outcome = Outcome { status, content_bytes: self.content_bytes, after, unsent: false, fault: self.fault };
+        let content_bytes = self.account.content_bytes();
+        let outcome = Outcome { status, content_bytes, after, unsent: false, fault: self.account.into_fault() };
         (outcome, self.kept_lines)
+    }
+
+    /// Gives a piece of content, which `keep` can make last.
+    fn give(&mut self, chunk: &[u8], flush: Flush, keep: Option<&mut dyn FnMut() -> Bytes>) -> Result<(), SendError> {
+        match self.state {
+            State::Staged | State::Sent => {}
+            State::Broken => return Err(SendError::Gone),
+            State::Waiting | State::Ended | State::Finished => return Ok(()),
+        }
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.settle()?;
+        let counted = self.account.count(chunk.len() as u64);
+        let content = &chunk[..counted.bytes as usize];
+        // With the declared length reached nothing else can come, but for trailers.
+        let is_end = self.account.is_complete() && self.trailers.is_none();
+        match keep {
+            // Without content the head is all there is to send; it leaves at the end.
+            _ if content.is_empty() => {}
+            Some(keep) if content.len() >= SHARED_BYTES_MIN => {
+                self.emit(&[], false)?;
+                self.state = if is_end { State::Ended } else { State::Sent };
+                let content = keep().slice(..content.len());
+                let sent = self.channel.stream.send_shared(content, is_end, self.channel.rules.keeping());
+                sent.map_err(|why| self.unsendable(why))?;
+                self.must_wait = flush == Flush::Now;
+            }
+            _ if flush == Flush::Later && self.scratch.out.len() + content.len() <= STAGED_BYTES_MAX => {
+                self.scratch.out.extend_from_slice(content);
+            }
+            _ => {
+                self.emit(content, is_end)?;
+                self.must_wait = flush == Flush::Now;
+            }
+        }
+        if counted.is_cut { Err(SendError::Full) } else { Ok(()) }
+    }
+
+    /// Waits for what is owed to the client before more is sent: for a handler that has made its last piece it is nothing.
+    fn settle(&mut self) -> Result<(), SendError> {
+        if std::mem::take(&mut self.must_wait) { self.wait_for_room() } else { Ok(()) }
     }
 
     /// Gives what is staged and the content behind it to the stream. Never waits.
@@ -165,7 +205,7 @@ impl<'a> H2Respond<'a> {
             Unsendable::NoRoom(error) => {
                 self.break_off(Reason::INTERNAL_ERROR);
                 let cause = format!("cannot keep a response that its client is slow to take: {error}");
-                self.fault.get_or_insert(Error::server(Kind::NoRoom, cause));
+                self.account.note(Error::server(Kind::NoRoom, cause));
                 SendError::Gone
             }
         }
@@ -196,12 +236,12 @@ impl<'a> H2Respond<'a> {
     }
 
     fn is_without_content(&self) -> bool {
-        matches!(self.framing, ResponseFraming::NoContent(_))
+        self.account.is_without_content()
     }
 
     fn give_up(&mut self, kind: Kind, cause: &'static str) -> SendError {
         self.break_off(Reason::CANCEL);
-        self.fault.get_or_insert(Error::client(kind, cause));
+        self.account.note(Error::client(kind, cause));
         SendError::Gone
     }
 
@@ -276,19 +316,14 @@ impl Respond for H2Respond<'_> {
         if !matches!(self.state, State::Waiting | State::Staged) {
             return;
         }
-        let hidden = head.names_file().then(|| file_names::hide(head, &mut self.fault));
+        let hidden = head.names_file().then(|| file_names::hide(head, self.account.fault_mut()));
         let head = hidden.as_ref().unwrap_or(head);
         let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
         let head = stamped.as_ref().unwrap_or(head);
         self.scratch.out.clear();
-        self.is_version = head.has_etag();
-        self.framing = response_framing(self.facts, head, length);
-        self.remaining = match self.framing {
-            ResponseFraming::Length(length) => length,
-            _ => 0,
-        };
-        self.status = head.status();
-        self.staged = Some(response(head, self.framing, self.scratch, &self.channel.rules.server_header));
+        let framing = response_framing(self.facts, head, length);
+        self.account.begin(head, framing);
+        self.staged = Some(response(head, framing, self.scratch, &self.channel.rules.server_header));
         if let Some(lines) = &mut self.kept_lines {
             lines.clear();
             lines.extend_from_slice(head.lines());
@@ -315,65 +350,32 @@ impl Respond for H2Respond<'_> {
     }
 
     fn send(&mut self, chunk: &[u8], flush: Flush) -> Result<(), SendError> {
-        match self.state {
-            State::Staged | State::Sent => {}
-            State::Broken => return Err(SendError::Gone),
-            State::Waiting | State::Ended | State::Finished => return Ok(()),
-        }
-        let (mut content, mut cut) = (chunk, false);
-        match self.framing {
-            _ if chunk.is_empty() => return Ok(()),
-            // The head is all there is to send; it leaves at the end.
-            ResponseFraming::NoContent(_) => return Ok(()),
-            ResponseFraming::Length(_) => {
-                if chunk.len() as u64 > self.remaining {
-                    content = &chunk[..self.remaining as usize];
-                    cut = true;
-                    self.fault.get_or_insert(Error::application("the application gave more than its Content-Length"));
-                }
-                self.remaining -= content.len() as u64;
-            }
-            ResponseFraming::Chunked | ResponseFraming::UntilClose => {}
-        }
-        self.content_bytes += content.len() as u64;
-        let is_complete = matches!(self.framing, ResponseFraming::Length(_)) && self.remaining == 0;
-        if flush == Flush::Later && self.scratch.out.len() + content.len() <= STAGED_BYTES_MAX {
-            self.scratch.out.extend_from_slice(content);
-        } else {
-            // With the declared length reached nothing else can come, but for trailers.
-            self.emit(content, is_complete && self.trailers.is_none())?;
-            if flush == Flush::Now {
-                self.wait_for_room()?;
-            }
-        }
-        if cut { Err(SendError::Full) } else { Ok(()) }
+        self.give(chunk, flush, None)
+    }
+
+    fn send_shared(&mut self, chunk: &[u8], flush: Flush, keep: &mut dyn FnMut() -> Bytes) -> Result<(), SendError> {
+        self.give(chunk, flush, Some(keep))
     }
 
     fn send_file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Result<(), SendError> {
-        let mut bytes = bytes;
-        match self.framing {
-            _ if !matches!(self.state, State::Staged | State::Sent) => return Ok(()),
-            ResponseFraming::NoContent(_) => return Ok(()),
-            ResponseFraming::Length(_) => {
-                bytes = bytes.min(self.remaining);
-                self.remaining -= bytes;
-            }
-            ResponseFraming::Chunked | ResponseFraming::UntilClose => {}
+        if !matches!(self.state, State::Staged | State::Sent) {
+            return Ok(());
         }
+        self.settle()?;
+        let bytes = self.account.count_up_to(bytes).bytes;
         if bytes == 0 {
             return Ok(());
         }
-        self.content_bytes += bytes;
         // Only a head, or content that stands before the file.
         if self.staged.is_some() || !self.scratch.out.is_empty() {
             self.emit(&[], false)?;
         }
         // The leader reads it as the client takes it, so the seat need not wait.
-        match FileStretch::new(file, offset, bytes, self.is_version) {
+        match FileStretch::new(file, offset, bytes, self.account.names_version()) {
             Ok(stretch) => self.channel.stream.send_file(stretch).map_err(|why| self.unsendable(why)),
             Err(error) => {
                 self.break_off(Reason::INTERNAL_ERROR);
-                self.fault.get_or_insert(Error::server(Kind::Internal, format!("a file cannot be read: {error}")));
+                self.account.note(Error::server(Kind::Internal, format!("a file cannot be read: {error}")));
                 Err(SendError::Gone)
             }
         }
@@ -392,11 +394,10 @@ impl Respond for H2Respond<'_> {
             }
             State::Waiting | State::Finished | State::Broken => return,
         }
-        if self.remaining > 0 {
+        if !self.account.close() {
             // Fewer bytes than declared: the stream is reset, so that the client can tell.
             let _ = self.emit(&[], false);
             self.break_off(Reason::INTERNAL_ERROR);
-            self.fault.get_or_insert(Error::application("the application gave fewer bytes than its Content-Length"));
             return;
         }
         let ended = match self.trailers.take().filter(|_| !self.is_without_content()) {

@@ -173,7 +173,6 @@ impl StreamLink {
     ///
     /// # Errors
     /// Nobody is there to be answered, or the content cannot be kept.
-    #[allow(dead_code, reason = "for handlers that own their content")]
     pub(crate) fn send_shared(&self, content: Bytes, end: bool, keeping: Keeping<'_>) -> Result<(), Unsendable> {
         let mut stretches = Vec::new();
         match keeping.budget.try_keep(content.len() as u64) {

@@ -7,6 +7,7 @@ pub mod head;
 
 mod params;
 mod record;
+pub(crate) mod stdout;
 mod values;
 
 pub use content::StdinDecoder;

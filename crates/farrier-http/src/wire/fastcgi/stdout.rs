@@ -1,48 +1,23 @@
-//! What a response looks like on the wire besides HTTP/1.1: bare behind uwsgi, in records behind FastCGI.
+//! The stream of a FastCGI response: content put into records.
 
-use farrier_http::wire::fastcgi::encode::{self, EndStatus, HEADER_BYTES, RECORD_BYTES_MAX};
-use farrier_http::wire::h1::ResponseFraming;
-use farrier_http::{Error, Kind, ResponseHead, Via};
-
-/// The form of a response.
-pub(crate) enum ResponseForm {
-    /// HTTP/1.1.
-    Http,
-    /// HTTP/1.1 without a transfer coding and without what the web server adds itself.
-    Uwsgi,
-    /// The same as a CGI program writes it, in records.
-    FastCgi(Stdout),
-}
-
-impl ResponseForm {
-    /// The form in which a request wants its answer.
-    pub(crate) fn of(via: Via) -> ResponseForm {
-        match via {
-            Via::Http => ResponseForm::Http,
-            Via::Uwsgi => ResponseForm::Uwsgi,
-            Via::FastCgi(id) => ResponseForm::FastCgi(Stdout { id, record: None, status: EndStatus::Complete }),
-        }
-    }
-
-    /// Takes note of why an answer is none of the handler's.
-    pub(crate) fn note(&mut self, error: &Error) {
-        if let ResponseForm::FastCgi(stdout) = self
-            && matches!(error.kind, Kind::Overloaded | Kind::Stopping)
-        {
-            stdout.status = EndStatus::Overloaded;
-        }
-    }
-}
+use super::encode::{self, EndStatus, HEADER_BYTES, RECORD_BYTES_MAX};
+use crate::response::ResponseHead;
+use crate::wire::h1::ResponseFraming;
 
 /// The stream of a FastCGI response.
+#[derive(Debug)]
 pub(crate) struct Stdout {
-    id: u16,
+    pub(crate) id: u16,
     /// Where a staged record begins that may take more.
     record: Option<usize>,
-    status: EndStatus,
+    pub(crate) status: EndStatus,
 }
 
 impl Stdout {
+    pub(crate) fn new(id: u16) -> Stdout {
+        Stdout { id, record: None, status: EndStatus::Complete }
+    }
+
     /// Stages the head at the beginning of `out`.
     pub(crate) fn head(&mut self, out: &mut Vec<u8>, head: &ResponseHead, framing: ResponseFraming) {
         let start = encode::begin_stdout(out, self.id);

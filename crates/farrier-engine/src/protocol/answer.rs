@@ -1,0 +1,450 @@
+//! One answer of HTTP/1.1, uwsgi or FastCGI: framed, counted and gathered, so that it leaves in as few system calls as its
+//! producer allows. Where it leaves to, and who waits, is the outlet's to decide.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use farrier_http::wire::h1::RequestFacts;
+use farrier_http::wire::response_encoder::{PieceFraming, ServerFields};
+use farrier_http::wire::{ResponseAccount, ResponseEncoder};
+use farrier_http::{Error, Flush, Kind, ResponseHead, SendError, Side, Status, Via};
+
+use crate::protocol::connection::AfterResponse;
+use crate::protocol::file_names;
+use crate::reactor::clock::Date;
+use crate::rescue;
+use crate::rules::Rules;
+use crate::transport::link::{Link, TakenOver};
+use crate::transport::outbox::Outgoing;
+
+/// Content up to this size is copied behind the head and leaves with it as one piece.
+const COPIED_BYTES_MAX: usize = 4096;
+
+/// Staged bytes that leave even when nothing asks for it.
+const STAGED_BYTES_MAX: usize = 64 * 1024;
+
+/// Staged bytes in front of content that is not copied, at most.
+const STAGED_BEFORE_MAX: usize = 16 * 1024;
+
+/// What a response came to.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    pub(crate) status: Status,
+    /// Bytes of content given to the transport.
+    pub(crate) content_bytes: u64,
+    pub(crate) after: AfterResponse,
+    /// Something is still to be written.
+    pub(crate) unsent: bool,
+    /// Why the response is not what the handler meant, for the log.
+    pub(crate) fault: Option<Error>,
+}
+
+impl Outcome {
+    /// The connection was taken from the seat during the call, and its client answered with `error` or cut off.
+    pub(crate) fn take_over(&mut self, taken: &TakenOver, error: Error) {
+        if *taken == TakenOver::Answered {
+            self.status = rescue::logged_status_of(&error);
+            self.content_bytes = 0;
+        }
+        self.after = AfterResponse::Close;
+        self.unsent = false;
+        // It was logged when it happened.
+        self.fault = Some(error);
+    }
+}
+
+/// The connection that an answer leaves by.
+pub(crate) trait Outlet {
+    fn link(&self) -> &Link;
+
+    fn rules(&self) -> &Rules;
+
+    /// No further request is wanted: responses say `Connection: close`.
+    fn is_draining(&self) -> bool;
+
+    /// Whether the peer is a proxy that may be told which file to send. No client may.
+    fn passes_file_names(&self) -> bool;
+
+    /// Something is still to be written.
+    fn has_unsent(&self) -> bool;
+
+    /// Sends or keeps content and what stands around it.
+    ///
+    /// # Errors
+    /// Nobody is there to be answered.
+    fn put(&mut self, outgoing: Outgoing<'_>, source: Source<'_>) -> Result<(), GaveUp>;
+
+    /// The answer is complete: what was put off for the sake of its producer is to be sent or kept.
+    ///
+    /// # Errors
+    /// Nobody is there to be answered.
+    fn complete(&mut self) -> Result<(), GaveUp> {
+        Ok(())
+    }
+
+    /// Sends a stretch of a file, or keeps it.
+    ///
+    /// # Errors
+    /// Nobody is there to be answered, or the file cannot be read.
+    fn put_file(&mut self, file: Arc<File>, stretch: Stretch) -> Result<(), GaveUp>;
+}
+
+/// Whose the content is, and how it may be kept.
+pub(crate) enum Source<'a> {
+    /// Its producer's, and gone after the call.
+    Borrowed,
+    /// The same, of a whole answer: its producer must not be kept for the sake of it.
+    Whole,
+    /// A whole answer's, and its producer can make it last: all of it, and where in it the content begins.
+    Shared(&'a mut dyn FnMut() -> Bytes, usize),
+    /// The same, of an answer that is being produced.
+    Piece(&'a mut dyn FnMut() -> Bytes, usize),
+}
+
+impl Source<'_> {
+    /// The source of what is staged before such content.
+    fn of_staged(&self) -> Source<'static> {
+        match self {
+            Source::Borrowed | Source::Piece(..) => Source::Borrowed,
+            Source::Whole | Source::Shared(..) => Source::Whole,
+        }
+    }
+}
+
+/// A stretch of a file that is to be sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stretch {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+    pub(crate) framing: PieceFraming,
+    /// The head named a version of the file.
+    pub(crate) is_version: bool,
+}
+
+/// Why an outlet takes no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GaveUp {
+    pub(crate) kind: Kind,
+    pub(crate) cause: &'static str,
+}
+
+impl GaveUp {
+    /// The client has left.
+    pub(crate) const GONE: GaveUp =
+        GaveUp { kind: Kind::ClientGone, cause: "the client left before its answer was complete" };
+
+    /// No further seat may wait for a client.
+    pub(crate) const TOO_MANY_WAIT: GaveUp = GaveUp {
+        kind: Kind::WriteTimeout,
+        cause: "too many threads wait for clients that read slowly (see threads_waiting_max)",
+    };
+}
+
+/// One answer.
+pub(crate) struct Answer {
+    encoder: ResponseEncoder,
+    account: ResponseAccount,
+    /// What the request notes of its site, for the page of an error.
+    choice: u32,
+    state: State,
+    /// Staged bytes.
+    out: Vec<u8>,
+    /// The head's field lines, where the access log asks for them.
+    kept_lines: Option<Vec<u8>>,
+    /// Fields that every head gets.
+    stamps: Vec<(Box<str>, Box<[u8]>)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No head yet.
+    Waiting,
+    /// The head is staged and can be replaced.
+    Staged,
+    /// The head has left.
+    Sent,
+    Finished,
+    Broken,
+}
+
+impl Answer {
+    /// An answer that stages its bytes in an empty buffer.
+    pub(crate) fn new(facts: RequestFacts, via: Via, choice: u32, keep_lines: bool, out: Vec<u8>) -> Answer {
+        Answer {
+            encoder: ResponseEncoder::new(facts, via),
+            account: ResponseAccount::default(),
+            choice,
+            state: State::Waiting,
+            out,
+            kept_lines: keep_lines.then(Vec::new),
+            stamps: Vec::new(),
+        }
+    }
+
+    /// Says that the client takes trailers.
+    pub(crate) fn permit_trailers(&mut self) {
+        self.encoder.permit_trailers();
+    }
+
+    /// Stages the head, or another one in its place.
+    pub(crate) fn head(&mut self, outlet: &impl Outlet, date: &mut Date, head: &ResponseHead, length: Option<u64>) {
+        if self.head_sent() {
+            return;
+        }
+        let hidden = (head.names_file() && !outlet.passes_file_names())
+            .then(|| file_names::hide(head, self.account.fault_mut()));
+        let head = hidden.as_ref().unwrap_or(head);
+        let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
+        let head = stamped.as_ref().unwrap_or(head);
+        self.out.clear();
+        // Looked at when the head is made: the drain may have begun during the call.
+        if outlet.is_draining() {
+            self.encoder.end_connection();
+        }
+        let fields = ServerFields { date: date.now().as_bytes(), server: &outlet.rules().server_header };
+        self.encoder.head(&mut self.out, head, length, fields, &mut self.account);
+        if let Some(lines) = &mut self.kept_lines {
+            lines.clear();
+            lines.extend_from_slice(head.lines());
+        }
+        self.state = State::Staged;
+    }
+
+    pub(crate) fn stamp(&mut self, name: &str, value: &[u8]) {
+        self.stamps.push((name.into(), value.into()));
+    }
+
+    /// The bytes of an interim response, where one may be sent.
+    pub(crate) fn interim(&self, interim: &ResponseHead) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        // Beside the buffer: a staged head stays where it is.
+        (!self.head_sent() && self.encoder.interim(&mut bytes, interim)).then_some(bytes)
+    }
+
+    pub(crate) fn head_sent(&self) -> bool {
+        !matches!(self.state, State::Waiting | State::Staged)
+    }
+
+    /// Gives a piece of content.
+    ///
+    /// # Errors
+    /// [`SendError`]: no more is wanted.
+    pub(crate) fn send(
+        &mut self,
+        outlet: &mut impl Outlet,
+        chunk: &[u8],
+        flush: Flush,
+        source: Source<'_>,
+    ) -> Result<(), SendError> {
+        match self.state {
+            State::Staged | State::Sent => {}
+            State::Broken => return Err(SendError::Gone),
+            State::Waiting | State::Finished => return Ok(()),
+        }
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let counted = self.account.count(chunk.len() as u64);
+        let content = &chunk[..counted.bytes as usize];
+        let is_small = content.len() <= COPIED_BYTES_MAX;
+        if !is_small && self.out.len() > STAGED_BEFORE_MAX {
+            // It is kept as a copy where it does not leave, and content need not be.
+            self.emit(outlet, true, source.of_staged())?;
+        } else if is_small && self.out.len() + content.len() > STAGED_BYTES_MAX {
+            self.emit(outlet, !content.is_empty(), source.of_staged())?;
+        }
+        if content.is_empty() {
+            // Without content the head is all there is to send; it leaves at the end.
+        } else if is_small {
+            self.encoder.copy(&mut self.out, content);
+            // With the declared length reached nothing else can come: it may leave with or without a flush.
+            if flush == Flush::Now {
+                self.emit(outlet, false, source.of_staged())?;
+            }
+        } else {
+            self.send_behind(outlet, content, flush, source)?;
+        }
+        if counted.is_cut { Err(SendError::Full) } else { Ok(()) }
+    }
+
+    /// Sends content behind what is staged, without copying it there.
+    fn send_behind(
+        &mut self,
+        outlet: &mut impl Outlet,
+        content: &[u8],
+        flush: Flush,
+        mut source: Source<'_>,
+    ) -> Result<(), SendError> {
+        // Only where more is sure to follow: the kernel would hold the last piece back.
+        let more = flush == Flush::Later && (!self.account.is_complete() || self.encoder.has_end());
+        let mut at = 0;
+        while at < content.len() {
+            let frame = self.encoder.frame(&mut self.out, content.len() - at);
+            let piece = &content[at..at + frame.bytes];
+            let is_last = at + frame.bytes == content.len();
+            self.leave(outlet);
+            let outgoing = Outgoing { before: &self.out, content: piece, end: frame.end, more: more || !is_last };
+            let source = match &mut source {
+                Source::Borrowed => Source::Borrowed,
+                Source::Whole => Source::Whole,
+                Source::Shared(whole, from) => Source::Shared(&mut **whole, *from + at),
+                Source::Piece(whole, from) => Source::Piece(&mut **whole, *from + at),
+            };
+            let put = outlet.put(outgoing, source);
+            self.out.clear();
+            put.map_err(|gave_up| self.give_up(outlet, gave_up))?;
+            at += frame.bytes;
+        }
+        Ok(())
+    }
+
+    /// Gives a stretch of a file as content.
+    ///
+    /// # Errors
+    /// [`SendError`]: no more is wanted.
+    pub(crate) fn send_file(
+        &mut self,
+        outlet: &mut impl Outlet,
+        file: Arc<File>,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<(), SendError> {
+        match self.state {
+            State::Staged | State::Sent => {}
+            State::Broken => return Err(SendError::Gone),
+            State::Waiting | State::Finished => return Ok(()),
+        }
+        let bytes = self.account.count_up_to(bytes).bytes;
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.emit(outlet, true, Source::Whole)?;
+        let (framing, is_version) = (self.encoder.piece_framing(), self.account.names_version());
+        let put = outlet.put_file(file, Stretch { offset, bytes, framing, is_version });
+        put.map_err(|gave_up| self.give_up(outlet, gave_up))
+    }
+
+    pub(crate) fn trailers(&mut self, trailers: &ResponseHead) {
+        self.encoder.trailers(trailers);
+    }
+
+    /// Ends a complete response.
+    pub(crate) fn finish(&mut self, outlet: &mut impl Outlet) {
+        match self.state {
+            State::Staged | State::Sent => {}
+            State::Waiting | State::Finished | State::Broken => return,
+        }
+        if !self.account.close() {
+            // Fewer bytes than declared: the connection closes, so that the client can tell.
+            let _ = self.emit(outlet, false, Source::Whole);
+            self.state = State::Broken;
+            return;
+        }
+        if let Err(gave_up) = outlet.complete() {
+            self.give_up(outlet, gave_up);
+            return;
+        }
+        self.encoder.finish(&mut self.out);
+        if self.emit(outlet, false, Source::Whole).is_ok() {
+            self.state = State::Finished;
+        }
+    }
+
+    /// Answers with an error: a whole response if nothing was sent yet, a visible break otherwise.
+    pub(crate) fn fail(&mut self, outlet: &mut impl Outlet, date: &mut Date, error: Error) {
+        self.encoder.note(&error);
+        if !self.head_sent() {
+            if let Some((head, content)) = outlet.rules().response_to(&error, self.choice) {
+                let content = content.into_owned();
+                self.head(outlet, date, &head, Some(content.len() as u64));
+                // What cannot be sent is seen as broken at the end.
+                let _ = self.send(outlet, &content, Flush::Later, Source::Whole);
+                self.finish(outlet);
+            } else {
+                self.state = State::Broken;
+            }
+        } else if self.state == State::Sent {
+            self.state = State::Broken;
+        }
+        self.account.fail(error);
+    }
+
+    /// Ends the response, as far as its producer brought it, and says what it came to. Gives the lines of the head, where they
+    /// are kept, and the buffer.
+    pub(crate) fn outcome(
+        mut self,
+        outlet: &mut impl Outlet,
+        date: &mut Date,
+        lingers: bool,
+    ) -> (Outcome, Option<Vec<u8>>, Vec<u8>) {
+        match self.state {
+            State::Finished | State::Broken => {}
+            State::Waiting | State::Staged => {
+                self.fail(outlet, date, Error::application("the handler ended without a complete response"));
+            }
+            // The handler saw that nobody is left who would read the rest.
+            State::Sent if outlet.link().is_gone() => {
+                self.give_up(outlet, GaveUp::GONE);
+            }
+            State::Sent => {
+                self.state = State::Broken;
+                self.account.note(Error::application("the handler ended in the middle of its response"));
+            }
+        }
+        let after = match self.state {
+            State::Broken => {
+                outlet.link().set_incomplete();
+                AfterResponse::Close
+            }
+            _ if lingers => AfterResponse::Linger,
+            _ if self.encoder.lives_on() => AfterResponse::KeepAlive,
+            _ => AfterResponse::Close,
+        };
+        let status = match self.account.fault() {
+            // Also where a head was sent: the client did not wait for the rest.
+            Some(error) if self.account.status() == Status(0) || error.side == Side::Client => {
+                rescue::logged_status_of(error)
+            }
+            _ => self.account.status(),
+        };
+        let outcome = Outcome {
+            status,
+            content_bytes: self.account.content_bytes(),
+            after,
+            unsent: outlet.has_unsent(),
+            fault: self.account.into_fault(),
+        };
+        self.out.clear();
+        (outcome, self.kept_lines, self.out)
+    }
+
+    /// Sends what is staged.
+    fn emit(&mut self, outlet: &mut impl Outlet, more: bool, source: Source<'_>) -> Result<(), SendError> {
+        self.encoder.settle(&mut self.out);
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        self.leave(outlet);
+        let put = outlet.put(Outgoing { before: b"", content: &self.out, end: b"", more }, source);
+        self.out.clear();
+        put.map_err(|gave_up| self.give_up(outlet, gave_up))
+    }
+
+    /// The head is about to leave, if it has not.
+    fn leave(&mut self, outlet: &impl Outlet) {
+        if self.state == State::Staged {
+            self.state = State::Sent;
+            if self.encoder.ends_by_close() {
+                outlet.link().set_ends_by_close();
+            }
+        }
+    }
+
+    pub(crate) fn give_up(&mut self, outlet: &impl Outlet, gave_up: GaveUp) -> SendError {
+        self.state = State::Broken;
+        outlet.link().set_gone();
+        self.account.note(Error::client(gave_up.kind, gave_up.cause));
+        SendError::Gone
+    }
+}

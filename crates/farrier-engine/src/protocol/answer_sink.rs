@@ -1,0 +1,205 @@
+//! How an answer of HTTP/1.1, uwsgi or FastCGI is given by somebody who must not wait: what the client does not take is kept
+//! and counted, and the producer is told when it is enough.
+
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use farrier_http::wire::h1::RequestFacts;
+use farrier_http::wire::response_encoder::PieceFraming;
+use farrier_http::{Accepted, AnswerSink, Error, Flush, Peer, ResponseHead, SendError, Via};
+
+use crate::protocol::answer::{Answer, GaveUp, Outcome, Outlet, Source, Stretch};
+use crate::reactor::clock::Date;
+use crate::reactor::poller::Poller;
+use crate::reactor::token::Token;
+use crate::rules::Rules;
+use crate::transport::file_stretch::FileStretch;
+use crate::transport::link::{Link, Sent};
+use crate::transport::outbox::{Keep, Outgoing};
+use crate::transport::rest::FileSegment;
+
+/// What all answers of a worker have in common, for those who own it.
+#[derive(Clone)]
+pub(crate) struct SinkContext {
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) poller: Arc<Poller>,
+    pub(crate) draining: Arc<AtomicBool>,
+}
+
+/// What became of an answer: set once, when it has ended or its sink was dropped.
+pub(crate) type Ended = Arc<OnceLock<(Outcome, Option<Vec<u8>>)>>;
+
+/// One answer that is owned by its producer.
+pub(crate) struct H1Sink {
+    /// Taken when the answer ends.
+    answer: Option<Answer>,
+    outlet: SinkOutlet,
+    date: Date,
+    ended: Ended,
+}
+
+impl H1Sink {
+    /// The answer to a request that came on this connection.
+    pub(crate) fn new(
+        context: SinkContext,
+        link: Arc<Link>,
+        token: Token,
+        peer: Peer,
+        answer: Answer,
+        ended: Ended,
+    ) -> H1Sink {
+        let outlet = SinkOutlet { context, link, token, peer, unsent: false };
+        H1Sink { answer: Some(answer), outlet, date: Date::default(), ended }
+    }
+
+    /// An empty answer for [`H1Sink::new`].
+    pub(crate) fn answer(facts: RequestFacts, via: Via, choice: u32, keep_lines: bool) -> Answer {
+        Answer::new(facts, via, choice, keep_lines, Vec::new())
+    }
+
+    fn accepted(&self, given: Result<(), SendError>) -> Accepted {
+        match given {
+            Err(SendError::Gone) => Accepted::Gone,
+            Err(SendError::Full) => Accepted::End,
+            Ok(()) if self.room_bytes() == 0 => Accepted::Full,
+            Ok(()) => Accepted::Room,
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(answer) = self.answer.take() {
+            let (outcome, lines, _) = answer.outcome(&mut self.outlet, &mut self.date, false);
+            // Set once: the answer was there.
+            let _ = self.ended.set((outcome, lines));
+        }
+    }
+}
+
+impl AnswerSink for H1Sink {
+    fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
+        if let Some(answer) = &mut self.answer {
+            answer.head(&self.outlet, &mut self.date, head, length);
+        }
+    }
+
+    fn inform(&mut self, interim: &ResponseHead) {
+        if let Some(answer) = &mut self.answer
+            && let Some(bytes) = answer.interim(interim)
+            && let Err(gave_up) = self.outlet.note(self.outlet.link.send_interim(&bytes))
+        {
+            answer.give_up(&self.outlet, gave_up);
+        }
+    }
+
+    fn data(&mut self, piece: Bytes) -> Accepted {
+        let Some(answer) = &mut self.answer else { return Accepted::Gone };
+        let mut whole = || piece.clone();
+        let given = answer.send(&mut self.outlet, &piece, Flush::Now, Source::Piece(&mut whole, 0));
+        self.accepted(given)
+    }
+
+    fn file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Accepted {
+        let Some(answer) = &mut self.answer else { return Accepted::Gone };
+        let given = answer.send_file(&mut self.outlet, file, offset, bytes);
+        self.accepted(given)
+    }
+
+    fn trailers(&mut self, trailers: &ResponseHead) {
+        if let Some(answer) = &mut self.answer {
+            answer.trailers(trailers);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(answer) = &mut self.answer {
+            answer.finish(&mut self.outlet);
+        }
+        self.close();
+    }
+
+    fn abort(&mut self, error: Error) {
+        if let Some(answer) = &mut self.answer {
+            answer.fail(&mut self.outlet, &mut self.date, error);
+        }
+        self.close();
+    }
+
+    fn room_bytes(&self) -> u64 {
+        self.outlet.context.rules.response_buffer_bytes.saturating_sub(self.outlet.link.memory_bytes())
+    }
+
+    fn is_gone(&self) -> bool {
+        self.outlet.link.is_gone()
+    }
+}
+
+impl Drop for H1Sink {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The outlet of a producer that never waits.
+struct SinkOutlet {
+    context: SinkContext,
+    link: Arc<Link>,
+    token: Token,
+    peer: Peer,
+    unsent: bool,
+}
+
+impl SinkOutlet {
+    fn note(&mut self, sent: Sent) -> Result<(), GaveUp> {
+        self.unsent = matches!(sent, Sent::Unsent(_));
+        if self.unsent {
+            self.link.watch_writable(&self.context.poller, self.token);
+        }
+        if sent == Sent::Broken { Err(GaveUp::GONE) } else { Ok(()) }
+    }
+}
+
+impl Outlet for SinkOutlet {
+    fn link(&self) -> &Link {
+        &self.link
+    }
+
+    fn rules(&self) -> &Rules {
+        &self.context.rules
+    }
+
+    fn is_draining(&self) -> bool {
+        self.context.draining.load(Ordering::Relaxed)
+    }
+
+    fn passes_file_names(&self) -> bool {
+        self.context.rules.passes_file_names(self.peer)
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.unsent
+    }
+
+    fn put(&mut self, outgoing: Outgoing<'_>, source: Source<'_>) -> Result<(), GaveUp> {
+        let keep = match source {
+            Source::Borrowed | Source::Whole => Keep::All,
+            Source::Shared(whole, at) | Source::Piece(whole, at) => {
+                Keep::Owned(whole().slice(at..at + outgoing.content.len()))
+            }
+        };
+        let (sent, _) = self.link.give(outgoing, keep);
+        self.note(sent)
+    }
+
+    fn put_file(&mut self, file: Arc<File>, stretch: Stretch) -> Result<(), GaveUp> {
+        let Stretch { offset, bytes, framing, is_version } = stretch;
+        let Ok(stretch) = FileStretch::new(file, offset, bytes, is_version) else {
+            self.link.break_off();
+            return self.note(Sent::Broken);
+        };
+        let by_kernel = self.context.rules.sendfile && framing == PieceFraming::Bare;
+        let sent = self.link.send_file(FileSegment { stretch, framing, by_kernel, on_disk: None }, b"");
+        self.note(sent)
+    }
+}
