@@ -98,7 +98,8 @@ def test_stalled_streams_of_a_file_cost_little_and_their_memory_is_given_back(se
         for client in clients:
             client.close()
     assert grown < connections * streams * 16 * 1024, "%.1f MB" % (grown / 1e6)
-    kept = max(grown // 10, 4 * MB)
+    # The fault took 530 MB and kept 507 of them.
+    kept = max(grown // 10, 16 * MB)
     until(lambda: pss_bytes(server) - before <= kept, 8, "all but %.1f MB of %.1f MB" % (kept / 1e6, grown / 1e6))
 
 
