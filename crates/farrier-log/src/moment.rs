@@ -51,7 +51,7 @@ impl Moment {
         Moment::at(time.tv_sec, (time.tv_nsec / 1_000_000) as u32, offset_at(time.tv_sec))
     }
 
-    /// The moment so many seconds and milliseconds after 1970 began, in a zone that is so many seconds ahead of UTC.
+    /// The moment at this many seconds and milliseconds since 1970, in a zone this many seconds ahead of UTC.
     pub fn at(unix_s: i64, millisecond: u32, offset_s: i32) -> Moment {
         let unix_s = unix_s + i64::from(offset_s);
         let days = unix_s.div_euclid(86_400);

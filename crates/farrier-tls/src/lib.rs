@@ -1,5 +1,7 @@
-//! TLS on the server's side (RFC 8446, RFC 5246) with rustls, without I/O: sessions, the choice of a certificate by
-//! name, session tickets that every worker can read, and the keyring that the arbiter publishes.
+//! TLS on the server's side (RFC 8446, RFC 5246) with rustls, without I/O.
+//!
+//! It has sessions, the choice of a certificate by name, session tickets that every worker can read, and the keyring
+//! that the arbiter publishes.
 
 #![forbid(unsafe_code)]
 

@@ -328,7 +328,8 @@ impl Stamp {
 
 /// The TLS settings of a worker's listeners.
 ///
-/// # Errors The published data cannot be used.
+/// # Errors
+/// The published data cannot be used.
 pub(crate) fn security(
     config: &Config,
     listeners: &[Listener],

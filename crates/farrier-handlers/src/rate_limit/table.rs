@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_ipv6_is_one_of_a_network_and_one_of_ipv4_is_itself() {
+    fn ipv6_clients_are_counted_by_network_and_ipv4_clients_by_address() {
         let (table, pace) = (table(1024), pace(1, 1));
         let admits = |text: &str| table.admit(text.parse().expect("an address"), &pace, 0).is_ok();
         assert!(admits("2001:db8::1") && !admits("2001:db8::2") && !admits("2001:db8:0:0:ffff::"));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_ask_at_the_same_time_get_no_more_than_one_would() {
+    fn concurrent_threads_get_no_more_than_the_limit() {
         let (table, pace) = (table(64), pace(1, 1000));
         let client = Ipv4Addr::LOCALHOST.into();
         // The client is in the table before the threads begin.
