@@ -1,20 +1,17 @@
-"""The configuration that the guide gives for nginx, word for word but for its paths, in front of a running server."""
+"""The guide's configuration for nginx, with other paths only, in front of a running server."""
 
 import hashlib
 import json
 import os
 import re
-import shutil
-import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from wire import Wire, message, until
+from web_server import NGINX, free_port, let_everybody_in, nginx
+from wire import Wire, message
 
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide.md"
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx (Debian: nginx-light)")
 
@@ -29,34 +26,6 @@ TELLING = """
         start_response("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(told).encode()]
 """
-
-OUTSIDE = """
-daemon off;
-worker_processes 1;
-pid %(directory)s/nginx.pid;
-error_log stderr error;
-events { worker_connections 64; }
-http {
-    access_log off;
-    client_body_temp_path %(directory)s/body;
-    proxy_temp_path %(directory)s/proxy;
-    fastcgi_temp_path %(directory)s/fastcgi;
-    uwsgi_temp_path %(directory)s/uwsgi;
-    scgi_temp_path %(directory)s/scgi;
-%(guide)s
-}
-"""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def listens(address):
-    with socket.socket() as probe:
-        return probe.connect_ex(address) == 0
 
 
 def sockets(pid):
@@ -81,11 +50,9 @@ def site(serve_module, tmp_path_factory):
     static = directory / "static"
     static.mkdir()
     (static / "style.css").write_bytes(b"body {}")
-    # Whoever nginx's workers run as must be able to come here.
-    for folder in (directory, *directory.parents):
-        if folder.stat().st_uid == os.getuid():
-            folder.chmod(folder.stat().st_mode | 0o111)
-    # This machine is no trusted proxy here, so that what a client on it claims is not believed; unix sockets always are.
+    let_everybody_in(directory)
+    # This machine is no trusted proxy here, so the fields of a client on it are not trusted; peers on unix sockets
+    # always are.
     flags = ("--forwarded-allow-ips", "192.0.2.1", "--proxy-headers", "x-forwarded-for")
     server = serve_module(TELLING, *flags, bind=["unix:%s/farrier.sock" % directory], directory=directory)
     with server.connect() as wire:
@@ -100,17 +67,9 @@ def site(serve_module, tmp_path_factory):
     ):
         assert inside in guide
         guide = guide.replace(inside, outside)
-    configuration = directory / "nginx.conf"
-    configuration.write_text(OUTSIDE % {"directory": directory, "guide": guide}, encoding="utf-8")
-    command = [NGINX, "-e", "stderr", "-p", str(directory), "-c", str(configuration)]
-    nginx = subprocess.Popen(command, stderr=subprocess.PIPE)
-    try:
-        until(lambda: nginx.poll() is not None or listens(site.address), 15, "nginx to listen")
-        assert nginx.poll() is None, nginx.stderr.read().decode()
-        yield site
-    finally:
-        nginx.terminate()
-        nginx.communicate(timeout=15)
+    running = nginx(directory, guide, [site.address[1]])
+    yield site
+    running.stop()
 
 
 def ask(site, raw):
@@ -147,7 +106,7 @@ def test_the_address_is_the_clients_and_not_what_the_client_claims(site):
     ],
     ids=lambda field: field[0],
 )
-def test_a_client_cannot_speak_in_the_proxys_name(site, field):
+def test_a_client_cannot_forge_the_proxys_fields(site, field):
     assert ask(site, message(fields=[field])).body == ask(site, message()).body
 
 
@@ -170,5 +129,5 @@ def test_connections_to_farrier_are_kept(site):
     first = ask_and_look()
     for _ in range(20):
         last = ask_and_look()
-    # A connection that nginx closes and opens anew is another socket.
+    # A connection that nginx closes and opens again is another socket.
     assert (first & last) - site.sockets_before

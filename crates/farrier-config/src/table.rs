@@ -421,7 +421,7 @@ settings! {
     /// A body that would exceed it gets 507, as if the disk were full.
     upload_disk_max: Bytes = 10GiB;
 
-    /// Content that the requests of one HTTP/2 connection may have at once.
+    /// Content of all requests of one HTTP/2 connection at once.
     ///
     /// A body that would exceed it gets 503. A request that is alone on its connection has only `limit_request_body`.
     upload_connection_max: Bytes = 256MiB;
@@ -491,8 +491,8 @@ settings! {
 
     /// Bytes per second that a client must take of a response.
     ///
-    /// An average over the time in which something waits for it, judged after five seconds; the connection of a slower
-    /// client is closed. `write_timeout` is for clients that take nothing at all. 0 turns it off.
+    /// The rate is checked over each period of `write_timeout` in which something waits for the client; the connection of a
+    /// slower client is closed. 0 turns it off.
     response_rate_min: Bytes = 256;
 
     /// The `Server` field of responses; empty or `none` sends none.

@@ -304,9 +304,10 @@ impl<'a> SeatOutlet<'a> {
 
     /// Keeps a whole answer's rest in a nameless file. False: there is no room for it.
     fn spill(&mut self, outgoing: Outgoing<'_>) -> Result<bool, GaveUp> {
-        let SeatOutlet { channel: Channel { rules, host, link, .. }, spill, .. } = self;
+        let SeatOutlet { channel: Channel { rules, host, link, client_wait, .. }, spill, .. } = self;
         let content = outgoing.content;
         let mut spilled = None;
+        client_wait.disk_begins();
         host.detached(&mut || spilled = spill.append(content, &rules.responses, &rules.spool.directory).ok());
         let Some(Spilled { stretch, file }) = spilled else { return Ok(false) };
         let (framing, by_kernel) = (PieceFraming::Bare, rules.sendfile);
@@ -353,12 +354,13 @@ impl<'a> SeatOutlet<'a> {
                     Sent::Unsent(_) if is_writable && link.memory_bytes() <= low_water_bytes => break Ok(true),
                     Sent::All | Sent::Unsent(_) => {}
                 }
-                match link.pace().map_or(Ok(pace.look_again_ms()), |now| pace.judge(now)) {
+                let judged = link.judge(pace);
+                match judged.unwrap_or(Ok(pace.look_again_ms())) {
                     Ok(next_ms) => look_again_ms = next_ms,
                     Err(too_slow) => break Err(GaveUp::of(too_slow)),
                 }
                 // Where nothing could be kept there is no pace to judge.
-                if link.pace().is_none() && began.elapsed().as_millis() as u64 >= rules.write_timeout_ms {
+                if judged.is_none() && began.elapsed().as_millis() as u64 >= rules.write_timeout_ms {
                     break Err(GaveUp::of(TooSlow::Idle));
                 }
             };

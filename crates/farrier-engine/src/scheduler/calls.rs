@@ -3,7 +3,7 @@
 use super::actions::Actions;
 use super::queues::JobKind;
 use super::routes::{ComputeShare, Route};
-use super::seats::{Call, Role, SeatId};
+use super::seats::{Call, Client, Role, SeatId};
 use super::state::Scheduler;
 
 /// Ticks after which a call that has been runnable all the time loses the lead all the same.
@@ -40,34 +40,58 @@ impl<T, L> Scheduler<T, L> {
         }
     }
 
-    /// A call begins to wait for its client to read. False: too many do, so the answer is to be given up.
-    ///
-    /// The seat does not count as available any more, and its wait says nothing about the route.
-    pub(crate) fn client_wait_begins(&mut self, seat: SeatId, now_ns: u64, out: &mut Actions) -> bool {
-        if self.client_waits >= self.bounds.client_waits_max {
+    /// A call begins to wait for its client to read. False: too many do, of all clients or of this one, so the response is to
+    /// be given up. Otherwise it gives way at once, and its duration says nothing about the route.
+    pub(crate) fn client_wait_begins(&mut self, seat: SeatId, client: Client, now_ns: u64, out: &mut Actions) -> bool {
+        if !self.may_wait_for(client) {
             return false;
         }
         let Some(call) = self.seats.call_mut(seat) else { return true };
-        let was_slow = call.is_slow();
-        call.awaits_client = true;
-        call.has_awaited_client = true;
-        call.stuck = true;
+        call.awaits_client = Some(client);
+        call.is_excused = true;
         self.client_waits += 1;
-        self.slow_calling += usize::from(!was_slow);
-        self.leave_call_floor(seat);
-        if self.leader == seat && self.lead.is_some() {
-            self.successor_wanted = true;
-        }
+        self.give_way(seat);
         self.reconcile(now_ns, out);
         true
     }
 
+    /// A call is about to wait for the disk, for the sake of a response that is too large for memory. It gives way at once, and
+    /// its route counts as slow.
+    pub(crate) fn disk_wait_begins(&mut self, seat: SeatId, now_ns: u64, out: &mut Actions) {
+        if self.seats.call(seat).is_some_and(|call| !call.learned) {
+            self.stick(seat);
+        }
+        self.give_way(seat);
+        self.reconcile(now_ns, out);
+    }
+
+    /// A call that is about to wait gives up the lead and the floor, and its seat does not count as available any more.
+    fn give_way(&mut self, seat: SeatId) {
+        let Some(call) = self.seats.call_mut(seat) else { return };
+        let was_slow = call.is_slow();
+        call.stuck = true;
+        self.slow_calling += usize::from(!was_slow);
+        self.leave_call_floor(seat);
+        self.successor_wanted |= self.leader == seat && self.lead.is_some();
+    }
+
     /// The client has read: the call goes on.
     pub(crate) fn client_wait_ended(&mut self, seat: SeatId) {
-        if let Some(call) = self.seats.call_mut(seat).filter(|call| call.awaits_client) {
-            call.awaits_client = false;
+        if let Some(call) = self.seats.call_mut(seat).filter(|call| call.awaits_client.is_some()) {
+            call.awaits_client = None;
             self.client_waits -= 1;
         }
+    }
+
+    /// Whether one more call may wait for this client. One address has half of all such waits, one connection a quarter.
+    fn may_wait_for(&self, client: Client) -> bool {
+        let most = self.bounds.client_waits_max;
+        let waiting = || self.calls().filter_map(|(_, call)| call.awaits_client);
+        let of_address = || waiting().filter(|other| other.address == client.address).count();
+        let of_connection = || waiting().filter(|other| other.connection == client.connection).count();
+        self.client_waits < most
+            && (client.address.is_none() || of_address() < most.div_ceil(2))
+            && of_connection() < most.div_ceil(4)
     }
 
     /// Calls that have outlived a tick, to be looked at: the seat, and when its call began.
@@ -180,13 +204,13 @@ impl<T, L> Scheduler<T, L> {
         let Some(call) = self.seats.seats.get_mut(seat).and_then(|entry| entry.call.take()) else { return };
         if call.learned {
             self.routes.unstick(call.route);
-        } else if call_ns > 0 && !call.has_awaited_client {
+        } else if call_ns > 0 && !call.is_excused {
             self.learn(call.route, call_ns, call.held_up_ticks);
         }
         self.calling -= 1;
         self.slow_calling -= usize::from(call.is_slow());
         self.computing -= usize::from(call.kind == JobKind::Computing);
-        self.client_waits -= usize::from(call.awaits_client);
+        self.client_waits -= usize::from(call.awaits_client.is_some());
     }
 
     fn learn(&mut self, route: Route, call_ns: u64, held_up_ticks: u32) {

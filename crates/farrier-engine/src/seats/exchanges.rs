@@ -165,7 +165,7 @@ impl Seat {
         {
             deadline_ms = deadline_ms.min(exchanging.moved_ms + rules.body_timeout_ms);
         }
-        match connection.link.pace().map(|pace| rules.response_pace().judge(pace)) {
+        match connection.link.judge(rules.response_pace()) {
             None => deadline_ms,
             Some(Ok(next_ms)) => deadline_ms.min(lead.now_ms + next_ms.max(1)),
             Some(Err(too_slow)) => {

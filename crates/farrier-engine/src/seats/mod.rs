@@ -9,6 +9,7 @@ mod accepting;
 pub(crate) mod answered_by;
 mod answering;
 pub(crate) mod call_record;
+mod client_waits;
 mod disk;
 mod exchanges;
 mod interpreter_stall;

@@ -13,11 +13,11 @@ use crate::protocol::answer_sink::Ended;
 use crate::protocol::connection::{Connection, Phase};
 use crate::protocol::exchange::{ContentSignal, RunningExchange, Turn};
 use crate::protocol::exchanging::{self, Exchanging, Feed};
-use crate::protocol::h2::progress::Progress;
 use crate::protocol::h2::session::{Session, StreamExchange};
 use crate::protocol::h2::sink::H2Sink;
 use crate::reactor::poller::Readiness;
 use crate::transport::link::Link;
+use crate::transport::pace::Progress;
 
 impl Seat {
     /// Lets an exchange answer a stream's request whose content is complete.

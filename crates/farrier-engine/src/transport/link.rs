@@ -15,7 +15,7 @@ use crate::reactor::poller::Poller;
 use crate::reactor::token::Token;
 use crate::transport::file_stretch::ColdStretch;
 use crate::transport::outbox::{Keep, Outbox, Outgoing, Security};
-use crate::transport::pace::Pace;
+use crate::transport::pace::{PaceRules, TooSlow};
 use crate::transport::response_budget::ResponseBudget;
 use crate::transport::rest::FileSegment;
 use crate::transport::tls_flow;
@@ -308,9 +308,10 @@ impl Link {
         }
     }
 
-    /// How the client does that something waits for; `None` where nothing does, or where the disk is waited for.
-    pub(crate) fn pace(&self) -> Option<Pace> {
-        self.lock().rest.as_deref()?.pace()
+    /// Judges the client that something waits for: `Ok` is when to look again, in ms from now. `None` where nothing waits, or
+    /// where the disk is waited for.
+    pub(crate) fn judge(&self, rules: PaceRules) -> Option<Result<u64, TooSlow>> {
+        self.lock().rest.as_deref_mut()?.judge(rules)
     }
 
     /// Bytes that wait in memory for the client, copied or not.

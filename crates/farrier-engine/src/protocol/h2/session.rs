@@ -17,7 +17,6 @@ use crate::protocol::h2::arrival::{Arrival, Incoming, IncompleteRequest};
 use crate::protocol::h2::frames::Allowance;
 use crate::protocol::h2::io::{Io, LinkIo, lock};
 use crate::protocol::h2::piece::Piece;
-use crate::protocol::h2::progress::Progress;
 use crate::protocol::h2::stream::{Fed, PIECE_BYTES_MAX, QueueSignal, StreamLink};
 use crate::protocol::spool_file::Spool;
 use crate::protocol::streamed_body::PipedBody;
@@ -26,6 +25,7 @@ use crate::reactor::token::Token;
 use crate::rules::Rules;
 use crate::transport::file_stretch::ColdStretch;
 use crate::transport::link::Link;
+use crate::transport::pace::Progress;
 
 /// How long a client has to let go after it was told that the connection ends, in ms.
 const GOAWAY_PATIENCE_MS: u64 = 2000;
@@ -266,10 +266,10 @@ impl Session {
         }
         self.incoming.iter().for_each(|incoming| at(incoming.deadline_ms(rules)));
         let leaving = self.streams.iter().filter_map(|open| open.leaving);
-        leaving.for_each(|progress| at(progress.deadline_ms(rules.pace())));
+        leaving.for_each(|progress| at(progress.deadline_ms(rules.response_pace())));
         for exchange in &self.exchanges {
             exchange.exchanging.run.timer_ms().into_iter().for_each(&mut at);
-            exchange.progress.into_iter().for_each(|progress| at(progress.deadline_ms(rules.pace())));
+            exchange.progress.into_iter().for_each(|progress| at(progress.deadline_ms(rules.response_pace())));
         }
         if self.is_idle() {
             at(match self.goaway_ms {
@@ -302,7 +302,7 @@ impl Session {
         self.streams.retain_mut(|OpenStream { stream, leaving }| {
             let Some(progress) = leaving else { return true };
             // A client that leaves one window shut keeps neither memory nor the connection's other streams.
-            let keeps_pace = progress.keeps(rules.pace(), stream.meter.moved_bytes(), now_ms);
+            let keeps_pace = progress.judge(rules.response_pace(), stream.meter.moved_bytes(), now_ms).is_ok();
             if !keeps_pace {
                 stream.give_up(Reason::ENHANCE_YOUR_CALM);
             }
@@ -310,7 +310,10 @@ impl Session {
         });
         for StreamExchange { stream, progress, .. } in &mut self.exchanges {
             let moved_bytes = stream.meter.moved_bytes();
-            if progress.as_mut().is_some_and(|progress| !progress.keeps(rules.pace(), moved_bytes, now_ms)) {
+            if progress
+                .as_mut()
+                .is_some_and(|progress| progress.judge(rules.response_pace(), moved_bytes, now_ms).is_err())
+            {
                 stream.give_up(Reason::ENHANCE_YOUR_CALM);
             }
         }

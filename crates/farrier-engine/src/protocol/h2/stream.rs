@@ -15,12 +15,14 @@ use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 
+use crate::host::Host;
+use crate::protocol::client_wait::ClientWait;
 use crate::protocol::h2::outgoing::{End, Next, Outgoing, Stretch};
 use crate::protocol::h2::piece::{Meter, Piece, Unsent};
-use crate::protocol::h2::progress::Pace;
 use crate::transport::account::kept_bytes;
 use crate::transport::file_stretch::{ColdStretch, FileStretch};
 use crate::transport::link::TakenOver;
+use crate::transport::pace::PaceRules;
 use crate::transport::response_budget::ResponseBudget;
 use crate::transport::spill::Spill;
 
@@ -52,6 +54,8 @@ pub(crate) struct Keeping<'a> {
     pub(crate) budget: &'a ResponseBudget,
     /// Folder of the files for what finds no room in memory.
     pub(crate) directory: &'a Path,
+    /// The seat that may wait for the disk meanwhile, if one does.
+    pub(crate) seat: Option<(&'a dyn ClientWait, &'a dyn Host)>,
 }
 
 /// What came of giving more of a stream to the connection.
@@ -266,7 +270,7 @@ impl StreamLink {
     ///
     /// # Errors
     /// The stream is gone.
-    pub(crate) fn wait_for_room(&self, low_water_bytes: u64, pace: Pace) -> Result<bool, Gone> {
+    pub(crate) fn wait_for_room(&self, low_water_bytes: u64, pace: PaceRules) -> Result<bool, Gone> {
         let drained = self.meter.wait_for(low_water_bytes, pace, || self.is_gone());
         if self.is_gone() { Err(Gone) } else { Ok(drained) }
     }
@@ -333,8 +337,19 @@ impl StreamLink {
     }
 
     fn spill(&self, content: &[u8], keeping: Keeping<'_>, stretches: &mut Vec<Stretch>) -> std::io::Result<()> {
-        let mut spill = self.spill.lock().unwrap_or_else(PoisonError::into_inner);
-        let spilled = spill.append(content, keeping.budget, keeping.directory)?;
+        let append = || {
+            let mut spill = self.spill.lock().unwrap_or_else(PoisonError::into_inner);
+            spill.append(content, keeping.budget, keeping.directory)
+        };
+        let spilled = match keeping.seat {
+            None => append()?,
+            Some((waits, host)) => {
+                waits.disk_begins();
+                let mut spilled = None;
+                host.detached(&mut || spilled = Some(append()));
+                spilled.unwrap_or_else(append)?
+            }
+        };
         stretches.push(Stretch::Spilled(spilled, Unsent::new(&self.meter, content.len() as u64)));
         Ok(())
     }
