@@ -104,7 +104,7 @@ impl Exchange for Echo {
             }
             if !self.has_head {
                 self.has_head = true;
-                io.answer.head(&ResponseHead::new(Status(200)), self.length);
+                io.answer.head(&ResponseHead::new(Status::OK), self.length);
             }
             match self.next_piece(io) {
                 Popped::Piece(piece) => match io.answer.data(piece) {

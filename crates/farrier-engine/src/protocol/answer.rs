@@ -10,7 +10,7 @@ use farrier_http::wire::response_encoder::{PieceFraming, ServerFields};
 use farrier_http::wire::{ResponseAccount, ResponseEncoder};
 use farrier_http::{Error, Flush, Kind, ResponseHead, SendError, Side, Status, Via};
 
-use crate::protocol::connection::AfterResponse;
+use crate::protocol::after_response::AfterResponse;
 use crate::protocol::file_names;
 use crate::reactor::clock::Date;
 use crate::rescue;

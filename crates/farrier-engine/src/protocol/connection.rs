@@ -5,14 +5,16 @@ use std::sync::Arc;
 use farrier_http::{Limits, Origin, Plan, Request};
 
 use crate::protocol::admission::Opening;
+use crate::protocol::after_response::AfterResponse;
 use crate::protocol::exchanging::Exchanging;
 use crate::protocol::h2::session::Session;
 use crate::protocol::h2::stream::StreamLink;
 use crate::protocol::reader::{ContentReader, HeadReader};
 use crate::protocol::spool::Sink;
-use crate::protocol::upload::{Upload, UploadStatus};
+use crate::protocol::upload::{Inlet, Turn, Upload, UploadStatus};
 use crate::reactor::slots::Endpoint;
 use crate::reactor::token::Token;
+use crate::rules::Rules;
 use crate::transport::link::Link;
 
 /// A connection. Exactly one seat owns it, or the leader's table while it waits.
@@ -69,6 +71,14 @@ impl Connection {
         }
     }
 
+    /// Reads more of the content that a seat or an exchange takes as it comes.
+    pub(crate) fn read_upload(&mut self, upload: &mut Upload, rules: &Rules) -> Turn {
+        let mut inlet = Inlet { is_readable: self.readable, has_ended: self.ended };
+        let turn = upload.advance(&self.link, &mut inlet, rules);
+        self.readable = inlet.is_readable;
+        turn
+    }
+
     /// Stands for a request of this connection while its content is still read.
     pub(crate) fn for_upload(&self, upload: Arc<UploadStatus>) -> Connection {
         let Connection { token, link, origin, opening, requests, .. } = self;
@@ -114,17 +124,6 @@ pub(crate) enum Phase {
         /// Bytes that may still be read.
         left_bytes: u64,
     },
-}
-
-/// What follows a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AfterResponse {
-    /// The next request.
-    KeepAlive,
-    /// The end of the connection.
-    Close,
-    /// The end of the connection, after the client had a moment to read.
-    Linger,
 }
 
 /// A head of which the end is missing.

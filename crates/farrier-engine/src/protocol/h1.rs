@@ -4,7 +4,8 @@ use farrier_http::wire::h1::encode::CONTINUE;
 use farrier_http::{Body, BodyFraming, Error, Kind, Limits, Plan, Request, Span};
 
 use crate::protocol::admission::Opening;
-use crate::protocol::connection::{AfterResponse, Connection, PartialContent, PartialHead, Phase};
+use crate::protocol::after_response::AfterResponse;
+use crate::protocol::connection::{Connection, PartialContent, PartialHead, Phase};
 use crate::protocol::reader::{ContentReader, HeadReader, Read, whole_stdin};
 use crate::protocol::scratch::{ARENA_ROOM_BYTES, Scratch};
 use crate::protocol::spool::Sink;

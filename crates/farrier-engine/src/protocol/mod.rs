@@ -3,6 +3,7 @@
 //! its own.
 
 pub(crate) mod admission;
+pub(crate) mod after_response;
 pub(crate) mod answer;
 pub(crate) mod answer_sink;
 pub(crate) mod client_wait;

@@ -9,7 +9,6 @@ use farrier_http::pipe::{PipeSource, Pushed};
 use farrier_http::wire::h1::encode::CONTINUE;
 use farrier_http::{Arena, Error, Kind, Limits, Request};
 
-use crate::protocol::connection::{Connection, PartialContent};
 use crate::protocol::reader::ContentReader;
 use crate::rules::Rules;
 use crate::transport::link::{Link, Received};
@@ -49,7 +48,16 @@ pub(crate) enum Turn {
     Over,
 }
 
-/// The content of a request that a seat answers.
+/// What is known of a connection's receiving side.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inlet {
+    /// There may be bytes to read that no event will announce again.
+    pub(crate) is_readable: bool,
+    /// The client has ended its direction.
+    pub(crate) has_ended: bool,
+}
+
+/// The content of a request that a seat or an exchange answers.
 pub(crate) struct Upload {
     reader: ContentReader,
     limits: Option<Box<Limits>>,
@@ -86,8 +94,12 @@ enum State {
 
 impl Upload {
     /// The rest of what stands behind a request's head, which leaves its arena.
-    pub(crate) fn begin(partial: PartialContent, source: PipeSource) -> (Upload, Box<Request>) {
-        let PartialContent { mut request, reader, limits, .. } = partial;
+    pub(crate) fn begin(
+        request: &mut Request,
+        reader: ContentReader,
+        limits: Option<Box<Limits>>,
+        source: PipeSource,
+    ) -> Upload {
         let head_bytes = request.head.bytes;
         let rest = request.arena.filled().get(head_bytes..).unwrap_or_default();
         let mut input = Arena::with_room(rest.len());
@@ -95,7 +107,7 @@ impl Upload {
         let count = rest.len();
         request.arena.remove(head_bytes, count);
         let is_uninvited = AtomicBool::new(request.head.expect_continue && count == 0);
-        let upload = Upload {
+        Upload {
             reader,
             limits,
             input,
@@ -105,8 +117,7 @@ impl Upload {
             received_bytes: count as u64,
             discarded_bytes: 0,
             answer: None,
-        };
-        (upload, request)
+        }
     }
 
     /// What the seat has to know of it.
@@ -115,18 +126,18 @@ impl Upload {
     }
 
     /// Reads as much as there is room for.
-    pub(crate) fn advance(&mut self, connection: &mut Connection, rules: &Rules) -> Turn {
-        self.invite(&connection.link);
+    pub(crate) fn advance(&mut self, link: &Link, inlet: &mut Inlet, rules: &Rules) -> Turn {
+        self.invite(link);
         let mut turn_bytes = TURN_BYTES;
         loop {
             if self.state != State::Incomplete || self.is_full() {
                 return Turn::Waits;
             }
-            if let Err(error) = self.decode(&connection.link, rules) {
+            if let Err(error) = self.decode(link, rules) {
                 self.fail(error);
                 return Turn::Waits;
             }
-            if self.state != State::Incomplete || self.is_full() || !connection.readable {
+            if self.state != State::Incomplete || self.is_full() || !inlet.is_readable {
                 return Turn::Waits;
             }
             if turn_bytes == 0 {
@@ -135,7 +146,7 @@ impl Upload {
             if self.input.spare().is_empty() {
                 self.input.grow(ROOM_BYTES.max(self.input.filled().len() + 4096));
             }
-            match self.fill(connection) {
+            match self.fill(link, inlet) {
                 Received::Bytes(count) => {
                     self.status.is_uninvited.store(false, Ordering::Relaxed);
                     self.received_bytes += count as u64;
@@ -143,7 +154,7 @@ impl Upload {
                 }
                 Received::Nothing => return Turn::Waits,
                 Received::End | Received::Plain(_) | Received::Broken => {
-                    connection.link.set_ended();
+                    link.set_ended();
                     self.fail(Error::client(Kind::ClientGone, "the client broke off its request's content"));
                     return Turn::Waits;
                 }
@@ -232,16 +243,16 @@ impl Upload {
     }
 
     /// Reads once. A read that does not fill the room has emptied the socket, unless the end has been announced already.
-    fn fill(&mut self, connection: &mut Connection) -> Received {
+    fn fill(&mut self, link: &Link, inlet: &mut Inlet) -> Received {
         let room = self.input.spare();
         let room_bytes = room.len();
-        let received = connection.link.receive(room);
+        let received = link.receive(room);
         match received {
             Received::Bytes(count) => {
-                connection.readable = count == room_bytes || connection.ended;
+                inlet.is_readable = count == room_bytes || inlet.has_ended;
                 self.input.advance(count);
             }
-            Received::Nothing => connection.readable = false,
+            Received::Nothing => inlet.is_readable = false,
             Received::Plain(_) | Received::End | Received::Broken => {}
         }
         received

@@ -12,8 +12,9 @@ use farrier_http::{AnswerSink, Error, Exchange, Kind, Request};
 use super::lead::Lead;
 use super::seat::{Seat, Settled};
 use super::turn;
+use crate::protocol::after_response::AfterResponse;
 use crate::protocol::answer_sink::{Ended, H1Sink, SinkContext};
-use crate::protocol::connection::{AfterResponse, Connection, PartialContent, Phase};
+use crate::protocol::connection::{Connection, PartialContent, Phase};
 use crate::protocol::exchange::{RunningExchange, Turn};
 use crate::protocol::exchanging::{self, Exchanging, Feed};
 use crate::protocol::upload::{self, Answer, Upload};
@@ -49,7 +50,8 @@ impl Seat {
     ) {
         let waker = self.waker_of(connection.token);
         let (source, content, signal) = exchanging::arriving(&waker, self.pipe_marks());
-        let (upload, request) = Upload::begin(partial, source);
+        let PartialContent { mut request, reader, limits, .. } = partial;
+        let upload = Upload::begin(&mut request, reader, limits, source);
         let end = request.head.bytes;
         let (answer, ended) = self.owned_answer(connection, &request, Some(&upload));
         let (room, started_ns) = (self.room_bytes_min(), self.shared.clock.now_ns());
@@ -145,7 +147,7 @@ impl Seat {
         let Exchanging { feed, moved_ms, .. } = exchanging;
         let Feed::Upload(upload) = feed else { return feed.read_file() };
         let before = upload.received_bytes();
-        let more = upload.advance(connection, &self.shared.rules) == upload::Turn::Over;
+        let more = connection.read_upload(upload, &self.shared.rules) == upload::Turn::Over;
         let has_moved = upload.received_bytes() != before;
         if has_moved || !upload.awaits_client() {
             *moved_ms = lead.now_ms;

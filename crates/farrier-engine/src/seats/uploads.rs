@@ -14,7 +14,8 @@ use super::disk::{self, Load};
 use super::lead::Lead;
 use super::returns::Returned;
 use super::seat::{Seat, Settled};
-use crate::protocol::connection::{AfterResponse, Connection, PartialContent, PartialHead, Phase};
+use crate::protocol::after_response::AfterResponse;
+use crate::protocol::connection::{Connection, PartialContent, PartialHead, Phase};
 use crate::protocol::h1;
 use crate::protocol::reader::HeadReader;
 use crate::protocol::streamed_body::PipedBody;
@@ -68,7 +69,8 @@ impl Seat {
         let rules = &self.shared.rules;
         let engine = End::Engine(self.waker_of(connection.token));
         let (source, drain) = pipe(self.pipe_marks(), engine, End::Seat);
-        let (upload, mut request) = Upload::begin(partial, source);
+        let PartialContent { mut request, reader, limits, .. } = partial;
+        let upload = Upload::begin(&mut request, reader, limits, source);
         // Until the seat sends something, an interim response may.
         connection.link.begin_response();
         let (status, fault) = (upload.status(), Arc::clone(&upload.status().fault));
@@ -118,7 +120,7 @@ impl Seat {
             return Some(connection);
         };
         let is_written = self.write_answer(lead, &connection);
-        let turn = upload.advance(&mut connection, &self.shared.rules);
+        let turn = connection.read_upload(&mut upload, &self.shared.rules);
         if let Some(answer) = upload.answer {
             let linger_ms = answer.at_ms + self.shared.rules.linger_timeout_ms;
             let waits = is_written && answer.lives_on && upload.is_worth_discarding(DISCARDED_BYTES_MAX);

@@ -4,8 +4,6 @@
 //! runtime. A streamed upload, a proxied message and a tunnel are pipes of this one kind.
 
 mod core;
-#[cfg(test)]
-mod tests;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -157,5 +155,56 @@ impl Drop for PipeDrain {
     fn drop(&mut self) {
         let wakes = self.0.lock().abandon();
         self.0.wake(wakes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl Wake for Counted {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_seat_drains_what_another_thread_gives() {
+        let (source, drain) = pipe(Marks::with_high(1000), End::Seat, End::Seat);
+        let giver = std::thread::spawn(move || {
+            for number in 0..5000u32 {
+                assert!(source.wait_for_room(Duration::from_secs(20)));
+                source.push(Bytes::copy_from_slice(&number.to_be_bytes()));
+            }
+            source.finish();
+        });
+        let mut taken = Vec::new();
+        loop {
+            assert!(drain.wait(Duration::from_secs(20)));
+            match drain.pop(7) {
+                Popped::Piece(piece) => taken.extend_from_slice(&piece),
+                Popped::End => break,
+                Popped::Nothing | Popped::Failed(_) => panic!("it waited for news"),
+            }
+        }
+        giver.join().expect("ends");
+        assert!(taken.chunks(4).map(|four| u32::from_be_bytes([four[0], four[1], four[2], four[3]])).eq(0..5000));
+    }
+
+    #[test]
+    fn a_source_that_goes_away_fails_the_pipe_and_wakes_the_engine() {
+        let woken = Arc::new(Counted::default());
+        let (source, drain) = pipe(Marks::with_high(1000), End::Seat, End::Engine(Waker::from(Arc::clone(&woken))));
+        assert_eq!(drain.pop(1), Popped::Nothing);
+        drop(source);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert!(matches!(drain.pop(1), Popped::Failed(_)));
+        assert_eq!(drain.pop(1), Popped::End);
     }
 }

@@ -12,9 +12,9 @@ use farrier_http::{Accepted, AnswerSink, Error, Kind, ResponseHead, Side, Status
 use h2::Reason;
 use http::{HeaderMap, Response};
 
+use crate::protocol::after_response::AfterResponse;
 use crate::protocol::answer::Outcome;
 use crate::protocol::answer_sink::Ended;
-use crate::protocol::connection::AfterResponse;
 use crate::protocol::file_names;
 use crate::protocol::h2::respond::{field_map, interim, response};
 use crate::protocol::h2::stream::{StreamLink, Unsendable};
