@@ -5,6 +5,7 @@ VENV ?= .venv
 PROFILE ?= release
 BIND ?= 127.0.0.1:8000
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 600
 TESTS ?= tests
 PYTEST_FLAGS ?= -n 2
 
@@ -28,7 +29,7 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-15s %s\n", $$1, $$2 }'
 	@echo
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) PROFILE=$(PROFILE) BIND=$(BIND) TESTS=$(TESTS)"
-	@echo "           PYTEST_FLAGS='$(PYTEST_FLAGS)' FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "           PYTEST_FLAGS='$(PYTEST_FLAGS)' FUZZ_SECONDS=$(FUZZ_SECONDS) SOAK_SECONDS=$(SOAK_SECONDS)"
 
 .PHONY: run
 run: $(VENV)/examples.stamp $(VENV)/farrier.stamp ## Serve the Django example on http://127.0.0.1:8000
@@ -104,6 +105,10 @@ bench-smoke: bench/.work/peers.stamp bench/.work/farrier.stamp ## Run every benc
 	$(PEERS)/bin/python bench/run.py --smoke
 	$(PEERS)/bin/python bench/protocols.py --smoke
 	$(PEERS)/bin/python bench/edge.py --smoke
+
+.PHONY: soak
+soak: $(VENV)/test.stamp $(VENV)/farrier.stamp ## Serve mixed clients for SOAK_SECONDS while workers are replaced; nothing is lost or grows
+	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python bench/soak.py
 
 .PHONY: clean
 clean: ## Remove what was built: environments, targets, logs of the fuzzer

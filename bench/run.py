@@ -13,7 +13,7 @@ import report
 import works as works_table
 from measure import WARM_UP_SECONDS, Bench, measure
 from process import ServerError
-from servers import HERE, SERVERS, WORK_DIR, find
+from servers import BASE_COMMAND, HERE, SERVERS, WORK_DIR, find
 
 RESULTS = HERE / "results"
 
@@ -92,6 +92,8 @@ def _plan(options, works):
     """[(work, servers)], and the servers that are not installed."""
     chosen = [server for server in SERVERS if not options.servers or server.name in options.servers]
     installed, skipped = [], []
+    if not options.base:
+        chosen = [server for server in chosen if not server.name.endswith("-base")]
     for server in chosen:
         if server.executable() and (not server.module or machine.has_modules(server.module)):
             installed.append(server)
@@ -129,6 +131,7 @@ def _options():
     parser.add_argument("--work", nargs="+", choices=work_names, metavar="NAME", help=", ".join(work_names))
     parser.add_argument("--rounds", type=int, help="default 5")
     parser.add_argument("--seconds", type=float, help="of each measurement, default 3")
+    parser.add_argument("--base", help="the command of an older Farrier, measured in the same rounds")
     parser.add_argument(
         "--smoke", action="store_true", help="every work once for 0.3 s on Farrier and one peer; judges no time"
     )
@@ -138,7 +141,8 @@ def _options():
         help="directory of raw.json and RESULTS.md; default bench/results for a whole run, else bench/.work/partial",
     )
     options = parser.parse_args()
-    whole = not (options.smoke or options.servers or options.work or options.rounds or options.seconds)
+    BASE_COMMAND.extend([options.base] if options.base else [])
+    whole = not (options.smoke or options.base or options.servers or options.work or options.rounds or options.seconds)
     options.rounds = options.rounds or (1 if options.smoke else 5)
     options.seconds = options.seconds or (0.3 if options.smoke else 3.0)
     options.out = (options.out or (RESULTS if whole else WORK_DIR / "partial")).resolve()

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from works import ACCESS_LOG, BLOCKING, EIGHT, FAST, IDLE, WORKERS
@@ -12,6 +12,11 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 WORK_DIR = HERE / ".work"
 PEERS = WORK_DIR / "venv"
+
+
+#: Stands in a command for that of an older Farrier; `run.py --base` says which.
+BASE = "farrier-base"
+BASE_COMMAND = []
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,23 @@ class Server:
         return [str(item).format(**values) for item in items]
 
 
+def with_base(servers):
+    """The same rows, and each of Farrier's once more for the older build; it is not installed without `run.py --base`."""
+    for server in servers:
+        yield server
+        if server.name.startswith("farrier"):
+            command = (BASE, *server.command[1:])
+            yield replace(
+                server, name=f"{server.name}-base", title=f"{server.title}, the build before", command=command
+            )
+
+
 def find(command):
     """Looks for a command where the peers are, beside this interpreter, in the checkout's venv, then on the PATH."""
     if command == "farrier" and os.environ.get("FARRIER"):
         return os.environ["FARRIER"]
+    if command == BASE:
+        return BASE_COMMAND[0] if BASE_COMMAND else None
     if command == "python":
         python = PEERS / "bin" / "python"
         return str(python) if python.exists() else sys.executable
@@ -113,7 +131,7 @@ _EMBED = ("{here}/apps/embed.py",)
 _UWSGI = ("uwsgi", "--http-socket", _BIND, "--master", "--processes", "{workers}", "--home", "{venv}",
           "--module", "{app}", "--die-on-term", "--need-app", "--listen", "128", "{extra}")
 
-SERVERS = (
+_ROWS = (
     Server(
         "farrier", ("farrier", "--bind", _BIND, "--workers", "{workers}", "{extra}", "{app}"),
         title="Farrier, default settings", package="farrier",
@@ -209,3 +227,5 @@ SERVERS = (
     ),
 )
 # fmt: on
+
+SERVERS = tuple(with_base(_ROWS))

@@ -1,8 +1,9 @@
-"""A certificate authority on this machine: Pebble behind a front that counts and can refuse, the names' address records, and
-the ports where the authority expects the sites to be.
+"""A certificate authority on this machine. It has Pebble behind a proxy that counts and can refuse requests, the names'
+address records, and the ports at which the authority validates.
 
-Pebble (Let's Encrypt's server for testing clients) verifies signatures and nonces, refuses one good nonce in twenty, and
-really fetches what it validates. The front adds what Pebble 2.4 does not have: renewal information, and refusals on demand.
+Pebble (Let's Encrypt's server for testing clients) verifies signatures and nonces, refuses one good nonce in twenty,
+and really fetches challenges. The proxy adds what Pebble 2.4 does not have: renewal information, and refusals on
+demand.
 """
 
 import base64
@@ -25,13 +26,13 @@ NAMES = shutil.which("pebble-challtestsrv")
 
 
 def payload(request):
-    """What is signed in a request (RFC 7515)."""
+    """The signed payload of a request (RFC 7515)."""
     text = json.loads(request)["payload"]
     return json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
 
 
 class Forwarder:
-    """A port that leads to a server once it is known where that is: the name's port 80 or 443."""
+    """The name's port 80 or 443: forwards to a server once its address is known."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -65,18 +66,18 @@ class Forwarder:
             pass
 
     def close(self):
-        """Nothing leads anywhere any more."""
+        """Stops forwarding."""
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
 
 class Front(http.server.BaseHTTPRequestHandler):
-    """Hands requests to Pebble and its answers back, unless a test has said something else."""
+    """Passes requests to Pebble and returns its answers, unless a test has set something else."""
 
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *arguments):
-        """Says nothing."""
+        """Logs nothing."""
 
     def _serve(self):
         authority = self.server.authority
@@ -116,7 +117,7 @@ class Front(http.server.BaseHTTPRequestHandler):
 
 
 class Authority:
-    """The whole of it; `url` is the address of its directory and `trust` the file with whom to trust for that."""
+    """The whole authority; `url` is the address of its directory and `trust` the file with its CA certificate."""
 
     def __init__(self, directory, validity=None, environment=None, binding=None):
         self.directory = str(directory)
@@ -126,12 +127,12 @@ class Authority:
         self.requests = []
         self.refusals = []
         self.is_down = False
-        #: What was ordered, and when.
+        #: The orders, and their times.
         self.ordered = []
-        #: Windows that are suggested, in seconds from the moment in which it was asked for the first time: one for each
-        #: certificate, the last for all further ones. Without any the authority knows no renewal information.
+        #: Suggested renewal windows, in seconds from the first request: one for each certificate, the last for all
+        #: further ones. Without any the authority has no renewal information.
         self.windows = []
-        #: After so many seconds it is to be asked again.
+        #: The interval of requests for the window, in seconds.
         self.look_again = 3600
         self.suggested = {}
         self.processes = []
@@ -176,7 +177,7 @@ class Authority:
         self.trusting = ssl.create_default_context(cafile=self.trust)
 
     def _start_names(self):
-        # Every name has the address 127.0.0.1 and no other.
+        # Every name has only the address 127.0.0.1.
         flags = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]
         self.names_port = self._started(
             lambda ports: [
@@ -221,7 +222,7 @@ class Authority:
             return False
 
     def _started(self, command, log, check=None):
-        """Starts a program on ports that are free; another may take one meanwhile, so it is tried again."""
+        """Starts a program on free ports; another program may take one meanwhile, so it is tried again."""
         variables = dict(os.environ, PEBBLE_VA_NOSLEEP="1", PEBBLE_AUTHZREUSE="0", **self.environment)
         for _ in range(5):
             sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
@@ -250,7 +251,7 @@ class Authority:
             return False
 
     def answer(self, method, path):
-        """What the front says itself; None for what Pebble says."""
+        """The proxy's own answer; None if Pebble answers."""
         if path.startswith("/renewal-information/") and method == "GET":
             start, end = self.suggestion(path.rpartition("/")[2])
             text = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for at in (start, end)]
@@ -266,7 +267,7 @@ class Authority:
         return None
 
     def suggestion(self, certificate):
-        """The window for a certificate, which stays as it was told."""
+        """The window for a certificate, which does not change."""
         if certificate not in self.suggested:
             start, end = self.windows[min(len(self.suggested), len(self.windows) - 1)]
             self.suggested[certificate] = (time.time() + start, time.time() + end)
@@ -283,9 +284,9 @@ class Authority:
         self.refusals.append((pattern, count, status, kind, detail, list(fields)))
 
     def improved(self, path, request, content, status):
-        """Pebble's answer with what the front has beside it."""
+        """Pebble's answer with the additions of the proxy."""
         if path == "/order-plz" and status == 201:
-            # What is replaced is said again in the answer (RFC 9773 section 5).
+            # The answer repeats the replaced certificate (RFC 9773 section 5).
             replaces = payload(request).get("replaces")
             return json.dumps(dict(json.loads(content), replaces=replaces)).encode() if replaces else content
         if path == "/dir" and self.windows:
@@ -296,7 +297,7 @@ class Authority:
 
     @property
     def orders(self):
-        """How many were placed."""
+        """The number of orders."""
         return len(self.ordered)
 
     @property
@@ -305,16 +306,16 @@ class Authority:
         return sum(1 for request in self.requests if request == ("POST", "/sign-me-up", 201))
 
     def log(self):
-        """What Pebble has written."""
+        """The output of Pebble."""
         with open(self._path("pebble.log")) as text:
             return text.read()
 
     def wait_orders(self, count, timeout=30):
-        """Waits until so many orders were placed."""
+        """Waits for this number of orders."""
         until(lambda: self.orders >= count, timeout, "%d orders" % count)
 
     def close(self):
-        """Ends all of it."""
+        """Ends all processes."""
         for process in self.processes:
             process.kill()
             process.wait()

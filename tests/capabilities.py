@@ -1,7 +1,7 @@
-"""Rights of Linux for processes that are to change their user (capabilities(7)): preexec functions for `serve`.
+"""Capabilities for processes that change their user (capabilities(7)): preexec functions for `serve`.
 
-The interpreter and the checkout may lie where only root can look. A worker that becomes somebody else could not import a
-module then, which has nothing to do with the server: so it keeps one right, to read and search everywhere, and no other.
+The interpreter and the checkout may be in folders that only root can read. Then a worker with another user could not
+import a module, which is no fault of the server. So it keeps one capability: to read and search everywhere.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ class Data(ctypes.Structure):
 
 
 def root_that_can_change_its_user():
-    """Root, but bound by the rights of files: its workers may read everything and write only what is theirs."""
+    """Root, but bound by file permissions: its workers may read everything and write only their own files."""
     _bound(CHOWN, DAC_READ_SEARCH, FOWNER, KILL, SETGID, SETUID, SETPCAP)
 
 

@@ -35,7 +35,7 @@ KEYS = {
 
 
 def openssl(*arguments, **options):
-    """Runs the command and gives what it prints."""
+    """Runs the command and returns its output."""
     result = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, timeout=60, **options)
     assert result.returncode == 0, (arguments, result.stderr.decode())
     return result.stdout
@@ -56,7 +56,8 @@ class Certificate:
 
 
 class Authority:
-    """An authority in a directory of its own. `pem` is its certificate; one that another has issued has a chain."""
+    """An authority in a directory of its own. `pem` is its certificate; one that another authority has issued has a
+    chain."""
 
     def __init__(self, directory, name="Authority of the tests", issuer=None):
         self.directory = str(directory)
@@ -106,7 +107,7 @@ class Authority:
 
 
 def key_digest(pem):
-    """The digest of a certificate's public key, as browsers take it on their command line (RFC 7469 §2.4)."""
+    """The digest of a certificate's public key, in the form of browsers' command lines (RFC 7469 §2.4)."""
     public = openssl("x509", "-in", pem, "-noout", "-pubkey")
     return base64.b64encode(
         hashlib.sha256(openssl("pkey", "-pubin", "-outform", "der", input=public)).digest()

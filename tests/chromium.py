@@ -33,7 +33,7 @@ class Browser:
     def __init__(self, directory, *flags):
         commands_read, self.commands = os.pipe()
         self.answers, answers_write = os.pipe()
-        # Above 4, so that the two moves below cannot step on each other.
+        # Above 4, so that the two moves below cannot overwrite each other.
         commands_read, answers_write = _above(commands_read, 10), _above(answers_write, 10)
 
         def arrange():
@@ -65,7 +65,7 @@ class Browser:
 
     @contextlib.contextmanager
     def fresh_context(self):
-        """Meanwhile the page is one without a past: no connection, no cache, no cookie of before."""
+        """A context in which the page has no earlier connections, cache or cookies."""
         before, self.session = self.session, None
         context = self.call("Target.createBrowserContext")["browserContextId"]
         target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
@@ -124,7 +124,7 @@ class Browser:
         )
 
     def complaints(self):
-        """What the console shows as an error: uncaught exceptions, what could not be loaded."""
+        """Errors of the console: uncaught exceptions, and files that could not be loaded."""
         return [
             event["params"]
             for event in list(self.events)
@@ -134,7 +134,7 @@ class Browser:
         ]
 
     def screenshot(self, path):
-        """What the page looks like, as a PNG."""
+        """A screenshot of the page as PNG."""
         with open(path, "wb") as out:
             out.write(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 

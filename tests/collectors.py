@@ -1,4 +1,4 @@
-"""Sockets that collect what the server sends: statsd and syslog as a test sees them."""
+"""Sockets that collect the server's messages to statsd and syslog."""
 
 import os
 import socket
@@ -7,7 +7,7 @@ import time
 
 
 class Collector:
-    """Datagrams, or the lines of a stream, in the order in which they came."""
+    """Datagrams, or the lines of a stream, in the order in which they arrived."""
 
     def __init__(self, kind=socket.SOCK_DGRAM, family=socket.AF_INET, path=None):
         self.messages = []
@@ -25,7 +25,7 @@ class Collector:
 
     @property
     def port(self):
-        """Where it listens."""
+        """Its address."""
         return self.socket.getsockname()[1]
 
     def _receive(self):
@@ -59,7 +59,7 @@ class Collector:
             return [message for message in self.messages if wanted(message)]
 
     def wait(self, wanted, count=1, timeout=15):
-        """Waits for so many messages for which `wanted` is true, and returns them."""
+        """Waits for `count` messages for which `wanted` is true, and returns them."""
         deadline = time.monotonic() + timeout
         with self.changed:
             while True:

@@ -35,7 +35,7 @@ def pytest_runtest_makereport(item, call):
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
         report.outcome = "failed"
         report.longrepr = "skipped although CI=true: %s" % (report.longrepr,)
-    # The server's log belongs to the failure.
+    # Adds the server's log to the report of a failure.
     if report.failed:
         for server in STARTED:
             report.sections.append(("log of the server %d" % server.pid, server.log.text[-8000:]))
@@ -58,7 +58,7 @@ def _factory(directory_of):
         failures = []
         for server in started:
             try:
-                # What a failed test has left running need not end in order.
+                # Servers of a failed test need not end cleanly.
                 server.end() if after_failure else server.stop()
             except AssertionError as failure:
                 failures.append(str(failure))
@@ -72,7 +72,7 @@ def _factory(directory_of):
 
 @pytest.fixture
 def serve(request, tmp_path_factory):
-    """Starts servers: `serve(source, "--threads", 1)`. Each gets a directory of its own, and all must end cleanly."""
+    """Starts servers: `serve(source, "--threads", 1)`. Each gets its own directory, and all must end cleanly."""
     start, stop = _factory(lambda: tmp_path_factory.mktemp("server"))
     yield start
     stop(after_failure=request.node.stash.get(FAILED, False))
@@ -94,7 +94,7 @@ def host(serve_module, tmp_path_factory):
 
 
 def host_on(start, directory, *flags, **options):
-    """A hosting server with settings of one's own."""
+    """A hosting server with its own settings."""
     server = start(
         "host:application",
         "--pythonpath",
@@ -114,7 +114,7 @@ def authority(tmp_path_factory):
 
 @pytest.fixture
 def collect():
-    """Opens sockets that collect what a server sends: `collect(kind=socket.SOCK_STREAM)`."""
+    """Opens sockets that collect a server's messages: `collect(kind=socket.SOCK_STREAM)`."""
     opened = []
 
     def open_one(**options):

@@ -1,4 +1,4 @@
-"""A server with everything at its edge: TLS, HTTP/2, static files and an application that tells what it was asked.
+"""A server with TLS, HTTP/2, static files and an application that returns the request it got.
 
 `serve_edge` gives it two addresses: `server.url` speaks HTTPS, `server.plain_url` HTTP and HTTP/2 by prior knowledge.
 """
@@ -25,7 +25,7 @@ APPLICATION = """
         elif path.startswith("/bytes/"):
             body = b"x" * int(path[7:])
         elif path == "/streamed":
-            # 8 MB in pieces, so that what is not sent yet is the server's to keep or not.
+            # 8 MB in pieces, so that the server could read ahead of the client.
             start_response(status, fields)
             return (b"s" * 65536 for _ in range(128))
         elif path == "/slowly":
@@ -92,7 +92,7 @@ def serve_edge(start, directory, authority, *flags, workers=2, certificate=None,
 
 
 def trusting(authority, *alpn, version=None):
-    """A client's context that trusts this authority alone and speaks these protocols."""
+    """A client's context that trusts only this authority and offers these protocols."""
     return context(authority.pem, versions=version, alpn=list(alpn) or None)
 
 

@@ -1,4 +1,4 @@
-"""The Django example site for a server under test: its folder, and data of its own."""
+"""The Django example site for a server under test: its folder and its data."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""An HTTP/2 client that hides nothing: it sends the frames it is given, right or wrong, and hands over those that come.
+"""A low-level HTTP/2 client: it sends the given frames, valid or not, and returns the received ones.
 
 No client library is used, because they refuse to send what a test must send. `hpack` turns fields into bytes and back.
 """
@@ -31,7 +31,7 @@ ERRORS = (
 
 
 class Frame:
-    """One frame as it came."""
+    """A received frame."""
 
     def __init__(self, kind, flags, stream, payload):
         self.kind, self.flags, self.stream, self.payload = kind, flags, stream, payload
@@ -52,7 +52,7 @@ class Frame:
 
 
 def frame(kind, flags=0, stream=0, payload=b"", length=None):
-    """The bytes of a frame; `length` may be a lie."""
+    """The bytes of a frame; `length` may be wrong."""
     length = len(payload) if length is None else length
     return struct.pack(">I", length)[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
@@ -73,7 +73,7 @@ def reset(stream, error=CANCEL):
 
 
 def plain(*fields):
-    """A field block of literals without indexing and without Huffman coding, so that it may hold anything."""
+    """A field block of literals without indexing and without Huffman coding, so that it can contain anything."""
     block = b""
     for name, value in fields:
         block += b"\x00"
@@ -117,7 +117,7 @@ class Message:
 class Connection:
     """One connection; preface and SETTINGS are exchanged unless `quiet`. Every wait has a deadline of `timeout` seconds.
 
-    While `grants` is set, as much as was received may be sent again.
+    While `grants` is set, the windows are updated by the received amount.
     """
 
     def __init__(self, address, timeout=15, tls=None, with_settings=(), quiet=False, receive_buffer=None, grants=True):
@@ -126,6 +126,8 @@ class Connection:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.connect(address)
+        if isinstance(address, tuple):
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             self.pseudo = functools.partial(self.pseudo, scheme="https")
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
@@ -135,7 +137,7 @@ class Connection:
         self.next_stream = 1
         self.server_settings = {}
         self.messages = {}
-        self.farewell = None
+        self.goaway_error = None
         self.acknowledged = False
         if not quiet:
             self.send(PREFACE, settings(*with_settings))
@@ -158,7 +160,7 @@ class Connection:
         self.socket.sendall(b"".join(pieces))
 
     def send_anyway(self, *pieces):
-        """Sends to a server that may have closed already. Whether it took all of it."""
+        """Sends to a server that may have closed already. Returns whether everything was sent."""
         try:
             self.send(*pieces)
         except OSError:
@@ -227,7 +229,7 @@ class Connection:
             self.take(got)
 
     def take(self, got):
-        """Adds a frame to what is known: messages, settings, pings, the farewell."""
+        """Applies a received frame to the state: messages, settings, pings, the GOAWAY."""
         if got.kind == SETTINGS:
             if got.has(ACK):
                 self.acknowledged = True
@@ -236,7 +238,7 @@ class Connection:
         elif got.kind == PING and not got.has(ACK):
             self.send_anyway(frame(PING, ACK, 0, got.payload))
         elif got.kind == GOAWAY:
-            self.farewell = got.error
+            self.goaway_error = got.error
         elif got.kind in (HEADERS, DATA, RST_STREAM):
             message = self.messages.get(got.stream)
             if not message:
@@ -269,7 +271,7 @@ class Connection:
             message.fields = fields
 
     def ping(self, content=b"farrier!"):
-        """Waits for the answer to a PING: the connection is in order, and all that was sent before has been read."""
+        """Waits for the answer to a PING: the connection works, and everything that was sent before has been read."""
         self.send(frame(PING, 0, 0, content))
         while True:
             got = self.read()
@@ -283,10 +285,10 @@ class Connection:
         """Reads to the connection's end and returns the code of the last GOAWAY; None if there was none."""
         while got := self.read():
             self.take(got)
-        return self.farewell
+        return self.goaway_error
 
     def connection_error(self, *codes):
-        """The server says one of these codes in a GOAWAY, and closes (RFC 9113 §5.4.1)."""
+        """The server sends a GOAWAY with one of these codes, and closes (RFC 9113 §5.4.1)."""
         code = self.ended_with()
         assert code in codes, "%s instead of %s" % (
             "no GOAWAY" if code is None else ERRORS[code],
@@ -294,7 +296,8 @@ class Connection:
         )
 
     def stream_error(self, stream, *codes):
-        """The stream is reset with one of these codes and the connection goes on, or it ends with one (§5.4.2, §5.4)."""
+        """The stream is reset with one of these codes and the connection continues, or the connection ends with one
+        (§5.4.2, §5.4)."""
         while True:
             got = self.read()
             assert got, "the connection ended without a reason"

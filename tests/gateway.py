@@ -1,4 +1,5 @@
-"""Web servers' side of uwsgi, FastCGI and the PROXY protocol, byte by byte, and requests as their modules translate them."""
+"""The web server's side of uwsgi, FastCGI and the PROXY protocol, byte by byte, and requests as web servers translate
+them."""
 
 import socket
 import struct
@@ -9,7 +10,7 @@ COMPLETE, CANNOT_MULTIPLEX, OVERLOADED, UNKNOWN_ROLE = 0, 1, 2, 3
 
 
 def variables(method="GET", target="/", body=None, fields=(), **more):
-    """What nginx's `uwsgi_params` make of a request."""
+    """The variables that nginx's `uwsgi_params` make of a request."""
     path, _, query = target.partition("?")
     told = {
         "QUERY_STRING": query,
@@ -107,7 +108,7 @@ class Records:
         self.socket.close()
 
     def send(self, *pieces):
-        """Sends each piece with a call of its own."""
+        """Sends each piece with a separate call."""
         for piece in pieces:
             self.socket.sendall(piece)
 
@@ -143,7 +144,7 @@ class Records:
         return self.answer(more.get("request_id", 1))
 
     def is_open(self):
-        """Whether the server has not closed the connection; looks without waiting."""
+        """Whether the connection is open; does not wait."""
         self.socket.settimeout(0.2)
         try:
             return self.socket.recv(1, socket.MSG_PEEK) != b""

@@ -1,4 +1,4 @@
-"""Applications hosted by one shared server (see applications/host.py), as a test sees them."""
+"""Applications hosted by one shared server (see applications/host.py), for use in tests."""
 
 import itertools
 import json
@@ -21,11 +21,11 @@ class Hosted:
         return message(method, target, body, fields=[("X-App", self.name)] + list(fields), **rest)
 
     def connect(self, **options):
-        """A connection of one's own."""
+        """A new connection."""
         return self.server.connect(**options)
 
     def request(self, method="GET", target="/", body=b"", fields=(), **rest):
-        """One exchange on a connection of its own."""
+        """One exchange on a new connection."""
         return self.server.exchange(self.message(method, target, body, fields, **rest), head_only=method == "HEAD")
 
     def get(self, target="/", **rest):
@@ -37,11 +37,11 @@ class Hosted:
         return self.request("POST", target, body, **rest)
 
     def seen(self):
-        """What the application noted in SEEN."""
+        """The application's SEEN list."""
         return json.loads(self.get("/seen").body)
 
     def wait_seen(self, note, timeout=15):
-        """Waits until the application has noted it."""
+        """Waits until SEEN contains it."""
         until(lambda: note in self.seen(), timeout, "%r in SEEN" % (note,))
 
     def release(self):

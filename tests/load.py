@@ -1,4 +1,4 @@
-"""Clients that keep asking while something happens to the server, and count every answer that is not as it should be."""
+"""Clients that send requests while something happens to the server, and count every wrong answer."""
 
 import collections
 import threading

@@ -1,4 +1,4 @@
-"""What a server's processes occupy: a bound is generous, but it is one."""
+"""Memory of a server's processes, with a generous limit."""
 
 from pathlib import Path
 
@@ -17,7 +17,8 @@ def pss_bytes(server):
 
 
 class Bounded:
-    """A context within which the server's memory grows by no more than so many bytes, as `check` looks, and at the end."""
+    """A context in which the server's memory may grow by at most this many bytes, measured by `check` and at the
+    end."""
 
     def __init__(self, server, growth_bytes):
         self.server, self.growth_bytes = server, growth_bytes
@@ -27,7 +28,7 @@ class Bounded:
         return self
 
     def check(self):
-        """Looks now."""
+        """Measures now."""
         grown = pss_bytes(self.server) - self.before
         assert grown <= self.growth_bytes, "%.1f MB more than the %.1f MB before" % (grown / 1e6, self.before / 1e6)
 

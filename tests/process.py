@@ -1,5 +1,6 @@
 """One server under test: its process, its log, its address, and its end."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -12,7 +13,7 @@ import time
 
 from wire import Wire, until
 
-# Another server can stand in to check the suite's own plumbing, e.g. FARRIER_TEST_COMMAND="gunicorn -k gthread".
+# Another server can be tested, to check the suite itself, e.g. FARRIER_TEST_COMMAND="gunicorn -k gthread".
 COMMAND = shlex.split(os.environ.get("FARRIER_TEST_COMMAND", "")) or [
     os.path.join(sysconfig.get_path("scripts"), "farrier")
 ]
@@ -41,7 +42,7 @@ def title_of(pid):
 
 
 def is_alive(pid):
-    """Whether there is such a process and it has not ended."""
+    """Whether there is such a process and it is no zombie."""
     try:
         with open("/proc/%d/stat" % pid, "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] != b"Z"
@@ -50,14 +51,41 @@ def is_alive(pid):
 
 
 def children(pid):
-    """The living children of a process, but for the template that workers are forked from."""
+    """The living children of a process, except the template that workers are forked from."""
     with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
         living = [int(child) for child in file.read().split() if is_alive(int(child))]
     return [child for child in living if not title_of(child).startswith("farrier: template")]
 
 
+@contextlib.contextmanager
+def paused(*pids):
+    """Meanwhile these processes stand still. All their threads do so before the context begins.
+
+    A signal is sent in a moment, but a process stops only when its threads have been scheduled: until then it serves on.
+    """
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: all(map(_stands_still, pids)), 15, "processes to stand still")
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _stands_still(pid):
+    states = set()
+    for thread in os.listdir("/proc/%d/task" % pid):
+        try:
+            with open("/proc/%d/task/%s/stat" % (pid, thread), "rb") as stat:
+                states.add(stat.read().rpartition(b")")[2].split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return states == {b"T"}
+
+
 class Log:
-    """Lines of a stream, collected by a thread, with waits that have a deadline."""
+    """Lines of a stream, collected by a thread. Every wait has a deadline."""
 
     def __init__(self, stream):
         self.lines = []
@@ -142,7 +170,7 @@ class Server:
         }
         variables.update(PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
         variables.update(environment or {})
-        # A session of its own: what is left in it after the end was left behind by the server.
+        # A separate session: processes in it after the end were left behind by the server.
         self.process = subprocess.Popen(
             arguments,
             cwd=self.directory,
@@ -167,7 +195,7 @@ class Server:
         return path
 
     def wait_listening(self):
-        """Reads the addresses from the log: port 0 was asked for."""
+        """Reads the addresses from the log, because the port is 0."""
         listeners = self.log.wait(r"Listening at: (\S+) \(\d+\)").group(1)
         for listener in listeners.split(","):
             six, four, port, path = LISTENER.fullmatch(listener).groups()
@@ -192,12 +220,12 @@ class Server:
         return wire
 
     def exchange(self, raw, head_only=False):
-        """One request on a connection of its own."""
+        """One request on a new connection."""
         with Wire(self.address) as wire:
             return wire.request(raw, head_only)
 
     def get(self, target="/", fields=()):
-        """GET on a connection of its own."""
+        """GET on a new connection."""
         from wire import message
 
         return self.exchange(message(target=target, fields=fields))
@@ -231,7 +259,7 @@ class Server:
         return [int(match.group(1)) for match in self.log.find(r"Preloading the application \(pid: (\d+)\)")]
 
     def wait_booted(self, count):
-        """Waits until the log has named so many different workers."""
+        """Waits until the log has named this many different workers."""
         until(
             lambda: len({m.group(1) for m in self.log.find(r"Booting worker with pid: (\d+)")}) >= count,
             30,
@@ -241,12 +269,16 @@ class Server:
     def wait_exit(self, timeout=40):
         """Waits for the end and returns the exit status."""
         try:
-            return self.process.wait(timeout)
+            status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError("the server still runs after %s s; its log:\n%s" % (timeout, self.log.text))
+        # The last lines may still be in the pipes.
+        for log in (self.log, self.output):
+            log.thread.join(1)
+        return status
 
     def stop(self):
-        """TERM, then: exit status 0, no panic in the log, nobody left behind."""
+        """TERM, then: exit status 0, no panic in the log, no process left behind."""
         for wire in self.wires:
             wire.close()
         try:

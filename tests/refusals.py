@@ -1,4 +1,5 @@
-"""The table of what is refused: a sentence, the bytes, the status (RFC 9110, RFC 9112). `@` stands for a path of its own.
+"""The table of refused requests: a description, the bytes, the status (RFC 9110, RFC 9112). `@` stands for a unique
+path.
 
 Each row is one broken request. What follows it on the connection must never be parsed.
 """
@@ -241,7 +242,7 @@ EXPECT = [
 
 REFUSED = REQUEST_LINE + LINE_ENDS + FIELDS + LENGTHS + CODINGS + CHUNKS + EXPECT
 
-# The other side of each rule: what is unusual and still a request.
+# The opposite of each rule: unusual requests that are valid.
 SERVED = [
     ("one leading empty line", b"\r\nGET @ HTTP/1.1\r\n" + H + b"\r\n"),
     ("HTTP/1.2 is served as 1.1", b"GET @ HTTP/1.2\r\n" + H + b"\r\n"),

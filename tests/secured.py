@@ -1,4 +1,4 @@
-"""A TLS client for the tests: a Wire whose socket is secured, and that knows whether its end was orderly."""
+"""A TLS client for the tests: a Wire over TLS, which knows whether the connection ended with a close_notify."""
 
 import ssl
 
@@ -6,7 +6,7 @@ from wire import Wire
 
 
 def context(authority=None, certificate=None, versions=None, alpn=None):
-    """What a client trusts (None: whatever comes), shows and speaks."""
+    """A client's TLS context: trusted authority (None: any), certificate and protocols."""
     made = ssl.create_default_context(cafile=authority)
     if authority is None:
         made.check_hostname, made.verify_mode = False, ssl.CERT_NONE

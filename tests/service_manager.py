@@ -1,4 +1,4 @@
-"""A service manager as a server sees it: the socket that takes its messages (sd_notify(3))."""
+"""A service manager for the server under test: the socket that receives its messages (sd_notify(3))."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ import time
 
 
 class Manager:
-    """The socket of a service manager, and what came in."""
+    """The socket of a service manager, and the received messages."""
 
     def __init__(self, address):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -28,7 +28,7 @@ class Manager:
         return message
 
     def wait(self, key, timeout=15):
-        """The next message that says this."""
+        """The next message with this value."""
         deadline = time.monotonic() + timeout
         while True:
             message = self.hear(max(0.01, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""A folder with the files that the tests of static files ask for."""
+"""A folder with the files for the tests of static files."""
 
 import gzip
 import os
@@ -32,7 +32,7 @@ def write(path, content, modified_s=MODIFIED_S):
 
 
 def fill(directory):
-    """Makes the folder `files` and a secret beside it; gives the folder."""
+    """Makes the folder `files` and a secret beside it; returns the folder."""
     root = Path(directory) / "files"
     write(root.parent / "secret.txt", SECRET)
     write(root / "text.txt", TEXT)
@@ -63,7 +63,7 @@ def fill(directory):
     (root / "zero").symlink_to("/dev/zero")
     os.mkfifo(root / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
-        # The name of a socket has a bound that folders of tests exceed.
+        # The name of a socket has a limit that folders of tests exceed.
         here = os.open(root, os.O_PATH)
         listener.bind("/proc/self/fd/%d/socket" % here)
         os.close(here)

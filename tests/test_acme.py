@@ -1,4 +1,4 @@
-"""Certificates from an authority: ordered, kept, renewed, and never the reason that a site is down."""
+"""Certificates from an ACME authority: ordered, kept and renewed. A failure never stops a site."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def authority(tmp_path_factory):
 
 @pytest.fixture
 def site(serve, tmp_path):
-    """Starts a server that orders from an authority, and lets the authority find it."""
+    """Starts a server that orders from an authority, and forwards the authority's ports to it."""
 
     def start(authority, *flags, names=(NAME,), bind=BOTH, is_found=True, **options):
         given = ["--acme-directory", authority.url, "--acme-ca-certs", authority.trust]
@@ -69,7 +69,7 @@ def lead(authority, server, bind=BOTH):
 
 
 def presented(address, name=NAME):
-    """The certificate that a client is shown, in DER."""
+    """The certificate that a client gets, in DER."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with socket.create_connection(address, timeout=20) as plain:
@@ -91,20 +91,20 @@ def kept_text(tmp_path, name=NAME):
 
 
 def described(certificate):
-    """What openssl says of it."""
+    """Openssl's text about it."""
     command = ["openssl", "x509", "-inform", "DER", "-noout", "-subject", "-issuer", "-ext", "subjectAltName"]
     return subprocess.run(command, input=certificate, capture_output=True, check=True).stdout.decode()
 
 
 def helper(server):
-    """The process that orders; None while there is none."""
+    """The process that orders; None if there is none."""
     found = [child for child in children(server.pid) if title_of(child) == "farrier: acme"]
     assert len(found) <= 1
     return found[0] if found else None
 
 
 def wait_served(address, tmp_path, name=NAME, count=1):
-    """Waits until so many connections in a row are shown what is kept."""
+    """Waits until this many connections in a row get the kept certificate."""
     until(
         lambda: all(presented(address, name) == kept(tmp_path, name) for _ in range(count)), 30, "the new certificate"
     )
@@ -141,7 +141,7 @@ def test_the_helper_is_a_process_of_its_own_that_holds_no_listener(authority, si
     links = [os.readlink("/proc/%d/fd/%s" % (process, fd)) for fd in os.listdir("/proc/%d/fd" % process)]
     listening = {os.readlink("/proc/%d/fd/%s" % (server.pid, fd)) for fd in os.listdir("/proc/%d/fd" % server.pid)}
     assert not {link for link in links if link.startswith("socket:")} & listening
-    # And the arbiter has neither a thread nor a part in it.
+    # And the arbiter has no additional thread.
     assert len(os.listdir("/proc/%d/task" % server.pid)) == 1
 
 
@@ -194,7 +194,7 @@ def test_a_certificate_is_renewed_at_a_third_of_its_life(authority, site, tmp_pa
     assert not server.log.find("Handling signal|Hang up")
 
 
-def test_a_certificate_is_renewed_as_long_before_its_end_as_the_setting_says(authority, site):
+def test_a_certificate_is_renewed_at_the_time_of_the_setting(authority, site):
     server = site(authority(), "--acme-renew-before", "100d")
     # Pebble's are for five years.
     server.log.wait(r"valid until .*, to be renewed in 17(19|2\d) days")
@@ -236,7 +236,7 @@ def test_a_validation_that_fails_is_explained_and_tried_again(authority, site):
     server.log.wait(ISSUED)
 
 
-def test_at_most_four_orders_fail_in_an_hour_whatever_is_restarted(authority, site):
+def test_at_most_four_orders_fail_in_an_hour_even_after_restarts(authority, site):
     ca = authority()
     flags = ("--acme-challenge", "http-01", "--acme-retry-delay-max", "1s")
     server = site(ca, *flags, is_found=False)
@@ -250,7 +250,7 @@ def test_at_most_four_orders_fail_in_an_hour_whatever_is_restarted(authority, si
     assert ca.orders == 4
 
 
-def test_an_account_that_the_authority_has_lost_is_made_anew(authority, site, tmp_path):
+def test_an_account_that_the_authority_has_lost_is_created_again(authority, site, tmp_path):
     ca = authority()
     ca.refuse("order-plz", "accountDoesNotExist", "who are you?", status=400)
     server = site(ca)
@@ -304,12 +304,12 @@ def test_the_authority_s_window_is_when_a_certificate_is_renewed(authority, site
     assert ca.orders == 2
 
 
-def test_a_window_that_moves_is_heard_of_when_the_authority_says_so(authority, site):
+def test_a_changed_window_is_read_when_the_authority_says(authority, site):
     ca = authority()
     ca.windows, ca.look_again = [(10**6, 2 * 10**6)], 1
     server = site(ca, "--acme-retry-delay-max", "1s")
     server.log.wait(r"valid until .*, to be renewed in [12]\d days")
-    # All its certificates are to be replaced at once.
+    # All its certificates should be replaced at once.
     (certificate,) = ca.suggested
     ca.suggested[certificate] = (time.time() - 7200, time.time() - 3600)
     server.log.wait(ISSUED, count=2)
@@ -378,7 +378,7 @@ def test_a_reload_without_acme_ends_the_helper(authority, site, tmp_path):
     assert server.get().status == 200
 
 
-def test_a_helper_that_dies_comes_back(authority, site):
+def test_a_helper_that_dies_is_restarted(authority, site):
     ca = authority()
     server = site(ca)
     server.log.wait(ISSUED)
@@ -450,7 +450,7 @@ def test_the_helper_runs_as_the_workers_user(authority, site, tmp_path):
         assert "Uid:\t%d\t%d" % (NOBODY.pw_uid, NOBODY.pw_uid) in status.read()
     for folder, _, files in os.walk(tmp_path / "state"):
         assert {os.stat(os.path.join(folder, each)).st_uid for each in ["", *files]} == {NOBODY.pw_uid}
-    # What was root's before is theirs after a change of the user, and a name that is added needs a file of theirs.
+    # After a change of the user, files of root belong to the new user, and an added name needs a new file.
     server.stop()
     server = site(
         authority(), "--user", "nobody", names=(NAME, OTHER), preexec=root_that_can_change_its_user, is_found=False
@@ -500,7 +500,7 @@ def test_settings_that_cannot_work_are_errors_before_the_start(serve, flags, bin
     assert words in server.log.text
 
 
-def test_what_the_authority_would_not_find_is_said_before_the_start(serve):
+def test_a_challenge_that_no_address_allows_is_warned_of_before_the_start(serve):
     flags = ["--check-config", "--acme", NAME, "--acme-challenge", "http-01"]
     server = serve(APPLICATION, *flags, bind=("127.0.0.1:8443",), listening=False)
     assert server.process.wait(20) == 0

@@ -1,4 +1,4 @@
-"""The house as docs/ARCHITECTURE.md describes it: what each room may depend on, and what must never stand in it."""
+"""The rules of docs/ARCHITECTURE.md: what each crate may depend on, and what it must not contain."""
 
 import os
 import re
@@ -38,7 +38,7 @@ ARROWS = {
     },
 }
 
-#: Rows of the table whose use is still being built; a name leaves this list with the line that uses it.
+#: Settings that no code uses yet; a name leaves this list with the line that uses it.
 AWAITED = set()
 
 #: The only files with unsafe blocks, and what they are for.
@@ -82,7 +82,7 @@ def code(text):
 
 
 def found_in(files, pattern):
-    """Places where the pattern stands: `file: text`."""
+    """Places where the pattern matches: `file: text`."""
     return ["%s: %s" % (name, match[0]) for name, text in files for match in re.finditer(pattern, text)]
 
 
@@ -153,7 +153,7 @@ def test_only_the_bridge_and_the_composition_know_python():
 def test_http_does_no_io_and_reads_no_clock():
     sections = manifest("farrier-http")
     assert sections["dependencies"] <= {"bytes", "memchr", "itoa", "httpdate", "smallvec", "percent-encoding"}
-    # Addresses and files pass through as values; whoever opens, binds or asks for the time is elsewhere.
+    # Addresses and files are passed as values; other crates open, bind and read the clock.
     values = {
         "std::io::Read",
         "std::io::Seek",
@@ -185,7 +185,7 @@ def test_unsafe_stands_only_in_the_rooms_named_for_it():
 
 
 def test_unsafe_states_the_invariant_it_stands_on():
-    # The lint refuses a block without a SAFETY comment; here it is made sure that it is on everywhere.
+    # The lint refuses a block without a SAFETY comment; this test checks that it is on everywhere.
     workspace = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
     assert 'undocumented_unsafe_blocks = "deny"' in workspace
     assert 'unsafe_op_in_unsafe_fn = "deny"' in workspace
@@ -194,13 +194,24 @@ def test_unsafe_states_the_invariant_it_stands_on():
     assert not found_in([file for crate in ARROWS for file in rust(crate)], r"allow\([^)]*undocumented_unsafe_blocks")
 
 
-@pytest.mark.parametrize("crate", ["farrier-http", "farrier-config", "farrier-engine", "farrier-handlers", "farrier-log", "farrier-tls", "farrier-acme"])
+@pytest.mark.parametrize(
+    "crate",
+    [
+        "farrier-http",
+        "farrier-config",
+        "farrier-engine",
+        "farrier-handlers",
+        "farrier-log",
+        "farrier-tls",
+        "farrier-acme",
+    ],
+)
 def test_the_crate_forbids_unsafe(crate):
     assert "#![forbid(unsafe_code)]" in (CRATES / crate / "src" / "lib.rs").read_text(encoding="utf-8")
 
 
 def test_the_arbiter_has_no_runtime_and_starts_no_thread():
-    # HTTP/2 needs the traits of one; only the helper that talks to a certificate authority has one that runs.
+    # HTTP/2 needs the traits of a runtime; only the process that talks to a certificate authority runs one.
     runtimes = {"tokio", "async-std", "smol", "mio", "rayon"}
     having = {crate for crate in ARROWS if runtimes & set().union(*manifest(crate).values())}
     assert having <= {"farrier-engine", "farrier-acme"}
@@ -264,7 +275,9 @@ def test_there_is_one_request_and_one_response_head():
 def test_only_rescue_gives_an_error_its_status():
     rescue = dict(rust("farrier-engine"))["farrier-engine/src/rescue.rs"]
     assert re.search(r"Kind::HeadTooLarge => 431\b", rescue)
-    files = [file for crate in ("farrier-engine", "farrier-handlers", "farrier-wsgi", "farrier") for file in rust(crate)]
+    files = [
+        file for crate in ("farrier-engine", "farrier-handlers", "farrier-wsgi", "farrier") for file in rust(crate)
+    ]
     others = [file for file in files if not file[0].endswith("/rescue.rs")]
     assert not found_in(others, r"\bStatus\([1-9][^)]*\)|\bKind::\w+[^\n]*=> [1-5]\d\d\b")
     assert not found_in(rust("farrier-http"), r"\bKind::\w+[^\n]*=> [^\n]*\d\d\d")
@@ -283,7 +296,9 @@ def test_only_one_room_decides_framing():
 
 
 def test_configuration_becomes_values_at_two_doors():
-    files = [file for crate in ("farrier-engine", "farrier-handlers", "farrier-tls", "farrier-log") for file in rust(crate)]
+    files = [
+        file for crate in ("farrier-engine", "farrier-handlers", "farrier-tls", "farrier-log") for file in rust(crate)
+    ]
     knowing = {place.partition(":")[0] for place in found_in(files, r"\bfarrier_config\b")}
     doors = {"farrier-engine/src/rules.rs", "farrier-tls/src/settings.rs"}
     # The start hands the config to `rules`; the terms of TLS have two of its words.
@@ -300,10 +315,10 @@ def test_every_setting_is_used():
     settings = {first or second for first, second in rows}
     assert len(settings) > 40
     users = " ".join(text for crate in ("farrier", "farrier-engine", "farrier-tls") for _, text in rust(crate))
-    # Where one setting decides about another.
+    # Files in which one setting determines another.
     users += dict(rust("farrier-config"))["farrier-config/src/settle.rs"]
     users += dict(rust("farrier-config"))["farrier-config/src/sites/mod.rs"]
-    # What configures Python's loggers is read where they are.
+    # Settings of Python's loggers are read in Python.
     users += " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "python/farrier").glob("*logging.py"))
     assert settings >= AWAITED
     unused = {name for name in settings if not re.search(r"\b(?:config|cfg)\s*\.%s\b" % name, users)}

@@ -1,4 +1,4 @@
-"""The configuration that the guide gives for nginx, word for word but for its paths, in front of a running server."""
+"""The guide's configuration for nginx, with other paths only, in front of a running server."""
 
 import hashlib
 import json
@@ -81,11 +81,12 @@ def site(serve_module, tmp_path_factory):
     static = directory / "static"
     static.mkdir()
     (static / "style.css").write_bytes(b"body {}")
-    # Whoever nginx's workers run as must be able to come here.
+    # nginx's workers may have another user, who must be able to enter this folder.
     for folder in (directory, *directory.parents):
         if folder.stat().st_uid == os.getuid():
             folder.chmod(folder.stat().st_mode | 0o111)
-    # This machine is no trusted proxy here, so that what a client on it claims is not believed; unix sockets always are.
+    # This machine is no trusted proxy here, so the fields of a client on it are not trusted; peers on unix sockets
+    # always are.
     flags = ("--forwarded-allow-ips", "192.0.2.1", "--proxy-headers", "x-forwarded-for")
     server = serve_module(TELLING, *flags, bind=["unix:%s/farrier.sock" % directory], directory=directory)
     with server.connect() as wire:
@@ -147,7 +148,7 @@ def test_the_address_is_the_clients_and_not_what_the_client_claims(site):
     ],
     ids=lambda field: field[0],
 )
-def test_a_client_cannot_speak_in_the_proxys_name(site, field):
+def test_a_client_cannot_forge_the_proxys_fields(site, field):
     assert ask(site, message(fields=[field])).body == ask(site, message()).body
 
 
@@ -170,5 +171,5 @@ def test_connections_to_farrier_are_kept(site):
     first = ask_and_look()
     for _ in range(20):
         last = ask_and_look()
-    # A connection that nginx closes and opens anew is another socket.
+    # A connection that nginx closes and opens again is another socket.
     assert (first & last) - site.sockets_before

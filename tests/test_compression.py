@@ -1,4 +1,4 @@
-"""Compression of the application's responses: for whom, of what, and what the head says of it."""
+"""Compression of the application's responses: for which clients, of which responses, and with which fields."""
 
 import gzip
 import io
@@ -116,7 +116,7 @@ def test_the_client_gets_the_coding_that_it_weighs_most(server, kind, accepted, 
     response = ask(server, "/" + kind, accepted)
     assert response.value("Content-Encoding") == coding
     assert content_of(response) == TEXT
-    # What another client would get depends on it, too.
+    # The response to other clients depends on it, too.
     assert response.value("Vary") == "Accept-Encoding"
     if coding:
         assert len(response.body) < len(TEXT) / 2
@@ -124,7 +124,7 @@ def test_the_client_gets_the_coding_that_it_weighs_most(server, kind, accepted, 
 
 @pytest.mark.parametrize("kind", ["whole", "list", "file"])
 @pytest.mark.parametrize("declared", ["", "&declared=%d" % len(TEXT)])
-def test_what_is_there_as_a_whole_has_a_length(server, kind, declared):
+def test_a_response_that_is_known_as_a_whole_has_a_length(server, kind, declared):
     response = ask(server, "/%s?%s" % (kind, declared))
     assert int(response.value("Content-Length")) == len(response.body)
     assert content_of(response) == TEXT
@@ -189,7 +189,7 @@ def test_an_http_1_0_client_gets_it_until_the_connection_ends(server):
         "/whole?status=206%20Partial%20Content",
     ],
 )
-def test_what_must_not_or_need_not_be_compressed_is_left_as_it_is(server, target):
+def test_responses_that_must_not_or_need_not_be_compressed_are_not_changed(server, target):
     response, plain = ask(server, target), ask(server, target, None)
     assert response.body == plain.body and response.body.startswith(TEXT[:1000])
     assert response.value("Content-Encoding") in (None, "x-own")
@@ -203,7 +203,7 @@ def test_a_large_file_is_sent_as_it_is(server):
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-def test_a_response_without_content_says_nothing_of_codings(server, status):
+def test_a_response_without_content_has_no_content_encoding(server, status):
     response = ask(server, "/whole?size=0&status=" + status.replace(" ", "%20"))
     assert response.value("Content-Encoding") is None and response.body == b""
 
@@ -217,7 +217,7 @@ def test_head_is_answered_with_the_head_of_get(server, kind):
         field for field in get.fields if field[0] not in ignored
     ]
     assert head.value("Content-Encoding") == "gzip"
-    # What GET would have is not known without making it; the uncompressed length would be wrong.
+    # The length that GET would have is unknown; the uncompressed length would be wrong.
     assert head.value("Content-Length") is None
 
 
@@ -340,7 +340,7 @@ def test_a_site_and_a_mount_have_a_switch_of_their_own(serve):
         assert content_of(response) == TEXT
 
 
-def test_what_no_application_makes_has_no_switch(serve):
+def test_compress_is_refused_for_mounts_without_an_application(serve):
     settings = '[[mount]]\npath = "/old"\nredirect = "/new"\ncompress = "on"\n'
     server = serve(APPLICATION, settings=settings, listening=False)
     assert server.wait_exit() == 1

@@ -1,4 +1,4 @@
-"""Settings: which source wins, how a mistake is told, and what the command line says about itself."""
+"""Settings: which source wins, how errors are reported, and the output of the command line."""
 
 import os
 import re
@@ -131,13 +131,13 @@ def test_a_bad_value_on_the_command_line_or_in_a_variable_names_it(run):
     assert result.returncode not in (0, 3) and "FARRIER_WROKERS" in result.stderr
 
 
-def test_all_mistakes_are_told_at_once(run):
+def test_all_errors_are_reported_at_once(run):
     result = run("--threads", "many", "app:application", settings="workers = -1\n", FARRIER_KEEPALIVE="soon")
     for word in ("--threads", "farrier.toml:1", "FARRIER_KEEPALIVE"):
         assert word in result.stderr
 
 
-def test_check_config_says_whether_settings_and_application_load(run, tmp_path):
+def test_check_config_reports_whether_settings_and_application_load(run, tmp_path):
     assert run("--check-config", "app:application").returncode == 0
     (tmp_path / "broken.py").write_text("raise RuntimeError('broken-773')\n")
     result = run("--check-config", "broken:application")
@@ -153,7 +153,7 @@ def test_without_a_name_the_application_is_found_in_the_usual_places(run, tmp_pa
     assert run("--check-config").returncode != 0
 
 
-def test_without_an_application_it_says_what_is_missing(run, tmp_path):
+def test_without_an_application_the_error_says_what_is_missing(run, tmp_path):
     (tmp_path / "app.py").unlink()
     result = run()
     assert result.returncode != 0 and "application" in result.stderr

@@ -25,15 +25,16 @@ LIMIT = ("--limit-connections-per-address", 5)
 
 
 def opened(server, count):
-    """Connections of which each has had an answer, so that a worker has counted it; and which workers they are with."""
+    """Opens connections and waits for an answer on each, so that a worker has counted it. Returns them with their
+    workers."""
     wires = [server.connect() for _ in range(count)]
     return wires, {wire.request(message()).text for wire in wires}
 
 
 def one_more(server, but_not_with=None):
-    """A connection that stays open, and nothing if it is refused, or is with this worker: then it is closed again."""
+    """A connection that stays open; None if it is refused, or if this worker has it: then it is closed again."""
     wire = server.connect()
-    # A request that meets the close may destroy the answer that tells of it.
+    # A request that arrives during the close may destroy the answer.
     try:
         response = wire.request(message())
         if response.status == 200 and response.text != but_not_with:
@@ -58,7 +59,7 @@ def test_one_connection_too_many_is_answered_429_and_closed(serve):
     server = serve(ECHO, *LIMIT)
     wires, _ = opened(server, 5)
     with Wire(server.address) as wire:
-        # It is told without being asked.
+        # The answer comes without a request.
         response = wire.read_response()
         assert (response.status, response.value("Retry-After")) == (429, "1")
         assert response.value("Date") and response.value("Connection") == "close"
@@ -85,7 +86,7 @@ def test_four_workers_count_together(serve):
     assert all(is_refused(server) for _ in range(20))
 
 
-def test_what_a_killed_worker_has_counted_is_forgotten(serve):
+def test_connections_of_a_killed_worker_are_not_counted(serve):
     server = serve(ECHO, "--workers", 2, "--limit-connections-per-address", 30)
     server.wait_booted(2)
     wires, workers = opened(server, 30)
@@ -113,7 +114,7 @@ def test_a_reload_counts_old_and_new_workers_together(serve):
     assert wire.read_head().status == 200
     server.kill(signal.SIGHUP)
     server.wait_booted(2)
-    # The old worker finishes its answer, and that connection counts.
+    # The old worker finishes its response, and that connection counts.
     for _ in range(4):
         until(lambda: one_more(server, but_not_with=old), 10, "the new worker to serve")
     assert is_refused(server)
@@ -135,7 +136,7 @@ def test_peers_on_a_unix_socket_are_not_limited(serve, tmp_path):
     opened(server, 12)
 
 
-def test_the_log_says_it_once_in_a_while(serve):
+def test_the_log_reports_it_at_intervals(serve):
     server = serve(ECHO, *LIMIT)
     opened(server, 5)
     for _ in range(20):

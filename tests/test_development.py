@@ -1,4 +1,5 @@
-"""Development: a change of a source file brings new workers, a mistake in it is shown and harms nothing."""
+"""Development: a change of a source file starts new workers; an error in it is shown, and the old code keeps
+serving."""
 
 import os
 import pty
@@ -45,7 +46,7 @@ def test_a_change_brings_new_workers_without_a_lost_request(serve, tmp_path, eng
     assert load.failures == []
 
 
-def test_a_mistake_is_shown_and_the_old_worker_goes_on_until_it_is_mended(serve, tmp_path):
+def test_an_error_is_shown_and_the_old_worker_serves_until_it_is_fixed(serve, tmp_path):
     server = begin(serve, tmp_path)
     with Load(server, 2) as load:
         server.write("part.py", "import other\nWORD = other.WORD\n")
@@ -75,7 +76,7 @@ def test_further_files_are_watched_by_path_or_pattern(serve, tmp_path, pattern):
     assert server.get().status == 200
 
 
-def test_a_server_that_starts_with_a_mistake_shows_it_to_clients_until_it_is_mended(serve, tmp_path):
+def test_a_server_that_starts_with_an_error_shows_it_to_clients_until_it_is_fixed(serve, tmp_path):
     server = serve("def application(:\n\n", "--reload", directory=tmp_path)
     response = server.get()
     assert response.status == 500 and "SyntaxError" in response.text
@@ -89,7 +90,7 @@ def test_without_reload_a_change_brings_nothing(serve, tmp_path):
     server = serve(APPLICATION, directory=tmp_path)
     assert server.get().text == "version 1 one"
     server.write("part.py", "WORD = b'two'\n")
-    # Whoever watched would look once a second.
+    # A watcher would check once a second.
     with Wire(server.address) as wire:
         wire.assert_silent(2.5)
     assert server.get().text == "version 1 one"
@@ -97,7 +98,7 @@ def test_without_reload_a_change_brings_nothing(serve, tmp_path):
 
 
 def _in_a_terminal(tmp_path, variables):
-    """The server's error log as a terminal shows it, for an application that raises."""
+    """The server's error log in a terminal, for an application that raises."""
     (tmp_path / "app.py").write_text("def application(environ, start_response):\n    raise ValueError('broken-551')\n")
     master, slave = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "TERM")}

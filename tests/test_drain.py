@@ -1,10 +1,11 @@
-"""A graceful stop: readiness first, then the drain; nobody who was served is cut off."""
+"""A graceful stop: readiness first, then the drain; no running request is cut off."""
 
 import signal
 import time
 
 import pytest
 
+from process import paused
 from wire import message, until
 
 APPLICATION = """
@@ -52,7 +53,7 @@ def test_a_reload_does_not_wait_and_is_ready_all_the_time(serve):
 
 
 def drain(server):
-    """Tells the server to stop and returns when its worker has begun to drain."""
+    """Stops the server and returns when its worker has begun to drain."""
     canary = server.connect()
     canary.request(message())
     server.kill(signal.SIGTERM)
@@ -65,7 +66,7 @@ def test_kept_connections_hear_that_they_are_closed(serve, flags):
     idle = server.connect()
     assert not idle.request(message(target="/a")).closes
     drain(server)
-    # A connection that was idle may still bring the request that was on its way.
+    # An idle connection may still deliver a request that was already sent.
     response = idle.request(message(target="/late"))
     assert (response.status, response.closes) == (200, True)
     idle.assert_closed()
@@ -88,17 +89,16 @@ def test_connections_that_wait_to_be_accepted_are_served(serve):
     server = serve(APPLICATION)
     assert server.get("/first").status == 200
     worker = server.workers()[0]
-    server.kill(signal.SIGSTOP, worker)
-    queued = [server.connect() for _ in range(20)]
-    for number, wire in enumerate(queued):
-        wire.send(message(target="/queued%d" % number))
-    server.kill(signal.SIGTERM)
-    server.log.wait("Handling signal: term")
-    server.kill(signal.SIGCONT, worker)
+    with paused(worker):
+        queued = [server.connect() for _ in range(20)]
+        for number, wire in enumerate(queued):
+            wire.send(message(target="/queued%d" % number))
+        server.kill(signal.SIGTERM)
+        server.log.wait("Handling signal: term")
     for number, wire in enumerate(queued):
         response = wire.read_response()
         assert (response.status, response.text) == (200, "/queued%d" % number)
-        # One that was answered before the worker heard of the stop is closed as one that waits for nothing.
+        # A connection whose request was answered before the worker got the signal is closed as idle.
         if not response.closes:
             wire.assert_closed()
     assert server.wait_exit() == 0

@@ -1,4 +1,4 @@
-"""FastCGI as a web server speaks it, record by record."""
+"""FastCGI, record by record."""
 
 import json
 
@@ -53,7 +53,7 @@ def server(serve_module):
 
 @pytest.fixture(params=["tcp", "unix"])
 def address(server, request):
-    """The addresses where FastCGI is spoken."""
+    """The addresses with FastCGI."""
     return server.addresses[("tcp", "unix").index(request.param)]
 
 
@@ -134,7 +134,7 @@ def test_an_error_ends_with_a_status(address):
     assert ask(address, "GET", "/none").status == 404
 
 
-def test_an_answer_that_is_too_short_is_seen_to_be(address):
+def test_a_short_response_is_noticed(address):
     with Records(address) as records:
         records.send(fastcgi("GET", "/short", keep=True))
         kind, _, content = records.read()
@@ -142,7 +142,7 @@ def test_an_answer_that_is_too_short_is_seen_to_be(address):
         assert records.read() is None, "no END_REQUEST"
 
 
-def test_a_request_can_be_given_up(address):
+def test_a_request_can_be_aborted(address):
     for sent in (begin(keep=True), fastcgi("POST", "/echo", b"hello", keep=True)[:-8]):
         with Records(address) as records:
             records.send(sent + record(ABORT))
@@ -150,14 +150,14 @@ def test_a_request_can_be_given_up(address):
             assert records.read() is None
 
 
-def test_giving_up_what_is_over_means_nothing(address):
+def test_an_abort_of_a_finished_request_is_ignored(address):
     with Records(address) as records:
         records.ask("GET", "/environ", keep=True)
         records.send(record(ABORT))
         assert records.ask("GET", "/environ", request_id=2).status == 200
 
 
-def test_the_application_tells_about_itself(address):
+def test_management_questions_are_answered(address):
     with Records(address) as records:
         question = pairs({"FCGI_MAX_CONNS": "", "FCGI_MAX_REQS": "", "FCGI_MPXS_CONNS": ""})
         records.send(record(GET_VALUES, 0, question))
@@ -195,7 +195,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("status, raw", REFUSED, ids=range(len(REFUSED)))
-def test_what_is_refused_is_answered_in_records(address, status, raw):
+def test_refused_requests_are_answered_in_records(address, status, raw):
     with Records(address) as records:
         records.send(raw)
         answer = records.answer()
@@ -203,13 +203,13 @@ def test_what_is_refused_is_answered_in_records(address, status, raw):
         assert records.read() is None
 
 
-def test_an_http_client_is_told_so(address):
+def test_an_http_client_gets_an_http_error(address):
     with Wire(address) as wire:
         answer = wire.request(message())
         assert (answer.status, "FastCGI" in answer.text) == (400, True)
 
 
-def test_a_full_queue_is_told_by_status_and_by_record(serve):
+def test_a_full_queue_is_answered_with_status_and_record(serve):
     server = serve(WAITING, "--threads", 1, "--queue-max", 1, bind=["fastcgi://127.0.0.1:0", "127.0.0.1:0"])
     waiting = [Records(server.address) for _ in range(2)]
     try:

@@ -1,4 +1,4 @@
-"""X-Forwarded-*: believed from trusted peers alone, in what the settings name, read from the right."""
+"""X-Forwarded-*: trusted from trusted peers only, as far as the settings name the fields, and read from the right."""
 
 import json
 
@@ -26,7 +26,7 @@ def trusting(serve_module):
 
 @pytest.fixture(scope="module")
 def usual(serve_module):
-    """What Gunicorn's users have: nothing is set, and the peer is on this machine."""
+    """The defaults, as for Gunicorn's users, with a peer on this machine."""
     return serve_module(DUMP)
 
 
@@ -67,7 +67,7 @@ def test_the_scheme(trusting, value, expected):
     assert environ_of(trusting, ("X-Forwarded-Proto", value))["wsgi.url_scheme"] == expected
 
 
-def test_https_is_told_to_cgi_programs_too(serve):
+def test_https_is_set_in_the_environ(serve):
     server = serve(
         """
         def application(environ, start_response):
@@ -125,7 +125,7 @@ def test_an_untrusted_peer_changes_nothing(distrusting, fields):
 @pytest.mark.parametrize(
     "value", ["", ",", "garbage", "203.0.113.7:http", "a, b, c", "unknown", "\xff", "1.2.3.4" * 500]
 )
-def test_garbage_from_a_trusted_peer_does_no_harm(trusting, value):
+def test_garbage_from_a_trusted_peer_causes_no_failure(trusting, value):
     response = trusting.get(
         fields=[("X-Forwarded-For", value), ("X-Forwarded-Port", value), ("X-Forwarded-Proto", value)]
     )
@@ -151,7 +151,7 @@ def test_peers_on_unix_sockets_are_trusted(serve):
     ],
     ids=lambda field: field[0],
 )
-def test_by_default_not_even_a_trusted_proxy_passes_on_what_a_client_made_up(usual, field):
+def test_by_default_a_trusted_proxy_cannot_pass_on_forged_fields(usual, field):
     assert environ_of(usual, field) == environ_of(usual)
 
 
@@ -164,11 +164,11 @@ def test_by_default_not_even_a_trusted_proxy_passes_on_what_a_client_made_up(usu
         ("X-Forwarded-Ssl", "off", "http"),
     ],
 )
-def test_by_default_trusted_proxies_are_believed_in_the_scheme(usual, name, value, scheme):
+def test_by_default_trusted_proxies_set_the_scheme(usual, name, value, scheme):
     assert environ_of(usual, (name, value))["wsgi.url_scheme"] == scheme
 
 
-def test_fields_that_are_nobodys_reach_the_application_from_every_peer(serve):
+def test_fields_without_a_setting_reach_the_application_from_every_peer(serve):
     server = serve(
         """
         def application(environ, start_response):
@@ -178,7 +178,7 @@ def test_fields_that_are_nobodys_reach_the_application_from_every_peer(serve):
         "--forwarded-allow-ips",
         "192.0.2.1",
     )
-    # Django's SECURE_PROXY_SSL_HEADER stands on this.
+    # Django's SECURE_PROXY_SSL_HEADER relies on this.
     assert server.get(fields=[("X-Forwarded-Proto", "https")]).text == "httpshttp"
 
 
@@ -188,7 +188,7 @@ def test_fields_that_contradict_each_other_about_the_scheme_are_refused(usual):
     assert usual.get(fields=[("X-Forwarded-Proto", "https"), ("X-Forwarded-Ssl", "on")]).status == 200
 
 
-def test_the_scheme_may_be_told_by_any_field(serve):
+def test_any_field_may_set_the_scheme(serve):
     server = serve(DUMP, "--secure-scheme-headers", "FRONT-END-HTTPS=On")
     assert environ_of(server, ("Front-End-Https", "on"))["wsgi.url_scheme"] == "https"
     assert environ_of(server, ("X-Forwarded-Proto", "https"))["wsgi.url_scheme"] == "http"

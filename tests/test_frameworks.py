@@ -201,7 +201,7 @@ def test_flask_form_json_picture_and_errors(flask, visitor):
     path = re.search(r'src="(/pictures/[^"]+)"', page.text).group(1)
     answer = visitor.get(flask.url + path)
     assert answer.content == picture and answer.headers["Content-Type"] == "image/png"
-    # A conditional request: 304 without a body, and the connection goes on.
+    # A conditional request: 304 without a body, and the connection stays open.
     again = visitor.get(flask.url + path, headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status_code == 304 and again.content == b""
     part = visitor.get(flask.url + path, headers={"Range": "bytes=8-17"})
@@ -225,7 +225,7 @@ def test_flask_form_json_picture_and_errors(flask, visitor):
 
 
 def test_flask_stream_arrives_while_it_is_made(flask, visitor):
-    # The stream begins with what there is, and so does its answer.
+    # The stream begins with the existing entries, and so does its answer.
     requests.post(flask.url + "/entries", json={"name": "s", "text": "the first"})
     with visitor.get(flask.url + "/stream", stream=True) as answer:
         lines = answer.iter_lines()
@@ -236,7 +236,7 @@ def test_flask_stream_arrives_while_it_is_made(flask, visitor):
                 break
         else:
             pytest.fail("the new entry did not arrive")
-    # The stream's next line meets a client that has left, which ends the view before its time.
+    # The stream's next line finds that the client has left, which ends the view early.
     requests.post(flask.url + "/entries", json={"name": "s", "text": "unheard"})
 
 

@@ -1,4 +1,4 @@
-"""Gunicorn's configuration with one word changed: its file, its variables and its flags, and what is said of the rest."""
+"""Gunicorn's configuration, used unchanged: its file, its variables, its flags, and messages about the rest."""
 
 import os
 import signal
@@ -167,7 +167,7 @@ def test_a_file_that_fails_shows_its_own_frames_and_one_clear_line(run, file, li
     assert "_config_file" not in result.stderr
 
 
-def test_names_that_look_misspelt_are_told_and_other_variables_are_not(run):
+def test_misspelt_names_are_warned_of_and_other_variables_are_not(run):
     file = """
         wrokers = 3
         preload = True
@@ -184,7 +184,7 @@ def test_names_that_look_misspelt_are_told_and_other_variables_are_not(run):
     ]
 
 
-def test_what_has_no_effect_is_told_once_in_the_log(serve, tmp_path):
+def test_a_setting_without_effect_is_warned_of_once(serve, tmp_path):
     (tmp_path / "gunicorn.conf.py").write_text("worker_tmp_dir = '/dev/shm'\n")
     server = serve(APPLICATION, "--no-control-socket", directory=tmp_path)
     assert server.get().text == "x"
@@ -205,7 +205,7 @@ def test_what_has_no_effect_is_told_once_in_the_log(serve, tmp_path):
         (["--asgi-loop", "uvloop"], ["asgi_loop", "ASGI server"]),
     ],
 )
-def test_what_cannot_be_served_is_refused_with_what_to_use_instead(run, arguments, words):
+def test_unsupported_settings_are_refused_with_a_hint(run, arguments, words):
     result = run(*arguments, "app:application")
     assert result.returncode not in (0, 3, 4)
     for word in words:
@@ -233,7 +233,7 @@ def test_the_example_of_a_platform_is_understood(printed):
     assert printed("sendfile", *flags) == ("false", "command line --no-sendfile")
 
 
-def test_what_python_alone_holds_is_printed_as_a_comment_and_the_rest_can_be_used(run):
+def test_values_that_only_python_can_hold_are_printed_as_comments(run):
     file = "threads = 2\n\n\ndef post_fork(server, worker):\n    pass\n"
     result = run("--print-config", "app:application", file=file)
     assert result.returncode == 0

@@ -1,4 +1,5 @@
-"""The server hooks of a gunicorn.conf.py: when each is called, in which process, with what, and what its failure means."""
+"""The server hooks of a gunicorn.conf.py: when each is called, in which process, with which arguments, and what its
+failure causes."""
 
 import json
 import os
@@ -9,7 +10,7 @@ import pytest
 
 from wire import message, until
 
-#: Every hook writes a line of JSON: its name, the process, and what it was given.
+#: Every hook writes a line of JSON: its name, the process, and its arguments.
 RECORDER = """
 import json, os
 
@@ -83,7 +84,7 @@ def application(environ, start_response):
 
 
 class Site:
-    """A directory with a gunicorn.conf.py, and what its hooks have noted."""
+    """A directory with a gunicorn.conf.py, and the records of its hooks."""
 
     def __init__(self, directory, configuration):
         self.directory = directory
@@ -102,7 +103,7 @@ class Site:
         return [note["hook"] for note in self.notes()]
 
     def wait(self, hook, count=1):
-        """The note of the hook's call of this number."""
+        """The record of the hook's call of this number."""
         until(lambda: len(self.notes(hook)) >= count, 20, "call %d of %s; called: %r" % (count, hook, self.names()))
         return self.notes(hook)[count - 1]
 
@@ -213,14 +214,14 @@ def test_what_pre_fork_sets_reaches_the_workers_of_a_preloaded_application(site,
     assert {note["worker"] for note in site.notes("child_exit")} == {note["pid"] for note in after}
 
 
-def test_what_pre_fork_sets_and_cannot_be_carried_to_a_preloaded_worker_is_told(site, serve):
+def test_values_of_pre_fork_that_cannot_be_passed_to_a_preloaded_worker_are_logged(site, serve):
     site = site("def pre_fork(server, worker):\n    worker.file = open('/dev/null')\n    worker.mark = 1\n")
     server = serve(HELLO, "--preload", directory=site.directory)
     server.log.wait("pre_fork has set file on the worker")
     assert server.get().status == 200
 
 
-def test_more_and_fewer_workers_are_told(site, serve):
+def test_changes_of_the_number_of_workers_are_reported(site, serve):
     site = site()
     server = serve(HELLO, "--workers", 1, directory=site.directory)
     assert server.get().status == 200
@@ -310,7 +311,7 @@ def child_exit(server, worker):
     assert last["pid"] != asked["pid"] and last["nr"] == 1
 
 
-def test_what_pre_request_raises_is_a_500_and_post_request_gets_no_response(site, serve):
+def test_an_exception_of_pre_request_is_a_500_and_post_request_gets_no_response(site, serve):
     site = site(
         RECORDER
         + """
@@ -331,7 +332,7 @@ def post_request(worker, req, environ, resp):
     assert server.get("/").status == 200
 
 
-def test_what_post_request_raises_is_logged_and_the_response_stands(site, serve):
+def test_an_exception_of_post_request_is_logged_and_the_response_is_sent(site, serve):
     site = site("def post_request(worker, req):\n    raise ValueError('too late')\n")
     server = serve(HELLO, directory=site.directory)
     with server.connect() as wire:
@@ -350,7 +351,7 @@ def test_post_request_takes_two_to_four_arguments(site, serve, parameters):
     assert site.wait("post_request")["got"] == (parameters.count(",") + 1 if "," in parameters else 4)
 
 
-def test_post_request_is_called_when_the_application_fails_and_not_for_what_is_no_request(site, serve):
+def test_post_request_is_called_when_the_application_fails_and_not_for_malformed_requests(site, serve):
     site = site(
         RECORDER
         + """
@@ -436,7 +437,7 @@ def test_a_hook_may_be_an_import_string(site, serve):
 
 
 @pytest.mark.parametrize("given", ["'nowhere.hook'", "'os.nothing_of_this_name'", "42", "'unqualified'"])
-def test_what_is_no_hook_is_refused(site, serve, given):
+def test_a_value_that_is_no_hook_is_refused(site, serve, given):
     server = serve(HELLO, directory=site("post_fork = %s\n" % given).directory, listening=False)
     assert server.wait_exit() == 1
     assert "post_fork" in server.log.text and given.strip("'") in server.log.text
@@ -450,7 +451,7 @@ def test_ssl_context_is_refused_with_a_sentence(site, serve):
 
 
 @pytest.mark.parametrize("raised, code", [("RuntimeError('no disk')", 1), ("SystemExit(7)", 7)])
-def test_what_on_starting_raises_ends_the_start(site, serve, raised, code):
+def test_an_exception_of_on_starting_ends_the_start(site, serve, raised, code):
     server = serve(
         HELLO, directory=site("def on_starting(server):\n    raise %s\n" % raised).directory, listening=False
     )
@@ -461,7 +462,7 @@ def test_what_on_starting_raises_ends_the_start(site, serve, raised, code):
 
 
 @pytest.mark.parametrize("hook", ["post_fork(server, worker)", "post_worker_init(worker)"])
-def test_what_a_booting_worker_s_hook_raises_is_a_boot_failure(site, serve, hook):
+def test_an_exception_of_a_booting_workers_hook_is_a_boot_failure(site, serve, hook):
     server = serve(HELLO, directory=site("def %s:\n    raise OSError('no net')\n" % hook).directory, listening=False)
     assert server.wait_exit() == 3
     assert "OSError: no net" in server.log.text
@@ -472,7 +473,7 @@ def test_what_a_booting_worker_s_hook_raises_is_a_boot_failure(site, serve, hook
     "hook",
     ["when_ready(server)", "pre_fork(server, worker)", "child_exit(server, worker)", "on_reload(server)"],
 )
-def test_what_other_hooks_of_the_arbiter_raise_is_logged_and_the_server_goes_on(site, serve, hook):
+def test_exceptions_of_other_hooks_of_the_arbiter_are_logged_and_the_server_continues(site, serve, hook):
     server = serve(HELLO, directory=site("def %s:\n    raise OSError('oh dear')\n" % hook).directory)
     assert server.get().status == 200
     server.kill(signal.SIGHUP)
@@ -518,7 +519,7 @@ def pre_request(worker, req):
         assert wire.read_response().body == b"released"
 
 
-def test_prometheus_forgets_the_gauges_of_a_dead_worker(site, serve):
+def test_prometheus_drops_the_gauges_of_a_dead_worker(site, serve):
     pytest.importorskip("prometheus_client")
     site = site(
         """

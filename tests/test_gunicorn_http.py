@@ -1,4 +1,4 @@
-"""Settings of Gunicorn that are about HTTP: they mean what its users expect, and where it has a trap there is none."""
+"""Gunicorn's settings about HTTP: they mean what its users expect, without its pitfalls."""
 
 import json
 import time
@@ -112,7 +112,7 @@ def test_sync_makes_one_call_at_a_time_and_keeps_connections(serve):
         (("--threads", 1), False, False),
     ],
 )
-def test_environ_tells_of_threads_and_processes(serve, flags, threads, processes):
+def test_environ_has_multithread_and_multiprocess(serve, flags, threads, processes):
     environ = environ_of(serve(DUMP, *flags))
     assert (environ["wsgi.multithread"], environ["wsgi.multiprocess"]) == (threads, processes)
 
@@ -121,7 +121,7 @@ def test_environ_has_the_keys_that_gunicorn_sets(serve):
     environ = environ_of(serve(DUMP), target="/a%20b?c=d")
     assert environ["RAW_URI"] == "/a%20b?c=d"
     assert environ["wsgi.input_terminated"] is True
-    # The socket is the server's: an application that wrote to it would break the protocol.
+    # The socket belongs to the server: an application that wrote to it would break the protocol.
     assert "gunicorn.socket" not in environ
 
 

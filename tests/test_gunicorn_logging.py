@@ -1,4 +1,4 @@
-"""Python's loggers, logger classes and logging configurations, as Gunicorn's users have them."""
+"""Python's loggers, logger classes and logging configurations, as used with Gunicorn."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def configured(serve, tmp_path):
     return start
 
 
-# Plain: the loggers lead to the server's own logs.
+# Plain: the loggers write to the server's own logs.
 
 
 def test_an_application_may_speak_through_the_error_log(serve):
@@ -354,7 +354,7 @@ def refused(tmp_path, *flags):
         ({}, ["--logger-class", "nowhere.Logger"], r"logger_class = 'nowhere\.Logger' cannot be imported: .*nowhere"),
     ],
 )
-def test_a_broken_configuration_is_told_at_the_start(tmp_path, files, flags, said):
+def test_a_broken_configuration_is_reported_at_the_start(tmp_path, files, flags, said):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     text = refused(tmp_path, *flags)
@@ -474,7 +474,7 @@ def test_a_logger_class_may_add_atoms(configured):
     server.output.wait("^IN 200 / 5 -$")
 
 
-def test_a_logger_class_may_word_the_servers_lines(configured):
+def test_a_logger_class_may_format_the_servers_lines(configured):
     server = configured(
         """
         from gunicorn.glogging import Logger
@@ -537,7 +537,7 @@ def test_captured_output_is_in_the_error_log(serve, tmp_path):
     assert not server.output.find("printed") and "GET /bought" not in path.read_text()
 
 
-def test_output_is_not_captured_unasked(serve, tmp_path):
+def test_output_is_not_captured_by_default(serve, tmp_path):
     path = tmp_path / "error.log"
     server = serve(PRINTING, "--error-logfile", path, bind=["unix:farrier.sock"], listening=False)
     server.addresses = [os.path.join(server.directory, "farrier.sock")]
@@ -587,7 +587,7 @@ def test_the_access_line_is_byte_for_byte_gunicorns(serve):
     }
 
 
-def test_the_classes_stand_where_gunicorns_do():
+def test_the_classes_have_gunicorns_module_paths():
     source = """
         import gunicorn.glogging, gunicorn.instrument.statsd, farrier.glogging, farrier.statsd
         assert issubclass(gunicorn.instrument.statsd.Statsd, gunicorn.glogging.Logger)

@@ -1,4 +1,4 @@
-"""What a program finds under the name `gunicorn` where the real package is not installed, and how it embeds the server."""
+"""The replacement for the package `gunicorn` if that is not installed, and programs that embed the server."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from wire import until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-#: The form that Gunicorn's own documentation gives.
+#: The example from Gunicorn's documentation.
 STANDALONE = """
 import sys
 import gunicorn.app.base
@@ -102,7 +102,7 @@ def test_the_real_package_is_found_first(tmp_path):
     assert done.stdout == "True\n", done.stderr
 
 
-def test_a_finder_that_comes_later_may_know_the_real_package(tmp_path):
+def test_a_later_finder_may_find_the_real_package(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "gunicorn.py").write_text("REAL = True\n")
     done = python(
@@ -165,13 +165,13 @@ Renewed(handler, {"bind": "127.0.0.1:0"}).run()
     assert server.get().status == 200
 
 
-def test_a_setting_of_an_embedding_program_that_makes_no_sense_is_told(serve_program):
+def test_an_invalid_setting_of_an_embedding_program_is_reported(serve_program):
     server = serve_program(STANDALONE + "\nStandalone(handler, {'workers': 'plenty'}).run()\n", listening=False)
     assert server.wait_exit() == 1
     assert "workers" in server.log.text and "plenty" in server.log.text
 
 
-def test_a_subclass_of_wsgiapplication_serves_what_its_name_says(serve_program):
+def test_a_subclass_of_wsgiapplication_serves_the_application_of_its_name(serve_program):
     server = serve_program(
         """
 from gunicorn.app.wsgiapp import WSGIApplication

@@ -1,4 +1,5 @@
-"""Three sites as people publish them for Gunicorn, run with one word changed: a Dockerfile, a config file, a systemd unit."""
+"""Three published deployments for Gunicorn, run with only the command's name changed: a Dockerfile, a config file, a
+systemd unit."""
 
 import re
 import shlex
@@ -101,7 +102,7 @@ HELLO = """
 
 
 def one_word_changed(line):
-    """The command with `farrier` where `gunicorn` was; nobody but this machine is to reach it."""
+    """The command with `farrier` in place of `gunicorn`, listening on loopback only."""
     words = re.sub(r"\S*\bgunicorn\b", shlex.join(COMMAND), line, count=1)
     return ["sh", "-c", "exec " + words.replace("0.0.0.0", "127.0.0.1")]
 
@@ -153,7 +154,7 @@ def test_a_systemd_unit_with_socket_activation(serve, tmp_path):
         address = listener.getsockname()
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(30)
-        # What the service manager does: the socket is number 3, and the process is named.
+        # Does what the service manager does: the socket is descriptor 3, and LISTEN_PID names the process.
         hand_over = "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ " + words
         server = serve(
             "unused",
@@ -168,5 +169,5 @@ def test_a_systemd_unit_with_socket_activation(serve, tmp_path):
         before = server.get().text
         server.kill(signal.SIGHUP)
         until(lambda: server.get().text != before, what="new workers")
-    # The service manager's copy is gone, and the server's serves on.
+    # The service manager's copy is gone, and the server's keeps serving.
     assert server.get().status == 200

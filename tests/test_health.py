@@ -1,4 +1,4 @@
-"""Health paths: answered by the server itself, whatever the application is doing."""
+"""Health checks: answered by the server itself, even if the application is stuck."""
 
 import pytest
 
@@ -18,7 +18,7 @@ APPLICATION = """
         if path == "/open":
             GATE.set()
         if path == "/hold":
-            # A call into C that keeps the interpreter to itself.
+            # A call into C that holds the interpreter.
             ctypes.PyDLL(None).usleep(int(environ["QUERY_STRING"]))
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [",".join(CALLS).encode()]
@@ -72,7 +72,7 @@ def test_a_path_is_answered_while_a_call_holds_the_interpreter(serve):
     holding.send(message(target="/hold?2000000"))
     with server.connect() as wire:
         asked = 0
-        # Until the holding call is over, the server goes on answering.
+        # Until the holding call is over, the server keeps answering.
         while not holding_is_over(holding):
             assert wire.request(message(target="/livez")).status == 200
             asked += 1
@@ -94,7 +94,7 @@ def test_a_path_keeps_the_connection_alive_between_other_requests(serve):
         assert [wire.read_response().text for _ in range(3)] == ["ok\n", "/a,/b", "ok\n"]
 
 
-def test_questions_about_health_are_in_the_access_log_only_where_asked_for(serve):
+def test_health_checks_are_in_the_access_log_only_if_that_is_set(serve):
     silent = serve(APPLICATION, *PATHS, "--access-logfile", "-")
     silent.get("/livez")
     silent.get("/seen")

@@ -1,6 +1,7 @@
-"""RFC 9113 and RFC 7541 clause by clause, with raw frames: what a server must take, and how it must refuse the rest.
+"""RFC 9113 and RFC 7541 clause by clause, with raw frames: what a server must accept, and how it must refuse the rest.
 
-Every test goes by the clause in its name. The server speaks HTTP/2 by prior knowledge; over TLS the bytes are the same.
+Every test has the number of its clause in its name. The server speaks HTTP/2 by prior knowledge; over TLS the bytes are
+the same.
 """
 
 import struct
@@ -65,7 +66,7 @@ def server(serve_module):
 
 @pytest.fixture
 def connect(server):
-    """Opens connections, and looks at the end whether the server still serves others."""
+    """Opens connections, and checks at the end whether the server still serves others."""
     opened = []
 
     def one(**options):
@@ -88,8 +89,8 @@ def h2(connect):
 def ends(connection, *codes):
     """A connection error with one of these codes, or with the unspecific PROTOCOL_ERROR.
 
-    The h2 crate, which reads the frames, says FRAME_SIZE_ERROR, COMPRESSION_ERROR and the like only sometimes; that the
-    connection ends is what keeps everybody safe, the code is for the client's log.
+    The h2 crate, which reads the frames, sends FRAME_SIZE_ERROR, COMPRESSION_ERROR and similar codes only sometimes.
+    The end of the connection is what matters; the code is for the client's log.
     """
     connection.connection_error(*codes, PROTOCOL_ERROR)
 
@@ -122,7 +123,7 @@ def test_3_4_requests_may_come_with_the_preface(connect):
 def test_3_4_an_invalid_preface_ends_the_connection(connect, preface):
     h2 = connect(quiet=True)
     h2.send(preface)
-    # What is no HTTP/2 may be answered as HTTP/1.1: only that it ends is demanded.
+    # Other bytes may be answered as HTTP/1.1: only the end of the connection is required.
     try:
         while h2.socket.recv(65536):
             pass
@@ -130,8 +131,8 @@ def test_3_4_an_invalid_preface_ends_the_connection(connect, preface):
         pass
 
 
-def test_3_4_a_first_frame_other_than_settings_does_no_harm(connect):
-    # It may be taken as an error; the h2 crate goes on with the defaults.
+def test_3_4_a_first_frame_other_than_settings_does_not_affect_others(connect):
+    # It may be an error; the h2 crate continues with the defaults.
     h2 = connect(quiet=True)
     h2.send(PREFACE, frame(PING, 0, 0, b"12345678"))
     while got := h2.read():
@@ -243,7 +244,7 @@ def test_5_1_priority_may_come_on_an_idle_stream(h2):
 
 
 def _late(kind, h2):
-    """A frame that begins or goes on with a request, for a stream where there must be none any more."""
+    """A frame that begins or continues a request, on a stream that must not get one any more."""
     return {
         "DATA": lambda: frame(DATA, END_STREAM, 1, b"late"),
         "HEADERS": lambda: frame(HEADERS, END_HEADERS | END_STREAM, 1, h2.encoder.encode(h2.pseudo())),
@@ -569,7 +570,7 @@ def test_6_9_1_no_more_is_sent_than_the_window_of_the_connection_takes(connect):
     h2 = connect(with_settings=[(INITIAL_WINDOW_SIZE, 1 << 20)], grants=False)
     streams = [h2.open(path="/bytes/50000") for _ in range(3)]
     _until(h2, lambda: sum(len(message.body) for message in h2.messages.values()) == 65535)
-    # A PING overtakes what waits for a window.
+    # A PING overtakes data that waits for a window.
     h2.send(frame(PING, 0, 0, b"12345678"))
     while (got := h2.read()).kind != PING:
         assert got.kind != DATA or not got.payload
@@ -591,12 +592,12 @@ def test_6_9_1_a_window_of_a_stream_above_2_31_is_an_error(h2):
 
 def test_6_9_1_a_client_that_sends_more_than_the_window_is_stopped(h2):
     stream = h2.open("POST", "/upload", end=False)
-    # Without any wish to be generous the server takes 65,535 bytes; whatever it granted is added.
+    # By default the server accepts 65,535 bytes; window updates are added.
     window = h2.server_settings.get(INITIAL_WINDOW_SIZE, 65535)
     for _ in range(2 * window // 16384 + 8):
         if not h2.send_anyway(frame(DATA, 0, stream, b"x" * 16384)):
             break
-    # A server that reads as fast as it is sent grants more, and then nothing was wrong.
+    # A server that reads as fast as the client sends grants more, and then there was no violation.
     h2.send_anyway(frame(PING, 0, 0, b"12345678"))
     while True:
         got = h2.read()
@@ -668,7 +669,7 @@ def test_6_10_a_continuation_after_the_end_of_the_fields_is_an_error(h2):
 # 7 Error codes
 
 
-def test_7_unknown_error_codes_do_no_harm(h2):
+def test_7_unknown_error_codes_are_ignored(h2):
     stream = h2.open("POST", end=False)
     h2.send(reset(stream, 0xFFFF))
     assert h2.get("/on").body == b"GET /on 0"
@@ -711,7 +712,7 @@ def test_8_1_trailers_that_do_not_end_the_stream_are_malformed(h2):
 
 @pytest.mark.parametrize("name, value", [(":method", "PUT"), (":path", "/else"), (":status", "200"), (":unknown", "1")])
 def test_8_1_pseudo_fields_in_trailers_change_nothing(h2, name, value):
-    # They are malformed; the h2 crate drops those it knows. What must not be is that they change the request.
+    # They are malformed; the h2 crate drops those it knows. They must not change the request.
     stream = h2.open("POST", "/here", end=False)
     h2.send(
         frame(DATA, 0, stream, b"12"),

@@ -1,4 +1,4 @@
-"""Connections that speak HTTP/2: who may begin one, when they end, and how they end without losing a stream."""
+"""HTTP/2 connections: which peers may begin one, when they end, and how they end without losing a stream."""
 
 import json
 import shutil
@@ -61,7 +61,7 @@ def test_without_the_setting_a_preface_is_an_unknown_version(serve):
         assert wire.read_response().status == 505
 
 
-def test_only_believed_peers_may_begin_without_tls(serve):
+def test_only_trusted_peers_may_begin_without_tls(serve):
     server = serve(APPLICATION, *CLEARTEXT, "--forwarded-allow-ips", "192.0.2.1")
     with server.connect() as wire:
         wire.send(PREFACE)
@@ -97,7 +97,7 @@ def test_an_upgrade_of_http_1_is_refused_as_a_setting(word, serve):
     server.log.wait("http2-cleartext.*use `prior-knowledge`")
 
 
-def test_bounds_are_told_in_settings(serve):
+def test_limits_are_sent_in_settings(serve):
     flags = ["--http2-max-concurrent-streams", 7, "--http2-max-frame-size", 20000, "--http2-max-header-list-size", 9000]
     server = serve(APPLICATION, *CLEARTEXT, *flags)
     with Connection(server.address) as connection:
@@ -147,12 +147,12 @@ def test_streams_that_are_open_are_finished_before_the_end(serve, end):
         assert [connection.messages[stream].status for stream in streams] == [200] * 5
 
 
-def test_a_stream_that_comes_with_the_farewell_is_served(serve):
+def test_a_stream_that_crosses_the_goaway_is_served(serve):
     server = serve(APPLICATION, *CLEARTEXT)
     with Connection(server.address) as connection:
         connection.get("/")
         server.kill(signal.SIGTERM)
-        # The first GOAWAY names no stream: what is under way is served until the client has seen it.
+        # The first GOAWAY names no stream: streams that are under way are served until the client has seen it.
         while (got := connection.read()).kind != GOAWAY:
             connection.take(got)
         assert got.error == NO_ERROR and int.from_bytes(got.payload[:4], "big") == 2**31 - 1
@@ -193,6 +193,22 @@ def test_control_frames_that_belong_to_work_are_not(guarded):
         for _ in range(100):
             connection.send(frame(PING, 0, 0, b"12345678") * 10)
             assert connection.get("/").status == 200
+
+
+def test_window_updates_for_an_answer_in_many_small_pieces_are_no_flood(serve):
+    """A client may answer each DATA frame with a window for the stream and one for the connection."""
+    server = serve(
+        """
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return (b"%d," % number for number in range(2000))
+        """,
+        *CLEARTEXT,
+    )
+    with Connection(server.address) as connection:
+        for _ in range(3):
+            answer = connection.get("/")
+            assert answer.body == b"".join(b"%d," % number for number in range(2000))
 
 
 def test_empty_data_is_bounded(guarded):

@@ -1,4 +1,4 @@
-"""Streams of one connection beside each other: parallel calls, flow control in both directions, resets, trailers, hints."""
+"""Concurrent streams of one connection: parallel calls, flow control in both directions, resets, trailers, hints."""
 
 import hashlib
 import struct
@@ -154,7 +154,7 @@ def test_environ_is_that_of_http_1(connection):
 
 @pytest.mark.parametrize("length", [0, 1, 70_000, 3_000_000])
 @pytest.mark.parametrize("is_told", [True, False])
-def test_content_comes_whole_under_flow_control(connection, length, is_told):
+def test_content_is_complete_under_flow_control(connection, length, is_told):
     content = bytes(range(256)) * (length // 256 + 1)
     content = content[:length]
     fields = [("content-length", str(length))] if is_told else []
@@ -193,7 +193,7 @@ def test_uploads_beside_each_other_do_not_mix(connection):
 @pytest.mark.parametrize("path", ["/large", "/file"])
 def test_a_stream_that_is_not_read_stops_no_other(connection, path):
     large = connection.open(path=path)
-    # The window of the connection is taken by the first; it is given back, that of the stream is not.
+    # The first stream uses up the connection's window. That window is updated; the stream's is not.
     received = 0
     while received < 65535:
         got = connection.read()
@@ -209,7 +209,7 @@ def test_a_stream_that_is_not_read_stops_no_other(connection, path):
 
 def test_the_application_is_not_run_ahead_of_a_stream_that_is_not_read(connection, server):
     stream = connection.open(path="/endless")
-    # The time-out of writing gives it up: what was made meanwhile is bounded.
+    # The write timeout resets it: the data made meanwhile is bounded.
     while stream not in connection.messages or connection.messages[stream].reset is None:
         read(connection)
     assert connection.messages[stream].reset == CANCEL
@@ -220,21 +220,21 @@ def test_the_application_is_not_run_ahead_of_a_stream_that_is_not_read(connectio
 
 
 def take(connection, got):
-    """Takes a frame without giving anything back."""
+    """Applies a frame without a window update."""
     connection.grants = False
     connection.take(got)
     connection.grants = True
 
 
 def read(connection):
-    """Takes one frame without giving anything back."""
+    """Reads one frame without a window update."""
     got = connection.read()
     assert got, "the connection ended"
     take(connection, got)
     return True
 
 
-def test_a_response_that_never_fits_its_window_is_given_up_in_time(serve):
+def test_a_response_that_never_fits_its_window_is_reset_in_time(serve):
     server = serve(APPLICATION, "--http2-cleartext", "prior-knowledge", "--write-timeout", 1)
     with Connection(server.address, with_settings=[(INITIAL_WINDOW_SIZE, 0)]) as connection:
         stream = connection.open()
@@ -369,7 +369,7 @@ def test_a_full_queue_is_answered_503_on_its_stream(serve):
             assert connection.response(stream).status in (200, 503)
 
 
-def test_priorities_and_unknown_frames_mean_nothing(connection):
+def test_priorities_and_unknown_frames_are_ignored(connection):
     connection.send(frame(PRIORITY, 0, 1, struct.pack(">IB", 0, 200)), frame(0x42, 0xFF, 0, b"whatever"))
     stream = connection.open(fields=[("priority", "u=0")])
     connection.send(frame(0x10, 0, 0, struct.pack(">I", stream) + b"u=7"))

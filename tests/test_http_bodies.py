@@ -1,4 +1,4 @@
-"""Request bodies: their framing, their bounds, `Expect`, and uploads that break off (RFC 9112 §6, §7.1, RFC 9110 §10.1.1)."""
+"""Request bodies: their framing, their limits, `Expect`, and aborted uploads (RFC 9112 §6, §7.1, RFC 9110 §10.1.1)."""
 
 import hashlib
 import os
@@ -181,7 +181,7 @@ def test_the_application_is_not_called_for_an_upload_that_broke_off(digest, end,
             pass
         assert b" 200 " not in wire.pending
         wire.close()
-    # A request after it, on another connection, has been through the same server: the broken one was seen before it.
+    # A later request on another connection was served by the same server: the broken one was seen before it.
     assert digest.get("/later").status == 200
     assert target not in digest.get("/calls").text
 
@@ -204,7 +204,7 @@ def test_a_spooled_body_arrives_whole_and_its_file_has_no_name(spooling, size):
     assert os.listdir(spooling.spool) == []
 
 
-def test_the_file_of_a_spooled_body_is_given_back(spooling):
+def test_the_file_of_a_spooled_body_is_closed(spooling):
     def target(pid, descriptor):
         try:
             return os.readlink("/proc/%d/fd/%s" % (pid, descriptor))

@@ -1,4 +1,4 @@
-"""The life of a connection: pipelining, who keeps it open, and how it is closed (RFC 9112 §9)."""
+"""Persistent connections: pipelining, keep-alive, and closing (RFC 9112 §9)."""
 
 import pytest
 
@@ -150,7 +150,7 @@ def test_a_half_open_socket_costs_no_cpu(echo):
     entered(echo, "spin")
     before = cpu_ticks(echo)
     wires[-1].assert_silent(1)
-    # In a second a thread that spins takes a hundred; the watch over ten running calls takes some.
+    # In a second a spinning thread takes a hundred; checking ten running calls takes some.
     assert cpu_ticks(echo) - before <= 15
     echo.get("/release?spin")
     for wire in wires[10:]:
@@ -175,7 +175,7 @@ def test_a_400_is_readable_though_more_was_sent_behind_it(echo):
             wire.assert_closed()
 
 
-def test_clients_that_leave_at_any_point_do_no_harm(echo):
+def test_clients_that_leave_at_any_point_do_not_affect_others(echo):
     raw = message("POST", "/leaving", b"body" * 10)
     for cut in range(0, len(raw) + 1, 7):
         for leave in ("close", "reset"):
@@ -185,7 +185,7 @@ def test_clients_that_leave_at_any_point_do_no_harm(echo):
     assert echo.get("/still").body == b"/still "
 
 
-def test_a_client_that_leaves_while_its_call_runs_does_no_harm(echo):
+def test_a_client_that_leaves_during_its_call_does_not_affect_others(echo):
     wire = echo.connect()
     wire.send(message(target="/block?gone") * 3)
     entered(echo, "gone")

@@ -1,4 +1,4 @@
-"""Refused requests: the status, the closed connection, and not another byte of it parsed (RFC 9112 §2.2, §11.2)."""
+"""Refused requests: the status, the closed connection, and no further byte parsed (RFC 9112 §2.2, §11.2)."""
 
 import itertools
 import random
@@ -97,7 +97,7 @@ def test_a_refused_request_gets_one_answer_however_much_is_pipelined_behind_it(r
 
 
 def test_the_field_bomb_takes_linear_time(recorder):
-    """CVE-2020-5236: no pattern of white space makes parsing explode. The deadline of the wire is the bound."""
+    """CVE-2020-5236: no pattern of white space makes parsing explode. The deadline of the wire is the limit."""
     value = b"\x01" + b" " * 7000 + b"\x01"
     with recorder.connect() as wire:
         wire.send(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + value + b"\r\n\r\n")
@@ -164,7 +164,7 @@ def test_garbage_of_every_kind_never_brings_the_server_down(recorder):
                 pass
             answered = 0
             while wire._more() or wire.pending:
-                # Whatever comes back is well-formed.
+                # Every answer is well-formed.
                 response = wire.read_response(head_only=False) if wire.pending else None
                 if response is None:
                     break

@@ -1,4 +1,4 @@
-"""Responses as the client sees them: Date, Server, framing, and bytes that leave when the application gives them."""
+"""Responses as clients get them: Date, Server, framing, and immediate sending of the application's bytes."""
 
 import email.utils
 import hashlib
@@ -104,7 +104,7 @@ def test_a_500_to_head_has_no_body(host):
 
 
 @pytest.mark.parametrize("fields", ["[]", "[('Content-Length', '10')]"])
-def test_each_chunk_of_a_generator_leaves_while_the_application_goes_on(host, fields):
+def test_each_chunk_of_a_generator_is_sent_while_the_application_continues(host, fields):
     app = host(
         """
         def application(environ, start_response):

@@ -1,4 +1,4 @@
-"""What a client may not take for ever: its head, its body, its pause between requests, its reading, its goodbye."""
+"""Timeouts of clients: head, body, idle connections, reading, and closing."""
 
 import socket
 import time
@@ -77,7 +77,7 @@ def test_a_head_that_does_not_come_is_408(brisk, part):
 
 
 def trickle(wire, raw, pause=0.1, limit=100):
-    """Sends byte by byte until the server has an answer or closes."""
+    """Sends byte by byte until the server answers or closes."""
     wire.socket.settimeout(pause)
     try:
         for byte in raw[:limit]:
@@ -120,14 +120,14 @@ def test_a_body_that_does_not_come_is_408(brisk, fields, sent):
     not_called(brisk, "/body")
 
 
-def test_a_connection_that_says_nothing_is_closed(brisk):
+def test_a_silent_connection_is_closed(brisk):
     with brisk.connect() as wire:
         while wire._more():
             pass
         assert wire.pending == b"" or b" 408 " in wire.pending
 
 
-def test_an_idle_connection_is_closed_without_a_word_after_the_keep_alive_time(brisk):
+def test_an_idle_connection_is_closed_silently_after_the_keep_alive_time(brisk):
     with brisk.connect() as wire:
         assert wire.request(message()).status == 200
         wire.assert_closed()
@@ -142,7 +142,7 @@ def test_a_second_head_that_does_not_come_is_408(brisk):
     not_called(brisk, "/second")
 
 
-def test_the_time_outs_of_clients_do_not_touch_a_slow_call(brisk):
+def test_client_timeouts_do_not_affect_a_slow_call(brisk):
     with brisk.connect() as wire:
         assert wire.request(message("POST", "/slow", b"body")).body == b"done"
 
@@ -151,12 +151,12 @@ def test_a_client_that_does_not_read_is_left_after_the_write_time_out(brisk):
     wire = brisk.connect(receive_buffer=4096)
     wire.send(message(target="/endless"))
     until(lambda: "closed" in brisk.get("/calls").text, what="close() of the iterable")
-    # What the client finds when it looks at last is visibly incomplete.
+    # The response that the client finally reads is visibly incomplete.
     with pytest.raises(Incomplete):
         wire.read_response()
 
 
-def test_a_client_that_does_not_close_is_left_after_the_linger_time_out(brisk):
+def test_a_client_that_does_not_close_is_disconnected_after_the_linger_timeout(brisk):
     with brisk.connect() as wire:
         assert wire.request(message(fields=[("Connection", "close")])).status == 200
         wire.assert_closed()

@@ -1,4 +1,4 @@
-"""Configurations of uWSGI's as they are found in the wild: imported, the result starts and serves; --ini serves too."""
+"""Typical uWSGI configurations: the imported result starts and serves, and so does --ini."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def answer(environ, start_response):
 application = answer
 """
 
-# In the style of a deployment guide's: everything that "the defaults are all wrong" asks for.
+# In the style of a deployment guide, with everything that "the defaults are all wrong" recommends.
 CAREFUL = """\
 [uwsgi]
 strict = true
@@ -191,14 +191,14 @@ def run(folder, *arguments):
 
 
 def check_answer(server, folder, name, prefix):
-    """The application has the environment, the folder and the prefix that the file says."""
+    """The application has the environment, the folder and the prefix of the file."""
     answer = server.get(prefix + "/path")
     assert answer.status == 200
     assert answer.body.decode().split("\n") == [name, str(folder), prefix, "/path"]
 
 
 @pytest.mark.parametrize(("file", "text", "name", "prefix"), REAL, ids=[row[0] for row in REAL])
-def test_what_is_imported_starts_and_serves(serve, folder, file, text, name, prefix):
+def test_an_imported_configuration_starts_and_serves(serve, folder, file, text, name, prefix):
     (folder / file).write_text(text)
     imported = run(folder, "import-uwsgi", file, "-o", "farrier.toml")
     assert (imported.returncode, imported.stdout, imported.stderr) == (0, "", "")
@@ -308,7 +308,7 @@ def test_a_file_that_is_there_is_not_written_over(folder):
     ],
 )
 @pytest.mark.parametrize("arguments", [["import-uwsgi"], ["--ini"]])
-def test_what_cannot_be_imported_is_refused_with_its_line(folder, arguments, text, said):
+def test_a_configuration_that_cannot_be_imported_is_refused_with_the_line(folder, arguments, text, said):
     (folder / "uwsgi.ini").write_text(text)
     refused = run(folder, *arguments, "uwsgi.ini")
     assert refused.returncode in (1, 2)
@@ -316,7 +316,7 @@ def test_what_cannot_be_imported_is_refused_with_its_line(folder, arguments, tex
     assert "farrier: " + said in refused.stderr
 
 
-def test_the_command_says_how_it_is_used(folder):
+def test_the_command_prints_its_usage(folder):
     for arguments, status in [(["--help"], 0), ([], 2), (["a", "b"], 2), (["-o"], 2), (["--what", "a"], 2)]:
         told = run(folder, "import-uwsgi", *arguments)
         assert told.returncode == status, arguments

@@ -58,7 +58,7 @@ def target(*fields, status=200):
 
 
 def assert_hidden(answer):
-    """Nothing of how the file was named is in the answer."""
+    """The response does not show how the file was named."""
     assert b"x-sendfile" not in answer.raw.lower() and b"x-accel" not in answer.raw.lower()
     assert b"own content" not in answer.raw
 
@@ -92,7 +92,7 @@ def test_the_file_is_sent_with_the_applications_own_fields(site, field):
     assert answer.value("ETag") not in (None, '"own"') and answer.value("Content-Encoding") is None
 
 
-def test_without_a_type_of_its_own_the_files_name_tells_it(site):
+def test_without_a_type_the_files_name_decides(site):
     answer = site.get(target(("X-Accel-Redirect", "/protected/css/site.css")))
     assert answer.value("Content-Type") == "text/css; charset=utf-8"
 
@@ -161,7 +161,7 @@ def test_a_file_that_is_not_there_is_404(site, field, name):
         ("X-Sendfile", "files/text.txt"),
     ],
 )
-def test_what_is_declared_nowhere_is_500_and_the_log_says_why(site, field, value):
+def test_a_file_outside_of_declared_folders_is_500_and_logged(site, field, value):
     since = site.log.mark()
     answer = site.get(target((field, value)))
     assert answer.status == 500
@@ -173,7 +173,7 @@ def test_clients_cannot_ask_for_the_folder(site):
     assert site.get("/protected/text.txt").status != 200 or site.get("/protected/text.txt").body != TEXT
 
 
-def test_an_order_may_be_taken_back(serve, tmp_path):
+def test_an_error_response_may_replace_a_named_file(serve, tmp_path):
     fill(tmp_path)
     server = serve(
         """
@@ -206,7 +206,7 @@ def test_a_file_that_is_not_in_memory_is_sent_too(site):
 
 
 def test_clients_never_see_the_fields_where_no_folder_is_declared(serve, tmp_path):
-    # Nobody is trusted, so the client is no proxy.
+    # No peer is trusted, so the client is no proxy.
     server = serve(APPLICATION, "--forwarded-allow-ips", "192.0.2.1", directory=tmp_path)
     for field in ("X-Accel-Redirect", "x-sendfile"):
         answer = server.get(target((field, "/protected/text.txt"), ("X-Own", "1")))

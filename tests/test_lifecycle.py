@@ -1,4 +1,4 @@
-"""Processes: how the server stops, reloads, replaces its workers and cleans up behind them."""
+"""Processes: how the server stops, reloads, replaces its workers and cleans up after them."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def pid_of(server):
 
 
 def all_loaded(server, workers):
-    """Waits until so many workers exist, each has imported the application HELLO and has begun to poll."""
+    """Waits until this many workers exist, and each has imported the application HELLO and begun to poll."""
     server.log.wait("imported in", count=workers)
     until(lambda: len(server.workers()) == workers and all(map(_polls, server.workers())), what="%d workers" % workers)
 
@@ -50,7 +50,7 @@ def _polls(pid):
 
 
 def nobody_was_killed(server):
-    """No worker outlived its graceful time-out: it had nothing left to do and ended by itself."""
+    """No worker was killed at its graceful timeout: it had nothing left to do and ended by itself."""
     assert not server.log.find("SIGKILL"), server.log.text
 
 
@@ -91,14 +91,14 @@ def test_term_lets_a_response_that_streams_come_to_its_end(serve):
     assert server.wait_exit() == 0
 
 
-def test_a_request_in_flight_at_term_is_told_that_the_connection_closes(serve):
+def test_the_response_of_a_request_in_flight_at_term_closes_the_connection(serve):
     server = serve(BLOCKING)
     wire = server.connect()
     wire.send(message(target="/block"))
     server.log.wait("entered")
     server.kill(signal.SIGTERM)
     server.log.wait("(?i)term|stopping|shutting down")
-    # Refused connections tell that the workers have heard of it as well.
+    # Refused connections show that the workers have closed their listeners too.
     server.write("release", "")
     assert wire.read_response().status == 200
     wire.assert_closed()
@@ -119,7 +119,7 @@ def test_idle_connections_do_not_hold_up_term(serve):
 def test_term_again_and_again_is_term(serve):
     server = serve(HELLO)
     assert server.get().status == 200
-    # Also while it ends: a supervisor may well repeat itself until the process is gone.
+    # Also while it ends: a supervisor may repeat the signal until the process is gone.
     until(lambda: server.process.poll() is not None or server.kill(signal.SIGTERM), what="the end")
     assert server.wait_exit() == 0
 
@@ -174,7 +174,7 @@ def test_hup_under_load_loses_no_request_and_brings_the_new_code(serve, workers)
     assert not old & set(server.workers())
 
 
-def test_hup_with_broken_code_leaves_the_old_workers_serving_and_says_why(serve):
+def test_hup_with_broken_code_leaves_the_old_workers_serving_and_logs_why(serve):
     server = serve(HELLO, "--workers", 2)
     all_loaded(server, 2)
     assert server.get().body == b"generation 1"
@@ -295,7 +295,7 @@ def test_a_worker_whose_interpreter_hangs_is_replaced_after_the_time_out(serve):
     wire.send(message(target="/hang"))
     server.log.wait("hanging")
     server.wait_booted(2)
-    # Until it is gone it may take connections, and loses them when it is killed.
+    # Until it is gone it may accept connections, which are lost when it is killed.
     until(lambda: before not in server.workers(), 30, "the hanging worker to be gone")
     assert int(server.get().text) != before
     server.log.wait(r"\b%d\b" % before)
@@ -340,7 +340,7 @@ def test_ttou_loses_no_request(serve):
     nobody_was_killed(server)
 
 
-# As with Gunicorn: 3 when the module's code fails, 4 when the name leads nowhere.
+# As with Gunicorn: 3 if the module's code fails, 4 if the name does not exist.
 CANNOT_LOAD = [
     ("raise RuntimeError('broken-772')\n\n", "app:application", 3, ["Traceback", "RuntimeError: broken-772"]),
     ("def application(:\n\n", "app:application", 3, ["SyntaxError", "app.py"]),
@@ -418,7 +418,7 @@ def test_stopping_while_the_application_loads_is_clean(serve):
 
 
 def test_a_signal_to_the_whole_process_group_is_a_clean_stop(serve):
-    """What a terminal's Ctrl-C does."""
+    """The effect of Ctrl-C in a terminal."""
     server = serve(HELLO, "--workers", 2)
     all_loaded(server, 2)
     os.killpg(server.pid, signal.SIGINT)

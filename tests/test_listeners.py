@@ -1,4 +1,4 @@
-"""Where the server listens: TCP, unix sockets and their files, several at once, and addresses that are taken."""
+"""Where the server listens: TCP, unix sockets and their files, several at once, and addresses in use."""
 
 import os
 import signal

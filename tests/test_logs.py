@@ -1,4 +1,4 @@
-"""Logs: the lines other tools look for, the access log's atoms, and that no client can forge a line."""
+"""Logs: lines that other tools search for, the access log's atoms, and protection against forged lines."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def test_the_banner_has_gunicorns_lines(serve):
     assert sorted(named) == sorted(server.workers()), "each worker is named once"
 
 
-def test_the_end_is_told(serve):
+def test_the_end_is_logged(serve):
     server = serve(APPLICATION)
     server.get()
     server.kill(signal.SIGTERM)
@@ -161,7 +161,7 @@ def test_refused_requests_are_access_logged_like_any_other(serve):
         server.output.wait(r'" %d ' % status, since=mark)
 
 
-def test_a_broken_request_is_told_in_the_error_log_without_its_bytes(serve):
+def test_a_broken_request_is_logged_without_its_bytes(serve):
     server = serve(APPLICATION, "--log-level", "debug")
     mark = server.log.mark()
     server.exchange(b"GET / HTTP/1.1\r\nHost: a\r\nX: secret-8812\x00\r\n\r\n")

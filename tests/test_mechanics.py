@@ -1,4 +1,4 @@
-"""The master as the machine sees it: pid file, daemon, users and groups, titles, and how it ends when it never began."""
+"""The master process: pid file, daemon, users and groups, titles, and failed starts."""
 
 import contextlib
 import grp
@@ -67,7 +67,7 @@ def test_a_second_server_is_refused_while_the_process_of_the_pid_file_lives(serv
 
 
 @pytest.mark.parametrize("left", ["4194305\n", "", "nonsense"])
-def test_a_pid_file_that_names_nobody_alive_is_replaced(serve, tmp_path, left):
+def test_a_pid_file_of_a_dead_process_is_replaced(serve, tmp_path, left):
     path = tmp_path / "run.pid"
     path.write_text(left)
     server = serve(HELLO, "-p", path)
@@ -121,7 +121,7 @@ def test_an_application_that_cannot_be_loaded_leaves_no_pid_file(serve, tmp_path
 
 @contextlib.contextmanager
 def daemon(tmp_path, *flags, source=HELLO, command=COMMAND, status=0):
-    """Starts a daemon, yields what the command said and a way to ask it, and ends the daemon."""
+    """Starts a daemon, yields the command's output and a client for it, and ends the daemon."""
     (tmp_path / "app.py").write_text(textwrap.dedent(source))
     port, pid_path = free_port(), tmp_path / "daemon.pid"
     arguments = [*command, "-D", "-b", "127.0.0.1:%d" % port, "-p", pid_path, "--log-file", tmp_path / "log"]
@@ -147,7 +147,7 @@ def test_a_daemon_serves_in_a_session_of_its_own_without_a_terminal(tmp_path):
         assert (done.stdout, done.stderr) == (b"", b"")
         assert ask().status == 200
         pid = number_in(pid_path)
-        # A member of a session that it does not lead can get no terminal.
+        # A process that is no session leader cannot acquire a terminal.
         assert os.getsid(pid) not in (os.getsid(0), pid)
         with open("/proc/%d/stat" % pid) as file:
             assert file.read().rpartition(")")[2].split()[4] == "0", "no controlling terminal"
@@ -165,7 +165,7 @@ def test_the_command_returns_when_the_daemon_serves(tmp_path):
         assert children(number_in(pid_path)) and ask().status == 200
 
 
-def test_what_keeps_a_daemon_from_starting_is_said_in_the_terminal_with_the_exit_code(tmp_path):
+def test_the_error_of_a_daemons_start_is_printed_with_its_exit_code(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         arguments = [*COMMAND, "-D", "-b", "127.0.0.1:%d" % taken.getsockname()[1], "app:application"]
         done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, timeout=60)
@@ -178,7 +178,7 @@ def taken_port(text):
 
 
 @pytest.mark.parametrize("flags", [[], ["--preload"]], ids=["worker", "preload"])
-def test_a_daemon_that_cannot_load_the_application_is_told_by_the_exit_code(tmp_path, flags):
+def test_a_daemon_that_cannot_load_the_application_has_its_exit_code(tmp_path, flags):
     (tmp_path / "app.py").write_text("raise RuntimeError('broken-881')\n")
     arguments = [*COMMAND, "-D", *flags, "-b", "127.0.0.1:0", "-p", "pid", "--log-file", "log", "app:application"]
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, timeout=60)
@@ -245,7 +245,7 @@ def test_workers_run_as_the_user_and_its_own_group_and_nothing_of_root_is_left(s
 
 
 @pytest.mark.root
-def test_numbers_and_a_group_of_one_s_choice_are_taken(serve):
+def test_numbers_and_another_group_are_accepted(serve):
     daemon_group = grp.getgrnam("daemon").gr_gid
     said = json_of(serve(HELLO, "-u", str(NOBODY.pw_uid), "-g", "daemon", preexec=root_that_can_change_its_user))
     assert said["ids"] == [NOBODY.pw_uid] * 3 + [daemon_group] * 3
@@ -267,7 +267,7 @@ def test_a_preloaded_application_is_loaded_as_root_and_called_as_the_user(serve)
 
 @pytest.fixture
 def public():
-    """A folder of root's that everybody can reach, unlike those of the suite."""
+    """A folder of root that everybody can enter, unlike those of the suite."""
     folder = Path(tempfile.mkdtemp(prefix="farrier-"))
     folder.chmod(0o755)
     yield folder
@@ -285,7 +285,7 @@ def test_logs_sockets_and_bodies_work_for_the_user(serve, public):
             start_response("200 OK", [])
             return [b"%d" % size]
     """,
-        # Loaded by root, so that it does not matter where the interpreter lies.
+        # Loaded by root, so that the interpreter's folder does not matter.
         *("--preload", "--user", "nobody", "--umask", "007", "--body-buffer-bytes", "1KiB"),
         *("--access-logfile", logs / "access"),
         bind=("unix:%s" % path,),
@@ -341,7 +341,7 @@ def test_a_name_that_does_not_exist_is_named_with_its_setting(serve, flags, word
 # --- titles
 
 
-def test_processes_are_called_by_what_they_are_and_serve(serve):
+def test_process_titles_have_the_role_and_the_name(serve):
     server = serve(HELLO, "--name", "shop", "--workers", 2)
     assert server.get().status == 200
     until(lambda: len(server.workers()) == 2, what="two workers")
@@ -356,7 +356,7 @@ def test_without_a_name_the_application_s_is_taken(serve):
     assert title_of(server.pid) == "farrier: master [app:application]"
 
 
-def test_a_title_longer_than_the_command_line_is_cut_and_harms_nothing(serve):
+def test_a_title_longer_than_the_command_line_is_cut(serve):
     server = serve(
         """
         import os
@@ -413,7 +413,7 @@ def test_the_lines_of_a_life_are_gunicorn_s(serve):
         assert server.log.find(r"%s\[%d\] \[%s\] %s" % (stamp, pid, level, line)), (line, server.log.text)
 
 
-# --- an end before the beginning
+# --- stopping before the server has started
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
@@ -431,7 +431,7 @@ def test_a_stop_signal_ends_the_wait_for_an_address_at_once(serve, tmp_path, num
 
 
 def test_ctrl_c_while_workers_load_the_application_is_a_clean_stop(serve):
-    """Every process of a terminal gets the signal, whatever it is doing at that moment."""
+    """Every process of a terminal gets the signal, in any state."""
     for delay in (0, 0.01, 0.02, 0.05, 0.1):
         server = serve(
             """

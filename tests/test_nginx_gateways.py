@@ -43,7 +43,7 @@ TELLING = """
 
 WAYS = ("direct", "proxy", "uwsgi", "fastcgi", "fastcgi_kept", "uwsgi_unbuffered", "fastcgi_unbuffered")
 
-# What the ways differ in, as the guide lists it.
+# The differences between the protocols, as the guide lists them.
 OF_THE_CONNECTION = {"SERVER_NAME", "SERVER_PORT", "SERVER_SOFTWARE", "REMOTE_ADDR", "REMOTE_PORT", "HTTP_CONNECTION"}
 OF_THE_WEB_SERVER = {
     "DOCUMENT_ROOT",
@@ -57,7 +57,7 @@ OF_THE_WEB_SERVER = {
 
 @pytest.fixture(scope="module")
 def ways(serve_module, tmp_path_factory):
-    """The address of each way to the application."""
+    """The address of each protocol in front of the application."""
     directory = tmp_path_factory.mktemp("nginx")
     let_everybody_in(directory)
     names = ("http.sock", "uwsgi.sock", "fastcgi.sock")
@@ -95,7 +95,7 @@ def ask(address, raw, head_only=False):
 
 
 def table():
-    """Requests as clients send them."""
+    """Typical requests of clients."""
     targets = ["/", "/a/b", "/a%20b%C3%A9?c=d%20e&f", "/x?", "/%e2%82%ac/+?a=+", "/a;b=c,d?/?//", "/" + "l" * 2000]
     fields = [
         (),
@@ -128,7 +128,7 @@ REQUESTS = list(table())
 
 
 def seen(response):
-    """What client and application saw, without what is the connection's."""
+    """What client and application got, without values that depend on the connection."""
     told = json.loads(response.body) if response.body else {}
     told = {key: value for key, value in told.items() if key not in OF_THE_CONNECTION | OF_THE_WEB_SERVER}
     told["status"] = response.status
@@ -150,7 +150,7 @@ def test_the_same_requests_are_seen_and_answered_the_same_way(ways, way):
 
 
 @pytest.mark.parametrize("way", ["uwsgi", "fastcgi"])
-def test_what_is_the_connections_is_what_nginx_says(ways, way):
+def test_connection_values_are_those_of_nginx(ways, way):
     told = json.loads(ask(ways[way], message(host="example.test:8080")).body)
     assert (told["REMOTE_ADDR"], told["SERVER_PORT"]) == ("127.0.0.1", str(ways[way][1]))
     assert told["REMOTE_PORT"].isdigit() and told["SERVER_NAME"] and told["REQUEST_SCHEME"] == "http"
@@ -159,7 +159,7 @@ def test_what_is_the_connections_is_what_nginx_says(ways, way):
 @pytest.mark.parametrize("way", ["uwsgi", "fastcgi"])
 def test_nginx_decodes_and_normalizes_the_path_and_the_target_stays(ways, way):
     told = json.loads(ask(ways[way], message(target="/a/../b%2525/c")).body)
-    # Without PATH_INFO, as nginx's own fastcgi_params have it, the path is taken from the target.
+    # Without PATH_INFO, as in nginx's own fastcgi_params, the path is taken from the target.
     expected = {"uwsgi": "/b%25/c", "fastcgi": "/a/../b%25/c"}[way]
     assert (told["PATH_INFO"], told["REQUEST_URI"]) == (expected, "/a/../b%2525/c")
 
@@ -176,7 +176,7 @@ def test_uploads_arrive_whole(ways, way, length):
 
 
 @pytest.mark.parametrize("way", WAYS[1:])
-def test_uploads_that_break_off_disturb_nobody(ways, way):
+def test_aborted_uploads_do_not_affect_other_clients(ways, way):
     for sent in (0, 1, 70000):
         with Wire(ways[way]) as wire:
             wire.send(message("POST", "/", b"x" * 200000)[: -200000 + sent])
@@ -184,7 +184,7 @@ def test_uploads_that_break_off_disturb_nobody(ways, way):
 
 
 @pytest.mark.parametrize("way", WAYS[1:])
-def test_clients_that_leave_disturb_nobody(ways, way):
+def test_clients_that_leave_do_not_affect_others(ways, way):
     for _ in range(20):
         with Wire(ways[way]) as wire:
             wire.send(message())

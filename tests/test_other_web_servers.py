@@ -111,7 +111,7 @@ WAYS = {
 }
 
 
-# Web servers that do not take chunked uploads for these protocols, and what they answer.
+# Web servers that refuse chunked uploads for these protocols, and their answers.
 WITHOUT_CHUNKED = {"apache-uwsgi": 411, "haproxy-fastcgi": 400}
 
 
@@ -170,7 +170,7 @@ def test_chunked_uploads_arrive_whole(way, request):
     if name in WITHOUT_CHUNKED:
         assert response.status == WITHOUT_CHUNKED[name]
         return
-    # uWSGI's router passes the coding on as it came and no length, so there is no content for the application.
+    # uWSGI's router passes on the coding unchanged and no length, so the application gets no content.
     whole = 0 if name == "uwsgi-router" else 70005
     assert json.loads(response.body)["body"][0] == whole
 
@@ -181,7 +181,7 @@ def test_many_requests_one_after_the_other(way):
         assert json.loads(response.body)["body"][0] == number
 
 
-def test_a_client_that_leaves_disturbs_nobody(way):
+def test_a_client_that_leaves_does_not_affect_others(way):
     for sent in (0, 50000):
         with Wire(way) as wire:
             wire.send(message("POST", "/", b"x" * 100000)[: -100000 + sent])

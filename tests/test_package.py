@@ -1,4 +1,5 @@
-"""The installed package: its stub says what the module has, its types are shipped, and its command tells about itself."""
+"""The installed package: its stub matches the module, its types are shipped, and its command prints help and
+version."""
 
 import ast
 import importlib.metadata
@@ -74,7 +75,7 @@ def test_all_that_the_package_promises_is_there():
 
 
 @pytest.mark.parametrize("name", ["_farrier_gunicorn.py", "farrier-gunicorn.pth"])
-def test_what_makes_gunicorns_names_known_is_shipped_beside_the_package(name):
+def test_the_replacement_for_gunicorn_is_shipped_beside_the_package(name):
     assert [str(file) for file in importlib.metadata.files("farrier") if file.name == name] == [name]
 
 

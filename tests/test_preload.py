@@ -1,4 +1,4 @@
-"""Preload: a template imports the application and forks the workers; a reload imports it afresh in another template."""
+"""Preload: a template imports the application and forks the workers; a reload imports it again in another template."""
 
 import os
 import signal
@@ -97,7 +97,7 @@ def test_hup_with_code_that_cannot_be_imported_leaves_template_and_workers_as_th
         server.log.wait("Reload abandoned")
         until(lambda: living_templates(server) == templates, 30, "the new template to leave")
         assert set(server.workers()) == workers
-        # The old template goes on as well: it replaces a worker with the code it has.
+        # The old template stays too: it replaces a worker, with the old code.
         server.kill(signal.SIGKILL, sorted(workers)[0])
         server.wait_booted(3)
         until(lambda: len(server.workers()) == 2, 30, "the successor")

@@ -1,4 +1,4 @@
-"""PROXY headers in front of a connection: who the client is, and who may say so."""
+"""PROXY headers in front of a connection: the client's address, and the peers that may set it."""
 
 import struct
 
@@ -47,7 +47,7 @@ def test_the_client_stays_the_same_for_the_whole_connection(server):
         assert wire.request(V1 + message()).status == 400
 
 
-def test_ipv6_is_told_too(server):
+def test_ipv6_addresses_are_read_too(server):
     assert told(server.address, b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n") == "2001:db8::1 1"
     content = bytes(range(32)) + struct.pack(">HH", 9, 10)
     assert told(server.address, v2(family=0x21, content=content)) == "1:203:405:607:809:a0b:c0d:e0f 9"
@@ -62,7 +62,7 @@ def test_without_an_address_the_connection_speaks_for_itself(server, header):
     assert told(server.address, header).startswith("127.0.0.1 ")
 
 
-def test_what_else_a_header_carries_is_skipped(server):
+def test_further_values_of_a_header_are_skipped(server):
     content = v2()[16:] + b"\x02\0\x0bexample.com" + b"\x04\0\0"
     assert told(server.address, v2(content=content)) == "192.0.2.1 50000"
 

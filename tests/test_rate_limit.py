@@ -19,12 +19,12 @@ ECHO = """
         return [b"%d" % os.getpid()]
 """
 
-#: An hour between two requests: no test lasts long enough to earn another.
+#: An hour between two requests: no test lasts long enough for another.
 SLOW = ("--rate-limit", "1/h burst 5")
 
 
 def statuses(server, count, fields=(), target="/"):
-    """Each on a connection of its own, so that any worker may take it."""
+    """Each on a new connection, so that any worker may accept it."""
     return [server.get(target, fields).status for _ in range(count)]
 
 
@@ -63,7 +63,7 @@ def test_four_workers_count_together(serve):
                 if response.status == 200:
                     found[response.text] += 1
 
-    # The first comes alone, so that all others find the client there.
+    # The first comes alone, so that the client is in the table for all others.
     assert server.get().status == 200
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
@@ -73,7 +73,7 @@ def test_four_workers_count_together(serve):
     assert (found[200], found[429]) == (39, 121)
 
 
-def test_what_was_counted_outlives_a_worker_and_a_reload(serve):
+def test_counts_survive_a_worker_and_a_reload(serve):
     server = serve(ECHO, "--workers", 2, *SLOW)
     server.wait_booted(2)
     assert statuses(server, 5) == [200] * 5
@@ -92,7 +92,7 @@ def proxied(serve_module):
     return serve_module(ECHO, *SLOW, "--trusted-proxy", "127.0.0.1", "--livez-path", "/livez", "--workers", 2)
 
 
-def test_the_client_is_whom_the_trusted_proxy_names(proxied):
+def test_the_client_is_the_one_that_the_trusted_proxy_names(proxied):
     for address in ("203.0.113.1", "203.0.113.2", "2001:db8:1::1"):
         fields = [("X-Forwarded-For", address)]
         assert statuses(proxied, 7, fields) == [200] * 5 + [429] * 2, address
@@ -120,7 +120,7 @@ def test_peers_on_a_unix_socket_are_not_limited(serve, tmp_path):
     assert {server.exchange(message()).status for _ in range(10)} == {200}
 
 
-def test_the_log_says_it_once_in_a_while(serve):
+def test_the_log_reports_it_at_intervals(serve):
     server = serve(ECHO, *SLOW, "--access-logfile", "-", "--access-logformat", "%(s)s")
     statuses(server, 25)
     server.output.wait("^429$", count=20)
@@ -155,7 +155,7 @@ def test_nginxs_way_of_writing_it_is_understood(serve):
 
 
 @pytest.mark.parametrize("value", ["10", "0/s", "10/y", "10/s burst 0", "ten/s"])
-def test_what_is_no_rate_is_an_error_at_the_start(serve, value):
+def test_an_invalid_rate_is_an_error_at_the_start(serve, value):
     server = serve(ECHO, settings='rate_limit = "%s"' % value, listening=False)
     assert server.wait_exit() == 1
     server.log.wait("farrier.toml.*rate_limit")

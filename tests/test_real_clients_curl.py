@@ -57,7 +57,7 @@ def test_curl_gets_a_page_by_each_version_of_http_and_tls(server, curl, version,
         *("--tlsv" + tls, "--tls-max", tls, server.url + "/asked"),
         told=["http_version", "http_code", "ssl_verify_result"],
     )
-    # A server says the version that it speaks, not the one that it was asked in (RFC 9110 §2.5).
+    # A server sends its own version, not the request's (RFC 9110 §2.5).
     assert told["http_version"] == max(version, "1.1") and told["http_code"] == "200"
     assert told["ssl_verify_result"] == "0"
     asked = json.loads(body)
@@ -83,7 +83,7 @@ def test_curl_with_an_old_tls_is_refused(server, curl, old):
     curl("--tlsv" + old, "--tls-max", old, "--ciphers", "DEFAULT@SECLEVEL=0", server.url + "/", fails=True)
 
 
-def test_plain_http_on_a_tls_port_is_told_so(server, curl):
+def test_plain_http_on_a_tls_port_gets_an_error_message(server, curl):
     body, told = curl(server.url.replace("https", "http") + "/", told=["http_code"])
     assert told["http_code"] == "400" and b"https://" in body
 
@@ -116,7 +116,7 @@ def test_curl_gets_several_ranges_of_a_file(server, curl, version):
     assert content[:10] in body and content[500:510] in body
 
 
-def test_curl_is_told_that_a_range_lies_outside(server, curl):
+def test_curl_gets_416_for_a_range_outside(server, curl):
     _, told = curl("-r", "99999999-", server.url + "/static/big.bin", told=["http_code"])
     assert told["http_code"] == "416"
 
@@ -138,7 +138,7 @@ def test_curl_gets_a_compressed_page(server, curl, version):
 
 
 @pytest.mark.parametrize("version", ["1.1", "2"])
-def test_curl_asks_only_for_what_changed(server, curl, tmp_path, version):
+def test_curl_downloads_only_changed_files(server, curl, tmp_path, version):
     tag, page = tmp_path / "tag", server.url + "/static/style.css"
     first, _ = curl(*VERSIONS[version], "--etag-save", tag, page)
     again, told = curl(*VERSIONS[version], "--etag-compare", tag, page, told=["http_code"])
@@ -157,7 +157,7 @@ def test_curl_uploads(server, curl, tmp_path, version, size):
 
 
 @pytest.mark.parametrize("version", ["1.1", "2"])
-def test_curl_uploads_what_has_no_length(server, tmp_path, authority, version):
+def test_curl_uploads_without_a_length(server, tmp_path, authority, version):
     done = subprocess.run(
         ["curl", "-sS", "--cacert", authority.pem, *VERSIONS[version], "-T", "-", server.url + "/asked"],
         input=b"piped" * 100_000,
@@ -169,7 +169,7 @@ def test_curl_uploads_what_has_no_length(server, tmp_path, authority, version):
     assert "HTTP_TRANSFER_ENCODING" not in asked
 
 
-def test_curl_is_refused_what_is_too_large(server, curl, tmp_path):
+def test_curls_too_large_upload_is_refused(server, curl, tmp_path):
     upload = tmp_path / "upload"
     with upload.open("wb") as out:
         out.truncate(30 << 20)
@@ -243,13 +243,13 @@ def test_wget_continues_a_download(server, authority, tmp_path):
 
 
 @needs_wget
-def test_wget_takes_a_page_with_what_belongs_to_it(server, authority, tmp_path):
+def test_wget_downloads_a_page_with_its_files(server, authority, tmp_path):
     _wget(authority, tmp_path, "-r", "-l", "1", "-nH", "-p", server.url + "/hinted")
     assert (tmp_path / "static" / "style.css").read_bytes() == server.files["style.css"]
 
 
 @needs_wget
-def test_wget_takes_only_what_is_newer(server, authority, tmp_path):
+def test_wget_downloads_only_newer_files(server, authority, tmp_path):
     for _ in range(2):
         output = _wget(authority, tmp_path, "-N", server.url + "/static/style.css")
     assert "304" in output or "not retrieving" in output, output

@@ -30,7 +30,7 @@ def server(serve_module, tmp_path_factory, authority):
 
 
 def tool(*arguments, fails=False):
-    """Runs a program and returns what it said."""
+    """Runs a program and returns its output."""
     done = subprocess.run(
         [str(argument) for argument in arguments],
         capture_output=True,
@@ -44,7 +44,7 @@ def tool(*arguments, fails=False):
 
 
 def succeeded(said, count):
-    """h2load's statement that all went well."""
+    """h2load's summary of a run without errors."""
     totals = re.search(
         r"requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout",
         said,
@@ -89,7 +89,7 @@ def test_h2load_may_choose_http_1_1(server):
 
 
 @needs_nghttp2
-def test_nghttp_gets_a_page_and_what_belongs_to_it(server):
+def test_nghttp_gets_a_page_and_its_files(server):
     said = tool("nghttp", "-n", "-a", "-s", server.url + "/hinted")
     assert re.search(r"200\s+\d+\w* /hinted$", said, re.M) and re.search(
         r"200\s+\d+\w* /static/style.css$", said, re.M
@@ -112,7 +112,7 @@ def test_nghttp_sends_trailers(server, tmp_path):
 
 
 @needs_nghttp2
-def test_nghttp_is_told_the_window_again_and_again(server, tmp_path):
+def test_nghttp_gets_window_updates(server, tmp_path):
     said = tool("nghttp", "-v", "-w", 14, "-W", 15, "-n", server.url + "/static/big.bin")
     pieces = [int(length) for length in re.findall(r"recv DATA frame <length=(\d+)", said)]
     assert sum(pieces) == 8 << 20 and "RST_STREAM" not in said and "recv GOAWAY" not in said
@@ -246,7 +246,8 @@ def test_httpx_with_many_threads_shares_a_connection(server, visitor):
 
 
 class Asker(threading.Thread):
-    """Keeps ten streams open and obeys GOAWAY: a stream that it names as unserved is asked again elsewhere."""
+    """Keeps ten streams open and obeys GOAWAY: a stream that it names as unprocessed is sent again on another
+    connection."""
 
     def __init__(self, server, context):
         super().__init__(daemon=True)
@@ -281,7 +282,7 @@ class Asker(threading.Thread):
             for stream in list(waiting):
                 message = connection.messages.get(stream)
                 if message and message.ended:
-                    # What is refused has not been served, and may be asked again (RFC 9113 §8.7).
+                    # A refused request was not processed, and may be sent again (RFC 9113 §8.7).
                     if message.reset != frames.REFUSED_STREAM:
                         assert message.reset is None and message.body == b"0\n1\n2\n3\n4\n", message
                         self.answered += 1

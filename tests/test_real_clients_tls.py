@@ -1,8 +1,6 @@
-"""TLS as openssl's own client, requests and urllib3 meet it: versions, resumption at every worker, chains and names."""
+"""TLS with openssl's own client, requests and urllib3: versions, resumption at every worker, chains and names."""
 
-import contextlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -14,6 +12,7 @@ import requests
 import urllib3
 
 from edge import serve_edge, trusting
+from process import paused
 from wire import until
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
@@ -25,7 +24,7 @@ def server(serve_module, tmp_path_factory, authority):
 
 
 def s_client(server, authority, *flags, request=b"GET /asked HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"):
-    """One connection of openssl's client; what it and the server said."""
+    """One connection of openssl's client; its output and the server's."""
     done = subprocess.run(
         ["openssl", "s_client", "-connect", "127.0.0.1:%d" % server.addresses[0][1], "-servername", "localhost"]
         + ["-CAfile", authority.pem, "-verify_return_error", *map(str, flags)]
@@ -38,29 +37,8 @@ def s_client(server, authority, *flags, request=b"GET /asked HTTP/1.1\r\nHost: l
 
 
 def asked(said):
-    """What the application was asked, from the midst of what the client said."""
+    """The request that the application got, from the client's output."""
     return json.loads(re.search(r"^(\{.*\})", said, re.M).group(1))
-
-
-@contextlib.contextmanager
-def paused(pids):
-    """Meanwhile these processes stand still: all their threads do, before the context begins."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        until(lambda: all(map(_stands_still, pids)), 15, "workers to stand still")
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
-def _stands_still(pid):
-    states = []
-    for thread in os.listdir("/proc/%d/task" % pid):
-        with open("/proc/%d/task/%s/stat" % (pid, thread)) as stat:
-            states.append(stat.read().rpartition(")")[2].split()[0])
-    return set(states) == {"T"}
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
@@ -71,7 +49,7 @@ def test_a_session_is_resumed_by_every_worker(server, authority, tmp_path, versi
     first = s_client(server, authority, version, "-sess_out", session)
     assert re.search(r"^New, TLSv1", first, re.M) and "Verify return code: 0" in first
     for worker in workers:
-        with paused(workers - {worker}):
+        with paused(*workers - {worker}):
             again = s_client(server, authority, version, "-sess_in", session)
         assert asked(again)["pid"] == worker
         assert re.search(r"^Reused, TLSv1", again, re.M), again
@@ -104,7 +82,7 @@ def test_openssl_is_offered_http2_and_http_1_1(server, authority):
     assert "No ALPN negotiated" in s_client(server, authority)
 
 
-def test_a_protocol_that_nobody_speaks_is_refused(server, authority):
+def test_an_unsupported_protocol_is_refused(server, authority):
     # RFC 7301 §3.2: no overlap is a fatal alert.
     assert "no application protocol" in s_client(server, authority, "-alpn", "spdy/1")
 

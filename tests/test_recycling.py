@@ -1,4 +1,5 @@
-"""Recycling: a worker that has served, lived or grown enough is replaced by one that is ready before the old one leaves."""
+"""Recycling: a worker at its limit of requests, age or memory is replaced, and the new one is ready before the old one
+leaves."""
 
 import os
 
@@ -22,7 +23,7 @@ APPLICATION = """
 
 
 def living(server):
-    """How many workers had begun and not yet ended, after each line of the log that says so."""
+    """The number of running workers, after each log line about a start or an end."""
     number, numbers = 0, []
     for match in server.log.find(r"(Booting) worker with pid|Worker exiting"):
         number += 1 if match.group(1) else -1

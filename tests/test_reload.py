@@ -1,4 +1,5 @@
-"""Reload: a hundred times under load without a lost request; what cannot be loaded leaves the old generation serving."""
+"""Reload: a hundred times under load without a lost request; if the new code cannot be loaded, the old generation keeps
+serving."""
 
 import os
 import random
@@ -28,7 +29,7 @@ def of_generation(number):
 
 
 def ready(serve, workers, *flags, application=APPLICATION, **options):
-    """A server of which that many workers have loaded the application."""
+    """A server with this many workers that have loaded the application."""
     server = serve(application, "--log-level", "debug", *flags, **options)
     server.log.wait("from fork to ready", count=workers)
     return server
@@ -57,7 +58,7 @@ def test_a_hundred_reloads_under_load_lose_no_request_and_each_brings_its_code(s
 
 
 @pytest.mark.parametrize("flags", [[], ["--preload"]], ids=["plain", "preload"])
-def test_a_configuration_file_that_is_broken_leaves_the_old_generation_serving_and_says_why(serve, tmp_path, flags):
+def test_a_broken_configuration_file_leaves_the_old_generation_serving_and_is_logged(serve, tmp_path, flags):
     (tmp_path / "app.py").write_text(
         "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'here']\n"
     )
@@ -96,7 +97,7 @@ def test_a_configuration_file_that_is_broken_leaves_the_old_generation_serving_a
     ],
     ids=["syntax", "import", "name", "exit"],
 )
-def test_code_that_cannot_be_loaded_leaves_the_old_generation_serving_and_says_why(serve, source, word, flags):
+def test_code_that_cannot_be_loaded_leaves_the_old_generation_serving_and_is_logged(serve, source, word, flags):
     server = ready(serve, 2, "--workers", 2, *flags)
     settled(server, 2)
     before = set(server.workers())
@@ -121,7 +122,7 @@ def test_a_worker_that_cannot_boot_later_is_tried_again_and_never_ends_a_server_
     server.kill(signal.SIGKILL, server.workers()[0])
     server.log.wait("RuntimeError: broken-331", count=4, timeout=30)
     assert server.get().status == 200
-    # Even the last healthy one may go: requests wait for the code to be mended.
+    # Even the last healthy worker may go: requests wait until the code is fixed.
     for pid in server.workers():
         server.kill(signal.SIGKILL, pid)
     server.log.wait("RuntimeError: broken-331", count=6, timeout=30)
@@ -164,7 +165,7 @@ def test_when_workers_are_killed_all_the_time_only_requests_inside_them_fail(ser
     settled(server, 4)
     assert kills > 20
     assert load.answered > 10 * len(load.failures)
-    # A killed worker takes with it what was in it, and each client has one request at a time.
+    # A killed worker loses its running requests, and each client has one request at a time.
     assert len(load.failures) <= kills * clients
     assert [failure for failure in load.failures if "Refused" in failure or "timed out" in failure] == []
     mark = len(load.failures)

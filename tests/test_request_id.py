@@ -1,4 +1,4 @@
-"""Names of requests (`request_id_header`): who gives them, and where they are seen."""
+"""Request IDs (`request_id_header`): who sets them, and where they appear."""
 
 import re
 
@@ -68,7 +68,7 @@ def test_two_names_are_none(server):
     assert MADE.fullmatch(response.text)
 
 
-def test_others_are_not_believed(distrusting):
+def test_ids_of_untrusted_peers_are_replaced(distrusting):
     for fields in ([("X-Request-ID", "theirs")], [("X-Request-ID", "a"), ("x-request-id", "b")], []):
         response = distrusting.get(fields=fields)
         assert MADE.fullmatch(response.text) and response.value("X-Request-ID") == response.text

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from frames import Connection
 from wire import Incomplete, message, until
 
 APPLICATION = """
@@ -68,20 +69,20 @@ def test_the_client_gets_504_and_the_log_method_path_age_and_stacks(serve):
     server.log.wait(r"in spin$")
     server.log.wait(r"Overdue request came back: GET /spin after 1\.\d s")
     assert "secret" not in server.log.text
-    # The exception went through the application, and the worker goes on.
+    # The exception passed through the application, and the worker keeps serving.
     assert server.get("/seen").text == "raised the request took longer than request_timeout,finally"
     assert "Traceback" not in server.log.text
     assert not server.log.find("replaced")
 
 
-def test_the_stacks_of_all_threads_are_told(serve):
+def test_the_stacks_of_all_threads_are_logged(serve):
     server = serve(APPLICATION, "--request-timeout", 1, "--threads", 4)
     waiting, spinning = server.connect(), server.connect()
     waiting.send(message(target="/lock?1.6"))
     server.get("/")
     spinning.send(message(target="/spin?60"))
     server.log.wait("REQUEST TIMEOUT: GET /lock")
-    # The other call is not overdue yet; its stack is there all the same.
+    # The other call is not overdue yet; its stack is logged all the same.
     stacks = server.log.text
     assert re.search(r"Thread \S+ \(this request\):\n(.*\n)*?.*GATE\.wait", stacks), stacks
     assert re.search(r"Thread \S+:\n(.*\n)*?.*in spin", stacks), stacks
@@ -147,7 +148,7 @@ def test_a_worker_whose_call_does_not_come_back_is_replaced(serve):
     assert server.get("/lock?600").status == 504
     server.log.wait(r"\[CRITICAL\] Request GET /lock has not come back 1 s after .*worker asks to be replaced")
     until(lambda: server.get("/").text != old, 15, "another worker to serve")
-    # The old one leaves without the call, long before the graceful time-out.
+    # The old worker leaves without the call, long before the graceful timeout.
     pid = int(old.rpartition(" ")[2])
     until(lambda: pid not in server.workers(), 10, "the old worker to leave")
 
@@ -172,13 +173,29 @@ def test_one_thread_that_is_stuck_is_seen_too(serve):
     until(lambda: server.get("/").status == 200, 15, "another worker to serve")
 
 
-def test_a_drain_does_not_wait_for_a_call_that_was_given_up(serve):
+def test_a_drain_does_not_wait_for_an_aborted_call(serve):
     server = serve(APPLICATION, "--request-timeout", 1, "--graceful-timeout", 30)
     wire = server.connect()
     wire.send(message(target="/lock?600"))
     server.log.wait("REQUEST TIMEOUT")
     server.kill(signal.SIGTERM)
     assert server.wait_exit(15) == 0
+
+
+def test_given_up_streams_of_one_connection_do_not_end_a_drain_that_others_need(serve):
+    server = serve(APPLICATION, "--request-timeout", 1, "--graceful-timeout", 30, "--http2-cleartext", "prior-knowledge")
+    old = server.workers()
+    wire = server.connect()
+    wire.send(message("POST", body=b"content")[:-1])
+    with Connection(server.address) as connection:
+        for _ in range(2):
+            connection.open(path="/lock?600")
+        server.log.wait("worker asks to be replaced", count=2)
+        until(lambda: server.workers() != old, 15, "another worker")
+        wire.assert_silent(1.5)
+        wire.send(b"t")
+        assert wire.read_response().status == 200
+    until(lambda: not set(old) & set(server.workers()), 15, "the old worker to leave")
 
 
 def test_requests_in_the_queue_are_not_overdue(serve):
@@ -202,7 +219,7 @@ def test_a_call_that_holds_the_interpreter_is_answered_named_and_its_worker_repl
     assert server.get("/").status == 200
 
 
-def test_a_held_interpreter_is_told_of_without_a_limit_too(serve):
+def test_a_held_interpreter_is_logged_even_without_a_limit(serve):
     server = serve(APPLICATION, "--timeout", 5, "--request-timeout", 0)
     server.get("/")
     holding = server.connect()
@@ -211,7 +228,7 @@ def test_a_held_interpreter_is_told_of_without_a_limit_too(serve):
     server.log.wait(r"seat \d+: a request for \d")
     server.log.wait(r"WORKER TIMEOUT")
     server.wait_booted(2)
-    # What the killed worker had accepted is lost; nothing after that is.
+    # Requests that the killed worker had accepted are lost; later ones are not.
     server.log.wait(r"exited with code 1")
     assert server.get("/").status == 200
 

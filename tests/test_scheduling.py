@@ -66,7 +66,7 @@ def state(server):
 
 
 def block(server, count, path="/block"):
-    """Sends requests that block, each on a connection of its own."""
+    """Sends requests that block, each on a new connection."""
     wires = [server.connect() for _ in range(count)]
     for wire in wires:
         wire.send(message(target=path))
@@ -130,7 +130,7 @@ def test_blocked_views_do_not_delay_a_fast_one(serve):
 def test_one_seat_is_left_for_short_routes_when_the_long_calls_have_taken_all_others(serve, known):
     server = serve(VIEWS, "--threads", 8, "--queue-timeout", 60)
     if known:
-        # The route becomes known: its calls have been long.
+        # The route becomes known as slow.
         wires = block(server, 6)
         server.log.wait(r"entered 6\b")
         server.get("/release")
@@ -197,7 +197,7 @@ def test_waiting_longer_than_the_queue_time_out_is_answered_with_503(serve):
 
 
 @pytest.mark.parametrize("earlier", [0, 5], ids=["by the first request of all", "by a later request"])
-def test_what_needs_no_python_is_answered_while_the_interpreter_is_held(serve, earlier):
+def test_requests_without_python_are_answered_while_the_interpreter_is_held(serve, earlier):
     server = serve(VIEWS)
     for _ in range(earlier):
         assert server.get("/fast").status == 200
@@ -242,8 +242,8 @@ def test_a_server_whose_calls_all_wait_uses_next_to_no_cpu(serve):
     assert [wire.read_response().body for wire in wires] == [b"done"] * 10
 
 
-def test_a_connection_whose_first_call_lost_the_lead_is_heard_again(serve):
-    """The leader answers it before the poller knows it; whoever takes the lead must be told."""
+def test_a_connection_whose_first_call_lost_the_lead_is_polled_again(serve):
+    """The leader answers it before the poller knows it; the next leader must register it."""
     server = serve(VIEWS)
     with server.connect() as wire:
         assert wire.request(message(target="/nap")).status == 200

@@ -1,4 +1,4 @@
-"""What is wrong with sites and mounts is said at the start and with --check-config, with its place."""
+"""Errors in sites and mounts are reported at the start and by --check-config, with their place."""
 
 import subprocess
 
@@ -56,7 +56,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("tables, error", WRONG)
-def test_a_mistake_is_told_with_its_place(folder, tables, error):
+def test_an_error_is_reported_with_its_place(folder, tables, error):
     import re
 
     (folder / "farrier.toml").write_text('wsgi_app = "app"\n' + tables)
@@ -66,7 +66,7 @@ def test_a_mistake_is_told_with_its_place(folder, tables, error):
     assert started.returncode == 1 and re.search(error, started.stderr), started.stderr
 
 
-def test_what_is_right_passes(folder):
+def test_a_valid_configuration_passes(folder):
     (folder / "farrier.toml").write_text(
         'wsgi_app = "app"\nerror_pages = { 404 = "file.txt" }\n[[static]]\nurl = "/s"\ndir = "files"\n'
         '[[site]]\nhosts = [".a.test"]\napp = "app"\ncanonical_host = "a.test"\n'

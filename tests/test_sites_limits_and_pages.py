@@ -1,4 +1,4 @@
-"""The longest body of each mount, and a site's own pages for what the server answers itself."""
+"""The longest body of each mount, and a site's own error pages."""
 
 import signal
 import socket
@@ -110,7 +110,7 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_sent(site):
     head = head.replace(b"Content-Length: 0\r\n", b"")
     response = site.exchange(head)
     assert (response.status, response.closes) == (413, True)
-    # One that the mount takes although the server would not is asked for.
+    # A body that the mount accepts, although the server would not, is requested.
     head = message("POST", "/upload/", fields=[("Expect", "100-continue"), ("Content-Length", "2000")])
     wire = site.connect()
     wire.send(head.replace(b"Content-Length: 0\r\n", b""))
@@ -132,7 +132,7 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_sent(site):
         ("/small/../x", "a.test", 400, "odd request", "text/plain; charset=utf-8"),
     ],
 )
-def test_a_page_stands_for_what_the_server_answers(site, target, host, status, content, kind):
+def test_an_error_page_replaces_the_servers_own_text(site, target, host, status, content, kind):
     response = site.exchange(message(target=target, host=host))
     assert (response.status, response.text, response.value("Content-Type")) == (status, content, kind)
     if not target.endswith("/slow"):
@@ -149,7 +149,7 @@ def test_the_page_of_a_refused_body_is_that_of_its_site(site):
     assert site.exchange(message("POST", "/x", body=b"x" * 2000, host="own.test")).text == "<p>own too much"
 
 
-def test_what_is_refused_before_its_host_is_known_shows_the_default_sites_page(site):
+def test_requests_refused_before_their_host_is_known_get_the_default_sites_page(site):
     assert site.exchange(b"GET / HTTP/1.1\r\nHost: own.test\r\nBroken Field: x\r\n\r\n").text == "odd request"
 
 
@@ -175,7 +175,7 @@ def test_pages_are_read_at_the_start_and_again_at_a_reload(serve, tmp_path):
     until(lambda: server.get("/").text == "second", 20, "the new page")
 
 
-def test_a_page_is_shown_with_one_application_and_no_sites(serve):
+def test_an_error_page_is_sent_with_one_application_and_no_sites(serve):
     server = serve(
         """
         def application(environ, start_response):
@@ -209,7 +209,7 @@ def test_streams_of_http2_have_the_same_bounds_and_pages(site):
         assert connection.response(large).body == b"application 2000"
 
 
-def test_a_web_server_in_front_is_routed_by_what_it_tells(site):
+def test_requests_of_a_web_server_in_front_are_routed_by_their_variables(site):
     def ask(method="GET", target="/", body=None, **more):
         with socket.create_connection(site.addresses[1], 15) as connection:
             connection.sendall(gateway.uwsgi(method, target, body, **more))

@@ -1,4 +1,4 @@
-"""Which site and which mount answers: hosts, paths, redirects, fixed answers; what cannot be decided is refused."""
+"""Which site and which mount answers: hosts, paths, redirects, fixed responses; ambiguous requests are refused."""
 
 import json
 import textwrap
@@ -201,7 +201,7 @@ def test_a_path_that_no_mount_has_is_404(ask):
         ("/here/x?y", 302, "http://example.org/there/x"),
     ],
 )
-def test_a_redirect_keeps_what_it_says(ask, target, status, location):
+def test_a_redirect_fills_its_placeholders(ask, target, status, location):
     for method in ("GET", "HEAD", "POST"):
         response = ask(target, method=method)
         assert (response.status, response.values("Location")) == (status, [location])
@@ -228,7 +228,7 @@ def test_a_fixed_answer_has_its_status_type_and_text(ask):
     assert (head.status, head.value("Content-Length"), head.body) == (200, "24", b"")
 
 
-def test_a_site_goes_by_one_name(ask):
+def test_a_site_redirects_to_its_canonical_name(ask):
     response = ask("/a%20b/?x=1&y", host="www.blog.test")
     assert (response.status, response.value("Location")) == (308, "http://blog.test/a%20b/?x=1&y")
     response = ask("/", host="WWW.Blog.test.:8080")
@@ -253,11 +253,11 @@ def test_allowed_hosts_are_all_that_is_served(serve, tmp_path):
     for host, status in (("example.org", 200), ("www.example.org", 200), ("other.test", 421)):
         assert server.exchange(message(host=host)).status == status
     assert server.exchange(message(host=None, version="1.0")).status == 400
-    # Whoever asks for health may call the server what he likes.
+    # Health checks may use any host name.
     assert server.exchange(message(target="/livez", host="10.0.0.1")).status == 200
 
 
-def test_what_stands_outside_of_sites_serves_all_other_names(serve, tmp_path):
+def test_the_default_site_serves_all_other_names(serve, tmp_path):
     write_applications(tmp_path, "shop", "blog")
     settings = 'wsgi_app = "shop"\n[[site]]\nhosts = ["blog.test"]\napp = "blog"\n'
     server = serve("", directory=tmp_path, settings=settings)
@@ -281,7 +281,7 @@ def test_the_flag_mounts_an_application_beside_the_positional_one(serve, tmp_pat
     assert told(server.get("/x"))["name"] == "shop"
 
 
-def test_a_prefix_that_a_proxy_tells_stands_before_the_mounts(serve, tmp_path):
+def test_a_proxys_prefix_precedes_the_mounts(serve, tmp_path):
     write_applications(tmp_path, "shop", "api")
     flags = ("--mount", "/api=api", "--proxy-headers", "x-forwarded-prefix")
     server = serve("shop", *flags, directory=tmp_path)

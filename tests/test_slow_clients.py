@@ -1,4 +1,4 @@
-"""Slow, many and hungry clients: what they may cost, and that everybody else is served beside them."""
+"""Slow clients, many clients and large uploads: their cost is bounded, and all other clients are served."""
 
 import os
 import resource
@@ -58,9 +58,9 @@ def test_hello_stays_answered_beside_1000_clients_that_send_a_byte_a_second(serv
             wire.send(raw[position + round_ : position + round_ + 1])
         for _ in range(50):
             assert server.get().body == b"0"
-        # A byte a second: this is the clients' pace, nothing is waited for.
+        # A byte a second is the clients' speed; the test does not wait for anything.
         half[0].assert_silent(1)
-    # They were served all the while: the rest arrives and they get their answers.
+    # They were served meanwhile: the rest arrives and they get their responses.
     for wire, position in zip(half, positions):
         wire.send(raw[position + 4 :])
     for wire in half:
@@ -110,7 +110,7 @@ def test_the_application_is_not_run_ahead_of_a_slow_reader(serve):
 
     wire_other = server.connect()
     until(settled, what="the application to be held back")
-    # What the kernel's buffers take and the high-water mark, not more.
+    # At most the kernel's buffers and the high-water mark.
     assert state(server)[1] * 65536 < 20000000
 
 
@@ -214,7 +214,7 @@ def test_a_full_disk_for_the_spool_is_an_error_answer_and_a_clear_line_and_the_w
             assert response.status in (500, 503, 507) and response.closes
             wire.assert_closed()
     server.log.wait("(?i)no space|disk|storage", since=mark)
-    # What was written so far has been given back: a body that fits is served.
+    # The written space was freed: a body that fits is served.
     assert server.exchange(message("POST", "/", b"x" * 30000)).body == b"30000"
     assert state(server)[2] == pid
 

@@ -21,12 +21,12 @@ def site(serve, tmp_path):
 
 
 def becomes(site, target, condition, what):
-    """Waits until the answer is so: at most a second, and what the machine takes."""
+    """Waits until the response is this: at most a second, plus the machine's delays."""
     until(lambda: condition(site.get(target)), 10, what)
 
 
 def replace(path, content):
-    """Another file under the same name, in one step."""
+    """Replaces the file under the same name atomically."""
     new = path.with_name(path.name + ".new")
     new.write_bytes(content)
     os.replace(new, path)
@@ -46,7 +46,7 @@ def test_a_change_is_seen_within_a_second(site, size, change):
     seen = set()
 
     def is_new(answer):
-        # Whatever the tag is, the content belongs to it.
+        # The content always matches the tag.
         seen.add((answer.value("ETag"), answer.body))
         return answer.body == AFTER * size
 
@@ -54,7 +54,7 @@ def test_a_change_is_seen_within_a_second(site, size, change):
     assert len({tag for tag, _ in seen}) == len(seen) <= 2
 
 
-def test_a_file_that_goes_and_comes_is_seen(site):
+def test_a_file_that_is_removed_and_created_is_noticed(site):
     path = site.root / "coming.txt"
     assert site.get("/static/coming.txt").status == 404
     path.write_bytes(b"here\n")
@@ -65,7 +65,7 @@ def test_a_file_that_goes_and_comes_is_seen(site):
     becomes(site, "/static/coming.txt", lambda answer: answer.status == 301, "the folder to be found")
 
 
-def test_a_coded_form_that_comes_is_seen(site):
+def test_a_new_precompressed_file_is_used(site):
     fields = [("Accept-Encoding", "br")]
     assert site.get("/static/text.txt", fields=fields).value("Content-Encoding") is None
     write(site.root / "text.txt.br", b"coded")
@@ -83,7 +83,7 @@ def test_a_folder_behind_a_link_may_be_exchanged(serve, tmp_path):
     until(lambda: server.get("/a.txt").body == b"two", 10, "the other folder")
 
 
-def test_what_is_remembered_is_bounded_and_still_right(serve, tmp_path):
+def test_the_cache_is_bounded_and_correct(serve, tmp_path):
     root = fill(tmp_path)
     for number in range(60):
         write(root / ("%d.txt" % number), b"%d" % number * 1000)
@@ -125,7 +125,7 @@ def start_slow_download(site, name, size):
 
 
 def read_rest(wire):
-    """All that still comes."""
+    """All remaining bytes."""
     return wire._rest()
 
 
@@ -146,8 +146,8 @@ def test_a_file_that_changes_while_it_is_sent_ends_the_connection(site, change):
     assert len(received) < len(content)
     if change != "rewritten in place":
         assert content.startswith(received)
-    # Pages that wait in the kernel to be sent are the file's own: only the end of the message can tell.
-    # Others are served as before.
+    # The kernel's pages to send belong to the file itself, so only the end of the message shows the change. Other
+    # requests are served as before.
     assert site.get("/static/text.txt").body == TEXT
 
 
@@ -162,11 +162,11 @@ def test_a_file_whose_name_goes_while_it_is_sent_is_sent_whole(site, change):
 
 
 def read_rest_exactly(wire, length):
-    """The content, and not a byte more."""
+    """Exactly the content."""
     return wire._exactly(length, [])
 
 
-def test_a_client_that_leaves_in_the_middle_is_no_fault(site):
+def test_a_client_that_leaves_in_the_middle_is_no_error(site):
     _, _, wire = start_slow_download(site, "big.bin", 12_000_000)
     wire.reset()
     assert site.get("/static/large.bin").body == LARGE
@@ -195,15 +195,15 @@ def cool(path):
 
 
 @pytest.mark.parametrize("size", [20_000, 10_000_000], ids=["small", "large"])
-def test_what_is_not_in_memory_is_fetched_by_the_porter(serve, tmp_path, size):
+def test_files_not_in_memory_are_read_by_the_disk_thread(serve, tmp_path, size):
     root = fill(tmp_path)
-    # Without coded forms: only the disk knows that there are none.
+    # Without precompressed files: only the disk shows that there are none.
     settings = '[[static]]\nurl = "/static/"\ndir = "files"\nprecompressed = false\n'
     site = serve(APPLICATION, settings=settings, directory=tmp_path)
     content = os.urandom(size)
     path = root / "cold.bin"
     path.write_bytes(content)
-    # What is in memory needs none.
+    # A file in memory needs no disk lookup.
     assert site.get("/static/text.txt").body == TEXT and site.get("/static/large.bin").body == LARGE
     (worker,) = site.workers()
     assert not has_thread(worker, "farrier-disk")
@@ -212,7 +212,7 @@ def test_what_is_not_in_memory_is_fetched_by_the_porter(serve, tmp_path, size):
     assert has_thread(worker, "farrier-disk")
 
 
-def test_a_range_of_what_is_not_in_memory_is_right(site):
+def test_a_range_of_a_file_not_in_memory_is_correct(site):
     content = os.urandom(12_000_000)
     path = site.root / "cold.bin"
     path.write_bytes(content)
@@ -226,7 +226,7 @@ def test_a_range_of_what_is_not_in_memory_is_right(site):
     assert wire.request(message(target="/static/text.txt")).body == TEXT
 
 
-def test_many_clients_wait_for_the_disk_and_leave_no_one_behind(site):
+def test_many_clients_that_wait_for_the_disk_are_all_served(site):
     contents = {}
     for number in range(20):
         path = site.root / ("cold%d.bin" % number)
@@ -238,7 +238,7 @@ def test_many_clients_wait_for_the_disk_and_leave_no_one_behind(site):
     for path in contents:
         wires.append(site.connect())
         wires[-1].send(message(target="/static/" + path.name))
-    # One of them does not wait for its answer.
+    # One client does not wait for its response.
     wires[3].reset()
     assert site.get("/other").status == 200
     for wire, content in list(zip(wires, contents.values())):
@@ -246,11 +246,11 @@ def test_many_clients_wait_for_the_disk_and_leave_no_one_behind(site):
             assert wire.read_response().body == content
 
 
-def test_a_stop_lets_what_is_being_sent_end(site):
+def test_a_stop_finishes_files_that_are_being_sent(site):
     path, content, wire = start_slow_download(site, "big.bin", 12_000_000)
     site.kill(15)
     assert read_rest_exactly(wire, len(content)) == content
-    # The connection, of which was said that it lives on, does not hold up the end.
+    # The connection, which was announced as kept alive, does not delay the end.
     assert site.wait_exit(20) == 0
 
 
@@ -274,7 +274,7 @@ def test_the_applications_own_files_may_grow_while_they_are_sent(serve, tmp_path
 
 
 def test_breakage_is_visible(site):
-    """The suite's own eyes: a message that ends early is no message."""
+    """Checks the test client itself: a message that ends early is an error."""
     path, _, wire = start_slow_download(site, "big.bin", 12_000_000)
     os.truncate(path, 0)
     with pytest.raises((Broken, Incomplete)):

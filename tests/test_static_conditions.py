@@ -56,7 +56,7 @@ def tag(site):
         (["If-Modified-Since: 0"], 200),
         (['If-None-Match: "other"', "If-Modified-Since: " + AFTER], 200),
         (["If-None-Match: TAG", "If-Modified-Since: " + BEFORE], 304),
-        # The order of them.
+        # Their order.
         (['If-Match: "other"', "If-None-Match: TAG"], 412),
         (["If-Match: TAG", "If-None-Match: TAG"], 304),
         (["If-Unmodified-Since: " + BEFORE, "If-Modified-Since: " + AFTER], 412),
@@ -69,7 +69,7 @@ def tag(site):
         (["Range: bytes=0-3", "If-Range: nonsense"], 200),
         (["If-Range: TAG"], 200),
         (["Range: bytes=9999-", 'If-Range: "other"'], 200),
-        # A copy that is good needs no range.
+        # A valid copy needs no range.
         (["Range: bytes=0-3", "If-None-Match: TAG"], 304),
     ],
 )
@@ -78,7 +78,7 @@ def test_conditions_are_judged_in_their_order(site, tag, fields, status):
     wire = site.connect()
     for method in ("GET", "HEAD"):
         answer = wire.request(message(method, "/static/text.txt", fields=fields), head_only=method == "HEAD")
-        # Ranges are GET's alone.
+        # Ranges are for GET only.
         assert answer.status == (200 if (method, status) == ("HEAD", 206) else status)
         if status == 304:
             assert answer.value("ETag") == tag and answer.value("Last-Modified") == MODIFIED
@@ -155,7 +155,7 @@ def test_large_parts_reach_a_slow_client_whole(serve, tmp_path):
 
 
 @pytest.mark.parametrize("value", ["bytes=4000-", "bytes=4000-5000", "bytes=-0", "bytes=9999-,-0"])
-def test_nothing_of_what_was_asked_for_is_416(site, value):
+def test_an_unsatisfiable_range_is_416(site, value):
     answer = site.get("/static/text.txt", fields=[("Range", value)])
     assert (answer.status, answer.value("Content-Range")) == (416, "bytes */4000")
 

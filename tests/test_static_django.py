@@ -45,7 +45,7 @@ def test_names_without_a_hash_are_asked_for_again(site):
     assert (answer.status, answer.value("Cache-Control")) == (200, "max-age=60")
 
 
-def test_what_is_below_the_path_is_never_djangos(site):
+def test_requests_below_the_path_never_reach_django(site):
     answer = site.get("/static/nothing.css")
     assert answer.status == 404 and b"html" not in answer.body
 
@@ -59,7 +59,7 @@ def test_what_is_below_the_path_is_never_djangos(site):
         ('STATIC_ROOT="."', r"STATIC_URL is not set"),
     ],
 )
-def test_what_is_missing_is_named(serve, settings, said):
+def test_missing_django_settings_are_named(serve, settings, said):
     for flags in (["--static", "auto"], ["--static", "auto", "--check-config"]):
         server = serve(PROJECT % settings, *flags, listening=False)
         assert server.wait_exit() != 0

@@ -1,4 +1,4 @@
-"""Static files: which path leads to which file, which leads nowhere, and what an answer says."""
+"""Static files: which path leads to which file, which paths give 404, and the fields of responses."""
 
 import gzip
 import os
@@ -32,7 +32,7 @@ def site(serve_module, tmp_path_factory):
     return server
 
 
-def test_a_file_is_sent_with_what_clients_and_caches_must_know(site):
+def test_a_file_is_sent_with_the_fields_for_clients_and_caches(site):
     answer = site.get("/static/text.txt")
     assert (answer.status, answer.body) == (200, TEXT)
     assert answer.value("Content-Type") == "text/plain; charset=utf-8"
@@ -77,7 +77,7 @@ def test_other_methods_get_405(site, method):
     assert (answer.status, answer.value("Allow")) == (405, "GET, HEAD, OPTIONS")
 
 
-def test_options_tells_the_methods(site):
+def test_options_lists_the_methods(site):
     answer = site.exchange(message("OPTIONS", "/static/text.txt"))
     assert (answer.status, answer.value("Allow")) == (204, "GET, HEAD, OPTIONS")
 
@@ -143,7 +143,7 @@ def test_names_with_a_dot_in_front_are_hidden(site, name):
     assert site.get("/static/" + name).status == 404
 
 
-def test_what_is_well_known_is_shown(site):
+def test_well_known_files_are_served(site):
     assert site.get("/static/.well-known/security.txt").status == 200
 
 
@@ -159,7 +159,7 @@ def test_links_out_of_the_folder_lead_nowhere(site, name):
 
 
 @pytest.mark.parametrize("name", ["pipe", "socket"])
-def test_what_is_no_plain_file_is_404_at_once(site, name):
+def test_anything_but_a_regular_file_is_404_at_once(site, name):
     assert site.get("/static/" + name).status == 404
 
 
@@ -224,7 +224,7 @@ def test_names_that_hold_a_hash_are_kept_for_a_year(site, name):
         ("deflate", None),
     ],
 )
-def test_the_form_is_sent_that_the_client_likes_best(site, accepted, coding):
+def test_the_coding_that_the_client_prefers_is_sent(site, accepted, coding):
     fields = [("Accept-Encoding", accepted)] if accepted is not None else []
     answer = site.get("/static/coded.css", fields=fields)
     assert (answer.value("Content-Encoding"), answer.value("Vary")) == (coding, "Accept-Encoding")

@@ -1,4 +1,5 @@
-"""The same requests to nginx and to Farrier, which serve the same folder: where nginx is right, the answers agree."""
+"""The same requests to nginx and to Farrier, which serve the same folder: the responses agree, except where nginx is
+wrong."""
 
 import pytest
 

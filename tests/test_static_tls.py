@@ -30,7 +30,7 @@ def command(authority, *arguments):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_is_not_in_memory_is_sent_whole(site, folder, authority, version):
+def test_a_file_not_in_memory_is_sent_completely(site, folder, authority, version):
     path = folder / "site" / ("cold%s.bin" % version)
     content = os.urandom(9_000_000)
     path.write_bytes(content)

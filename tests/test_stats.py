@@ -1,4 +1,4 @@
-"""Statistics as uWSGI's tools read them: the document, uwsgitop, and readers who are slow or many."""
+"""Statistics for uWSGI's tools: the document, uwsgitop, and slow or many readers."""
 
 import json
 import os
@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from process import paused
 from wire import message, until
 
 APPLICATION = """\
@@ -62,7 +63,7 @@ def connect(address):
 
 
 def text(address):
-    """What is handed out, up to the end."""
+    """Everything that is sent, up to the end."""
     with connect(address) as connection:
         return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
@@ -78,7 +79,7 @@ def total(document, key):
 
 
 def wait_for(address, condition, what):
-    """Waits until the document is so; it may be a moment behind."""
+    """Waits until the document is like this; it may be slightly old."""
     seen = []
 
     def holds():
@@ -182,18 +183,15 @@ def test_connections_that_wait_are_counted(observed, unix):
     server.wait_booted(1)
     assert server.get("/").status == 200
     (worker,) = server.workers()
-    os.kill(worker, signal.SIGSTOP)
-    try:
+    with paused(worker):
         held = [server.connect() for _ in range(3)]
         document = wait_for(path, lambda d: d["listen_queue"] == 3, "3 connections that wait")
         assert document["sockets"][0]["queue"] == 3
         assert len(held) == 3
-    finally:
-        os.kill(worker, signal.SIGCONT)
     wait_for(path, lambda d: d["listen_queue"] == 0, "no connections that wait")
 
 
-def test_readers_who_read_nothing_hold_nobody_up(observed):
+def test_readers_that_read_nothing_do_not_block_others(observed):
     server, path = observed("--workers", "2")
     server.wait_booted(2)
     # More than may wait at the socket: the arbiter takes one after another.
@@ -229,7 +227,7 @@ def test_tcp_of_this_machine_alone(serve):
     assert re.search(r"--stats: `0\.0\.0\.0:0` lets other machines read", refused.log.text)
 
 
-def test_an_address_that_is_taken_is_told(serve, tmp_path):
+def test_an_address_in_use_is_reported(serve, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

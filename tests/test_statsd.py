@@ -1,4 +1,4 @@
-"""Metrics for statsd: the packets that Gunicorn sends, and never at a request's cost."""
+"""Metrics for statsd: the same packets as Gunicorn's, without delaying requests."""
 
 import re
 import signal
@@ -69,7 +69,7 @@ def test_packets_go_to_a_unix_socket_that_may_come_and_go(serve, collect, tmp_pa
     until(arrives)
 
 
-def test_the_number_of_workers_is_told_when_it_changes(serve, collect):
+def test_the_number_of_workers_is_sent_when_it_changes(serve, collect):
     statsd = collect()
     server = serve(APPLICATION, "--workers", 2, "--statsd-host", "127.0.0.1:%d" % statsd.port)
     gauges = lambda message: message.startswith("gunicorn.workers:")  # noqa: E731
@@ -100,7 +100,7 @@ def test_a_refusal_is_no_request_as_in_gunicorn(serve, collect):
     assert statsd.wait(statuses) == ["gunicorn.request.status.200:1|c|@1.0"]
 
 
-def test_the_kernels_queue_is_told_where_that_is_asked_for(serve, collect):
+def test_the_kernels_queue_is_sent_if_that_is_set(serve, collect):
     statsd = collect()
     server = serve(APPLICATION, "--statsd-host", "127.0.0.1:%d" % statsd.port, "--enable-backlog-metric")
     server.get()
@@ -108,7 +108,7 @@ def test_the_kernels_queue_is_told_where_that_is_asked_for(serve, collect):
     assert all(re.fullmatch(r"gunicorn\.backlog:\d+\|h", message) for message in found)
 
 
-def test_the_kernels_queue_is_not_told_unasked(serve, collect):
+def test_the_kernels_queue_is_not_sent_by_default(serve, collect):
     statsd = collect()
     server = serve(APPLICATION, "--statsd-host", "127.0.0.1:%d" % statsd.port)
     server.get()

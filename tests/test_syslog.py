@@ -99,7 +99,7 @@ def test_tcp(serve, collect):
     daemon.wait(lambda message: re.match(r"<14>gunicorn\.app\.application\.access: ", message))
 
 
-def test_a_daemon_that_is_not_there_stops_nobody_and_is_found_when_it_comes(serve, collect, tmp_path):
+def test_a_missing_syslog_daemon_does_not_block_and_is_used_once_it_starts(serve, collect, tmp_path):
     path = str(tmp_path / "log")
     server = syslog(serve, "unix://" + path)
     assert server.get().status == 200

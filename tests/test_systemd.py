@@ -1,4 +1,4 @@
-"""Under a service manager: sockets that it passes, what it is told and when, and the units in deploy/systemd."""
+"""Under a service manager: sockets that it passes, messages to it, and the units in deploy/systemd."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from process import COMMAND
+from process import COMMAND, paused
 from service_manager import Manager
 from wire import Wire, message
 
@@ -55,10 +55,10 @@ def plain_manager(tmp_path):
     made.socket.close()
 
 
-# --- what it is told
+# --- messages to the manager
 
 
-def test_ready_is_said_when_a_worker_has_loaded_the_application_and_not_before(serve, manager):
+def test_ready_is_sent_when_a_worker_has_loaded_the_application_and_not_before(serve, manager):
     server = serve(SLOW, environment=manager.environment)
     server.log.wait("importing")
     assert manager.hear(0.3) is None, "it listens, but nobody answers yet"
@@ -75,12 +75,12 @@ def test_a_reload_is_framed_by_reloading_and_ready(serve, plain_manager):
     server.kill(signal.SIGHUP)
     reloading = plain_manager.hear()
     assert reloading["RELOADING"] == "1"
-    # systemd only believes a time between its signal and now.
+    # systemd only accepts a time between its signal and now.
     assert before <= int(reloading["MONOTONIC_USEC"]) / 1e6 <= time.clock_gettime(time.CLOCK_MONOTONIC)
     assert plain_manager.hear()["READY"] == "1"
 
 
-def test_a_reload_that_is_given_up_ends_with_ready_as_well(serve, plain_manager):
+def test_an_abandoned_reload_ends_with_ready_as_well(serve, plain_manager):
     server = serve(HELLO, environment=plain_manager.environment)
     plain_manager.wait("READY")
     server.write("app.py", "raise RuntimeError('broken-991')\n")
@@ -90,7 +90,7 @@ def test_a_reload_that_is_given_up_ends_with_ready_as_well(serve, plain_manager)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stopping_is_said_when_the_stop_begins(serve, plain_manager, number):
+def test_stopping_is_sent_when_the_stop_begins(serve, plain_manager, number):
     server = serve(HELLO, environment=plain_manager.environment)
     plain_manager.wait("READY")
     server.kill(number)
@@ -110,15 +110,14 @@ def test_signs_of_life_come_while_the_master_lives_and_has_workers(serve, plain_
     plain_manager.wait("READY")
     for _ in range(3):
         assert plain_manager.wait("WATCHDOG", 5) == {"WATCHDOG": "1"}
-    server.kill(signal.SIGSTOP)
-    while plain_manager.hear(0.01):
-        pass
-    assert plain_manager.hear(0.5) is None, "a master that does not run says nothing"
-    server.kill(signal.SIGCONT)
+    with paused(server.pid):
+        while plain_manager.hear(0.01):
+            pass
+        assert plain_manager.hear(0.5) is None, "a master that does not run says nothing"
     plain_manager.wait("WATCHDOG", 5)
 
 
-def test_signs_of_life_are_another_process_s_business_if_the_manager_says_so(serve, plain_manager):
+def test_the_watchdog_is_ignored_if_it_is_for_another_process(serve, plain_manager):
     server = serve(HELLO, environment=dict(plain_manager.environment, WATCHDOG_USEC="100000", WATCHDOG_PID="1"))
     plain_manager.wait("READY")
     assert server.get().body == b"hello"
@@ -173,7 +172,7 @@ def test_a_name_chooses_among_the_sockets_and_keeps_other_addresses(serve, tmp_p
             assert wire.request(message()).body == b"hello"
 
 
-def test_a_name_that_nobody_passed_is_said_with_those_there_are(serve):
+def test_an_unknown_socket_name_is_reported_with_the_known_ones(serve):
     server = activated(serve, "web=127.0.0.1:0", "admin=127.0.0.1:0", bind=("fd://api",), listening=False)
     assert server.wait_exit() == 1
     server.log.wait("there is no socket of the name `api` for fd://api; LISTEN_FDNAMES has web, admin")
@@ -213,7 +212,7 @@ def test_passed_sockets_stay_across_a_reload(serve):
 
 
 def test_clients_that_come_before_the_server_are_served_by_it(serve, tmp_path):
-    """systemd's own launcher: it starts the server when the first client has come, who has then waited."""
+    """systemd's own launcher: it starts the server when the first client connects, which waits meanwhile."""
     if not shutil.which("systemd-socket-activate"):
         pytest.skip("needs systemd-socket-activate")
     path = str(tmp_path / "web.sock")
@@ -238,7 +237,7 @@ def analyze(tmp_path):
         pytest.skip("needs systemd-analyze")
 
     def analyze(*arguments):
-        # The units as a site would have them: with a program and a folder that exist.
+        # The units as installed: with a program and a folder that exist.
         text = (UNITS / "farrier.service").read_text()
         assert "ExecStart=/srv/mysite/.venv/bin/farrier " in text
         text = text.replace("/srv/mysite/.venv/bin/farrier", COMMAND[0]).replace("/srv/mysite", str(tmp_path))

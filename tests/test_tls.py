@@ -1,4 +1,5 @@
-"""HTTPS as clients see it: the same messages as in the clear, orderly ends, and nothing that a hostile beginning can hold up."""
+"""HTTPS for clients: the same messages as without TLS, orderly ends, and no effect of hostile handshakes on other
+clients."""
 
 import json
 import os
@@ -111,7 +112,7 @@ def test_the_listening_line_says_https(server):
 
 
 @pytest.mark.parametrize("version, name", [(ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")])
-def test_environ_says_what_was_negotiated(connect, certificate, version, name):
+def test_environ_has_the_negotiated_parameters(connect, certificate, version, name):
     wire = connect(context(certificate.authority, versions=version))
     environ = json.loads(wire.request(message(target="/environ")).body)
     assert environ["wsgi.url_scheme"] == "https" and environ["HTTPS"] == "on"
@@ -216,7 +217,7 @@ def test_a_response_that_broke_off_ends_without_a_close_notify(connect):
         assert wire.ended_orderly is not True, (target, version)
 
 
-def test_what_a_client_sent_before_its_close_notify_is_answered(connect):
+def test_requests_sent_before_a_close_notify_are_answered(connect):
     wire = connect()
     wire.send(message("POST", "/digest", b"x"))
     # unwrap() sends the close_notify and reads on until the server's.
@@ -236,7 +237,7 @@ def test_content_that_was_cut_off_is_no_request(server, connect):
 
 
 @pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"hello\r\n\r\n", b"\x00\x01\x02"])
-def test_what_is_no_tls_is_answered_in_the_clear_with_a_hint(server, request_line):
+def test_plain_text_on_a_tls_port_gets_a_plain_hint(server, request_line):
     with Wire(server.address) as wire:
         wire.send(request_line)
         response = wire.read_response()
@@ -256,7 +257,7 @@ def test_what_is_no_tls_is_answered_in_the_clear_with_a_hint(server, request_lin
     ],
     ids=["one byte", "half a hello", "record too large", "no hello", "message without an end", "empty records"],
 )
-def test_a_bad_beginning_ends_in_time_and_holds_up_nobody(server, connect, beginning):
+def test_a_bad_handshake_ends_in_time_and_does_not_block_others(server, connect, beginning):
     with Wire(server.address) as wire:
         wire.send_anyway(beginning)
         assert connect().request(message()).body == b"hello"
@@ -305,7 +306,7 @@ def test_a_call_that_takes_too_long_is_answered_over_tls(serve, certificate):
         assert wire.ended_orderly is True
 
 
-def test_a_drain_finishes_what_runs_and_ends_orderly(serve, certificate):
+def test_a_drain_finishes_running_requests_and_ends_orderly(serve, certificate):
     server = serve(APPLICATION, "--certfile", certificate.both)
     idle = SecureWire(server.address, context(certificate.authority))
     assert idle.request(message()).status == 200
@@ -353,7 +354,7 @@ def test_a_proxy_header_comes_in_the_clear_before_tls(serve, certificate, togeth
     with Wire(server.address) as wire:
 
         def carry(step):
-            """Lets a step of the client's session have what it needs."""
+            """Runs a step of the client's TLS session, with the I/O that it needs."""
             while True:
                 try:
                     return step()

@@ -1,4 +1,4 @@
-"""Certificates: what is wrong with their files is said at the start, and what changes is served without a reload."""
+"""Certificates: errors in their files are reported at the start, and changed files are used without a reload."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def certificate(authority):
 
 @pytest.fixture
 def check(tmp_path):
-    """`farrier --check-config`, and what it says."""
+    """`farrier --check-config`, and its output."""
 
     def check(*flags):
         (tmp_path / "app.py").write_text("def application(environ, start_response): pass\n")
@@ -40,7 +40,7 @@ def check(tmp_path):
 
 
 def shown(address, name="localhost", versions=None, ciphers=None, algorithms=None):
-    """The certificate that a client of this name is shown, in DER."""
+    """The certificate that a client of this name gets, in DER."""
     terms = context(versions=versions)
     if ciphers:
         terms.set_ciphers(ciphers)
@@ -135,7 +135,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_cannot_serve_is_told_before_anything_is_bound(check, serve, certificate, authority, tmp_path, case):
+def test_unusable_certificates_are_reported_before_anything_is_bound(
+    check, serve, certificate, authority, tmp_path, case
+):
     flags, words = BAD[case](certificate, authority, tmp_path)
     result = check(*flags)
     assert result.returncode == 1, result.stderr
@@ -232,7 +234,7 @@ def test_the_certificate_follows_the_name(many, asked, served):
     assert shown(server.address, name=asked) == der(issued[served].pem)
 
 
-def test_the_kind_of_the_key_follows_what_the_client_understands(many):
+def test_the_kind_of_the_key_follows_the_clients_capabilities(many):
     server, issued = many
     old = ssl.TLSVersion.TLSv1_2
     assert shown(server.address, "second.test", old, "ECDHE+ECDSA") == der(issued["second.test"].pem)
@@ -267,7 +269,7 @@ def test_only_the_named_suites_are_offered(serve, certificate):
 
 
 class SecureLoad:
-    """Clients that open a connection for each request, or keep theirs, and note every failure."""
+    """Clients that open a connection for each request, or keep theirs, and record every failure."""
 
     def __init__(self, server, authority, clients=4):
         self.server, self.terms = server, context(authority)
@@ -317,7 +319,7 @@ def test_a_certificate_that_changes_is_served_without_a_reload_and_without_a_fai
         shutil.copy(new.key, key + ".new"), os.replace(key + ".new", key)
         until(lambda: shown(server.address) == der(new.pem), what="the new certificate")
         server.log.wait("Certificates have changed and are in use")
-        # Both workers, whoever takes the connection.
+        # Both workers, whichever accepts the connection.
         until(
             lambda: all(shown(server.address) == der(new.pem) for _ in range(8)), what="the new certificate everywhere"
         )
@@ -333,7 +335,7 @@ def folder(parent, name):
 
 
 @pytest.mark.parametrize("reload", [False, True])
-def test_a_certificate_that_is_broken_is_told_and_the_old_one_stays(serve, authority, tmp_path, reload):
+def test_a_broken_certificate_is_reported_and_the_old_one_stays(serve, authority, tmp_path, reload):
     old, new = (authority.issue("localhost", into=folder(tmp_path, name)) for name in ("old", "new"))
     path = str(tmp_path / "now.pem")
     shutil.copy(old.both, path)
@@ -372,7 +374,7 @@ def test_a_worker_that_may_not_read_the_key_serves_with_it(serve, certificate, t
             assert "Uid:\t0" not in status.read()
 
 
-def test_a_key_is_not_to_be_found_in_what_workers_could_write(serve, certificate):
+def test_workers_cannot_write_to_memory_with_keys(serve, certificate):
     server = serve(HELLO, "--certfile", certificate.both)
     assert shown(server.address)
     (worker,) = server.workers()
@@ -385,7 +387,7 @@ def test_a_key_is_not_to_be_found_in_what_workers_could_write(serve, certificate
     assert rings == [os.O_RDONLY]
 
 
-def test_addresses_with_a_scheme_say_whether_tls_is_spoken(serve, certificate):
+def test_the_scheme_of_an_address_decides_about_tls(serve, certificate):
     server = serve(HELLO, "--certfile", certificate.both, bind=["127.0.0.1:0", "http://127.0.0.1:0", "unix:x.sock"])
     assert server.log.find(r"Listening at: https://127.0.0.1:\d+,http://127.0.0.1:\d+,https\+unix:x.sock")
     with Wire(server.addresses[1]) as wire:

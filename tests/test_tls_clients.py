@@ -1,4 +1,4 @@
-"""Client certificates: asked for, verified, and told to the application; and nobody gets in with a bad one."""
+"""Client certificates: requested, verified, and passed to the application; a bad one is refused."""
 
 import json
 import re
@@ -27,14 +27,14 @@ SUBJECT = "/O=Example, Inc./CN=alice"
 
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory):
-    """The server's, the clients', and a stranger's."""
+    """The authorities of the server, of the clients, and an unknown one."""
     names = ("of the server", "of the clients", "of strangers")
     return [Authority(tmp_path_factory.mktemp("authority"), "Authority " + name) for name in names]
 
 
 @pytest.fixture(scope="module")
 def certificates(authorities):
-    """Clients' certificates: good, expired, of a stranger's authority."""
+    """Clients' certificates: valid, expired, of an unknown authority."""
     _, ours, stranger = authorities
     return {
         "good": ours.issue("alice", subject=SUBJECT),
@@ -61,7 +61,7 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("shown", ["good", "expired", "stranger", "none"])
-def test_who_gets_in_follows_what_is_asked_for(asking, authorities, certificates, shown, version):
+def test_access_follows_cert_reqs(asking, authorities, certificates, shown, version):
     server, asked = asking
     certificate = certificates[shown]
     terms = context(authorities[0].pem, certificate and certificate.both, versions=version)
@@ -81,7 +81,7 @@ def test_who_gets_in_follows_what_is_asked_for(asking, authorities, certificates
 @pytest.mark.parametrize(
     "shown, reason", [("expired", "certificate expired"), ("stranger", "UnknownIssuer"), ("none", "no certificates")]
 )
-def test_the_log_says_in_its_details_why_a_client_was_turned_away(serve, authorities, certificates, shown, reason):
+def test_the_debug_log_says_why_a_client_was_refused(serve, authorities, certificates, shown, reason):
     own = authorities[0].issue("localhost")
     flags = ("--ca-certs", authorities[1].pem, "--cert-reqs", "required", "--log-level", "debug")
     server = serve(APPLICATION, "--certfile", own.both, *flags)
@@ -92,7 +92,7 @@ def test_the_log_says_in_its_details_why_a_client_was_turned_away(serve, authori
     server.log.wait("The TLS handshake with ip=127.0.0.1 failed: .*" + reason)
 
 
-def test_what_was_verified_is_told_as_openssl_writes_it(serve, authorities, certificates):
+def test_the_verified_names_are_written_as_openssl_does(serve, authorities, certificates):
     server = authorities[0].issue("localhost")
     server = serve(APPLICATION, "--certfile", server.both, "--ca-certs", authorities[1].pem, "--cert-reqs", "required")
     good = certificates["good"]

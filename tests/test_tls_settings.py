@@ -1,4 +1,4 @@
-"""The redirect to https, what browsers are told of it, and the certificate for development."""
+"""The redirect to https, HSTS, and the certificate for development."""
 
 import os
 import stat
@@ -62,12 +62,12 @@ def test_health_and_validations_are_answered_in_the_clear(redirecting):
         assert wire.request(message(target="/.well-known/acme-challenges")).status == 308
 
 
-def test_a_client_that_names_no_host_is_told_so(redirecting):
+def test_a_client_without_a_host_gets_an_error(redirecting):
     with Wire(redirecting.addresses[0]) as wire:
         assert wire.request(message(host=None, version="1.0")).status == 400
 
 
-def test_what_a_trusted_proxy_had_by_tls_is_not_sent_anywhere(redirecting):
+def test_requests_with_tls_at_a_trusted_proxy_are_not_redirected(redirecting):
     with Wire(redirecting.addresses[0]) as wire:
         assert wire.request(message(fields=[("X-Forwarded-Proto", "https")])).status == 200
 
@@ -80,12 +80,12 @@ def test_what_a_trusted_proxy_had_by_tls_is_not_sent_anywhere(redirecting):
         ("/fails", ["max-age=31536000; includeSubDomains"]),
     ],
 )
-def test_browsers_are_told_over_tls_and_once(redirecting, target, values):
+def test_hsts_is_sent_over_tls_and_once(redirecting, target, values):
     with SecureWire(redirecting.addresses[1]) as wire:
         assert wire.request(message(target=target)).values(FIELD) == values
 
 
-def test_nothing_is_sent_or_told_unless_it_is_set(serve, certificate):
+def test_there_is_no_redirect_and_no_hsts_by_default(serve, certificate):
     server = serve(APPLICATION, "--certfile", certificate.both, bind=BOTH)
     with Wire(server.addresses[0]) as wire:
         assert wire.request(message()).status == 200

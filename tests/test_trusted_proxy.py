@@ -1,4 +1,4 @@
-"""`--trusted-proxy`: who is believed about the client, in what, through how many hops; and what others cannot say."""
+"""`--trusted-proxy`: which peers and fields are trusted, through how many hops; other peers cannot set them."""
 
 import json
 
@@ -61,7 +61,7 @@ NOTHING = ("127.0.0.1", "http", "farrier.test")
             [("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "a.test")],
             ("203.0.113.7", "https", "a.test"),
         ),
-        # Through trusted hops, and no further than the first that is not.
+        # Through trusted hops, up to the first that is not trusted.
         (
             [("X-Forwarded-For", "198.51.100.1, 203.0.113.7, 10.1.1.1,10.2.2.2")],
             ("203.0.113.7", "http", "farrier.test"),
@@ -87,7 +87,7 @@ NOTHING = ("127.0.0.1", "http", "farrier.test")
         ([("Forwarded", "for=203.0.113.7, proto=https")], ("127.0.0.1", "https", "farrier.test")),
     ],
 )
-def test_a_trusted_proxy_is_believed(trusting, fields, expected):
+def test_fields_of_a_trusted_proxy_are_applied(trusting, fields, expected):
     assert said(environ_of(trusting, *fields)) == expected
 
 
@@ -98,7 +98,7 @@ def test_a_trusted_proxy_is_believed(trusting, fields, expected):
         ([("Forwarded", 'for="198.51.100.1, for=203.0.113.7;host=a.test')], ("203.0.113.7", "http", "a.test")),
         ([("Forwarded", 'for="\\", for=203.0.113.7')], ("203.0.113.7", "http", "farrier.test")),
         ([("Forwarded", 'host=evil.test;x="y, for="203.0.113.7"')], ("203.0.113.7", "http", "farrier.test")),
-        # A proxy that sets the older fields and lets this one pass.
+        # A proxy that sets the older fields and passes this one on.
         (
             [("Forwarded", "for=198.51.100.1;host=evil.test"), ("X-Forwarded-For", "203.0.113.7")],
             ("203.0.113.7", "http", "farrier.test"),
@@ -111,7 +111,7 @@ def test_a_trusted_proxy_is_believed(trusting, fields, expected):
         ([("Forwarded", "for=203.0.113.7;host=evil.test;host=b.test")], ("203.0.113.7", "http", "farrier.test")),
     ],
 )
-def test_a_client_behind_a_trusted_proxy_cannot_speak_for_it(trusting, fields, expected):
+def test_a_client_behind_a_trusted_proxy_cannot_forge_its_fields(trusting, fields, expected):
     assert said(environ_of(trusting, *fields)) == expected
 
 
@@ -127,12 +127,12 @@ def test_schemes_that_contradict_each_other_are_400(trusting, fields):
     assert trusting.get(fields=fields).status == 400
 
 
-def test_port_and_prefix_are_believed_too(trusting):
+def test_port_and_prefix_are_applied_too(trusting):
     environ = environ_of(trusting, ("X-Forwarded-Port", "8443"), ("X-Forwarded-Prefix", "/app/"), target="/app/page")
     assert (environ["SERVER_PORT"], environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("8443", "/app", "/page")
 
 
-def test_nothing_of_what_others_say_reaches_the_application(distrusting):
+def test_fields_of_untrusted_peers_do_not_reach_the_application(distrusting):
     fields = [(name, "https" if "Proto" in name else "203.0.113.7") for name in POSING]
     fields += [(name.lower(), "x") for name in POSING] + [("X-Other", "kept")]
     environ = environ_of(distrusting, *fields)

@@ -141,7 +141,7 @@ def test_both_masters_show_which_is_which(upgrade):
     until(lambda: title_of(both.new) == "farrier: master [shop]", what="the title after the promotion")
 
 
-def test_term_to_the_new_master_takes_the_upgrade_back(upgrade, tmp_path):
+def test_term_to_the_new_master_reverts_the_upgrade(upgrade, tmp_path):
     path = tmp_path / "run.sock"
     both = upgrade(HELLO, bind=("unix:%s" % path,))
     with Load(both.server, 4) as load:
@@ -155,7 +155,7 @@ def test_term_to_the_new_master_takes_the_upgrade_back(upgrade, tmp_path):
         until(lambda: load.answered > before + 100, what="answers of the old master")
     assert load.failures == []
     assert number_in(both.path) == both.old and not os.path.exists(both.path + ".2")
-    # And another one may follow.
+    # And another upgrade may follow.
     both.start()
     both.complete()
 
@@ -169,7 +169,7 @@ def test_there_is_one_upgrade_at_a_time(upgrade):
     assert both.server.get().status == 200
 
 
-def test_a_new_master_that_cannot_load_the_application_leaves_the_old_one_serving_and_says_why(upgrade):
+def test_a_new_master_that_cannot_load_the_application_leaves_the_old_one_serving_and_logs_why(upgrade):
     both = upgrade(HELLO)
     assert both.server.get().status == 200
     both.server.write("app.py", "raise RuntimeError('broken-661')\n")
@@ -183,8 +183,8 @@ def test_a_new_master_that_cannot_load_the_application_leaves_the_old_one_servin
     assert number_in(both.path) == both.old and not os.path.exists(both.path + ".2")
 
 
-def test_a_program_that_is_gone_leaves_the_old_master_serving_and_says_why(upgrade, tmp_path):
-    # As an upgrade of Python does that has removed the interpreter the server runs with.
+def test_a_missing_program_leaves_the_old_master_serving_and_is_logged(upgrade, tmp_path):
+    # As after an upgrade of Python that has removed the server's interpreter.
     interpreter = tmp_path / "python"
     os.symlink(sys.executable, interpreter)
     script = "import sys; sys.executable = %r; sys.path[:] = %r; from farrier.__main__ import main; sys.exit(main())"
@@ -199,7 +199,7 @@ def test_a_program_that_is_gone_leaves_the_old_master_serving_and_says_why(upgra
 
 
 def test_the_successor_has_the_original_command_line_environment_and_folder(upgrade, tmp_path):
-    """Not those that the settings have made of them."""
+    """Not those that the settings have set."""
     release = tmp_path / "release-1"
     current = tmp_path / "current"
     inner = release / "inner"
@@ -227,7 +227,7 @@ def test_the_successor_has_the_original_command_line_environment_and_folder(upgr
         "OF_THE_SETTINGS": "set",
         "OF_THE_SHELL": "kept",
     }
-    # A deployment turns the link to the new release.
+    # A deployment points the link to the new release.
     second = tmp_path / "release-2" / "inner"
     second.mkdir(parents=True)
     (second / "app.py").write_text(textwrap.dedent(source % 2))
@@ -243,7 +243,7 @@ def test_the_successor_has_the_original_command_line_environment_and_folder(upgr
 
 def test_an_address_that_the_new_configuration_drops_or_adds_is_dropped_or_added(upgrade):
     settings = 'bind = ["127.0.0.1:0", "unix:%s"]\npidfile = "run.pid"\n'
-    # Not through the fixture's flag: the file must say it all.
+    # Without the fixture's flags: the file must contain everything.
     both = upgrade(HELLO, bind=(), settings=settings % "first.sock")
     assert len(both.server.addresses) == 2
     both.server.write("farrier.toml", settings % "second.sock")
@@ -266,7 +266,7 @@ def test_sockets_of_a_service_manager_are_handed_on(upgrade):
     assert load.failures == []
 
 
-def test_a_service_manager_hears_of_the_new_master_when_the_old_one_leaves(upgrade, tmp_path):
+def test_a_service_manager_is_notified_of_the_new_master_when_the_old_one_leaves(upgrade, tmp_path):
     manager = Manager(str(tmp_path / "notify"))
     both = upgrade(HELLO, environment=manager.environment)
     assert manager.wait("READY")["MAINPID"] == str(both.old)
@@ -292,7 +292,7 @@ def test_a_daemons_successor_is_a_daemon_without_another_fork(tmp_path):
         new = until(lambda: number_in(str(path) + ".2"), 30, "the new master")
         assert os.getsid(new) == os.getsid(old)
         until(lambda: children(new), what="its worker")
-        # The documented way: the old workers go, then, when all is well, the old master.
+        # The documented way: stop the old workers, and if everything works, the old master.
         os.kill(old, signal.SIGWINCH)
         until(lambda: children(old) == [new], 30, "the old workers to go")
         with Wire(str(tmp_path / "s")) as wire:
@@ -330,7 +330,7 @@ sys.exit(main())
 
 @pytest.fixture
 def program(tmp_path):
-    """A program that is one of the two servers, and can become the other: `program("gunicorn")`."""
+    """A program that runs one of the two servers, and can switch to the other: `program("gunicorn")`."""
     if not os.path.isdir(os.path.join(PEERS, "gunicorn")):
         pytest.skip("needs Gunicorn in %s (tests/peers.txt)" % PEERS)
     path = str(tmp_path / "server.py")

@@ -1,4 +1,4 @@
-"""The uwsgi protocol as a web server speaks it, byte by byte."""
+"""The uwsgi protocol, byte by byte."""
 
 import json
 import socket
@@ -46,19 +46,19 @@ FLAGS = ("--limit-request-body", "20M")
 
 @pytest.fixture(scope="module")
 def server(serve_module):
-    """A server with uwsgi on TCP, uwsgi on a unix socket, HTTP, and one that takes whatever comes."""
+    """A server with uwsgi on TCP, uwsgi on a unix socket, HTTP, and an address with `auto`."""
     bind = ["uwsgi://127.0.0.1:0", "uwsgi+unix:uwsgi.sock", "127.0.0.1:0", "auto://127.0.0.1:0"]
     return serve_module(APPLICATION, *FLAGS, bind=bind)
 
 
 @pytest.fixture(params=["tcp", "unix"])
 def address(server, request):
-    """The addresses where uwsgi is spoken."""
+    """The addresses with uwsgi."""
     return server.addresses[("tcp", "unix").index(request.param)]
 
 
 def exchange(address, *pieces, head_only=False):
-    """One request; the answer's content ends with the connection unless it says its length."""
+    """One request; the response's content ends with the connection unless it has a length."""
     with Wire(address) as wire:
         wire.send(*pieces)
         head = wire.read_head()
@@ -72,7 +72,7 @@ def ask(address, *arguments, **more):
     return exchange(address, uwsgi(*arguments, **more), head_only=arguments[:1] == ("HEAD",))
 
 
-def test_the_log_says_what_is_spoken_where(server):
+def test_the_log_names_the_protocol_of_each_address(server):
     text = server.log.text
     assert "uwsgi://127.0.0.1:" in text and "uwsgi+unix:uwsgi.sock" in text and ",http://127.0.0.1:" in text
 
@@ -84,7 +84,7 @@ def test_a_request_is_answered_and_the_connection_closed(address):
     assert [name for name, _ in answer.fields] == ["Content-Length", "Content-Type", "X-A"]
 
 
-def test_the_environ_is_what_the_web_server_says(address):
+def test_the_environ_has_the_web_servers_variables(address):
     more = {"fields": [("X-Y-Z", "1"), ("Cookie", "a=b")], "DOCUMENT_ROOT": "/srv", "REMOTE_USER": "me"}
     told = json.loads(ask(address, "GET", "/environ?a=b%20c", HTTPS="on", **more).body)
     expected = {
@@ -117,14 +117,14 @@ def test_the_path_is_decoded_once(server):
     assert ask(server.address, "GET", "/%65nviron", PATH_INFO=None).status == 200
 
 
-def test_what_would_command_the_server_is_dropped_and_logged_once(server):
+def test_variables_that_configure_uwsgi_are_dropped_and_logged_once(server):
     for name in ("UWSGI_FILE", "UWSGI_SCHEME", "UWSGI_CHDIR"):
         told = json.loads(ask(server.address, "GET", "/environ", **{name: "exec://id"}).body)
         assert not [key for key in told if key.startswith("UWSGI")]
     assert len(server.log.find("UWSGI_")) == 1
 
 
-def test_what_would_speak_for_the_server_is_dropped(server):
+def test_variables_that_override_the_server_are_dropped(server):
     forged = {"wsgi.url_scheme": "https", "wsgi.forged": "1", "farrier.forged": "1", "HTTP_PROXY": "evil.test"}
     told = json.loads(ask(server.address, "GET", "/environ", **forged).body)
     assert told["wsgi.url_scheme"] == "http"
@@ -144,7 +144,7 @@ def test_content_may_arrive_in_pieces(address):
     assert exchange(address, *pieces).body == b"hello"
 
 
-def test_a_chunked_upload_is_what_content_length_says(server):
+def test_a_chunked_upload_has_the_length_of_content_length(server):
     answer = ask(server.address, "POST", "/echo", b"hello", HTTP_TRANSFER_ENCODING="chunked")
     assert answer.body == b"hello"
 
@@ -165,7 +165,7 @@ def test_head_and_304_have_no_content(address):
     assert (ask(address, "HEAD", "/environ").body, ask(address, "GET", "/unmodified").body) == (b"", b"")
 
 
-def test_an_answer_that_is_too_short_is_seen_to_be(address):
+def test_a_short_response_is_noticed(address):
     with Wire(address) as wire:
         wire.send(uwsgi("GET", "/short"))
         with pytest.raises(Incomplete):
@@ -196,7 +196,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("status, words, raw", REFUSED, ids=["%d-%d" % (at, r[0]) for at, r in enumerate(REFUSED)])
-def test_what_is_refused_is_answered_and_logged(server, address, status, words, raw):
+def test_refused_requests_are_answered_and_logged(server, address, status, words, raw):
     answer = exchange(address, raw)
     assert (answer.status, words in answer.body.decode()) == (status, True), answer.body
     server.log.wait("Invalid request.*" + words)
@@ -268,7 +268,7 @@ def test_the_protocol_can_be_set_for_all_addresses(serve):
         assert wire.request(message(target="/environ")).status == 200
 
 
-def test_a_proxys_fields_are_believed_only_from_a_trusted_client(serve):
+def test_a_proxys_fields_are_applied_only_from_a_trusted_client(serve):
     server = serve(APPLICATION, "--protocol", "uwsgi", "--forwarded-allow-ips", "10.0.0.0/8")
     scheme = lambda client: json.loads(  # noqa: E731
         ask(server.address, "GET", "/environ", fields=[("X-Forwarded-Proto", "https")], REMOTE_ADDR=client).body

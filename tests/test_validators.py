@@ -1,4 +1,4 @@
-"""Three validators of PEP 3333 round real applications: whatever the server does wrong becomes an AssertionError."""
+"""Three validators of PEP 3333 around real applications: every violation by the server becomes an AssertionError."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The environ dictionary (PEP 3333, "environ Variables"): what is in it, how it is spelt, and what never is."""
+"""The environ dictionary (PEP 3333, "environ Variables"): its keys, their spelling, and keys that must be absent."""
 
 import json
 

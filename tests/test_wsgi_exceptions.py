@@ -1,4 +1,4 @@
-"""The interpreter's seam: whatever an application raises, the worker lives, and nothing is kept alive by it."""
+"""Exceptions of the application: the worker survives every kind, and no object is leaked."""
 
 import pytest
 

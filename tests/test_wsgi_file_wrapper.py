@@ -136,7 +136,7 @@ def test_a_content_length_longer_than_the_file_is_visibly_incomplete(host, strea
     with app.connect() as wire:
         wire.send(app.message())
         try:
-            # Known before the head was sent: an honest 500 is as good.
+            # Known before the head was sent: a 500 is as good.
             assert wire.read_response().status == 500
         except Incomplete as incomplete:
             assert len(incomplete.received) < 1000

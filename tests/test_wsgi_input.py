@@ -225,3 +225,38 @@ def test_a_body_that_broke_off_is_never_taken_for_a_complete_one(host, framing, 
         assert b" 200 " not in wire.pending
     # The whole request is buffered before the call, so the application is not called at all.
     assert app.seen() in ([], ["raised"])
+
+
+TWO_READERS = """
+    import threading
+
+    def application(environ, start_response):
+        body = b"Hello"
+        if environ["REQUEST_METHOD"] == "POST":
+            stream, wrong = environ["wsgi.input"], []
+
+            def read():
+                for _ in range(1000):
+                    # The other thread may move the position between the two.
+                    stream.seek(0)
+                    if stream.read(65536).strip(b"q"):
+                        wrong.append("mixed")
+
+            threads = [threading.Thread(target=read, daemon=True) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            body = b"mixed" if wrong else b"read"
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
+"""
+
+
+def test_two_threads_that_read_a_spooled_body_do_not_lock_up_the_interpreter(serve):
+    server = serve(TWO_READERS)
+    with server.connect(timeout=8) as reader, server.connect(timeout=8) as other:
+        reader.send(message("POST", "/", b"q" * (1 << 20)))
+        for _ in range(20):
+            assert other.request(message()).body == b"Hello"
+        assert reader.read_response().body == b"read"

@@ -1,4 +1,4 @@
-"""The iterable an application returns: its kinds, its one close(), and what becomes of a message that goes wrong half way."""
+"""The iterable that an application returns: its kinds, its single close(), and messages that fail half-way."""
 
 import pytest
 
@@ -114,7 +114,7 @@ def test_a_length_of_one_gives_a_content_length(host, expression, length):
 @pytest.mark.parametrize(
     "claim, items", [(1, "[b'ab', b'cd']"), (1, "[]"), (0, "[b'ab']"), (5, "[b'ab']"), (-1, "[b'ab']")]
 )
-def test_a_len_that_lies_never_yields_a_message_that_can_be_misread(host, claim, items):
+def test_a_wrong_len_never_yields_a_message_that_can_be_misread(host, claim, items):
     app = host(
         """
         class Liar:
@@ -331,7 +331,7 @@ def test_fewer_bytes_than_content_length_close_the_connection(host, items):
             response = wire.read_response()
         except Incomplete:
             return
-        # Known before the head was sent: an honest 500 is as good.
+        # Known before the head was sent: a 500 is as good.
         assert response.status == 500
 
 

@@ -240,7 +240,7 @@ def test_a_status_that_is_not_ddd_reason_raises(host, status):
 
 
 @pytest.mark.parametrize("status", ["200 OK", "999 Highest", "299 Some Words, \xe9", "404 Not Found"])
-def test_a_good_status_goes_out_as_it_is(host, status):
+def test_a_valid_status_is_sent_unchanged(host, status):
     app = host(
         """
         def application(environ, start_response):

@@ -1,4 +1,4 @@
-"""Real web servers in front of Farrier, each started with a configuration of the test's and ended by pid."""
+"""Real web servers in front of Farrier, each started with the test's configuration and ended by pid."""
 
 import os
 import shutil
@@ -65,7 +65,7 @@ def free_port():
 
 
 def let_everybody_in(directory):
-    """Whoever a web server's workers run as must be able to reach the sockets."""
+    """A web server's workers may have another user, who must be able to reach the sockets."""
     for folder in (directory, *directory.parents):
         if folder.stat().st_uid == os.getuid():
             folder.chmod(folder.stat().st_mode | 0o111)

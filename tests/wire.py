@@ -1,4 +1,4 @@
-"""A client that hides nothing: it sends the bytes it is given and reads exactly one message at a time with a strict parser.
+"""A low-level HTTP client: it sends the given bytes and reads exactly one message at a time with a strict parser.
 
 No client library is used, because they repair what a test must see: a missing CRLF, a second Content-Length, a message
 that ends too early.
@@ -17,11 +17,11 @@ CHUNK_LINE = re.compile(rb"[0-9A-Fa-f]+\Z")
 
 
 class Broken(AssertionError):
-    """The server sent what no correct server sends."""
+    """The server sent an invalid message."""
 
 
 class Incomplete(AssertionError):
-    """The connection ended in the middle of a message. `received` is what came of it."""
+    """The connection ended in the middle of a message. `received` is the part that arrived."""
 
     def __init__(self, text, received):
         super().__init__("%s; received %r" % (text, received[-300:]))
@@ -94,23 +94,23 @@ class Wire:
         self.close()
 
     def send(self, *pieces):
-        """Sends each piece with a call of its own."""
+        """Sends each piece with a separate call."""
         for piece in pieces:
             self.socket.sendall(piece)
 
     def send_anyway(self, *pieces):
-        """Sends until the server has closed: what a client does that does not look at the answer yet."""
+        """Sends until the server has closed, as a client that does not read the response yet."""
         try:
             self.send(*pieces)
         except (BrokenPipeError, ConnectionResetError):
             pass
 
     def half_close(self):
-        """Says that nothing more will be sent."""
+        """Closes the sending side."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self):
-        """Leaves with a RST instead of a FIN."""
+        """Closes with a RST instead of a FIN."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
@@ -251,7 +251,7 @@ class Wire:
             raise Broken("bytes after the last message: %r" % self.pending[:300])
 
     def assert_silent(self, seconds):
-        """Nothing arrives for so long, and the connection stays open. For negative statements only."""
+        """Nothing arrives for this long, and the connection stays open. For negative assertions only."""
         self.socket.settimeout(seconds)
         try:
             data = self.socket.recv(1)
@@ -269,7 +269,7 @@ class Wire:
 
 
 def until(condition, timeout=15, what=None):
-    """Waits for a condition and returns its value; fails with a sentence when the deadline passes."""
+    """Waits for a condition and returns its value; fails with a message when the deadline passes."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()

@@ -1,6 +1,6 @@
 """Starts a program as a service manager does (sd_listen_fds(3)): `activate.py NAME=ADDRESS… -- PROGRAM ARGUMENT…`.
 
-An address is `HOST:PORT` or a path. What the sockets became is printed to standard error, one line each.
+An address is `HOST:PORT` or a path. It prints each socket to standard error, one line each.
 """
 
 import os

@@ -1,10 +1,10 @@
-"""The application that hosts the others: a request's `X-App` field names the source file that answers it.
+"""Hosts many test applications: a request's `X-App` field names the source file that answers it.
 
-So that each test can have an application of its own without a server of its own. Nothing stands between the server and the
-hosted application: environ, start_response and the iterable pass through untouched.
+So each test can have its own application without its own server. The hosted application gets environ and start_response
+unchanged, and its iterable is passed through.
 
-A hosted source finds these names: `SEEN` (a list; GET /seen tells it as JSON), `answer`, and `EVENT`, which
-GET /release sets.
+A hosted source finds these names: `SEEN` (a list; GET /seen returns it as JSON), `answer`, and `EVENT`, which GET
+/release sets.
 """
 
 import json

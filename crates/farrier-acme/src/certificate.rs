@@ -78,7 +78,7 @@ mod tests {
     use crate::placeholder;
 
     #[test]
-    fn a_placeholder_is_for_its_names_and_known_as_what_it_is() {
+    fn a_placeholder_is_for_its_names_and_recognized() {
         let names = |all: &[&str]| Names::new(all.iter().map(|&name| name.to_owned()).collect()).expect("names");
         let both = names(&["example.org", "www.example.org"]);
         let leaf = Leaf::of(&placeholder(&both).expect("made")).expect("read");
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_said() {
+    fn a_file_without_a_certificate_is_an_error() {
         assert!(Leaf::of("").expect_err("refused").contains("no certificate"));
         let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(Leaf::of(bad).expect_err("refused").contains("cannot be read"));

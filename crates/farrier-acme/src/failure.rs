@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_authority_s_words_are_one_line() {
+    fn the_authority_s_text_is_one_line() {
         let problem: Problem = Problem {
             r#type: Some("urn:ietf:params:acme:error:rateLimited".to_owned()),
             detail: Some("too many\nnew orders".to_owned()),

@@ -35,14 +35,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_of_time_is_said_in_one_unit() {
+    fn a_length_of_time_is_printed_in_one_unit() {
         for (seconds, text) in [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (172_800, "2 days")] {
             assert_eq!(span(Duration::from_secs(seconds)), text);
         }
     }
 
     #[test]
-    fn a_date_beyond_all_calendars_is_still_one() {
+    fn a_date_far_in_the_future_is_printed() {
         assert!(date(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40)).contains("9999"));
         assert_eq!(unix_s(of_unix_s(1_000)), 1_000);
     }

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_of_long_ago_are_forgotten_and_those_of_the_future_too() {
+    fn old_failures_and_failures_in_the_future_are_dropped() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100_000);
         let mut record = Record { failures_unix_s: vec![1, 99_000, 200_000], ..Record::default() };
         record.failed("no", true, now);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_is_not_waited_for() {
+    fn a_clock_that_was_set_back_causes_no_wait() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
         let noted = |issued_unix_s, failures: &[u64]| Record {
             issued_unix_s,
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_of_another_version_are_read_as_far_as_they_are_known() {
+    fn records_of_another_version_are_read_as_far_as_they_are_known() {
         let read: Record = serde_json::from_str(r#"{"directory": "d", "other": 1}"#).expect("read");
         assert_eq!(read, Record { directory: "d".to_owned(), ..Record::default() });
     }

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_drawn_once_for_a_window() {
+    fn the_renewal_time_is_chosen_once_per_window() {
         let first = Suggestion::of((100, 200), DAY, None, None, 0.25, at(50)).expect("a window");
         let again = Suggestion::of((100, 200), DAY, None, Some(&first), 0.75, at(60)).expect("a window");
         assert_eq!((first.chosen_unix_s, again.chosen_unix_s), (125, 125));

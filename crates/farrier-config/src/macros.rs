@@ -1,7 +1,7 @@
 //! The macro that makes the table: from rows to `Config`, `SETTINGS` and `ACTIONS`.
 
-/// Turns the rows of `table.rs` into three things: the struct `Config`; `SETTINGS`, the rows as data; and `ACTIONS`,
-/// the flags that ask for something other than serving and so have no field.
+/// Turns the rows of `table.rs` into the struct `Config`, and into `SETTINGS`, the rows as data. It also makes
+/// `ACTIONS`: flags that ask for something other than serving and so have no field.
 macro_rules! settings {
     (
         $(

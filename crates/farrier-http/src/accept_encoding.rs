@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_that_is_malformed_says_nothing() {
+    fn a_malformed_element_is_ignored() {
         for value in
             ["gzip;q=2", "gzip;q=1.001", "gzip;q=0.1234", "gzip;q=", "gzip;q=.5", "gzip;q=-1", "gzip;x=1", "gz ip"]
         {

@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn by_default_the_scheme_is_all_that_a_proxy_is_believed_in() {
+    fn by_default_only_the_scheme_of_a_proxy_is_trusted() {
         let fields = "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Host: a.test\r\nX-Forwarded-Port: 1\r\n\
                       X-Forwarded-Prefix: /x\r\nForwarded: for=1.1.1.1;proto=https\r\nX-Real-IP: 1.1.1.1\r\n\
                       X-Forwarded-Proto: https\r\n";
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_is_believed_from_trusted_peers_in_every_configured_form() {
+    fn the_scheme_is_trusted_from_trusted_peers_in_every_configured_form() {
         let trusted = Some("10.0.0.1");
         for fields in ["X-Forwarded-Proto: https\r\n", "X-Forwarded-Ssl: on\r\n", "X-Forwarded-Protocol: ssl\r\n"] {
             assert_eq!(scheme(fields, trusted), Some(Scheme::Https), "{fields}");
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn schemes_that_contradict_each_other_are_refused_across_fields() {
+    fn contradicting_schemes_of_several_fields_are_refused() {
         let fields = |scheme| format!("X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.1;proto={scheme}\r\n");
         assert!(applied(&believing_all(), &fields("http"), Some("10.0.0.1")).is_err());
         assert!(applied(&believing_all(), &fields("https"), Some("10.0.0.1")).is_ok());
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_poses_as_a_proxys_word_is_removed_from_others() {
+    fn proxy_fields_of_untrusted_peers_are_removed() {
         let fields = "X-Forwarded-For: 1.1.1.1\r\nforwarded: for=1.1.1.1\r\nX-Real-Ip: 1.1.1.1\r\nX-FORWARDED-Proto: https\r\n\
                       X-Forwarded-Ssl: on\r\nX-Forwarded-Server: a\r\nX-Forwarded-User: root\r\nX-Forwarde: kept\r\nAccept: */*\r\n";
         let (request, _) = applied(&believing_all(), fields, Some("192.0.2.9")).expect("accepted");

@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_becomes_the_nearest_date() {
+    fn a_time_outside_of_the_range_becomes_the_nearest_date() {
         assert_eq!(format(-1), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(format(i64::MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
@@ -63,7 +63,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_too_strange(text in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn no_bytes_cause_a_panic(text in prop::collection::vec(any::<u8>(), 0..40)) {
             let _ = parse(&text);
         }
     }

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_it_there_is_unsatisfiable() {
+    fn a_range_outside_of_the_content_is_unsatisfiable() {
         for (value, whole_bytes) in [
             ("bytes=1000-", 1000),
             ("bytes=1000-2000", 1000),
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_grammar_or_asks_too_much_gets_the_whole() {
+    fn malformed_or_excessive_ranges_get_the_whole() {
         let many = format!("bytes={}", "0-0,".repeat(5000));
         for value in [
             "",
@@ -303,7 +303,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_lie_inside_apart_and_cover_what_was_asked(
+        fn ranges_are_inside_do_not_overlap_and_cover_the_request(
             asked in prop::collection::vec((0u64..1200, prop::option::of(0u64..300)), 1..=RANGES_MAX),
             whole_bytes in 0u64..1000,
         ) {
@@ -336,12 +336,12 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_too_strange(value in prop::collection::vec(any::<u8>(), 0..60), whole_bytes in any::<u64>()) {
+        fn no_bytes_cause_a_panic(value in prop::collection::vec(any::<u8>(), 0..60), whole_bytes in any::<u64>()) {
             let _ = read(&value, whole_bytes);
         }
 
         #[test]
-        fn nearly_right_values_are_no_danger(value in "bytes=[0-9,\\- ]{0,40}", whole_bytes in 0u64..100) {
+        fn nearly_valid_values_are_handled_safely(value in "bytes=[0-9,\\- ]{0,40}", whole_bytes in 0u64..100) {
             if let Asked::Parts(ranges) = read(value.as_bytes(), whole_bytes) {
                 prop_assert!(!ranges.as_slice().is_empty() && ranges.as_slice().len() <= RANGES_MAX);
                 prop_assert!(ranges.as_slice().iter().all(|range| range.start < range.end && range.end <= whole_bytes));

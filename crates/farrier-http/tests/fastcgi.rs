@@ -112,7 +112,7 @@ fn records_of_requests_that_are_over_are_ignored() {
 }
 
 #[test]
-fn a_second_request_at_a_time_is_told_that_it_cannot_be() {
+fn a_second_concurrent_request_is_refused() {
     let first = request(1, 0, &GET, b"");
     let (begun, rest) = first.split_at(16);
     let stream = [begun, &begin(2, 1, 1), &record(PARAMS, 2, b"ignored", 0), rest].concat();
@@ -215,7 +215,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_streams_say_the_same_in_random_pieces(
+    fn random_streams_have_the_same_result_in_random_pieces(
         valid in any::<bool>(),
         records in prop::collection::vec(piece(), 0..8),
         mutation in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),

@@ -90,7 +90,7 @@ fn a_length_above_the_bound_is_refused_before_a_byte_is_read() {
 }
 
 #[test]
-fn chunks_are_put_together() {
+fn chunks_are_joined() {
     chunked("0\r\n\r\n", "");
     chunked("000\r\n\r\n", "");
     chunked("5\r\nhello\r\n0\r\n\r\n", "hello");
@@ -104,7 +104,7 @@ fn chunks_are_put_together() {
 }
 
 #[test]
-fn what_has_not_come_is_waited_for() {
+fn missing_bytes_are_waited_for() {
     for (input, content, used) in [
         ("", "", 0),
         ("5", "", 0),

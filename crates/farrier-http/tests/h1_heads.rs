@@ -33,7 +33,7 @@ fn text(bytes: &str, span: Span) -> &str {
 }
 
 #[test]
-fn a_target_is_taken_apart() {
+fn a_target_is_split_into_its_parts() {
     #[track_caller]
     fn check(line: &str, form: TargetForm, path: &str, query: &str) {
         for bytes in [
@@ -156,7 +156,7 @@ fn framing_is_what_the_head_declares() {
 }
 
 #[test]
-fn a_client_is_told_to_continue_where_it_waits_for_it() {
+fn a_client_that_waits_for_100_continue_gets_it() {
     #[track_caller]
     fn check(version: &str, lines: &str, waits: bool) {
         assert_eq!(head(format!("POST / HTTP/{version}\r\nHost: a\r\n{lines}\r\n")).expect_continue, waits, "{lines}");
@@ -171,7 +171,7 @@ fn a_client_is_told_to_continue_where_it_waits_for_it() {
 }
 
 #[test]
-fn a_connection_lives_on_as_its_client_says() {
+fn keep_alive_follows_the_clients_connection_field() {
     #[track_caller]
     fn check(version: &str, lines: &str, keep_alive: bool) {
         let found = head(format!("GET / HTTP/{version}\r\nHost: a\r\n{lines}\r\n")).keep_alive;
@@ -200,7 +200,7 @@ fn a_connection_lives_on_as_its_client_says() {
 }
 
 #[test]
-fn what_just_keeps_its_bound_is_accepted() {
+fn values_exactly_at_their_limit_are_accepted() {
     let limits = Limits {
         request_line_bytes_max: 20,
         field_bytes_max: 10,

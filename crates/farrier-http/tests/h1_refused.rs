@@ -359,7 +359,7 @@ fn an_expectation_is_100_continue() {
 }
 
 #[test]
-fn what_exceeds_its_bound_is_refused_before_its_grammar_is_looked_at() {
+fn limits_are_checked_before_syntax() {
     let limits = Limits {
         request_line_bytes_max: 20,
         field_bytes_max: 10,

@@ -70,7 +70,7 @@ fn framing_follows_from_method_status_version_and_length() {
 }
 
 #[test]
-fn only_a_connection_whose_end_is_the_messages_end_cannot_live_on() {
+fn only_a_response_that_ends_with_the_connection_prevents_keep_alive() {
     assert!(!UntilClose.permits_keep_alive());
     for framing in [NoContent(None), Length(0), Chunked] {
         assert!(framing.permits_keep_alive());

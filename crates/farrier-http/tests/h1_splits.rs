@@ -50,7 +50,7 @@ fn the_corpus_is_what_its_names_say() {
 }
 
 #[test]
-fn the_corpus_says_the_same_however_it_is_split_in_two() {
+fn the_corpus_has_the_same_result_however_it_is_split_in_two() {
     for stream in CORPUS.valid.iter().chain(&CORPUS.refused).chain(&CORPUS.other) {
         if stream.len() < 600 {
             (0..stream.len()).for_each(|first| check(stream, &[first]));
@@ -124,7 +124,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_streams_say_the_same_in_random_pieces(
+    fn random_streams_have_the_same_result_in_random_pieces(
         stream in stream(),
         pieces in prop::collection::vec(1..60_usize, 0..20),
     ) {

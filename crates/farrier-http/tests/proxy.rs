@@ -121,7 +121,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_headers_say_the_same_in_pieces(
+    fn random_headers_have_the_same_result_in_pieces(
         text in "PROXY (TCP4|TCP6|UNKNOWN|X) [0-9.:a-f]{0,20} [0-9.]{0,9} [0-9]{0,6} [0-9]{0,6}\r?\n",
         command in 0x1f..0x23_u8,
         family in prop::sample::select(vec![0_u8, 0x11, 0x21, 0x31, 0x13]),

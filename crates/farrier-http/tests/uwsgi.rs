@@ -34,7 +34,7 @@ fn refused(kind: Kind, words: &str, more: &Pairs<'_>) {
 }
 
 #[test]
-fn what_nginx_sends_becomes_the_request_that_its_client_sent() {
+fn nginxs_variables_become_the_request_of_its_client() {
     let head = read(
         0,
         &[
@@ -74,14 +74,14 @@ SERVER_NAME=example.test";
 }
 
 #[test]
-fn empty_values_say_nothing_where_they_would_be_wrong() {
+fn empty_values_are_ignored_where_they_would_be_invalid() {
     let told = [("CONTENT_LENGTH", ""), ("CONTENT_TYPE", ""), ("HTTPS", ""), ("SERVER_NAME", ""), ("REMOTE_ADDR", "")];
     assert_eq!(with(&told), with(&[]));
     assert!(with(&[("REMOTE_USER", "")]).ends_with("\nREMOTE_USER="));
 }
 
 #[test]
-fn what_the_web_server_has_decided_does_not_come_twice() {
+fn fields_that_the_web_server_has_handled_are_not_repeated() {
     let noise = [
         ("HTTP_TRANSFER_ENCODING", "chunked"),
         ("HTTP_CONTENT_LENGTH", "5"),
@@ -92,7 +92,7 @@ fn what_the_web_server_has_decided_does_not_come_twice() {
 }
 
 #[test]
-fn nobody_can_speak_for_the_server_or_command_it() {
+fn variables_cannot_override_or_configure_the_server() {
     for name in ["wsgi.url_scheme", "wsgi.input", "farrier.x", "gunicorn.socket", "uwsgi.version"] {
         assert_eq!(with(&[(name, "x")]), with(&[]), "{name}");
     }
@@ -148,7 +148,7 @@ fn modifier_30_takes_script_name_off_path_info() {
 }
 
 #[test]
-fn https_is_told_by_either_variable() {
+fn either_variable_sets_https() {
     for (variables, scheme) in [
         (vec![("HTTPS", "on")], "by https"),
         (vec![("HTTPS", "off")], "by http"),
@@ -161,7 +161,7 @@ fn https_is_told_by_either_variable() {
 }
 
 #[test]
-fn what_decides_framing_or_routing_must_make_sense() {
+fn variables_that_decide_framing_or_routing_must_be_valid() {
     let bad = Kind::BadRequest;
     for length in ["-5", "12abc", "10, 20", "+1", " 1", "1 ", "0x1", "9223372036854775808", "99999999999999999999"] {
         refused(bad, "CONTENT_LENGTH is not digits", &[("CONTENT_LENGTH", length)]);
@@ -200,7 +200,7 @@ fn every_bound_has_its_status() {
 }
 
 #[test]
-fn blocks_that_lie_about_their_lengths_are_refused() {
+fn blocks_with_wrong_lengths_are_refused() {
     for block in [&b"\x05\0ABC"[..], b"\x01\0A\x09\0B", b"\x01\0A", b"\x01\0A\x01", b"\x01", b"\xff\xffA"] {
         let mut stream = vec![0];
         stream.extend_from_slice(&(block.len() as u16).to_le_bytes());
@@ -254,7 +254,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_packets_say_the_same_in_random_pieces(
+    fn random_packets_have_the_same_result_in_random_pieces(
         modifier in prop_oneof![4 => Just(0_u8), 1 => Just(30), 1 => any::<u8>()],
         valid in any::<bool>(),
         variables in variables(),

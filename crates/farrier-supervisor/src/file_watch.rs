@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_while_it_was_loaded_has_changed() {
+    fn a_file_written_during_loading_counts_as_changed() {
         let path = std::env::temp_dir().join(format!("farrier-watch-since-{}.py", std::process::id()));
         let before = SystemTime::now() - Duration::from_secs(5);
         fs::write(&path, "a = 1").expect("written");

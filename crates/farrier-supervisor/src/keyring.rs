@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_published_is_read_until_something_else_is() {
+    fn published_bytes_are_read_until_they_are_replaced() {
         let keyring = Keyring::new().expect("memory");
         let reader = keyring.reader();
         assert_eq!((reader.version(), reader.read()), (0, None));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gave_up_writing_cannot_publish() {
+    fn a_process_that_gave_up_writing_cannot_publish() {
         let keyring = Keyring::new().expect("memory");
         keyring.close_writer();
         assert!(keyring.publish(b"x").is_err());

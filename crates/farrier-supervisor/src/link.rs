@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_says_what_it_is_and_the_arbiter_hears_it_in_order() {
+    fn a_workers_messages_reach_the_arbiter_in_order() {
         let (link, worker) = pair(7);
         assert_eq!(link.drain(), []);
         worker.ready();
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn more_records_than_one_read_takes_are_all_heard() {
+    fn more_records_than_one_read_takes_are_all_received() {
         let (link, worker) = pair(u64::MAX);
         (0..1000).for_each(|_| worker.ready());
         assert_eq!(link.drain(), vec![Event::Ready(WorkerId(u64::MAX)); 1000]);

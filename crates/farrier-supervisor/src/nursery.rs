@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_arbiter_asks_the_template_reads_and_then_the_end() {
+    fn the_template_reads_the_arbiters_requests_and_then_the_end() {
         let (requests, write) = Errands::pipe().expect("made");
         let mut nursery = Nursery::new(1, write);
         let spawn = Spawn {

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_nobody_that_lives_is_replaced() {
+    fn a_file_that_names_no_living_process_is_replaced() {
         for (index, stale) in ["4194305", "", "nonsense", "-1", "0"].iter().enumerate() {
             let folder = Folder::new(&format!("stale-{index}"));
             let path = folder.0.join("pid");

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_root_is_said_with_what_to_do() {
+    fn an_error_that_needs_root_says_what_to_do() {
         let identity = Identity { uid: 33, gid: 34, groups: vec![34] };
         let text = NotRoot { identity, uid: 1000 }.to_string();
         assert!(text.starts_with("workers shall run as user 33 and group 34, which needs root, but this is user 1000"));

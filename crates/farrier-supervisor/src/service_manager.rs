@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_of_life_is_sent_twice_as_often_as_asked_and_only_by_the_one_it_is_asked_of() {
+    fn the_watchdog_message_is_sent_twice_as_often_as_asked_and_only_by_its_process() {
         let socket = ("NOTIFY_SOCKET", "/run/x");
         let interval = |more: &[(&str, &str)]| manager(&[&[socket], more].concat()).expect("made").watchdog_interval();
         assert_eq!(interval(&[("WATCHDOG_USEC", "3000000")]), Some(Duration::from_millis(1500)));

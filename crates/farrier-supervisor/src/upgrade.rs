@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_did_not_come_through_exec_are_strays() {
+    fn numbers_of_descriptors_that_were_not_inherited_are_reported() {
         let variable = |name: &str| Some(OsString::from(if name == PREDECESSOR { "1" } else { "0,x,987654" }));
         let inheritance = Inheritance::from_environment(&variable);
         assert_eq!(inheritance.predecessor, Some(1));

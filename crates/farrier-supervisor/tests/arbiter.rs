@@ -283,7 +283,7 @@ fn a_drain_that_takes_too_long_ends_with_kill_and_still_with_0() {
 }
 
 #[test]
-fn what_survives_a_kill_does_not_hold_the_arbiter() {
+fn a_process_that_survives_a_kill_does_not_block_the_arbiter() {
     let mut bench = Bench::serving(1);
     bench.tell(Event::Signal(Signal::Term));
     bench.check_tick(25_000, &["kill 101"]);
@@ -352,7 +352,7 @@ fn a_worker_whose_fork_is_not_answered_yet_is_told_as_soon_as_it_has_a_pid() {
 const READS: &[&str] = &["INFO Handling signal: hup", "INFO Hang up: Master", "notice Reloading", "read config"];
 
 #[test]
-fn hup_starts_a_new_generation_and_each_ready_worker_relieves_an_old_one() {
+fn hup_starts_a_new_generation_and_each_ready_worker_replaces_an_old_one() {
     let mut bench = Bench::serving(2);
     bench.check(Event::Signal(Signal::Hup), READS);
     bench.check(
@@ -411,7 +411,7 @@ fn a_reload_takes_over_the_new_settings() {
 }
 
 #[test]
-fn a_generation_that_cannot_boot_is_given_up_and_the_old_one_never_stopped() {
+fn a_generation_that_cannot_boot_is_abandoned_and_the_old_one_keeps_serving() {
     let mut bench = Bench::serving(2);
     bench.tell(Event::Signal(Signal::Hup));
     bench.tell(Event::Reloaded(settings(3)));
@@ -432,7 +432,7 @@ fn a_generation_that_cannot_boot_is_given_up_and_the_old_one_never_stopped() {
 }
 
 #[test]
-fn a_configuration_with_an_error_is_given_up_before_anything_is_forked() {
+fn a_configuration_with_an_error_is_refused_before_anything_is_forked() {
     let mut bench = Bench::serving(1);
     bench.tell(Event::Signal(Signal::Hup));
     bench.check(
@@ -516,7 +516,7 @@ fn an_old_worker_that_crashes_during_a_reload_is_replaced_by_its_own_generation(
 }
 
 #[test]
-fn a_generation_that_cannot_be_forked_is_given_up_after_five_tries() {
+fn a_generation_that_cannot_be_forked_is_abandoned_after_five_tries() {
     let mut arbiter = Arbiter::new(settings(1), 64);
     let mut now = Duration::ZERO;
     let spawned = Event::Spawned { worker: WorkerId(1), pid: 101 };
@@ -559,7 +559,7 @@ fn ttin_adds_a_worker_and_ttou_drains_the_oldest_but_never_the_last() {
 }
 
 #[test]
-fn ttou_gives_up_what_does_not_serve_yet_before_what_does() {
+fn ttou_gives_up_booting_workers_before_serving_ones() {
     let mut bench = Bench::serving(1);
     bench.tell(Event::Signal(Signal::Ttin));
     bench.check(
@@ -583,7 +583,7 @@ fn a_hung_worker_is_aborted_replaced_and_killed_a_second_later() {
 }
 
 #[test]
-fn what_a_killed_worker_still_says_changes_nothing() {
+fn late_messages_of_a_killed_worker_are_ignored() {
     let mut bench = Bench::serving(1);
     bench.tell(Event::Signal(Signal::Ttin));
     bench.check_tick(
@@ -753,7 +753,7 @@ fn winch_sends_a_daemons_workers_away_until_hup_brings_new_ones() {
 }
 
 #[test]
-fn winch_is_a_terminals_business_where_there_is_no_daemon() {
+fn winch_is_ignored_without_a_daemon() {
     let mut bench = Bench::serving(1);
     bench.check(Event::Signal(Signal::Winch), &["INFO Handling signal: winch"]);
 }
@@ -950,7 +950,7 @@ fn a_template_that_is_killed_is_replaced_and_its_workers_live_on() {
 }
 
 #[test]
-fn what_a_lost_template_had_yet_to_fork_is_forked_by_the_next() {
+fn pending_forks_of_a_lost_template_are_done_by_the_next() {
     let mut bench = preloaded();
     let actions = bench.arbiter.on(Event::Signal(Signal::Ttin), bench.now);
     let Some(Action::Spawn(spawn)) = actions.last() else { panic!("{actions:?}") };
@@ -966,7 +966,7 @@ fn what_a_lost_template_had_yet_to_fork_is_forked_by_the_next() {
 }
 
 #[test]
-fn a_reload_whose_templates_keep_dying_is_given_up() {
+fn a_reload_whose_templates_keep_dying_is_abandoned() {
     let mut bench = preloaded();
     bench.tell(Event::Signal(Signal::Hup));
     bench.tell(Event::Reloaded(preloading(1)));

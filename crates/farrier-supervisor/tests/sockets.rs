@@ -187,7 +187,7 @@ fn a_live_socket_is_left_alone() {
 }
 
 #[test]
-fn what_is_not_a_socket_is_never_deleted() {
+fn a_file_that_is_no_socket_is_never_deleted() {
     let place = Place::new("file");
     let path = place.at("precious");
     fs::write(&path, "data").expect("written");

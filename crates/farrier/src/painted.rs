@@ -74,7 +74,7 @@ mod tests {
                         g()\n  File \"/usr/lib/python3.11/json.py\", line 2, in g\n    raise\nValueError: no\n";
 
     #[test]
-    fn own_code_stands_out_and_the_last_line_is_red() {
+    fn own_code_is_bright_and_the_last_line_is_red() {
         let painted = coloured(TEXT);
         let lines: Vec<&str> = painted.lines().collect();
         assert_eq!(lines[0], "Error handling request GET /");

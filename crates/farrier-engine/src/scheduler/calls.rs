@@ -3,7 +3,7 @@
 use super::actions::Actions;
 use super::queues::JobKind;
 use super::routes::{ComputeShare, Route};
-use super::seats::{Call, Role, SeatId};
+use super::seats::{Call, Client, Role, SeatId};
 use super::state::Scheduler;
 
 /// Ticks after which a call that has been runnable all the time loses the lead all the same.
@@ -40,16 +40,17 @@ impl<T, L> Scheduler<T, L> {
         }
     }
 
-    /// A call begins to wait for its client to read. False: too many do, so the answer is to be given up.
+    /// A call begins to wait for its client to read. False: too many do, of all clients or of this one, so the response is to
+    /// be given up.
     ///
     /// The seat does not count as available any more, and its wait says nothing about the route.
-    pub(crate) fn client_wait_begins(&mut self, seat: SeatId, now_ns: u64, out: &mut Actions) -> bool {
-        if self.client_waits >= self.bounds.client_waits_max {
+    pub(crate) fn client_wait_begins(&mut self, seat: SeatId, client: Client, now_ns: u64, out: &mut Actions) -> bool {
+        if !self.may_wait_for(client) {
             return false;
         }
         let Some(call) = self.seats.call_mut(seat) else { return true };
         let was_slow = call.is_slow();
-        call.awaits_client = true;
+        call.awaits_client = Some(client);
         call.has_awaited_client = true;
         call.stuck = true;
         self.client_waits += 1;
@@ -64,10 +65,21 @@ impl<T, L> Scheduler<T, L> {
 
     /// The client has read: the call goes on.
     pub(crate) fn client_wait_ended(&mut self, seat: SeatId) {
-        if let Some(call) = self.seats.call_mut(seat).filter(|call| call.awaits_client) {
-            call.awaits_client = false;
+        if let Some(call) = self.seats.call_mut(seat).filter(|call| call.awaits_client.is_some()) {
+            call.awaits_client = None;
             self.client_waits -= 1;
         }
+    }
+
+    /// Whether one more call may wait for this client. One address has half of all such waits, one connection a quarter.
+    fn may_wait_for(&self, client: Client) -> bool {
+        let most = self.bounds.client_waits_max;
+        let waiting = || self.calls().filter_map(|(_, call)| call.awaits_client);
+        let of_address = || waiting().filter(|other| other.address == client.address).count();
+        let of_connection = || waiting().filter(|other| other.connection == client.connection).count();
+        self.client_waits < most
+            && (client.address.is_none() || of_address() < most.div_ceil(2))
+            && of_connection() < most.div_ceil(4)
     }
 
     /// Calls that have outlived a tick, to be looked at: the seat, and when its call began.
@@ -186,7 +198,7 @@ impl<T, L> Scheduler<T, L> {
         self.calling -= 1;
         self.slow_calling -= usize::from(call.is_slow());
         self.computing -= usize::from(call.kind == JobKind::Computing);
-        self.client_waits -= usize::from(call.awaits_client);
+        self.client_waits -= usize::from(call.awaits_client.is_some());
     }
 
     fn learn(&mut self, route: Route, call_ns: u64, held_up_ticks: u32) {

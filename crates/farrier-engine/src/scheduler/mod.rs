@@ -24,6 +24,6 @@ pub(crate) use self::actions::Actions;
 pub(crate) use self::calls::{Doing, Ended};
 pub(crate) use self::leading::{Arrived, Enqueued, HandedOn};
 pub(crate) use self::queues::{Job, JobKind};
-pub(crate) use self::seats::{Order, SeatId};
+pub(crate) use self::seats::{Client, Order, SeatId};
 pub(crate) use self::state::{Bounds, Scheduler};
 pub(crate) use self::waiting::{Idle, Looked};

@@ -34,6 +34,15 @@ pub(super) enum Role {
     Calling,
 }
 
+/// Whom a call waits for that waits for its client to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Client {
+    /// Its connection.
+    pub(crate) connection: u64,
+    /// Its address, as a number; none where others may stand behind it, such as a proxy.
+    pub(crate) address: Option<u64>,
+}
+
 /// The call that a seat is running.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {
@@ -50,8 +59,8 @@ pub(crate) struct Call {
     pub(crate) route: Route,
     /// The table knows already that it is slow.
     pub(crate) learned: bool,
-    /// It waits for its client to read: that is no fault of the route.
-    pub(crate) awaits_client: bool,
+    /// The client that it waits for, which is no fault of the route.
+    pub(crate) awaits_client: Option<Client>,
     /// It has waited for its client, so that its duration says nothing about the route.
     pub(crate) has_awaited_client: bool,
 }
@@ -67,7 +76,7 @@ impl Call {
             stuck: matches!(kind, JobKind::Slow | JobKind::Computing),
             route,
             learned: false,
-            awaits_client: false,
+            awaits_client: None,
             has_awaited_client: false,
         }
     }

@@ -283,7 +283,7 @@ impl<T, L> Scheduler<T, L> {
     pub(super) fn agile(&self) -> usize {
         let leader = self.leader;
         let agile = |(id, seat): (usize, &super::seats::Seat<L>)| match (&seat.call, seat.role) {
-            (Some(call), _) => id != leader && !call.stuck && !call.awaits_client,
+            (Some(call), _) => id != leader && !call.stuck && call.awaits_client.is_none(),
             (None, role) => role == Role::Awake,
         };
         self.seats.seats.iter().enumerate().filter(|&seat| agile(seat)).count()

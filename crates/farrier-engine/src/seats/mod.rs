@@ -8,6 +8,7 @@
 mod accepting;
 mod answering;
 pub(crate) mod call_record;
+mod client_waits;
 mod disk;
 mod interpreter_stall;
 pub(crate) mod lead;

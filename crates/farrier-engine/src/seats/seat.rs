@@ -8,6 +8,7 @@ use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Error, Kind, Occupies, Request, Side};
 
 use super::call_record::{CallRecord, CallTarget};
+use super::client_waits::SeatWait;
 use super::lead::Lead;
 use super::overdue;
 use super::returns::Returned;
@@ -15,7 +16,6 @@ use super::shared::{Shared, Work};
 use super::thread_meter::{Reading, ThreadMeter, process_cpu_ns};
 use crate::metrics::Called;
 use crate::protocol::answer::Outcome;
-use crate::protocol::client_wait::ClientWait;
 use crate::protocol::connection::{AfterResponse, Connection, Phase};
 use crate::protocol::h1;
 use crate::protocol::h1_respond::{Channel, H1Respond};
@@ -44,23 +44,6 @@ pub(crate) struct Seat {
     pub(crate) last_ended_ns: Option<u64>,
     /// What the poller fills while this seat leads.
     pub(crate) events: Vec<rustix::event::epoll::Event>,
-}
-
-/// Tells the scheduler that the call of a seat waits for its client.
-pub(super) struct SeatWait<'a> {
-    pub(super) shared: &'a Shared,
-    pub(super) seat: SeatId,
-}
-
-impl ClientWait for SeatWait<'_> {
-    fn begins(&self) -> bool {
-        let now_ns = self.shared.clock.now_ns();
-        self.shared.schedule(|scheduler, out| scheduler.client_wait_begins(self.seat, now_ns, out))
-    }
-
-    fn ended(&self) {
-        self.shared.scheduler().client_wait_ended(self.seat);
-    }
 }
 
 /// Whether a connection lives on after a response.
@@ -302,7 +285,7 @@ impl Seat {
         let channel = Channel {
             rules,
             host: &*shared.host,
-            client_wait: &SeatWait { shared, seat: self.id },
+            client_wait: &SeatWait::of(shared, self.id, connection),
             poller: &shared.poller,
             link: &connection.link,
             token: connection.token,
@@ -344,15 +327,15 @@ impl Seat {
     /// Answers a request that never reached a handler.
     pub(crate) fn refuse(&mut self, connection: &mut Connection, error: Error, mut request: Box<Request>, now_ms: u64) {
         request.origin = connection.origin;
-        if let Some(stream) = &connection.stream {
-            return self.refuse_stream(stream, error, request, &connection.link);
+        if let Some(stream) = connection.stream.clone() {
+            return self.refuse_stream(connection, &stream, error, request);
         }
         let shared = &*self.shared;
         let facts = RequestFacts { is_head: false, version: request.head.version, keep_alive: false };
         let channel = Channel {
             rules: &shared.rules,
             host: &*shared.host,
-            client_wait: &SeatWait { shared, seat: self.id },
+            client_wait: &SeatWait::of(shared, self.id, connection),
             poller: &shared.poller,
             link: &connection.link,
             token: connection.token,

@@ -14,11 +14,12 @@ use h2::Reason;
 
 use super::answering::Dispatched;
 use super::call_record::CallTarget;
+use super::client_waits::SeatWait;
 use super::disk::{self, Load};
 use super::lead::Lead;
 use super::overdue;
 use super::returns::Returned;
-use super::seat::{Seat, SeatWait, Settled, panic_text};
+use super::seat::{Seat, Settled, panic_text};
 use crate::protocol::connection::{AfterResponse, Connection, Phase};
 use crate::protocol::h2::arrival::{self, Arrival, Incoming};
 use crate::protocol::h2::respond::{H2Respond, StreamChannel};
@@ -28,7 +29,6 @@ use crate::reactor::poller::Readiness;
 use crate::reactor::slots::Found;
 use crate::reactor::token::Token;
 use crate::reactor::waker::StreamWaker;
-use crate::transport::link::Link;
 use farrier_log::error::Level;
 
 /// How long streams are served before what was answered leaves and other connections get their turn, in ms.
@@ -261,7 +261,7 @@ impl Seat {
         let channel = StreamChannel {
             rules: &shared.rules,
             host: &*shared.host,
-            client_wait: &SeatWait { shared: &shared, seat: self.id },
+            client_wait: &SeatWait::of(&shared, self.id, connection),
             link: &connection.link,
             stream,
             may_wait: by_application,
@@ -298,10 +298,17 @@ impl Seat {
     }
 
     /// Answers a stream's request that never reached a handler.
-    pub(super) fn refuse_stream(&mut self, stream: &StreamLink, error: Error, request: Box<Request>, link: &Link) {
+    pub(super) fn refuse_stream(
+        &mut self,
+        connection: &Connection,
+        stream: &StreamLink,
+        error: Error,
+        request: Box<Request>,
+    ) {
+        let link = &*connection.link;
         let shared = Arc::clone(&self.shared);
         let facts = facts(&request);
-        let client_wait = &SeatWait { shared: &shared, seat: self.id };
+        let client_wait = &SeatWait::of(&shared, self.id, connection);
         let channel =
             StreamChannel { rules: &shared.rules, host: &*shared.host, client_wait, link, stream, may_wait: false };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_holder_of_a_slot_writes_another_reads() {
+    fn all_processes_share_a_slot() {
         let page = HeartbeatPage::new(3).expect("mapped");
         assert_eq!(page.slots(), 3);
         assert!(page.slot(3).is_none());
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn every_slot_sees_that_the_server_leaves() {
+    fn every_slot_shows_that_the_server_stops() {
         let page = HeartbeatPage::new(2).expect("mapped");
         let slot = page.slot(1).expect("there");
         assert!(!slot.is_leaving());

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_worker_is_looked_at_once_per_limit() {
+    fn an_idle_worker_is_checked_once_per_timeout() {
         let mut watch = Watch::new(Some(s(30)));
         watch.notice(s(0));
         let looks = (1..=1000).filter(|&second| {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_worker_is_found_when_its_time_is_over_and_not_before() {
+    fn a_stale_worker_is_found_at_its_timeout_and_not_before() {
         let mut watch = Watch::new(Some(s(30)));
         watch.notice(s(0));
         // It became active just after a check and stopped at once.

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_is_told_the_same() {
+    fn a_successor_gets_the_same_variables() {
         let passed = read(Some("42"), Some("2"), Some("web:admin"));
         let variables = passed.variables(43);
         let value = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());

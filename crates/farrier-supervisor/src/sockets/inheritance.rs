@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asks_for_and_what_does_not_listen_is_left_with_a_word() {
+    fn unwanted_sockets_are_closed_with_a_log_line() {
         let mut lines = Vec::new();
         let (socket, file) =
             (TcpListener::bind("127.0.0.1:0").expect("bound"), std::fs::File::open("/dev/null").expect("there"));

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_is_told_as_uwsgi_tells_it() {
+    fn a_listener_has_uwsgis_form() {
         for (display, proto, name) in [
             ("http://127.0.0.1:80", "http", "127.0.0.1:80"),
             ("unix:/run/x", "http", "/run/x"),

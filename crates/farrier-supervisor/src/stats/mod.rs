@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_takes_too_long_is_given_up() {
+    fn a_reader_that_takes_too_long_is_disconnected() {
         let (statistics, connect) = large("patience");
         let _reader = connect();
         serve(&statistics, NOW);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn more_readers_than_there_may_be_are_sent_away() {
+    fn readers_above_the_limit_are_disconnected() {
         let (statistics, connect) = large("many");
         let slow: Vec<UnixStream> = (0..READERS_MAX).map(|_| connect()).collect();
         serve(&statistics, NOW);

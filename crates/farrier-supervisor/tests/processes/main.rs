@@ -37,10 +37,10 @@ const SCENARIOS: &[(&str, fn())] = &[
     ("a template forks the workers and leaves with the server", a_template_forks),
     ("a template that is killed takes no worker with it", a_template_is_killed),
     ("a template that cannot load ends a new server with its code", a_template_cannot_load),
-    ("a template leaves when the arbiter is killed", a_template_leaves_a_killed_arbiter),
+    ("a template leaves when the arbiter is killed", a_template_ends_when_the_arbiter_is_killed),
     ("a companion that dies comes back and ends with the server", a_companion_comes_back),
     ("a companion is replaced after a reload", a_companion_is_replaced),
-    ("a companion leaves when the arbiter is killed", a_companion_leaves_a_killed_arbiter),
+    ("a companion leaves when the arbiter is killed", a_companion_ends_when_the_arbiter_is_killed),
     ("a companion that ignores TERM does not outlive the server", a_companion_that_ignores_term),
 ];
 
@@ -404,7 +404,7 @@ fn a_template_cannot_load() {
     assert!(lines.contains(&"ERROR Reason: App failed to load.".to_owned()), "{lines:#?}");
 }
 
-fn a_template_leaves_a_killed_arbiter() {
+fn a_template_ends_when_the_arbiter_is_killed() {
     let mut server = Server::start(preloading());
     let template: Pid = server.expect("template 1 ").parse().expect("a pid");
     let pids = server.expect_ready(2);
@@ -466,7 +466,7 @@ fn a_companion_is_replaced() {
     expect_gone(second);
 }
 
-fn a_companion_leaves_a_killed_arbiter() {
+fn a_companion_ends_when_the_arbiter_is_killed() {
     let mut server = with_companion(accompany);
     let pid = expect_companion(&mut server);
     server.expect_ready(2);

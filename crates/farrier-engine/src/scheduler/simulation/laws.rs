@@ -113,7 +113,7 @@ fn counters(world: &World) -> Result<(), Law> {
     let calls: Vec<_> = scheduler.calls().collect();
     let slow = calls.iter().filter(|(_, call)| call.is_slow()).count();
     let computing = calls.iter().filter(|(_, call)| call.kind == JobKind::Computing).count();
-    let waits = calls.iter().filter(|(_, call)| call.awaits_client).count();
+    let waits = calls.iter().filter(|(_, call)| call.awaits_client.is_some()).count();
     let counted = (scheduler.calling, scheduler.slow_calling, scheduler.computing, scheduler.client_waits);
     if counted != (calls.len(), slow, computing, waits) || calls.len() > world.plan.threads || computing > 1 {
         return Err(Law::Miscounted);

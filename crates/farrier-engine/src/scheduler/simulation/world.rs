@@ -7,7 +7,7 @@ use super::laws::{self, Lasting, Law};
 use crate::scheduler::routes::Route;
 use crate::scheduler::state::Faults;
 use crate::scheduler::{
-    Actions, Arrived, Bounds, Doing, Ended, Enqueued, HandedOn, Idle, Job, Looked, Order, Scheduler,
+    Actions, Arrived, Bounds, Client, Doing, Ended, Enqueued, HandedOn, Idle, Job, Looked, Order, Scheduler,
 };
 
 const MS: u64 = 1_000_000;
@@ -537,7 +537,9 @@ impl World {
                 self.soon(ns, Happening::Wakes(seat));
             }
             Some(Step::AwaitClient(ns)) => {
-                if self.scheduler.client_wait_begins(seat, self.now_ns, out) {
+                let number = self.seats[seat].request.unwrap_or_default() as u64;
+                let client = Client { connection: number, address: Some(number % 3) };
+                if self.scheduler.client_wait_begins(seat, client, self.now_ns, out) {
                     self.detach(seat);
                     self.seats[seat].is_sleeping = true;
                     self.seats[seat].awaits_client = true;
