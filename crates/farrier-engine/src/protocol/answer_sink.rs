@@ -127,7 +127,7 @@ impl AnswerSink for H1Sink {
     }
 
     fn room_bytes(&self) -> u64 {
-        self.outlet.context.rules.response_buffer_bytes.saturating_sub(self.outlet.link.memory_bytes())
+        self.outlet.context.rules.response_buffer_bytes.saturating_sub(self.outlet.link.kept_bytes())
     }
 
     fn is_gone(&self) -> bool {

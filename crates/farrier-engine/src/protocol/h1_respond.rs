@@ -98,7 +98,7 @@ impl Respond for H1Respond<'_> {
         let Some(bytes) = self.answer.interim(interim) else { return Ok(()) };
         let sent = self.outlet.channel.link.send_interim(&bytes);
         let noted = self.outlet.note(sent);
-        noted.map(drop).map_err(|gave_up| self.answer.give_up(&self.outlet, gave_up))
+        noted.map_err(|gave_up| self.answer.give_up(&self.outlet, gave_up))
     }
 
     fn head_sent(&self) -> bool {
@@ -210,7 +210,7 @@ impl Outlet for SeatOutlet<'_> {
             }
         };
         // The leader writes the rest; a file costs no memory, so the seat need not wait.
-        self.note(sent).map(drop)
+        self.note(sent)
     }
 }
 
@@ -238,9 +238,13 @@ impl<'a> SeatOutlet<'a> {
             let content = whole().slice(at + taken..at + content.len());
             self.put_off.push_back(PutOff { before: Vec::new(), content, end: end.to_vec() });
         }
-        let high_water_bytes = self.channel.rules.response_buffer_bytes;
-        self.must_wait = self.unsent && self.channel.link.memory_bytes() > high_water_bytes;
+        self.must_wait = self.is_behind();
         Ok(())
+    }
+
+    /// Whether so much waits for the client that its producer has to wait before it gives more.
+    fn is_behind(&self) -> bool {
+        self.unsent && self.channel.link.kept_bytes() > self.channel.rules.response_buffer_bytes
     }
 
     /// Waits for what is owed to the client before more is sent.
@@ -266,11 +270,12 @@ impl<'a> SeatOutlet<'a> {
                 Source::Shared(whole, at) => Keep::Shared(&mut **whole, *at),
             };
             let (sent, taken) = self.channel.link.give(outgoing, keep);
-            let copied_bytes = self.note(sent)?;
+            self.note(sent)?;
             let is_whole = matches!(source, Source::Whole | Source::Shared(..));
             if taken == content.len() {
-                let must_wait = !is_whole && self.channel.may_wait && copied_bytes > high_water_bytes;
-                return if must_wait { self.wait_for_room() } else { Ok(()) };
+                // When more is given: often this was the last.
+                self.must_wait = !is_whole && self.channel.may_wait && self.is_behind();
+                return Ok(());
             }
             outgoing = Outgoing { before: b"", content: &content[taken..], end, more };
             if is_whole && self.spill(outgoing)? {
@@ -282,17 +287,17 @@ impl<'a> SeatOutlet<'a> {
         }
     }
 
-    /// Notes what a write came to. Gives the bytes that wait as copies.
-    fn note(&mut self, sent: Sent) -> Result<u64, GaveUp> {
+    /// Notes what a write came to.
+    fn note(&mut self, sent: Sent) -> Result<(), GaveUp> {
         match sent {
             Sent::All => {
                 self.unsent = false;
-                Ok(0)
+                Ok(())
             }
-            Sent::Unsent(bytes) => {
+            Sent::Unsent(_) => {
                 self.unsent = true;
                 self.channel.link.watch_writable(self.channel.poller, self.channel.token);
-                Ok(bytes)
+                Ok(())
             }
             Sent::Broken => Err(self.gave_up(GaveUp::GONE)),
         }
@@ -308,7 +313,7 @@ impl<'a> SeatOutlet<'a> {
         let (framing, by_kernel) = (PieceFraming::Bare, rules.sendfile);
         let segment = FileSegment { stretch, framing, by_kernel, on_disk: Some(file) };
         let sent = link.send_file(segment, outgoing.end);
-        self.note(sent).map(|_| true)
+        self.note(sent).map(|()| true)
     }
 
     /// Waits until the client has taken half of the high-water mark, detached from the interpreter.
@@ -346,7 +351,7 @@ impl<'a> SeatOutlet<'a> {
                 match link.flush() {
                     Sent::Broken => break Err(GaveUp::GONE),
                     Sent::All if is_writable => break Ok(false),
-                    Sent::Unsent(_) if is_writable && link.memory_bytes() <= low_water_bytes => break Ok(true),
+                    Sent::Unsent(_) if is_writable && link.kept_bytes() <= low_water_bytes => break Ok(true),
                     Sent::All | Sent::Unsent(_) => {}
                 }
                 match link.pace().map_or(Ok(pace.look_again_ms()), |now| pace.judge(now)) {

@@ -307,9 +307,9 @@ impl Link {
         self.lock().rest.as_deref()?.pace()
     }
 
-    /// Bytes that wait in memory for the client, copied or not.
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.lock().rest.as_deref().map_or(0, |rest| rest.memory_bytes())
+    /// Bytes that are kept for the client, wherever.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.lock().rest.as_deref().map_or(0, |rest| rest.kept_bytes())
     }
 
     /// Lets the poller tell of input, from now on. What came before is told at once.

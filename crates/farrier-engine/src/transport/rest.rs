@@ -67,7 +67,6 @@ pub(crate) struct FileSegment {
     /// The kernel may send it, where nothing has to be done to its bytes.
     pub(crate) by_kernel: bool,
     /// What is counted for it, where it holds a response that was too large for memory.
-    #[allow(dead_code, reason = "dropping it gives the bytes back")]
     pub(crate) on_disk: Option<Arc<SpillFile>>,
 }
 
@@ -133,9 +132,13 @@ impl Rest {
         (self.sealed.len() - self.sealed_sent) as u64 + self.copied_bytes
     }
 
-    /// Bytes that wait in memory, copied or not.
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.copy_bytes() + self.shared_bytes
+    /// Bytes that are kept for the client: copies, content kept by reference, and what lies in files for lack of room.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        let spilled = self.queue.iter().map(|segment| match segment {
+            Segment::File(file) if file.on_disk.is_some() => file.stretch.bytes(),
+            _ => 0,
+        });
+        self.copy_bytes() + self.shared_bytes + spilled.sum::<u64>()
     }
 
     /// How the client does; `None` where the disk is waited for.
