@@ -434,8 +434,8 @@ settings! {
 
     /// How much of a response may wait for a slow client.
     ///
-    /// The application's thread is free once the rest of the response fits. Until then it waits, at most
-    /// `write_timeout` without progress.
+    /// For a response that the application produces piece by piece: if more is unsent when the next piece comes, the
+    /// application's thread waits. Complete responses do not wait; see `response_memory_max`.
     response_buffer_bytes: Bytes = 256KiB
         at_least 4KiB;
 
@@ -466,20 +466,20 @@ settings! {
 
     /// How much of all unsent responses a worker keeps in memory.
     ///
-    /// A response that is complete, such as a list, leaves its thread at once, and what its client has not taken waits
-    /// here. Beyond the bound it waits in a nameless temporary file in `tmp_upload_dir`.
+    /// A complete response frees its thread at once. What its client has not taken waits in memory, up to this bound for
+    /// all responses of the worker. The rest waits in nameless temporary files in `tmp_upload_dir`.
     response_memory_max: Bytes = 64MiB;
 
     /// How much of all unsent responses a worker keeps in temporary files.
     ///
-    /// Beyond the bound, and where no file can be written, the application's thread waits for the client. 0 keeps none in
-    /// files.
+    /// Beyond this bound, or if no file can be written, the application's thread waits for the client. 0 turns files off.
     response_disk_max: Bytes = 1GiB;
 
     /// Bytes per second that a client must take of a response.
     ///
-    /// An average over the time in which something waits for it, judged after five seconds; the connection of a slower
-    /// client is closed. `write_timeout` is for clients that take nothing at all. 0 turns it off.
+    /// An average over the time in which bytes wait for the client. It is judged after five seconds, and for a stream of
+    /// HTTP/2 after `write_timeout`. A slower client is cut. `write_timeout` is for clients that take nothing at all. 0 turns
+    /// it off.
     response_rate_min: Bytes = 256;
 
     /// The `Server` field of responses; empty or `none` sends none.
