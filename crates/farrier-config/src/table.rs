@@ -421,7 +421,7 @@ settings! {
     /// A body that would exceed it gets 507, as if the disk were full.
     upload_disk_max: Bytes = 10GiB;
 
-    /// Content that the requests of one HTTP/2 connection may have at once.
+    /// Content that one HTTP/2 connection may have at once.
     ///
     /// A body that would exceed it gets 503. A request that is alone on its connection has only `limit_request_body`.
     upload_connection_max: Bytes = 256MiB;
@@ -464,13 +464,13 @@ settings! {
 
     section "Responses";
 
-    /// How much of all unsent responses a worker keeps in memory.
+    /// Unsent response bytes that a worker keeps in memory.
     ///
     /// A complete response frees its thread at once. What its client has not taken waits in memory, up to this bound for
     /// all responses of the worker. The rest waits in nameless temporary files in `tmp_upload_dir`.
     response_memory_max: Bytes = 64MiB;
 
-    /// How much of all unsent responses a worker keeps in temporary files.
+    /// Unsent response bytes that a worker keeps in temporary files.
     ///
     /// Beyond this bound, or if no file can be written, the application's thread waits for the client. 0 turns files off.
     response_disk_max: Bytes = 1GiB;
