@@ -10,7 +10,8 @@ use farrier_http::wire::h1::RequestFacts;
 use farrier_http::wire::response_encoder::PieceFraming;
 use farrier_http::{Accepted, AnswerSink, Error, Flush, Peer, ResponseHead, SendError, Via};
 
-use crate::protocol::answer::{Answer, GaveUp, Outcome, Outlet, Source, Stretch};
+use crate::protocol::answer::Answer;
+use crate::protocol::outlet::{GaveUp, Outcome, Outlet, Source, Stretch};
 use crate::reactor::clock::Date;
 use crate::reactor::poller::Poller;
 use crate::reactor::token::Token;

@@ -5,12 +5,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use farrier_tls::session::Session;
-use rustls::ServerConfig;
 
-use crate::transport::link::Sent;
+use crate::transport::moved::Sent;
 use crate::transport::response_budget::ResponseBudget;
-use crate::transport::rest::{FileSegment, Rest, transmit};
+use crate::transport::rest::{FileSegment, Rest};
+use crate::transport::security::{Security, transmit};
 use crate::transport::{send_pieces, tls_flow};
 
 /// What is still to be written. It owns no memory while nothing is.
@@ -23,20 +22,6 @@ pub(crate) struct Outbox {
     /// Another than the seat has given a whole answer.
     pub(crate) is_answered: bool,
     budget: Arc<ResponseBudget>,
-}
-
-/// What stands between the outbox and the socket.
-#[derive(Default)]
-pub(crate) enum Security {
-    /// Nothing.
-    #[default]
-    None,
-    /// Nothing yet: a PROXY header comes first, in the clear, and then TLS on these terms.
-    Later(Arc<ServerConfig>),
-    /// TLS, on these terms; the client has not sent anything yet.
-    Wanted(Arc<ServerConfig>),
-    /// TLS.
-    Session(Box<Session>),
 }
 
 /// Content on its way out, and the bytes of its protocol around it.
@@ -228,6 +213,21 @@ impl Outbox {
         rest.account(&self.budget);
         Sent::Unsent(rest.copy_bytes())
     }
+}
+
+/// Sends bytes of the wire, or keeps what the socket does not take.
+///
+/// # Errors
+/// The client is gone.
+pub(crate) fn put(socket: &OwnedFd, rest: &mut Option<Box<Rest>>, bytes: &[u8]) -> io::Result<()> {
+    let sent = match rest {
+        Some(_) => 0,
+        None => send_pieces(socket, &[bytes], false)?,
+    };
+    if sent < bytes.len() {
+        rest.get_or_insert_default().keep_sealed(&bytes[sent..]);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -12,12 +12,11 @@ use farrier_http::wire::response_encoder::PieceFraming;
 
 use crate::transport::account::Kept;
 use crate::transport::file_stretch::{ColdStretch, FileStretch, Piece, Turn};
-use crate::transport::outbox::Security;
 use crate::transport::pace::Pace;
 use crate::transport::response_budget::ResponseBudget;
+use crate::transport::security::{Security, transmit};
 use crate::transport::send_pieces;
 use crate::transport::spill::SpillFile;
-use crate::transport::tls_flow;
 
 /// Bytes that are dealt with before others get their turn.
 const TURN_BYTES: usize = 1 << 20;
@@ -315,25 +314,5 @@ impl Rest {
         self.sealed.clear();
         self.sealed_sent = 0;
         Ok(true)
-    }
-}
-
-/// Sends bytes as far as the socket takes them now. With TLS they count as sent when they are sealed: what the socket does not
-/// take of that is put into `sealed`, which is empty before.
-///
-/// # Errors
-/// The client is gone, or TLS cannot go on.
-pub(crate) fn transmit(
-    security: &mut Security,
-    socket: &OwnedFd,
-    sealed: &mut Vec<u8>,
-    pieces: &[&[u8]],
-    more: bool,
-) -> io::Result<usize> {
-    match security {
-        Security::None | Security::Later(_) => send_pieces(socket, pieces, more),
-        // Before the handshake nothing can be said.
-        Security::Wanted(_) => Err(io::ErrorKind::NotConnected.into()),
-        Security::Session(session) => tls_flow::send(session, socket, sealed, pieces, more),
     }
 }
