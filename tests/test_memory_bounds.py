@@ -62,10 +62,11 @@ def test_memory_does_not_grow_with_the_requests_of_kept_connections(serve):
             # The deadlines of these heads pass while the connections are idle.
             time.sleep(max(0, began + 1.1 * header_timeout_s - time.monotonic()))
 
-    requests(3)
+    # Until the allocator has settled.
+    requests(15)
     # The fault took 2 MB for 27,000 requests.
     with Bounded(server, 600_000):
-        requests(30)
+        requests(25)
 
 
 # Answers
@@ -97,7 +98,8 @@ def test_stalled_streams_of_a_file_cost_little_and_their_memory_is_given_back(se
         for client in clients:
             client.close()
     assert grown < connections * streams * 16 * 1024, "%.1f MB" % (grown / 1e6)
-    kept = max(grown // 10, 4 * MB)
+    # The fault took 530 MB and kept 507 of them.
+    kept = max(grown // 10, 16 * MB)
     until(lambda: pss_bytes(server) - before <= kept, 8, "all but %.1f MB of %.1f MB" % (kept / 1e6, grown / 1e6))
 
 

@@ -149,7 +149,7 @@ impl Rules {
 impl Rules {
     /// Where a response may wait for its client.
     pub(crate) fn keeping(&self) -> Keeping<'_> {
-        Keeping { budget: &self.responses, directory: &self.spool.directory }
+        Keeping { budget: &self.responses, directory: &self.spool.directory, seat: None }
     }
 
     /// How fast a client must take a response.

@@ -7,4 +7,7 @@ pub(crate) trait ClientWait {
 
     /// The wait is over.
     fn ended(&self);
+
+    /// The call is about to wait for the disk, for the sake of its response.
+    fn disk_begins(&self);
 }

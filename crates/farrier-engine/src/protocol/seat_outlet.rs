@@ -213,9 +213,10 @@ impl<'a> SeatOutlet<'a> {
 
     /// Keeps a whole answer's rest in a nameless file. False: there is no room for it.
     fn spill(&mut self, outgoing: Outgoing<'_>) -> Result<bool, GaveUp> {
-        let SeatOutlet { channel: Channel { rules, host, link, .. }, spill, .. } = self;
+        let SeatOutlet { channel: Channel { rules, host, link, client_wait, .. }, spill, .. } = self;
         let content = outgoing.content;
         let mut spilled = None;
+        client_wait.disk_begins();
         host.detached(&mut || spilled = spill.append(content, &rules.responses, &rules.spool.directory).ok());
         let Some(Spilled { stretch, file }) = spilled else { return Ok(false) };
         let (framing, by_kernel) = (PieceFraming::Bare, rules.sendfile);

@@ -41,26 +41,38 @@ impl<T, L> Scheduler<T, L> {
     }
 
     /// A call begins to wait for its client to read. False: too many do, of all clients or of this one, so the response is to
-    /// be given up.
-    ///
-    /// The seat does not count as available any more, and its wait says nothing about the route.
+    /// be given up. Otherwise it gives way at once, and its duration says nothing about the route.
     pub(crate) fn client_wait_begins(&mut self, seat: SeatId, client: Client, now_ns: u64, out: &mut Actions) -> bool {
         if !self.may_wait_for(client) {
             return false;
         }
         let Some(call) = self.seats.call_mut(seat) else { return true };
-        let was_slow = call.is_slow();
         call.awaits_client = Some(client);
-        call.has_awaited_client = true;
-        call.stuck = true;
+        call.is_excused = true;
         self.client_waits += 1;
-        self.slow_calling += usize::from(!was_slow);
-        self.leave_call_floor(seat);
-        if self.leader == seat && self.lead.is_some() {
-            self.successor_wanted = true;
-        }
+        self.give_way(seat);
         self.reconcile(now_ns, out);
         true
+    }
+
+    /// A call is about to wait for the disk, for the sake of a response that is too large for memory. It gives way at once, and
+    /// its route counts as slow.
+    pub(crate) fn disk_wait_begins(&mut self, seat: SeatId, now_ns: u64, out: &mut Actions) {
+        if self.seats.call(seat).is_some_and(|call| !call.learned) {
+            self.stick(seat);
+        }
+        self.give_way(seat);
+        self.reconcile(now_ns, out);
+    }
+
+    /// A call that is about to wait gives up the lead and the floor, and its seat does not count as available any more.
+    fn give_way(&mut self, seat: SeatId) {
+        let Some(call) = self.seats.call_mut(seat) else { return };
+        let was_slow = call.is_slow();
+        call.stuck = true;
+        self.slow_calling += usize::from(!was_slow);
+        self.leave_call_floor(seat);
+        self.successor_wanted |= self.leader == seat && self.lead.is_some();
     }
 
     /// The client has read: the call goes on.
@@ -192,7 +204,7 @@ impl<T, L> Scheduler<T, L> {
         let Some(call) = self.seats.seats.get_mut(seat).and_then(|entry| entry.call.take()) else { return };
         if call.learned {
             self.routes.unstick(call.route);
-        } else if call_ns > 0 && !call.has_awaited_client {
+        } else if call_ns > 0 && !call.is_excused {
             self.learn(call.route, call_ns, call.held_up_ticks);
         }
         self.calling -= 1;

@@ -62,7 +62,7 @@ pub(crate) struct Call {
     /// The client that it waits for, which is no fault of the route.
     pub(crate) awaits_client: Option<Client>,
     /// It has waited for its client, so that its duration says nothing about the route.
-    pub(crate) has_awaited_client: bool,
+    pub(crate) is_excused: bool,
 }
 
 impl Call {
@@ -77,7 +77,7 @@ impl Call {
             route,
             learned: false,
             awaits_client: None,
-            has_awaited_client: false,
+            is_excused: false,
         }
     }
 

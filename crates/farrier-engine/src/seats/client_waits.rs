@@ -43,6 +43,11 @@ impl ClientWait for SeatWait<'_> {
     fn ended(&self) {
         self.shared.scheduler().client_wait_ended(self.seat);
     }
+
+    fn disk_begins(&self) {
+        let now_ns = self.shared.clock.now_ns();
+        self.shared.schedule(|scheduler, out| scheduler.disk_wait_begins(self.seat, now_ns, out));
+    }
 }
 
 /// A client's address as a number. One of IPv4 is an address, one of IPv6 a network /64.

@@ -7,6 +7,7 @@ const HEADER_BYTES: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
 /// Flag of DATA and HEADERS.
@@ -15,8 +16,11 @@ const END_STREAM: u8 = 1;
 /// What an answer's HEADERS earn.
 const EARNED_BY_HEADERS: (u32, u32) = (20, 2);
 
-/// What a DATA frame to the client earns: it may want a window update for the stream and one for the connection.
+/// Window updates that a DATA frame to the client earns: one for the stream, one for the connection, and as many to spare.
 const EARNED_BY_DATA: u32 = 4;
+
+/// Window updates that may be earned and not yet used: a client may answer many small frames at once.
+const UPDATES_MAX: u32 = 64 * 1024;
 
 /// What a second earns: control frames and resets.
 const EARNED_BY_SECOND: (u64, u64) = (50, 10);
@@ -66,6 +70,8 @@ impl Scanner {
 pub(crate) struct Allowance {
     control: u32,
     control_max: u32,
+    /// Window updates beyond those.
+    updates: u32,
     resets: u32,
     resets_max: u32,
     earned_ms: u64,
@@ -73,7 +79,7 @@ pub(crate) struct Allowance {
 
 impl Allowance {
     pub(crate) fn new(control_max: u32, resets_max: u32, now_ms: u64) -> Allowance {
-        Allowance { control: control_max, control_max, resets: resets_max, resets_max, earned_ms: now_ms }
+        Allowance { control: control_max, control_max, updates: 0, resets: resets_max, resets_max, earned_ms: now_ms }
     }
 
     /// Time goes by.
@@ -94,6 +100,7 @@ impl Allowance {
             HEADERS | CONTINUATION => return true,
             DATA if length > 0 || flags & END_STREAM != 0 => return true,
             RST_STREAM => &mut self.resets,
+            WINDOW_UPDATE if self.updates > 0 => &mut self.updates,
             _ => &mut self.control,
         };
         match left.checked_sub(1) {
@@ -108,7 +115,7 @@ impl Allowance {
     /// The client was sent a frame.
     pub(crate) fn sent(&mut self, kind: u8) {
         match kind {
-            DATA => self.earn(EARNED_BY_DATA, 0),
+            DATA => self.updates = self.updates.saturating_add(EARNED_BY_DATA).min(UPDATES_MAX),
             HEADERS => self.earn(EARNED_BY_HEADERS.0, EARNED_BY_HEADERS.1),
             _ => {}
         }
@@ -161,5 +168,14 @@ mod tests {
         allowance.pass(1000);
         assert!(allowance.received(RST_STREAM, 0, 4));
         assert!(allowance.received(HEADERS, 0, 4) && allowance.received(DATA, 0, 4));
+    }
+
+    #[test]
+    fn each_data_frame_earns_its_window_updates_however_late_they_come() {
+        let mut allowance = Allowance::new(3, 1, 0);
+        (0..1000).for_each(|_| allowance.sent(DATA));
+        assert!((0..2000).all(|_| allowance.received(WINDOW_UPDATE, 0, 4)));
+        // They earn nothing else.
+        assert!((0..3).all(|_| allowance.received(PING, 0, 8)) && !allowance.received(PING, 0, 8));
     }
 }

@@ -16,7 +16,7 @@ use crate::host::Host;
 use crate::protocol::client_wait::ClientWait;
 use crate::protocol::connection::AfterResponse;
 use crate::protocol::file_names;
-use crate::protocol::h2::stream::{Gone, StreamLink, Unsendable};
+use crate::protocol::h2::stream::{Gone, Keeping, StreamLink, Unsendable};
 use crate::protocol::outlet::Outcome;
 use crate::protocol::scratch::Scratch;
 use crate::rescue;
@@ -40,6 +40,13 @@ pub(crate) struct StreamChannel<'a> {
     pub(crate) stream: &'a StreamLink,
     /// The caller may wait for the client: a handler that occupies a seat.
     pub(crate) may_wait: bool,
+}
+
+impl<'a> StreamChannel<'a> {
+    /// How content is kept that flow control does not admit.
+    fn keeping(&self) -> Keeping<'a> {
+        Keeping { seat: self.may_wait.then_some((self.client_wait, self.host)), ..self.rules.keeping() }
+    }
 }
 
 /// Answers one stream.
@@ -170,7 +177,7 @@ impl<'a> H2Respond<'a> {
                 self.emit(&[], false)?;
                 self.state = if is_end { State::Ended } else { State::Sent };
                 let content = keep().slice(..content.len());
-                let sent = self.channel.stream.send_shared(content, is_end, self.channel.rules.keeping());
+                let sent = self.channel.stream.send_shared(content, is_end, self.channel.keeping());
                 sent.map_err(|why| self.unsendable(why))?;
                 self.must_wait = flush == Flush::Now;
             }
@@ -195,7 +202,7 @@ impl<'a> H2Respond<'a> {
         let first = std::mem::take(&mut self.scratch.out);
         let head = self.staged.take();
         self.state = if end { State::Ended } else { State::Sent };
-        let sent = self.channel.stream.send(head, first, content, end, self.channel.rules.keeping());
+        let sent = self.channel.stream.send(head, first, content, end, self.channel.keeping());
         sent.map_err(|why| self.unsendable(why))
     }
 

@@ -15,6 +15,8 @@ use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 
+use crate::host::Host;
+use crate::protocol::client_wait::ClientWait;
 use crate::protocol::h2::outgoing::{End, Next, Outgoing, Stretch};
 use crate::protocol::h2::piece::{Meter, Piece, Unsent};
 use crate::protocol::h2::progress::Pace;
@@ -52,6 +54,8 @@ pub(crate) struct Keeping<'a> {
     pub(crate) budget: &'a ResponseBudget,
     /// Folder of the files for what finds no room in memory.
     pub(crate) directory: &'a Path,
+    /// The seat that may wait for the disk meanwhile, if one does.
+    pub(crate) seat: Option<(&'a dyn ClientWait, &'a dyn Host)>,
 }
 
 /// What came of giving more of a stream to the connection.
@@ -333,8 +337,19 @@ impl StreamLink {
     }
 
     fn spill(&self, content: &[u8], keeping: Keeping<'_>, stretches: &mut Vec<Stretch>) -> std::io::Result<()> {
-        let mut spill = self.spill.lock().unwrap_or_else(PoisonError::into_inner);
-        let spilled = spill.append(content, keeping.budget, keeping.directory)?;
+        let append = || {
+            let mut spill = self.spill.lock().unwrap_or_else(PoisonError::into_inner);
+            spill.append(content, keeping.budget, keeping.directory)
+        };
+        let spilled = match keeping.seat {
+            None => append()?,
+            Some((waits, host)) => {
+                waits.disk_begins();
+                let mut spilled = None;
+                host.detached(&mut || spilled = Some(append()));
+                spilled.unwrap_or_else(append)?
+            }
+        };
         stretches.push(Stretch::Spilled(spilled, Unsent::new(&self.meter, content.len() as u64)));
         Ok(())
     }
