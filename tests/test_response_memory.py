@@ -1,16 +1,18 @@
 """Responses that wait for slow clients: they hold no thread, their memory is bounded, and a client that drips is cut."""
 
+import gzip
 import threading
 import time
 
 import pytest
 
 from gateway import fastcgi
-from memory import Bounded
+from memory import Bounded, pss_bytes
 from secured import SecureWire, context
 from wire import Incomplete, message, until
 
 APPLICATION = """
+    import os
     import time
 
     BIG = b"x" * (24 << 20)
@@ -21,6 +23,15 @@ APPLICATION = """
             self.body = body
         def __iter__(self):
             yield self.body
+
+    RETURNED = []
+
+    class Noise:
+        # Incompressible, and it notes when its thread is done with it.
+        def __iter__(self):
+            yield os.urandom(1 << 20) * 6
+        def close(self):
+            RETURNED.append(1)
 
     def endless():
         while True:
@@ -37,6 +48,10 @@ APPLICATION = """
             return [b"y" * (24 << 20)]
         if path == "/framework":
             return Response(BIG)
+        if path == "/noise":
+            return Noise()
+        if path == "/returned":
+            return [b"%d" % len(RETURNED)]
         if path == "/endless":
             return endless()
         if path == "/wrapped":
@@ -75,6 +90,32 @@ def test_70_clients_that_do_not_read_24_mib_leave_all_threads_free(serve, target
         wires = slow_readers(server, target, 70)
         assert longest_wait(server) < 2
     assert len(wires.pop().read_response().body) == BIG
+
+
+def test_memory_comes_back_when_slow_clients_leave(serve):
+    server = serve(APPLICATION, "--threads", 8, "--response-memory-max", "2GiB")
+    server.get("/sleep")
+    before = pss_bytes(server)
+    wires = slow_readers(server, "/fresh", 10)
+    until(lambda: pss_bytes(server) > before + (200 << 20), what="ten responses in memory")
+    for wire in wires:
+        wire.reset()
+    # Python's objects are let go of by the next thread that has the interpreter.
+    until(lambda: server.get("/hello").body == b"hello" and pss_bytes(server) < before + (30 << 20))
+
+
+def test_compressed_responses_hold_no_thread(serve):
+    flags = ["--threads", 2, "--compress", "gzip", "--response-memory-max", "1GiB", "--queue-timeout", 60]
+    server = serve(APPLICATION, *flags)
+    wires = [server.connect(receive_buffer=4096, timeout=60) for _ in range(3)]
+    for wire in wires:
+        wire.send(message(target="/noise", fields=[("Accept-Encoding", "gzip")]))
+    # With two threads, three calls can only end if a slow reader holds none.
+    for wire in wires:
+        assert wire.read_head().value("Content-Encoding") == "gzip"
+    until(lambda: server.get("/returned").body == b"3", 60, "three calls that have returned")
+    for wire in wires:
+        assert len(gzip.decompress(b"".join(wire.read_chunks()))) == 6 << 20
 
 
 def test_beyond_the_bound_responses_wait_in_files_and_arrive_whole(serve, tmp_path):

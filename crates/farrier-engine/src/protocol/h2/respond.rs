@@ -13,11 +13,11 @@ use http::header::{CONTENT_LENGTH, DATE, SERVER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::host::Host;
-use crate::protocol::answer::Outcome;
 use crate::protocol::client_wait::ClientWait;
 use crate::protocol::connection::AfterResponse;
 use crate::protocol::file_names;
 use crate::protocol::h2::stream::{Gone, Keeping, StreamLink, Unsendable};
+use crate::protocol::outlet::Outcome;
 use crate::protocol::scratch::Scratch;
 use crate::rescue;
 use crate::rules::Rules;
