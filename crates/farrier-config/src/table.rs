@@ -409,7 +409,7 @@ settings! {
     /// A body that would exceed it gets 507, as if the disk were full.
     upload_disk_max: Bytes = 10GiB;
 
-    /// Content that the requests of one HTTP/2 connection may have at once.
+    /// Content that one HTTP/2 connection may have at once.
     ///
     /// A body that would exceed it gets 503. A request that is alone on its connection has only `limit_request_body`.
     upload_connection_max: Bytes = 256MiB;

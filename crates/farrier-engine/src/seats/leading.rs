@@ -38,7 +38,9 @@ impl Seat {
                     None => return true,
                 };
             }
-            while let Some((token, readiness)) = lead.ready.pop_front() {
+            // What becomes ready meanwhile waits for a look at the poller: a connection with much to read delays no other.
+            for _ in 0..lead.ready.len() {
+                let Some((token, readiness)) = lead.ready.pop_front() else { break };
                 lead = match self.deal(lead, token, readiness) {
                     Some(lead) => lead,
                     None => return true,

@@ -78,6 +78,7 @@ impl Kept {
     }
 
     /// Gives some of the bytes back before the rest.
+    #[allow(dead_code, reason = "for content that leaves in parts")]
     pub(crate) fn give_back(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;

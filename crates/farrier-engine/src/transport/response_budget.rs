@@ -35,11 +35,13 @@ impl ResponseBudget {
     }
 
     /// Bytes that wait in memory.
+    #[allow(dead_code, reason = "for statistics and tests")]
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.memory.bytes()
     }
 
     /// Bytes that wait in files.
+    #[allow(dead_code, reason = "for statistics and tests")]
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.disk.bytes()
     }

@@ -3,13 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use h2::Reason;
 use http::HeaderMap;
 
 use crate::protocol::h2::piece::{Meter, Piece, Unsent};
 use crate::transport::file_stretch::{self, ColdStretch, FileStretch};
 use crate::transport::spill::Spilled;
+
+/// Bytes that small pieces are gathered to: a frame's usual bound.
+const GATHERED_BYTES_MAX: usize = 16 * 1024;
 
 /// What stands in a stream's queue.
 pub(crate) enum Stretch {
@@ -19,6 +22,15 @@ pub(crate) enum Stretch {
     File(FileStretch),
     /// Bytes that found no room in memory. The meter counts them as it counts bytes.
     Spilled(Spilled, Unsent),
+}
+
+impl Stretch {
+    fn in_memory(&self) -> Option<&Piece> {
+        match self {
+            Stretch::Bytes(piece) => Some(piece),
+            Stretch::File(_) | Stretch::Spilled(..) => None,
+        }
+    }
 }
 
 /// How a response ends behind its content.
@@ -68,11 +80,12 @@ impl Outgoing {
         self.is_fetching = false;
     }
 
-    /// Bytes of the first stretch; `None` where there is none. 0 while the disk is waited for.
+    /// Bytes that can be taken next, as far as anybody asks; `None` where there are none. 0 while the disk is waited for.
     pub(crate) fn next_bytes(&self) -> Option<usize> {
         let bytes = match self.stretches.front()? {
             _ if self.is_fetching => 0,
-            Stretch::Bytes(piece) => bytes::Buf::remaining(piece),
+            Stretch::Bytes(piece) if piece.remaining() >= GATHERED_BYTES_MAX => piece.remaining(),
+            Stretch::Bytes(_) => self.stretches.iter().take(64).map_while(Stretch::in_memory).map(Buf::remaining).sum(),
             Stretch::File(file) | Stretch::Spilled(Spilled { stretch: file, .. }, _) => file.left_bytes(),
         };
         Some(bytes)
@@ -97,7 +110,12 @@ impl Outgoing {
             None => return Ok(None),
             Some(Stretch::Bytes(piece)) => {
                 let first = piece.split_to(bytes_max);
-                (first, bytes::Buf::remaining(piece))
+                let left_bytes = piece.remaining();
+                if left_bytes == 0 && first.remaining() < bytes_max {
+                    self.stretches.pop_front();
+                    return Ok(Some(Next::Piece(self.gather(first, bytes_max))));
+                }
+                (first, left_bytes)
             }
             Some(Stretch::File(file) | Stretch::Spilled(Spilled { stretch: file, .. }, _)) => {
                 let mut bytes = vec![0; bytes_max.min(file.left_bytes())];
@@ -123,5 +141,22 @@ impl Outgoing {
             self.stretches = VecDeque::new();
         }
         Ok(Some(Next::Piece(piece)))
+    }
+
+    /// Adds what stands behind a small piece: a client that grants what it has received would otherwise get ever smaller
+    /// frames.
+    fn gather(&mut self, first: Piece, bytes_max: usize) -> Piece {
+        let bytes_max = bytes_max.min(GATHERED_BYTES_MAX);
+        let mut gathered = first;
+        while gathered.remaining() < bytes_max
+            && let Some(Stretch::Bytes(piece)) = self.stretches.front_mut()
+        {
+            let next = piece.split_to(bytes_max - gathered.remaining());
+            gathered = gathered.join(next);
+            if piece.remaining() == 0 {
+                self.stretches.pop_front();
+            }
+        }
+        gathered
     }
 }

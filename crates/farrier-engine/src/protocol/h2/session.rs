@@ -441,27 +441,36 @@ impl Session {
         let mut has_fed = false;
         self.has_rest = false;
         let (cold, has_rest) = (&mut self.cold, &mut self.has_rest);
+        let (mut visited, mut fed_until) = (0, 0);
         self.streams.retain_mut(|OpenStream { stream, leaving }| {
             if !stream.has_rest() {
-                return leaving.is_none() || stream.meter.unsent_bytes() > 0;
+                let stays = leaving.is_none() || stream.meter.unsent_bytes() > 0;
+                visited += usize::from(stays);
+                return stays;
             }
             match stream.feed(PIECE_BYTES_MAX.min(*turn_bytes)) {
                 Fed::Given(is_something, bytes) => {
                     has_fed |= is_something;
                     *turn_bytes -= bytes.min(*turn_bytes);
+                    if bytes > 0 {
+                        fed_until = visited + 1;
+                    }
                 }
                 Fed::Cold(stretch) => cold.push((Arc::clone(stream), stretch)),
                 Fed::GivenUp => {
                     has_fed = true;
+                    visited += usize::from(leaving.is_none());
                     return leaving.is_none();
                 }
             }
+            visited += 1;
             *has_rest |= stream.has_rest();
             true
         });
-        if *turn_bytes == 0 && self.streams.len() > 1 {
+        if *turn_bytes == 0 {
             // Those behind are the first of the next turn.
-            self.streams.rotate_left(1);
+            let first = fed_until.min(self.streams.len());
+            self.streams.rotate_left(first);
         }
         if has_leaving && self.streams.len() == self.out {
             self.idle_since_ms = session_context.now_ms;
