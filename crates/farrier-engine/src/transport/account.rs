@@ -41,9 +41,9 @@ impl Account {
         Kept { account: Arc::clone(self), bytes: 0 }
     }
 
-    /// Whether anything more may be kept.
-    pub(crate) fn has_room(&self) -> bool {
-        self.bytes() < self.bytes_max
+    /// Whether so many bytes more may be kept, as things stand.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        self.bytes().saturating_add(bytes) <= self.bytes_max
     }
 
     fn try_add(&self, bytes: u64) -> bool {

@@ -17,6 +17,11 @@ impl ResponseBudget {
         ResponseBudget { memory: Account::new(memory_max), disk: Account::new(disk_max) }
     }
 
+    /// Whether so many bytes more may wait in memory, as things stand.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        self.memory.has_room_for(bytes)
+    }
+
     /// Counts bytes that wait in memory. `None` above the bound: they belong in a file.
     pub(crate) fn try_keep(&self, bytes: u64) -> Option<Kept> {
         self.memory.try_keep(bytes)

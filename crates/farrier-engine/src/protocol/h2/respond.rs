@@ -147,12 +147,24 @@ impl<'a> H2Respond<'a> {
         (outcome, self.kept_lines)
     }
 
-    /// Gives what is staged and the content behind it to the stream. Never waits.
+    /// Gives what is staged and the content behind it to the stream. Never waits for the client.
     fn emit(&mut self, content: &[u8], end: bool) -> Result<(), SendError> {
         let first = std::mem::take(&mut self.scratch.out);
         let head = self.staged.take();
         self.state = if end { State::Ended } else { State::Sent };
-        let sent = self.channel.stream.send(head, first, content, end, self.channel.rules.keeping());
+        let StreamChannel { rules, host, stream, may_wait, .. } = &self.channel;
+        let (mut parts, mut sent) = (Some((head, first)), Ok(()));
+        let mut send = || {
+            if let Some((head, first)) = parts.take() {
+                sent = stream.send(head, first, content, end, rules.keeping());
+            }
+        };
+        if *may_wait && !rules.responses.has_room_for(content.len() as u64) {
+            // Part of it goes to a file, and the disk may be slow.
+            host.detached(&mut send);
+        } else {
+            send();
+        }
         sent.map_err(|why| self.unsendable(why))
     }
 
