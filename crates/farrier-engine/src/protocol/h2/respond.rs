@@ -15,7 +15,8 @@ use crate::host::Host;
 use crate::protocol::connection::AfterResponse;
 use crate::protocol::file_names;
 use crate::protocol::h1_respond::Outcome;
-use crate::protocol::h2::stream::{Gone, StreamLink, Unsendable};
+use crate::protocol::h2::exit::Gone;
+use crate::protocol::h2::stream::{StreamLink, Unsendable};
 use crate::protocol::scratch::Scratch;
 use crate::rescue;
 use crate::rules::Rules;
@@ -192,7 +193,6 @@ impl<'a> H2Respond<'a> {
         match waited {
             Ok(true) => Ok(()),
             Ok(false) => {
-                stream.give_up(Reason::CANCEL);
                 Err(self.give_up(Kind::WriteTimeout, "the client took too few bytes within the write time-out"))
             }
             Err(Gone) => Err(self.unsendable(Unsendable::Gone)),
@@ -213,7 +213,7 @@ impl<'a> H2Respond<'a> {
         self.state = State::Broken;
         match reason {
             Reason::INTERNAL_ERROR => self.channel.stream.break_off(reason),
-            reason => self.channel.stream.give_up(reason),
+            reason => self.channel.stream.abandon(reason),
         }
     }
 }
