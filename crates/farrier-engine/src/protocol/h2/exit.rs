@@ -85,6 +85,7 @@ impl Exit {
         first: &mut Vec<u8>,
         then: &[u8],
         end: bool,
+        is_full: bool,
         budget: &ResponseBudget,
         meter: &Arc<Meter>,
     ) -> Result<bool, Gone> {
@@ -97,10 +98,11 @@ impl Exit {
             }
             return Ok(true);
         }
-        if first.len() > DIRECT_BYTES_MAX || self.admitted(first.len())? < first.len() {
+        if is_full || first.len() > DIRECT_BYTES_MAX || self.admitted(first.len())? < first.len() {
             return Ok(false);
         }
-        let Some(kept) = budget.try_keep(first.len() as u64) else { return Ok(false) };
+        // It leaves at once, so that it need not fit into the bound.
+        let kept = budget.keep(first.len() as u64);
         let unsent = Unsent::new(meter, first.len() as u64);
         self.send_data(Piece::new(kept_bytes(std::mem::take(first), kept), unsent), end)?;
         Ok(true)

@@ -160,3 +160,57 @@ impl Outgoing {
         gathered
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(meter: &Arc<Meter>, content: &'static [u8]) -> Stretch {
+        Stretch::Bytes(Piece::new(Bytes::from_static(content), Unsent::new(meter, content.len() as u64)))
+    }
+
+    fn taken(outgoing: &mut Outgoing, bytes_max: usize, meter: &Arc<Meter>) -> Vec<u8> {
+        match outgoing.take(bytes_max, meter).expect("no file") {
+            Some(Next::Piece(piece)) => piece.chunk().to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn small_pieces_are_gathered_and_large_ones_are_split() {
+        let meter = Arc::new(Meter::default());
+        let mut outgoing = Outgoing::default();
+        for content in [&b"one"[..], b"two", b"three"] {
+            outgoing.push(bytes(&meter, content));
+        }
+        outgoing.end = Some(End::Frame);
+        assert_eq!((outgoing.next_bytes(), outgoing.is_empty()), (Some(11), false));
+        assert_eq!(taken(&mut outgoing, 2, &meter), b"on");
+        assert!(outgoing.take_end().is_none() && !outgoing.ends_with_last_piece());
+        assert_eq!(taken(&mut outgoing, 5, &meter), b"etwot");
+        assert_eq!(meter.unsent_bytes(), 4);
+        assert_eq!(taken(&mut outgoing, 100, &meter), b"hree");
+        assert!(outgoing.ends_with_last_piece() && outgoing.next_bytes().is_none());
+        assert!(outgoing.take_end().is_some() && outgoing.is_empty());
+        assert_eq!(meter.unsent_bytes(), 0);
+    }
+
+    #[test]
+    fn a_file_is_read_in_its_turn_and_what_is_dropped_is_not_unsent() {
+        use std::io::Write;
+        let meter = Arc::new(Meter::default());
+        let mut file = crate::transport::nameless_file::create(&std::env::temp_dir()).expect("takes files");
+        file.write_all(b"file").expect("writes");
+        let mut outgoing = Outgoing::default();
+        outgoing.push(bytes(&meter, b"before"));
+        outgoing.push(Stretch::File(FileStretch::new(Arc::new(file), 0, 4, false).expect("a file")));
+        outgoing.push(bytes(&meter, b"behind"));
+        assert_eq!(meter.unsent_bytes(), 12);
+        assert_eq!(taken(&mut outgoing, 100, &meter), b"before");
+        assert_eq!(outgoing.next_bytes(), Some(4));
+        assert_eq!(taken(&mut outgoing, 3, &meter), b"fil");
+        assert_eq!(taken(&mut outgoing, 3, &meter), b"e");
+        outgoing.clear();
+        assert_eq!((meter.unsent_bytes(), outgoing.is_empty()), (0, true));
+    }
+}

@@ -141,6 +141,13 @@ impl Session {
         if !self.unblock(session_context) {
             return self.end();
         }
+        let driven = self.exchange(session_context, arrivals);
+        self.streams.queued.set_full(self.is_full());
+        driven
+    }
+
+    /// Takes in what came, and gives the connection what it takes, for one turn.
+    fn exchange(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) -> Driven {
         let mut turn_bytes = SEND_TURN_BYTES;
         loop {
             let driven = match self.poll(session_context, arrivals) {

@@ -47,18 +47,25 @@ pub(crate) struct Keeping<'a> {
 /// Tells a session that one of its streams has something in its queue.
 pub(crate) struct QueueSignal {
     is_raised: AtomicBool,
+    /// The connection's socket takes nothing more for now: what is given to it would wait there uncounted.
+    is_full: AtomicBool,
     waker: Waker,
 }
 
 impl QueueSignal {
     /// `waker` makes the leader drive the session.
     pub(crate) fn new(waker: Waker) -> QueueSignal {
-        QueueSignal { is_raised: AtomicBool::new(false), waker }
+        QueueSignal { is_raised: AtomicBool::new(false), is_full: AtomicBool::new(false), waker }
     }
 
     /// Whether a stream has queued something since this was last asked.
     pub(crate) fn take(&self) -> bool {
         self.is_raised.load(Ordering::SeqCst) && self.is_raised.swap(false, Ordering::SeqCst)
+    }
+
+    /// Says whether the socket takes anything.
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Relaxed);
     }
 
     fn raise(&self) {
@@ -115,7 +122,8 @@ impl StreamLink {
             if let Some(head) = head {
                 exit.send_head(head, end && first.is_empty() && then.is_empty())?;
             }
-            if exit.ended || exit.send_at_once(&mut first, then, end, keeping.budget, &self.meter)? {
+            let is_full = self.signal.is_full.load(Ordering::Relaxed);
+            if exit.ended || exit.send_at_once(&mut first, then, end, is_full, keeping.budget, &self.meter)? {
                 return Ok(());
             }
         }
