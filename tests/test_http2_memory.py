@@ -1,4 +1,4 @@
-"""Responses on HTTP/2 that nobody takes: they cost neither a seat nor memory beyond a bound, and other clients are served."""
+"""Responses on HTTP/2 that nobody takes cost neither a seat nor memory beyond a bound, and other clients are served."""
 
 import time
 
