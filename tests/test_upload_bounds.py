@@ -51,7 +51,7 @@ def test_many_uploads_in_flight_stay_within_their_memory(serve):
         wire.send(head(len(content)), content[:-1])
     time.sleep(1)
     grown = pss_bytes(server) - before
-    # 80 MB have come. The rest is up to 8 MiB on their way to the disk, a head and a record each, and the allocator's part.
+    # 80 MB have come. Beside the 16 MiB: up to 8 MiB on their way to the disk, heads, records, the allocator's part.
     assert grown < 44 * MB, "%.1f MB" % (grown / 1e6)
     for wire in (wires[0], wires[200], wires[-1]):
         wire.send(content[-1:])
