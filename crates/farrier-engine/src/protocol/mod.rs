@@ -11,6 +11,7 @@ pub(crate) mod client_wait;
 pub(crate) mod connection;
 pub(crate) mod file_names;
 pub(crate) mod h1;
+pub(crate) mod h1_content;
 pub(crate) mod h1_error;
 pub(crate) mod h1_respond;
 pub(crate) mod h2;
