@@ -67,7 +67,7 @@ def main():
 def _continued(before, raw):
     """An earlier run that this one goes on with, and the number of its rounds. Only runs of one commit belong together."""
     if before["machine"]["commit"] != raw["machine"]["commit"]:
-        sys.exit(f"{before['machine']['commit']} was measured there; begin anew")
+        sys.exit(f"{before['machine']['commit']} was measured there; start again without earlier results")
     known = {work["name"]: work for work in before["works"]}
     before["works"] += [work for work in raw["works"] if work["name"] not in known]
     done = max((sample["round"] for sample in before["samples"]), default=0)

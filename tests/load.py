@@ -10,11 +10,12 @@ class Load:
     """`clients` threads; half of them open a connection for each request, half keep theirs. Use it as a context.
 
     A kept connection that the server closed between two requests, before a byte of an answer, is opened again: that race
-    is the protocol's (RFC 9112 §9.3.1), not the server's. Everything else that is not a 200 is a failure.
+    is the protocol's (RFC 9112 §9.3.1), not the server's. Everything else that is not a 200 is a failure. `connect` makes
+    a connection; without it the connections are not encrypted.
     """
 
-    def __init__(self, server, clients=8, target="/"):
-        self.server, self.target = server, target
+    def __init__(self, server, clients=8, target="/", connect=None):
+        self.connect, self.target = connect or (lambda: Wire(server.address)), target
         self.failures, self.bodies = [], collections.Counter()
         self.stopping = threading.Event()
         self.lock = threading.Lock()
@@ -44,7 +45,7 @@ class Load:
             try:
                 reused = wire is not None
                 if not wire:
-                    wire = Wire(self.server.address)
+                    wire = self.connect()
                 try:
                     response = wire.request(message(target=self.target))
                 except (AssertionError, OSError):

@@ -23,6 +23,26 @@ EXAMPLES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 LISTENER = re.compile(r"(?:https?|uwsgi|fastcgi|auto)://(?:\[([^\]]+)\]|([0-9.]+)):(\d+)|(?:\w+\+)?unix:(\S+)")
 
 
+def run_alone(folder, *arguments, command=None, **variables):
+    """Runs the command to its end in a folder. Of the settings in the environment it sees only `variables`."""
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("FARRIER_", "GUNICORN_")) and key not in ("PORT", "WEB_CONCURRENCY")
+    }
+    # Two configuration files of one second and one length would share their bytecode.
+    environment.update(variables, PYTHONDONTWRITEBYTECODE="1")
+    return subprocess.run(
+        [*(command or COMMAND), *arguments],
+        cwd=folder,
+        env=environment,
+        timeout=30,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
 def number_in(path):
     """The number in a pid file; 0 if there is none."""
     try:

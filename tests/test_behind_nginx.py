@@ -4,17 +4,14 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from wire import Wire, message, until
+from web_server import NGINX, free_port, let_everybody_in, nginx
+from wire import Wire, message
 
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide.md"
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx (Debian: nginx-light)")
 
@@ -29,34 +26,6 @@ TELLING = """
         start_response("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(told).encode()]
 """
-
-OUTSIDE = """
-daemon off;
-worker_processes 1;
-pid %(directory)s/nginx.pid;
-error_log stderr error;
-events { worker_connections 64; }
-http {
-    access_log off;
-    client_body_temp_path %(directory)s/body;
-    proxy_temp_path %(directory)s/proxy;
-    fastcgi_temp_path %(directory)s/fastcgi;
-    uwsgi_temp_path %(directory)s/uwsgi;
-    scgi_temp_path %(directory)s/scgi;
-%(guide)s
-}
-"""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def listens(address):
-    with socket.socket() as probe:
-        return probe.connect_ex(address) == 0
 
 
 def sockets(pid):
@@ -81,10 +50,7 @@ def site(serve_module, tmp_path_factory):
     static = directory / "static"
     static.mkdir()
     (static / "style.css").write_bytes(b"body {}")
-    # nginx's workers may have another user, who must be able to enter this folder.
-    for folder in (directory, *directory.parents):
-        if folder.stat().st_uid == os.getuid():
-            folder.chmod(folder.stat().st_mode | 0o111)
+    let_everybody_in(directory)
     # This machine is no trusted proxy here, so the fields of a client on it are not trusted; peers on unix sockets
     # always are.
     flags = ("--forwarded-allow-ips", "192.0.2.1", "--proxy-headers", "x-forwarded-for")
@@ -101,17 +67,9 @@ def site(serve_module, tmp_path_factory):
     ):
         assert inside in guide
         guide = guide.replace(inside, outside)
-    configuration = directory / "nginx.conf"
-    configuration.write_text(OUTSIDE % {"directory": directory, "guide": guide}, encoding="utf-8")
-    command = [NGINX, "-e", "stderr", "-p", str(directory), "-c", str(configuration)]
-    nginx = subprocess.Popen(command, stderr=subprocess.PIPE)
-    try:
-        until(lambda: nginx.poll() is not None or listens(site.address), 15, "nginx to listen")
-        assert nginx.poll() is None, nginx.stderr.read().decode()
-        yield site
-    finally:
-        nginx.terminate()
-        nginx.communicate(timeout=15)
+    running = nginx(directory, guide, [site.address[1]])
+    yield site
+    running.stop()
 
 
 def ask(site, raw):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from process import COMMAND
+from process import COMMAND, run_alone
 
 APPLICATION = "def application(e, s):\n    s('200 OK', [])\n    return [b'x']\n"
 
@@ -20,22 +20,7 @@ def run(tmp_path):
     def run(*arguments, settings=None, command=None, **variables):
         if settings is not None:
             (tmp_path / "farrier.toml").write_text(settings)
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith("FARRIER_") and key not in ("PORT", "WEB_CONCURRENCY")
-        }
-        environment.update(variables)
-        return subprocess.run(
-            (command or COMMAND) + list(arguments),
-            cwd=tmp_path,
-            env=environment,
-            timeout=30,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return run_alone(tmp_path, *arguments, command=command, **variables)
 
     return run
 

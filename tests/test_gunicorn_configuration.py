@@ -2,12 +2,11 @@
 
 import os
 import signal
-import subprocess
 import textwrap
 
 import pytest
 
-from process import COMMAND
+from process import run_alone
 from wire import until
 
 APPLICATION = "def application(e, s):\n    s('200 OK', [])\n    return [b'x']\n"
@@ -21,22 +20,7 @@ def run(tmp_path):
     def run(*arguments, file=None, name="gunicorn.conf.py", **variables):
         if file is not None:
             (tmp_path / name).write_text(textwrap.dedent(file))
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("FARRIER_", "GUNICORN_")) and key not in ("PORT", "WEB_CONCURRENCY")
-        }
-        environment.update(variables, PYTHONDONTWRITEBYTECODE="1")
-        return subprocess.run(
-            COMMAND + list(arguments),
-            cwd=tmp_path,
-            env=environment,
-            timeout=30,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return run_alone(tmp_path, *arguments, **variables)
 
     return run
 

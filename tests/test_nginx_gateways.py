@@ -75,7 +75,8 @@ def ways(serve_module, tmp_path_factory):
         "fastcgi_unbuffered": FASTCGI_PARAMS
         + "fastcgi_pass fastcgi; fastcgi_request_buffering off; fastcgi_buffering off;",
     }
-    inside = "".join(
+    inside = "client_max_body_size 32m;\n"
+    inside += "".join(
         "upstream %s { server unix:%s/%s; keepalive 4; }\n" % (name.partition(".")[0], directory, name)
         for name in ("http.sock",)
     )

@@ -5,11 +5,11 @@ import shutil
 import signal
 import ssl
 import subprocess
-import threading
 
 import pytest
 
 from certificates import Authority, new_key, openssl
+from load import Load
 from process import COMMAND
 from secured import SecureWire, context
 from wire import Wire, message, until
@@ -268,41 +268,6 @@ def test_only_the_named_suites_are_offered(serve, certificate):
         assert wire.socket.cipher()[0] == "TLS_AES_128_GCM_SHA256"
 
 
-class SecureLoad:
-    """Clients that open a connection for each request, or keep theirs, and record every failure."""
-
-    def __init__(self, server, authority, clients=4):
-        self.server, self.terms = server, context(authority)
-        self.failures, self.answered, self.stopping = [], 0, threading.Event()
-        self.threads = [threading.Thread(target=self._run, args=(number % 2 == 0,)) for number in range(clients)]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join(30)
-
-    def _run(self, keeps):
-        wire = None
-        while not self.stopping.is_set():
-            try:
-                wire = wire or SecureWire(self.server.address, self.terms)
-                assert wire.request(message()).status == 200
-                self.answered += 1
-            except (AssertionError, OSError) as failure:
-                self.failures.append(repr(failure))
-                wire = None
-            if wire and not keeps:
-                wire.close()
-                wire = None
-        if wire:
-            wire.close()
-
-
 def test_a_certificate_that_changes_is_served_without_a_reload_and_without_a_failure(serve, authority, tmp_path):
     old, new = (authority.issue("localhost", into=folder(tmp_path, name)) for name in ("old", "new"))
     pem, key = str(tmp_path / "now.pem"), str(tmp_path / "now.key")
@@ -311,7 +276,8 @@ def test_a_certificate_that_changes_is_served_without_a_reload_and_without_a_fai
     kept = SecureWire(server.address, context(authority.pem))
     assert kept.request(message()).status == 200
     workers = sorted(server.workers())
-    with SecureLoad(server, authority.pem) as load:
+    terms = context(authority.pem)
+    with Load(server, clients=4, connect=lambda: SecureWire(server.address, terms)) as load:
         assert shown(server.address) == der(old.pem)
         until(lambda: load.answered > 20)
         # One after the other, as tools do.
@@ -346,7 +312,7 @@ def test_a_broken_certificate_is_reported_and_the_old_one_stays(serve, authority
     if reload:
         server.kill(signal.SIGHUP)
         server.log.wait(r"Booting worker", since=mark)
-    server.log.wait(r"\[ERROR\] certfile: .*now.pem.*the certificate before stays in use", since=mark)
+    server.log.wait(r"\[ERROR\] certfile: .*now.pem.*the previous certificate stays in use", since=mark)
     assert shown(server.address) == der(old.pem)
     shutil.copy(new.both, path + ".new"), os.replace(path + ".new", path)
     until(lambda: shown(server.address) == der(new.pem), what="the next certificate")

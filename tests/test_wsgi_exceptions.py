@@ -2,7 +2,7 @@
 
 import pytest
 
-from wire import Incomplete
+from wire import Incomplete, until
 
 KINDS = {
     "Exception": "raise Exception('boom')",
@@ -124,89 +124,66 @@ def test_an_exception_in_close_is_logged_and_the_worker_lives(host, kind):
     assert app.seen() == ["close"]
 
 
-def test_an_exception_leaves_no_reference_cycle_behind(host):
-    app = host("""
-        import gc, weakref
-        gc.disable()
+# `/alive` answers how many of the objects from `seen` still exist.
+COUNTING = """
+    import gc, sys, weakref
+    gc.disable()
 
-        class Large:
-            pass
+    class Large(list):
+        pass
 
-        def application(environ, start_response):
-            if environ["PATH_INFO"] == "/alive":
-                return answer(start_response, str(sum(ref() is not None for ref in SEEN)))
-            large = Large()
-            SEEN.append(weakref.ref(large))
-            if environ["PATH_INFO"] == "/generator":
-                return generator(start_response, large)
-            raise ValueError("keeps the frame alive")
+    def seen(*pieces):
+        large = Large(pieces)
+        SEEN.append(weakref.ref(large))
+        return large
 
-        def generator(start_response, large):
-            start_response("200 OK", [])
-            yield b"sent"
-            raise ValueError("keeps the frame alive")
-    """)
-    for path in ("/call", "/generator"):
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/alive":
+            return answer(start_response, "%d of %d" % (sum(ref() is not None for ref in SEEN), len(SEEN)))
+        return respond(environ, start_response)
+"""
+
+RESPONDS = {
+    "exception in the call": """
+    def respond(environ, start_response):
+        large = seen()
+        raise ValueError("keeps the frame alive")
+""",
+    "exception in the generator": """
+    def respond(environ, start_response):
+        large = seen()
+        start_response("200 OK", [])
+        yield b"sent"
+        raise ValueError("keeps the frame alive")
+""",
+    "exc_info given to start_response": """
+    def respond(environ, start_response):
+        large = seen()
         try:
-            app.get(path)
-        except Incomplete:
-            pass
-    from wire import until
-
-    until(lambda: app.get("/alive").body == b"0", 5, "the frames to be released without the garbage collector")
-
-
-def test_exc_info_given_to_start_response_leaves_no_reference_cycle_behind(host):
-    app = host("""
-        import gc, sys, weakref
-        gc.disable()
-
-        class Large:
-            pass
-
-        def application(environ, start_response):
-            if environ["PATH_INFO"] == "/alive":
-                return answer(start_response, str(sum(ref() is not None for ref in SEEN)))
-            large = Large()
-            SEEN.append(weakref.ref(large))
-            try:
-                raise ValueError("keeps the frame alive")
-            except ValueError:
-                start_response("500 Own", [], sys.exc_info())
-            return [b"own page"]
-    """)
-    assert app.get().body == b"own page"
-    from wire import until
-
-    until(lambda: app.get("/alive").body == b"0", 5, "the frames to be released without the garbage collector")
+            raise ValueError("keeps the frame alive")
+        except ValueError:
+            start_response("500 Own", [], sys.exc_info())
+        return [b"own page"]
+""",
+    "environ and the iterable": """
+    def respond(environ, start_response):
+        environ["large"] = seen()
+        start_response("200 OK", [])
+        return seen(b"a", b"b")
+""",
+}
 
 
-def test_environ_and_the_iterable_are_released_after_the_response(host):
-    app = host("""
-        import gc, weakref
-        gc.disable()
-
-        class Marker:
-            pass
-
-        class Iterable(list):
-            pass
-
-        def application(environ, start_response):
-            if environ["PATH_INFO"] == "/alive":
-                return answer(start_response, str(sum(ref() is not None for ref in SEEN)))
-            marker = environ["marker"] = Marker()
-            iterable = Iterable([b"a", b"b"])
-            SEEN.append(weakref.ref(marker))
-            SEEN.append(weakref.ref(iterable))
-            start_response("200 OK", [])
-            return iterable
-    """)
+@pytest.mark.parametrize("responds", RESPONDS)
+def test_a_requests_objects_are_released_without_the_garbage_collector(host, responds):
+    app = host(COUNTING + RESPONDS[responds])
     for _ in range(3):
-        assert app.get().body == b"ab"
-    from wire import until
-
-    until(lambda: app.get("/alive").body == b"0", 5, "environ and iterable to be released")
+        try:
+            app.get()
+        except Incomplete:
+            assert responds == "exception in the generator"
+    released = b"0 of %d" % (3 * RESPONDS[responds].count("seen("))
+    until(lambda: app.get("/alive").body == released, 5, "the objects to be released")
 
 
 def test_wsgi_errors_has_write_writelines_and_flush_and_ends_in_the_error_log(host):

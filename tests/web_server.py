@@ -17,7 +17,6 @@ error_log stderr error;
 events { worker_connections 4096; }
 http {
     access_log off;
-    client_max_body_size 32m;
     client_body_temp_path %(directory)s/body;
     proxy_temp_path %(directory)s/proxy;
     fastcgi_temp_path %(directory)s/fastcgi;

@@ -161,7 +161,7 @@ pub const GUNICORN: &[(&str, &[Gunicorn])] = &[
                 "casefold_http_method",
                 "--casefold-http-method",
                 "False",
-                "methods are told apart by case, as RFC 9110 wants",
+                "methods are case-sensitive, as RFC 9110 requires",
             ),
             row("forwarder_headers", "--forwarder-headers", "'SCRIPT_NAME,PATH_INFO'"),
             row("header_map", "--header-map", "'drop'"),

@@ -477,9 +477,8 @@ settings! {
 
     /// Bytes per second that a client must take of a response.
     ///
-    /// An average over the time in which bytes wait for the client. It is judged after five seconds, and for a stream of
-    /// HTTP/2 after `write_timeout`. A slower client is cut. `write_timeout` is for clients that take nothing at all. 0 turns
-    /// it off.
+    /// The rate is checked over each period of `write_timeout` in which something waits for the client; the connection of a
+    /// slower client is closed. 0 turns it off.
     response_rate_min: Bytes = 256;
 
     /// The `Server` field of responses; empty or `none` sends none.

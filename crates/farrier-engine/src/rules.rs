@@ -17,7 +17,6 @@ use rustls::ServerConfig;
 use crate::connection_limit::{ConnectionLimit, Counted, TooMany};
 use crate::dropped_fields::DroppedFields;
 use crate::protocol::admission::Admission;
-use crate::protocol::h2::progress::Pace;
 use crate::protocol::h2::stream::Keeping;
 use crate::protocol::spool::SpoolSettings;
 use crate::protocol::upload_budget::UploadBudget;
@@ -150,11 +149,6 @@ impl Rules {
     /// Where a response may wait for its client.
     pub(crate) fn keeping(&self) -> Keeping<'_> {
         Keeping { budget: &self.responses, directory: &self.spool.directory, seat: None }
-    }
-
-    /// How fast a client must take a response.
-    pub(crate) fn pace(&self) -> Pace {
-        Pace { timeout_ms: self.write_timeout_ms, rate_min: self.response_rate_min }
     }
 
     /// The terms of a session with a client that has just connected to a listener; `None` where TLS is not spoken.

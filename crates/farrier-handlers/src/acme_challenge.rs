@@ -1,7 +1,7 @@
-//! Answers an authority that comes to see whether a name leads here (RFC 8555 §8.3), before anything else looks at the request.
+//! Answers the HTTP validation of an ACME authority (RFC 8555 §8.3), before any other handler sees the request.
 //!
-//! The answers are small files, there for the minutes of an order. A name without a file is left to whoever answers other
-//! requests, so that another client of the authority's can have the path too.
+//! The answers are small files, which exist for the minutes of an order. If there is no file for a token, the next
+//! handler gets the request, so that another ACME client can use the path too.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,22 +10,22 @@ use std::sync::Arc;
 
 use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, Status};
 
-/// Where the authority asks.
+/// The path prefix of validations.
 const PATH: &[u8] = b"/.well-known/acme-challenge/";
 
-/// A token of this length has more than enough of chance in it.
+/// The longest token that is accepted. Tokens of authorities are shorter.
 const TOKEN_BYTES_MAX: usize = 128;
 
-/// A token, a dot and the digest of a key.
+/// The most bytes of an answer: a token, a dot and the digest of a key.
 const ANSWER_BYTES_MAX: u64 = 512;
 
-/// A handler around another one.
+/// The handler around `inner`.
 struct AcmeChallenge {
     answers: PathBuf,
     inner: Arc<dyn Handler>,
 }
 
-/// Answers from the files in `answers`, if that is given, and leaves all other requests to `inner`.
+/// Answers from the files in `answers`, if it is given. All other requests go to `inner`.
 pub fn around(inner: Arc<dyn Handler>, answers: Option<PathBuf>) -> Arc<dyn Handler> {
     match answers {
         Some(answers) => Arc::new(AcmeChallenge { answers, inner }),
@@ -34,7 +34,7 @@ pub fn around(inner: Arc<dyn Handler>, answers: Option<PathBuf>) -> Arc<dyn Hand
 }
 
 impl AcmeChallenge {
-    /// The content for a request of the authority's, if there is a file for it.
+    /// The content for a validation request, if there is a file for it.
     fn answer(&self, request: &Request) -> Option<Vec<u8>> {
         let token = request.path().strip_prefix(PATH)?;
         if !matches!(request.method(), b"GET" | b"HEAD") || !is_token(token) {
@@ -68,17 +68,17 @@ impl Handler for AcmeChallenge {
         head.add(b"Content-Type", b"application/octet-stream")?;
         head.add(b"Cache-Control", b"no-store")?;
         respond.head(&head, Some(content.len() as u64));
-        // A client that has left need not know.
+        // An error means that the client has disconnected: nothing is left to do.
         let _ = respond.send(content, Flush::Later);
         respond.finish();
         Ok(())
     }
 }
 
-/// What was found for a request of the authority's.
+/// The content that was found for a validation request.
 struct Answer(Vec<u8>);
 
-/// It becomes the name of a file: base64url, and so neither a separator nor a dot.
+/// The token becomes the name of a file. It must be base64url, so it has neither a separator nor a dot.
 fn is_token(token: &[u8]) -> bool {
     (1..=TOKEN_BYTES_MAX).contains(&token.len())
         && token.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_leads_nowhere_else() {
+    fn a_token_cannot_name_another_path() {
         assert!(is_token(b"evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr_oA") && is_token(&[b'a'; TOKEN_BYTES_MAX]));
         let bad: [&[u8]; 8] = [b"", b".", b"..", b"a/b", b"a%2fb", b"a\0", b"a b", &[b'a'; TOKEN_BYTES_MAX + 1]];
         for token in bad {

@@ -1,29 +1,28 @@
-//! Answers questions about the server's health before the application is asked, without a seat and without the runtime.
+//! Answers health checks before the application, without a seat and without the interpreter.
 
 use std::sync::Arc;
 
 use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, Status};
 
-/// Which paths ask, and what is done with them.
+/// The paths of health checks, and whether they are logged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HealthPaths {
-    /// Whether the server lives: 200 whenever it can be asked.
+    /// Liveness: 200 as long as the server answers.
     pub live: Option<String>,
-    /// Whether the server wants requests: 200, or 503 once it is about to stop.
+    /// Readiness: 200, or 503 once the server is about to stop.
     pub ready: Option<String>,
-    /// Such requests stand in the access log.
+    /// Whether health checks are written to the access log.
     pub is_logged: bool,
 }
 
-/// A handler around another one.
+/// The handler around `inner`.
 struct Health<L> {
     paths: HealthPaths,
     is_leaving: L,
     inner: Arc<dyn Handler>,
 }
 
-/// Answers the paths, if there are any, and leaves all other requests to `inner`. GET and HEAD ask for health; any other
-/// method is `inner`'s.
+/// Answers GET and HEAD for the paths, if there are any. All other requests go to `inner`.
 ///
 /// # Arguments
 ///
@@ -40,7 +39,7 @@ pub fn around(
 }
 
 impl<L: Fn() -> bool + Send + Sync> Health<L> {
-    /// The status for a request that asks for health.
+    /// The status for a health check. `None` for any other request.
     fn status(&self, request: &Request) -> Option<Status> {
         let asks = |path: &Option<String>| path.as_ref().is_some_and(|path| path.as_bytes() == request.path());
         let is_ready = match (asks(&self.paths.live), asks(&self.paths.ready)) {
@@ -66,11 +65,11 @@ impl<L: Fn() -> bool + Send + Sync> Handler for Health<L> {
         let Some(status) = self.status(request) else { return self.inner.handle(request, respond) };
         let mut head = ResponseHead::new(status);
         head.add(b"Content-Type", b"text/plain; charset=utf-8")?;
-        // An answer about this moment.
+        // The response holds for this moment only.
         head.add(b"Cache-Control", b"no-store")?;
         let content: &[u8] = if status.0 == 200 { b"ok\n" } else { b"stopping\n" };
         respond.head(&head, Some(content.len() as u64));
-        // A client that has left need not know.
+        // An error means that the client has disconnected: nothing is left to do.
         let _ = respond.send(content, Flush::Later);
         respond.finish();
         Ok(())

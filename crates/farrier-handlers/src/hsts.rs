@@ -1,22 +1,22 @@
-//! Tells browsers to come by TLS alone (RFC 6797).
+//! Adds `Strict-Transport-Security`, which makes browsers use TLS alone (RFC 6797).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use farrier_http::{Error, Handler, Occupies, Request, Respond, Scheme};
 
-/// What browsers are told.
+/// The parts of the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hsts {
-    /// How long they keep to it; zero says nothing at all.
+    /// How long browsers use TLS alone. Zero means that no field is sent.
     pub max_age: Duration,
-    /// The hosts below are meant as well.
+    /// Whether the field holds for subdomains too.
     pub include_subdomains: bool,
-    /// The host may be put on the list that browsers are shipped with.
+    /// Whether the host may be put on the preload list of browsers.
     pub preload: bool,
 }
 
-/// Adds the field to responses over TLS that have none, if there is something to say.
+/// Adds the field to responses over TLS that have none, if `hsts` asks for it.
 pub fn around(inner: Arc<dyn Handler>, hsts: Hsts) -> Arc<dyn Handler> {
     if hsts.max_age.is_zero() {
         return inner;
@@ -37,7 +37,7 @@ impl Hsts {
     }
 }
 
-/// A handler around another one.
+/// The handler around `inner`.
 struct Told {
     value: Vec<u8>,
     inner: Arc<dyn Handler>,
@@ -49,7 +49,7 @@ impl Handler for Told {
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
-        // RFC 6797 §7.2: not over a connection in the clear.
+        // RFC 6797 §7.2: not over a connection without TLS.
         if request.origin.scheme == Scheme::Https {
             respond.stamp("Strict-Transport-Security", &self.value);
         }

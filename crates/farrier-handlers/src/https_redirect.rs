@@ -1,17 +1,17 @@
-//! Sends clients that come in the clear to the same place by TLS.
+//! Redirects requests over plain HTTP to the same URL with https.
 
 use std::sync::Arc;
 
 use farrier_http::{Error, Handler, Occupies, Request, Respond, ResponseHead, Scheme, Status};
 
-/// Where authorities look for answers that must be had in the clear (RFC 8555 §8.3).
+/// The path of ACME validations, which must be answered over plain HTTP (RFC 8555 §8.3).
 const VALIDATION_PREFIX: &[u8] = b"/.well-known/acme-challenge/";
 
-/// Answers requests in the clear with 308 to the same host, path and query by TLS; `inner` has the others.
+/// Answers requests over plain HTTP with 308 to the same host, path and query with https. `inner` answers the others.
 ///
 /// # Arguments
 ///
-/// `port` is the port that speaks TLS; `None` leaves such requests to `inner`.
+/// `port` is the port for https. With `None` all requests go to `inner`.
 pub fn around(inner: Arc<dyn Handler>, port: Option<u16>) -> Arc<dyn Handler> {
     match port {
         Some(port) => Arc::new(Redirected { port, inner }),
@@ -19,7 +19,7 @@ pub fn around(inner: Arc<dyn Handler>, port: Option<u16>) -> Arc<dyn Handler> {
     }
 }
 
-/// A handler around another one.
+/// The handler around `inner`.
 struct Redirected {
     port: u16,
     inner: Arc<dyn Handler>,
@@ -42,9 +42,9 @@ impl Handler for Redirected {
         }
         let host = without_port(request.host());
         if host.is_empty() {
-            return Err(Error::bad_request("the request names no host that it could be sent to by https"));
+            return Err(Error::bad_request("the request names no host for the redirect to https"));
         }
-        // 308 keeps method and content (RFC 9110 §15.4.9).
+        // A client repeats method and content after 308 (RFC 9110 §15.4.9).
         let mut head = ResponseHead::new(Status::PERMANENT_REDIRECT);
         head.add(b"Location", &location(host, self.port, request.path(), request.query()))?;
         respond.head(&head, Some(0));
@@ -62,7 +62,7 @@ fn location(host: &[u8], port: u16, path: &[u8], query: &[u8]) -> Vec<u8> {
     if !path.starts_with(b"/") {
         location.push(b'/');
     }
-    // `OPTIONS *` asks about the server as a whole.
+    // `OPTIONS *` has no path.
     location.extend_from_slice(if path == b"*" { b"" } else { path });
     if !query.is_empty() {
         location.push(b'?');
@@ -71,7 +71,7 @@ fn location(host: &[u8], port: u16, path: &[u8], query: &[u8]) -> Vec<u8> {
     location
 }
 
-/// The name or address of `host[:port]`.
+/// The host of `host[:port]`.
 fn without_port(host: &[u8]) -> &[u8] {
     let bracket = host.iter().rposition(|&byte| byte == b']').unwrap_or(0);
     let colon = host[bracket..].iter().position(|&byte| byte == b':');
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn host_path_and_query_are_kept_and_the_port_is_the_one_of_tls() {
+    fn a_redirect_keeps_host_path_and_query_and_uses_the_https_port() {
         for (host, port, path, query, expected) in [
             ("example.org", 443, "/a%20b", "c=d&e", "https://example.org/a%20b?c=d&e"),
             ("example.org:80", 443, "/", "", "https://example.org/"),

@@ -1,5 +1,5 @@
-//! Sends a file in place of what the application answers, where the application asks for it: `X-Sendfile` with a path,
-//! `X-Accel-Redirect` with a URL, both into declared folders alone.
+//! Sends a file in place of an application's response that names one: in `X-Sendfile` by path, or in `X-Accel-Redirect`
+//! by URL. The file must be in a declared folder.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use farrier_engine::Host;
 use farrier_log::access::printable;
 use farrier_log::error::ErrorLog;
 
-/// The folders that applications may name files of. One for all applications of a worker.
+/// The folders whose files applications may name. All applications of a worker share them.
 pub struct InternalFiles {
     rooms: Vec<Room>,
     host: Arc<dyn Host>,
 }
 
 impl InternalFiles {
-    /// Opens the folders; `None` where there are none.
+    /// Opens the folders. `None` if there are none.
     ///
     /// # Errors
-    /// A folder cannot be served: one clear sentence.
+    /// A folder cannot be served. The message says why.
     pub fn open(
         folders: Vec<Folder>,
         cache: &Arc<Cache>,
@@ -42,7 +42,7 @@ impl InternalFiles {
     }
 }
 
-/// Lets the application behind `inner` name files, if folders are declared.
+/// Sends the files that the application behind `inner` names, if folders are declared.
 pub fn around(inner: Arc<dyn Handler>, files: Option<&Arc<InternalFiles>>) -> Arc<dyn Handler> {
     match files {
         Some(files) => Arc::new(Diverted { files: Arc::clone(files), inner }),
@@ -50,7 +50,7 @@ pub fn around(inner: Arc<dyn Handler>, files: Option<&Arc<InternalFiles>>) -> Ar
     }
 }
 
-/// A handler around another one.
+/// The handler around `inner`.
 struct Diverted {
     files: Arc<InternalFiles>,
     inner: Arc<dyn Handler>,
@@ -67,24 +67,24 @@ impl Handler for Diverted {
         let Diverting { inner, order, is_finished, .. } = diverting;
         match order {
             Some(order) if is_finished => self.files.carry_out(&order, request, inner),
-            // Without an end the answer is incomplete, as it would be without a file.
+            // The application failed to complete its response: it stays incomplete, as without a file.
             _ => Ok(()),
         }
     }
 }
 
-/// What the application wants to be sent.
+/// A response that names a file.
 struct Order {
     file: Named,
-    /// The application's own fields, but for those that tell of its content.
+    /// The application's fields, without those that describe its content.
     head: ResponseHead,
 }
 
-/// How it names the file.
+/// The name of the file.
 enum Named {
-    /// By a path of the file system.
+    /// A path of the file system.
     Path(Vec<u8>),
-    /// By a URL's path.
+    /// The path of a URL.
     Url(Vec<u8>),
 }
 
@@ -98,7 +98,7 @@ impl InternalFiles {
         let mut representation = match &found.what {
             What::File(file) => &file.plain,
             What::Unreadable => return refuse(respond, Status::FORBIDDEN, &[]),
-            // It is in the log already.
+            // The error log has the reason already.
             What::Unknown => return Err(Error::server(Kind::Overloaded, "")),
             What::Folder | What::Nothing => return refuse(respond, Status::NOT_FOUND, &[]),
         };
@@ -110,7 +110,7 @@ impl InternalFiles {
                 _ => return refuse(respond, Status::NOT_FOUND, &[]),
             }
         }
-        // Conditions and ranges are GET's and HEAD's; any other method's answer is the whole file, as behind nginx.
+        // Conditions and ranges apply to GET and HEAD. Any other method gets the whole file, as with nginx.
         let plan = match request.method() {
             b"GET" | b"HEAD" => answer::plan(request, representation),
             _ => Plan::Whole,
@@ -120,7 +120,7 @@ impl InternalFiles {
         })
     }
 
-    /// The folder that the file is in, and the names it may have there: as it stands, and decoded.
+    /// The folder of the file, and the names that it may have there: as written, and decoded.
     fn place(&self, file: &Named) -> Result<(&Room, Vec<Vec<u8>>), Error> {
         let below = |prefix: &[u8], name: &[u8]| {
             let rest = name.strip_prefix(prefix)?;
@@ -139,11 +139,11 @@ impl InternalFiles {
                 });
                 let Some((room, name)) = place else {
                     return Err(Error::application(format!(
-                        "the application names {} in X-Sendfile, which is in no folder that was declared for it (see the setting internal)",
+                        "the application names {} in X-Sendfile, but no folder of the setting internal contains it",
                         printable(path)
                     )));
                 };
-                // Some applications escape the path and some do not; the kernel keeps either inside of the folder.
+                // Some applications escape the path and some do not. The kernel keeps both forms inside of the folder.
                 let names = if name.contains(&b'%') { vec![name.clone(), decoded(&name)] } else { vec![name] };
                 Ok((room, names))
             }
@@ -154,7 +154,7 @@ impl InternalFiles {
                     self.rooms.iter().find_map(|room| Some((room, below(room.folder.prefix.as_bytes(), &path)?)));
                 let Some((room, name)) = place else {
                     return Err(Error::application(format!(
-                        "the application names {} in X-Accel-Redirect, which is below no path that was declared for it (see the setting internal)",
+                        "the application names {} in X-Accel-Redirect, but it is below no path of the setting internal",
                         printable(url)
                     )));
                 };
@@ -163,7 +163,7 @@ impl InternalFiles {
         }
     }
 
-    /// What is at a name; the interpreter is left to others while the disk is waited for.
+    /// Looks a name up. The interpreter is released while the disk is read.
     fn look(&self, room: &Room, name: &[u8]) -> Arc<Found> {
         if let Some(found) = room.look(name) {
             return found;
@@ -174,7 +174,7 @@ impl InternalFiles {
     }
 }
 
-/// The application's fields, and those that tell of the file.
+/// The head with the application's fields and those that describe the file.
 fn head_of(
     own: &ResponseHead,
     representation: &Representation,
@@ -204,11 +204,11 @@ fn head_of(
     Ok(head)
 }
 
-/// An answer around another one, which keeps an answer to itself that names a file.
+/// A `Respond` around another one. It holds a response back if its head names a file.
 struct Diverting<'a> {
     inner: &'a mut dyn Respond,
     order: Option<Order>,
-    /// Content was given and dropped, so that the head cannot be replaced any more.
+    /// Whether content was dropped. Then the head can no longer be replaced.
     is_dropped: bool,
     is_finished: bool,
 }
@@ -244,7 +244,7 @@ impl Respond for Diverting<'_> {
             return Ok(());
         }
         self.is_dropped = true;
-        // Nothing of it will be sent: produce no more.
+        // The content will not be sent, so the application need not produce more.
         Err(SendError::Full)
     }
 
@@ -263,7 +263,7 @@ impl Respond for Diverting<'_> {
     }
 
     fn trailers(&mut self, trailers: &ResponseHead) {
-        // They tell of content that is not sent.
+        // Trailers describe content that is not sent.
         if self.order.is_none() {
             self.inner.trailers(trailers);
         }
@@ -281,7 +281,7 @@ impl Respond for Diverting<'_> {
     }
 }
 
-/// What a head orders. Where both fields are there, `X-Accel-Redirect` counts, as in nginx.
+/// The file that a head names. If it has both fields, `X-Accel-Redirect` is used, as in nginx.
 fn order_of(head: &ResponseHead) -> Option<Order> {
     let mut file = None;
     let mut own = ResponseHead::new(Status::OK);
@@ -299,7 +299,7 @@ fn order_of(head: &ResponseHead) -> Option<Order> {
             || is(b"x-sendfile-type")
             || name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"x-accel-")))
         {
-            // It was added once already, so nothing is wrong with it.
+            // This cannot fail: the field was accepted once already.
             let _ = own.add(name, value);
         }
     }

@@ -1,4 +1,4 @@
-//! What answers a request without an application, and what changes an answer on its way.
+//! Handlers that answer a request without an application, and handlers that change another handler's response.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! Where an answer goes, owned by whoever produces it: it may be given later, in pieces, on any thread, and never waits.
+//! The sink of a response. Its producer owns it and may write the response later, in pieces, on any thread. No method
+//! waits.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -8,16 +9,16 @@ use bytes::Bytes;
 use crate::error::Error;
 use crate::response::ResponseHead;
 
-/// What became of a piece that was given to a sink.
+/// What a sink did with a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
     /// It was taken, and more may be given at once.
     Room,
-    /// It was taken, and the sink is at its high mark: give no more until it has room again.
+    /// It was taken, and the sink has reached its high-water mark: give no more until it has room again.
     Full,
-    /// It was cut at the declared Content-Length, or came after the end: what follows would be dropped.
+    /// It was cut off at the declared Content-Length, or came after the end. Further pieces would be dropped.
     End,
-    /// The client left, or the answer was taken from its producer: produce no more.
+    /// The client has disconnected, or the response was taken from its producer: produce no more.
     Gone,
 }
 

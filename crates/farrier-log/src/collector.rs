@@ -1,5 +1,5 @@
-//! A socket towards a collector of logs or metrics (syslog, statsd): connected when it is first needed, tried again when
-//! it is lost, and never a reason to wait for long.
+//! The socket to a collector of logs or metrics (syslog, statsd). It connects at first use, reconnects after a failure,
+//! and never blocks for long.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use super::outbox::Sink;
 
-/// How long a lost collector is left alone.
+/// How long to wait before a lost collector is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How long a stream may take to be connected, or to take a message.
+/// Time-out of a stream, for connecting and for writing a message.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Longest datagram; what is beyond is cut off.
+/// The longest datagram. A longer message is cut off.
 const DATAGRAM_BYTES_MAX: usize = 32 * 1024;
 
 /// Where the collector listens.
@@ -30,14 +30,14 @@ pub enum Address {
     UnixDatagram(PathBuf),
     /// `unix://PATH#stream`
     UnixStream(PathBuf),
-    /// `unix://PATH`: a socket of datagrams if it is one, else of a stream.
+    /// `unix://PATH`: a datagram socket if PATH is one, else a stream.
     Unix(PathBuf),
 }
 
-/// How a stream separates messages; datagrams need nothing.
+/// How a stream separates messages. Datagrams need no separator.
 type Frame = fn(&[u8], &mut Vec<u8>);
 
-/// The collector's side of an outbox.
+/// An outbox's sink that sends to a collector.
 pub struct Collector {
     address: Address,
     frame: Frame,
@@ -54,7 +54,7 @@ enum Socket {
 }
 
 impl Collector {
-    /// A collector at this address; nothing is opened yet. `frame` appends a message to a stream's bytes.
+    /// A collector at this address. No socket is opened yet. `frame` appends a message to a stream's bytes.
     pub fn new(address: Address, frame: Frame) -> Collector {
         Collector { address, frame, socket: None, lost_at: None, scratch: Vec::new() }
     }
@@ -83,10 +83,10 @@ impl Collector {
         let is_stream = matches!(socket, Socket::Tcp(_) | Socket::UnixStream(_));
         match sent {
             Ok(()) => {}
-            // A full buffer of datagrams, or a port at which nobody listens just now: this message is lost, no more.
+            // The socket's buffer is full, or nothing listens on the port now: only this message is lost.
             Err(error) if !is_stream && error.kind() == ErrorKind::WouldBlock => {}
             Err(error) if matches!(socket, Socket::Udp(_)) && error.kind() == ErrorKind::ConnectionRefused => {}
-            // A stream that has taken half a message cannot go on either.
+            // The connection is lost. A stream that has taken half a message cannot continue either.
             Err(_) => {
                 self.socket = None;
                 self.lost_at = Some(Instant::now());

@@ -23,24 +23,24 @@ struct Targets {
     out: Outbox,
     syslog: Option<Syslog>,
     statsd: Option<Arc<Statsd>>,
-    /// Takes the lines in place of `out` and `syslog`, if it is there.
+    /// Takes the lines in place of `out` and `syslog`, if it is set.
     recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl ErrorLog {
-    /// A log whose lines go to `out`, to syslog too if that is given, and are counted if statsd is given.
+    /// A log that writes its lines to `out`, sends them to syslog if that is given, and counts them if statsd is given.
     pub fn new(least: Level, out: Outbox, syslog: Option<Syslog>, statsd: Option<Arc<Statsd>>) -> ErrorLog {
         let targets = RwLock::new(Targets { out, syslog, statsd, recorder: None });
         ErrorLog { least: AtomicU8::new(least as u8), targets }
     }
 
-    /// From now on a logging framework takes the lines, from this level on.
+    /// Passes all further lines of at least this level to a logging framework.
     pub fn divert(&self, recorder: Arc<dyn Recorder>, least: Level) {
         self.targets.write().unwrap_or_else(PoisonError::into_inner).recorder = Some(recorder);
         self.least.store(least as u8, Ordering::Relaxed);
     }
 
-    /// Takes over level and targets of another log: the configuration was read again.
+    /// Replaces level and targets with those of another log, after the configuration was read again.
     pub fn adopt(&self, other: ErrorLog) {
         let targets = other.targets.into_inner().unwrap_or_else(PoisonError::into_inner);
         *self.targets.write().unwrap_or_else(PoisonError::into_inner) = targets;
@@ -57,7 +57,7 @@ impl ErrorLog {
         level as u8 >= self.least.load(Ordering::Relaxed)
     }
 
-    /// Writes a line. Further lines of the text (a traceback) follow as they are.
+    /// Writes a line. Further lines of the text (a traceback) follow unchanged.
     pub fn write(&self, level: Level, text: &str) {
         let counter = match level {
             Level::Warning => Some("gunicorn.log.warning"),
@@ -83,7 +83,7 @@ impl ErrorLog {
         }
         let text = text.trim_end();
         if let Some(recorder) = targets.recorder.clone() {
-            // It may come back to this log.
+            // The framework may log to this log again.
             drop(targets);
             recorder.line(level, text);
             return;
@@ -95,24 +95,24 @@ impl ErrorLog {
         }
     }
 
-    /// Writes text as it is to the log's stream or file: what an application puts into `wsgi.errors`.
+    /// Writes text unchanged to the log's stream or file. It is what an application writes to `wsgi.errors`.
     pub fn put(&self, text: &str) {
         self.targets().out.put(text.as_bytes());
     }
 
-    /// Sends text to syslog alone, where lines go there.
+    /// Sends text to syslog alone, if the log has syslog.
     pub fn put_syslog(&self, level: Level, text: &str) {
         if let Some(syslog) = &self.targets().syslog {
             syslog.send(level, text);
         }
     }
 
-    /// The way to statsd, if lines are counted.
+    /// The statsd client, if lines are counted.
     pub fn statsd(&self) -> Option<Arc<Statsd>> {
         self.targets().statsd.clone()
     }
 
-    /// Opens the file anew.
+    /// Reopens the file.
     pub fn reopen(&self) {
         let targets = self.targets();
         targets.out.reopen();
@@ -123,7 +123,7 @@ impl ErrorLog {
         }
     }
 
-    /// Waits until all is written, at most a second for each target.
+    /// Waits until everything is written, at most a second for each target.
     pub fn flush(&self) {
         let recorder = self.targets().recorder.clone();
         if let Some(recorder) = recorder {

@@ -1,18 +1,18 @@
-//! How much a line of a log matters, by the names and numbers of Python's logging.
+//! Log levels, with the names and numbers of Python's `logging`.
 
-/// How much a line matters.
+/// The level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
-    /// For those who look for a fault.
+    /// Details for finding a fault.
     Debug,
-    /// The course of things.
+    /// Normal events.
     Info,
-    /// Something is wrong that the server can live with.
+    /// Something is wrong, and the server continues.
     Warning,
     /// A request or a worker failed.
     Error,
-    /// The site is in danger.
+    /// The server cannot serve the site, or is about to fail.
     Critical,
 }
 
@@ -28,7 +28,7 @@ impl Level {
         }
     }
 
-    /// The level that Python's logging knows by this number, or the one above it.
+    /// The level with this number in Python's `logging`, or the next one above it.
     pub fn of_python(number: i32) -> Level {
         match number {
             ..=10 => Level::Debug,
@@ -39,7 +39,7 @@ impl Level {
         }
     }
 
-    /// The number by which Python's logging knows it.
+    /// The level's number in Python's `logging`.
     pub fn python(self) -> i32 {
         match self {
             Level::Debug => 10,

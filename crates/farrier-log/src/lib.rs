@@ -1,4 +1,4 @@
-//! Logs and metrics: formatted by the seat that has something to say and written by a thread of the log's own.
+//! Logs and metrics. The thread that logs formats the message; a thread of the log writes it.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! Points in time as logs show them: in the process's time zone with its offset, as Gunicorn writes them, and in UTC where
-//! the form has no room for an offset.
+//! Points in time as logs show them. They are in the process's time zone with its offset, as in Gunicorn. A form
+//! without an offset is in UTC.
 
 use std::sync::OnceLock;
 
@@ -26,13 +26,13 @@ pub struct Moment {
     pub offset_s: i32,
 }
 
-/// The offsets of the process's time zone: since when (seconds of 1970), and how many seconds ahead of UTC.
+/// The offsets of the process's time zone: from when each holds (seconds since 1970), and its seconds ahead of UTC.
 static OFFSETS: OnceLock<Vec<(i64, i32)>> = OnceLock::new();
 
-/// Tells the time zone of the process: its offsets in the order of their beginnings. Without this, and before the first,
-/// it is UTC. The first call counts.
+/// Sets the time zone of the process: its offsets in the order in which they begin. Before the first offset, and
+/// without this call, the zone is UTC. Only the first call has an effect.
 pub fn set_offsets(offsets: Vec<(i64, i32)>) {
-    // A second call would come from a second start in one process: the zone is the same.
+    // A second call comes from a second start in the same process: the zone is the same.
     let _ = OFFSETS.set(offsets);
 }
 
@@ -51,7 +51,7 @@ impl Moment {
         Moment::at(time.tv_sec, (time.tv_nsec / 1_000_000) as u32, offset_at(time.tv_sec))
     }
 
-    /// So many seconds and milliseconds after the beginning of 1970, in a zone that is so many seconds ahead of UTC.
+    /// The moment at this many seconds and milliseconds since 1970, in a zone this many seconds ahead of UTC.
     pub fn at(unix_s: i64, millisecond: u32, offset_s: i32) -> Moment {
         let unix_s = unix_s + i64::from(offset_s);
         let days = unix_s.div_euclid(86_400);
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn dates_match_the_calendar() {
         let cases = [
             (0, "1970-01-01 00:00:00 +0000"),
             (951_782_400, "2000-02-29 00:00:00 +0000"),
@@ -131,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn the_access_log_has_its_own_form() {
+    fn access_log_and_rfc_3339_have_their_own_forms() {
         assert_eq!(Moment::at(951_782_400, 0, 0).for_access_log(), "[29/Feb/2000:00:00:00 +0000]");
         assert_eq!(Moment::at(951_782_400, 7, 0).rfc3339(), "2000-02-29T00:00:00.007Z");
     }
 
     #[test]
-    fn a_zone_shows_its_own_clock_and_its_offset() {
+    fn a_zone_shows_local_time_and_its_offset() {
         let india = Moment::at(951_782_400, 7, 19_800);
         assert_eq!(india.for_error_log(), "2000-02-29 05:30:00 +0530");
         assert_eq!(india.rfc3339(), "2000-02-29T05:30:00.007+05:30");

@@ -1,4 +1,4 @@
-//! Says now and then in the error log that something happens again and again.
+//! A log line that may come often, limited to one in ten seconds.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,32 +7,32 @@ use std::time::{Duration, Instant};
 
 use super::error::{ErrorLog, Level};
 
-/// How often it is said.
+/// The least time between two lines.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// What clients are refused, as the log is told of it: at once, and then at most once in a while, with their number.
+/// Counts refused clients and logs their number: the first at once, further ones at most once per interval.
 pub struct Occasional {
     log: Arc<ErrorLog>,
     what: &'static str,
     advice: &'static str,
     start: Instant,
     refused: AtomicU64,
-    /// The next time, in ns since the start.
+    /// When the next line may be written, in ns since the start.
     due_ns: AtomicU64,
 }
 
 impl Occasional {
-    /// Nothing was refused yet.
+    /// A counter that has counted nothing yet.
     ///
     /// # Arguments
     ///
-    /// `what` is one of what is refused, as in "request", `advice` names the settings.
+    /// `what` is the noun for one refused thing, such as "request". `advice` names the settings.
     pub fn new(log: Arc<ErrorLog>, what: &'static str, advice: &'static str) -> Occasional {
         let (refused, due_ns) = (AtomicU64::new(0), AtomicU64::new(0));
         Occasional { log, what, advice, start: Instant::now(), refused, due_ns }
     }
 
-    /// One more was refused.
+    /// Counts one more refusal, and logs the number if a line is due.
     pub fn refused(&self, client: IpAddr) {
         let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
         let now_ns = self.start.elapsed().as_nanos() as u64;

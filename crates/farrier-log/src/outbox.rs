@@ -1,5 +1,5 @@
-//! Carries messages out of the process from a thread of its own, so that a slow disk, a full pipe or a dead collector
-//! never blocks a request. A process without threads (the arbiter) carries each message at once instead.
+//! Writes log messages on a thread of its own, so that a slow disk, a full pipe or a dead collector never blocks a
+//! request. A process without threads (the arbiter) writes each message at once instead.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,15 +7,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-/// Where messages end up: a file, a stream or a socket. An error is its own affair: there is nobody to tell.
+/// The target of messages: a file, a stream or a socket. It handles its errors itself, as nothing can report them.
 pub trait Sink: Send {
-    /// Takes messages: the bytes of all, and where each ends.
+    /// Writes messages: the bytes of all, and the position at which each ends.
     fn take(&mut self, bytes: &[u8], ends: &[usize]);
 
-    /// Begins anew: a file that was renamed is opened again.
+    /// Reopens the target: a file that was renamed is opened under its name again.
     fn reopen(&mut self) {}
 
-    /// So many messages were dropped because this sink is too slow. Called before the next `take`.
+    /// Called before the next `take` when `count` messages were dropped because this sink is too slow.
     fn dropped(&mut self, count: u64) {
         let _ = count;
     }
@@ -25,9 +25,9 @@ pub trait Sink: Send {
 pub struct Outbox(Way);
 
 enum Way {
-    /// Carried at once.
+    /// Each message is written at once.
     Direct(Mutex<Box<dyn Sink>>),
-    /// Carried by a thread.
+    /// A thread writes the messages.
     Buffered(Arc<Inner>),
 }
 
@@ -37,7 +37,7 @@ struct Inner {
     asleep: AtomicBool,
     thread: OnceLock<Thread>,
     bytes_max: usize,
-    /// How long messages are gathered before they are carried.
+    /// How long messages are gathered before they are written.
     gather: Duration,
 }
 
@@ -51,16 +51,16 @@ struct State {
 }
 
 impl Outbox {
-    /// Carries each message at once, on the caller's thread.
+    /// Writes each message at once, on the caller's thread.
     pub fn direct(sink: Box<dyn Sink>) -> Outbox {
         Outbox(Way::Direct(Mutex::new(sink)))
     }
 
-    /// Starts a thread that carries. Messages beyond `bytes_max` waiting bytes are dropped and counted; they are gathered
-    /// for `gather` before they leave.
+    /// Starts a thread that writes the messages. They are gathered for `gather` before they are written. Messages
+    /// beyond `bytes_max` waiting bytes are dropped and counted.
     ///
     /// # Errors
-    /// No thread can be made.
+    /// No thread can be started.
     pub fn buffered(sink: Box<dyn Sink>, name: &str, bytes_max: usize, gather: Duration) -> io::Result<Outbox> {
         let inner = Arc::new(Inner {
             state: Mutex::default(),
@@ -72,7 +72,7 @@ impl Outbox {
         });
         let theirs = Arc::clone(&inner);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || carry(&theirs, sink))?;
-        // The first and only time it is set.
+        // This cannot fail: the cell is set here and nowhere else.
         let _ = inner.thread.set(thread.thread().clone());
         Ok(Outbox(Way::Buffered(inner)))
     }
@@ -82,7 +82,7 @@ impl Outbox {
         self.put_all(message, &[message.len()]);
     }
 
-    /// Takes several messages, which stand in `bytes` one behind the other and end at `ends`; all of them or none.
+    /// Takes several messages, all of them or none. They follow each other in `bytes` and end at `ends`.
     pub fn put_all(&self, bytes: &[u8], ends: &[usize]) {
         match &self.0 {
             Way::Direct(sink) => lock(sink).take(bytes, ends),
@@ -101,7 +101,7 @@ impl Outbox {
         }
     }
 
-    /// Lets the sink begin anew before the next message.
+    /// Makes the sink reopen its target before the next message.
     pub fn reopen(&self) {
         match &self.0 {
             Way::Direct(sink) => lock(sink).reopen(),
@@ -112,7 +112,7 @@ impl Outbox {
         }
     }
 
-    /// Waits until everything is carried, at most `patience`.
+    /// Waits until everything is written, at most `patience`.
     pub fn flush(&self, patience: Duration) {
         let Way::Buffered(inner) = &self.0 else { return };
         let deadline = Instant::now() + patience;
@@ -178,7 +178,7 @@ fn carry(inner: &Inner, mut sink: Box<dyn Sink>) {
         if !ends.is_empty() {
             sink.take(&bytes, &ends);
         }
-        // After what was kept: that is where the gap is.
+        // After the messages that were kept: this is where the gap is.
         if dropped > 0 {
             sink.dropped(dropped);
         }
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    /// Hands on what it gets, and takes nothing more before it is told to.
+    /// Passes on what it gets, and blocks until the test lets it continue.
     struct Slow {
         taken: mpsc::Sender<String>,
         go: mpsc::Receiver<()>,
@@ -214,12 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_dropped_and_counted() {
+    fn messages_beyond_the_limit_are_dropped_and_counted() {
         let (taken, seen) = mpsc::channel();
         let (go, gone) = mpsc::channel();
         let outbox = Outbox::buffered(Box::new(Slow { taken, go: gone }), "test", 8, Duration::ZERO).expect("a thread");
         outbox.put(b"1234");
-        // The thread has the first, once its bytes no longer count.
+        // Once the bytes of the first message no longer count, the thread has it.
         while !lock(match &outbox.0 {
             Way::Buffered(inner) => &inner.state,
             Way::Direct(_) => unreachable!("it was made buffered"),

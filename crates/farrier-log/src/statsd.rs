@@ -1,4 +1,4 @@
-//! Metrics for statsd, packet for packet as Gunicorn sends them, with DogStatsD's tags.
+//! Metrics for statsd: the same packets that Gunicorn sends, with DogStatsD's tags.
 
 use std::io;
 use std::time::Duration;
@@ -11,50 +11,50 @@ use super::outbox::Outbox;
 /// How long packets are gathered before they are sent.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// Where to send, and what each packet has in common.
+/// The collector, and the parts that all packets have in common.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The collector.
     pub address: Address,
-    /// Before every name; a dot is put between.
+    /// Prefix of every name; a dot separates the two.
     pub prefix: String,
-    /// Behind every packet, separated by commas.
+    /// Tags at the end of every packet, separated by commas.
     pub tags: String,
 }
 
-/// The way to statsd.
+/// A statsd client.
 pub struct Statsd {
-    /// With its dot.
+    /// The prefix with its dot.
     prefix: String,
-    /// With what leads to them.
+    /// The tags with `|#` in front.
     tags: String,
     outbox: Outbox,
 }
 
-/// A kind of metric, as packets name it.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A number that goes up.
+    /// A counter: the value is added.
     Counter,
-    /// A number as it is now.
+    /// A gauge: the present value.
     Gauge,
-    /// A duration in ms.
+    /// A timer: a duration in ms.
     Timer,
-    /// A distribution.
+    /// A histogram: a sample of a distribution.
     Histogram,
 }
 
 impl Statsd {
-    /// Sends at once; for a process without threads.
+    /// Sends each packet at once; for a process without threads.
     pub fn direct(settings: Settings) -> Statsd {
         let outbox = Outbox::direct(Box::new(Collector::new(settings.address.clone(), frame)));
         Statsd::new(settings, outbox)
     }
 
-    /// Sends from a thread.
+    /// Sends the packets from a thread.
     ///
     /// # Errors
-    /// No thread can be made.
+    /// No thread can be started.
     pub fn buffered(settings: Settings, bytes_max: usize) -> io::Result<Statsd> {
         let collector = Box::new(Collector::new(settings.address.clone(), frame));
         let outbox = Outbox::buffered(collector, "farrier-statsd", bytes_max, GATHER)?;
@@ -71,11 +71,11 @@ impl Statsd {
         }
     }
 
-    /// What a request adds: its duration, itself, and its status.
+    /// Sends the metrics of a request: its duration, a count of requests, and a count of its status.
     pub fn request(&self, status: Status, duration_ns: u64) {
         let mut packets = String::with_capacity(256);
         let micros = duration_ns / 1000;
-        // Debug's form of a float has a decimal point always, as Python's has.
+        // The `Debug` form of a float always has a decimal point, as in Python.
         let millis = micros as f64 / 1000.0;
         let mut ends = [0; 3];
         self.write(&mut packets, "gunicorn.request.duration", format_args!("{millis:?}"), Kind::Timer);
@@ -88,7 +88,7 @@ impl Statsd {
         self.outbox.put_all(packets.as_bytes(), &ends);
     }
 
-    /// What an answer of the server's own adds: nothing, as in Gunicorn, unless it is the server that failed.
+    /// Sends the metrics of a response that the server made itself: none, as in Gunicorn, unless the status is a 5xx.
     pub fn refusal(&self, status: Status) {
         if status.0 >= 500 {
             self.count("gunicorn.requests");
@@ -96,7 +96,7 @@ impl Statsd {
         }
     }
 
-    /// Counts one of what the name says.
+    /// Adds one to the counter of this name.
     pub fn count(&self, name: &str) {
         self.send(name, "1", Kind::Counter);
     }
@@ -108,7 +108,7 @@ impl Statsd {
         self.outbox.put(packet.as_bytes());
     }
 
-    /// Waits until all is sent, at most a second.
+    /// Waits until everything is sent, at most a second.
     pub fn flush(&self) {
         self.outbox.flush(Duration::from_secs(1));
     }
@@ -121,7 +121,7 @@ impl Statsd {
             Kind::Timer => "|ms",
             Kind::Histogram => "|h",
         };
-        // Writing into a string does not fail.
+        // Writing into a string cannot fail.
         let _ = write!(packets, "{}{name}:{value}{kind}{}", self.prefix, self.tags);
     }
 }
@@ -139,7 +139,7 @@ impl Kind {
     }
 }
 
-/// Statsd over a stream has one metric a line.
+/// On a stream, statsd has one metric per line.
 fn frame(message: &[u8], stream: &mut Vec<u8>) {
     stream.extend_from_slice(message);
     stream.push(b'\n');

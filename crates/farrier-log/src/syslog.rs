@@ -7,18 +7,18 @@ use super::collector::{Address, Collector};
 use super::outbox::Outbox;
 use crate::level::Level;
 
-/// Where to send, and what to say of the sender.
+/// The collector, and how messages name the sender.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The collector.
     pub address: Address,
     /// The facility's number.
     pub facility: u8,
-    /// Who speaks: `gunicorn.PREFIX.error`.
+    /// The name of the sender, such as `gunicorn.PREFIX.error`.
     pub ident: String,
 }
 
-/// One log's way to syslog.
+/// Sends the messages of one log to syslog.
 pub struct Syslog {
     facility: u8,
     ident: String,
@@ -26,16 +26,16 @@ pub struct Syslog {
 }
 
 impl Syslog {
-    /// Sends at once; for a process without threads.
+    /// Sends each message at once; for a process without threads.
     pub fn direct(settings: Settings) -> Syslog {
         let outbox = Outbox::direct(Box::new(Collector::new(settings.address, frame)));
         Syslog { facility: settings.facility, ident: settings.ident, outbox }
     }
 
-    /// Sends from a thread.
+    /// Sends the messages from a thread.
     ///
     /// # Errors
-    /// No thread can be made.
+    /// No thread can be started.
     pub fn buffered(settings: Settings, bytes_max: usize) -> io::Result<Syslog> {
         let collector = Box::new(Collector::new(settings.address, frame));
         let outbox = Outbox::buffered(collector, "farrier-syslog", bytes_max, Duration::ZERO)?;
@@ -49,7 +49,7 @@ impl Syslog {
         self.outbox.put(message.as_bytes());
     }
 
-    /// Waits until all is sent, at most a second.
+    /// Waits until everything is sent, at most a second.
     pub fn flush(&self) {
         self.outbox.flush(Duration::from_secs(1));
     }
@@ -65,7 +65,8 @@ fn severity(level: Level) -> u32 {
     }
 }
 
-/// On a stream a line feed ends a message (RFC 6587 §3.4.2), so those inside become what syslog daemons make of them.
+/// On a stream a line feed ends a message (RFC 6587 §3.4.2). A line feed inside a message is written as `#012`, as
+/// syslog daemons do.
 fn frame(message: &[u8], stream: &mut Vec<u8>) {
     for &byte in message {
         match byte {

@@ -1,4 +1,4 @@
-//! Log lines into a file or a standard stream.
+//! Writes log lines into a file or a standard stream.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -10,26 +10,26 @@ use rustix::stdio::{dup2_stderr, dup2_stdout};
 
 use super::outbox::{Outbox, Sink};
 
-/// Where lines go.
+/// The target of log lines.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// The standard error stream.
     Stderr,
     /// The standard output stream.
     Stdout,
-    /// A stream that was kept open when the process's own was redirected.
+    /// A duplicate of a standard stream, made before the process redirected the stream itself.
     Kept(Arc<File>),
-    /// A file, appended to.
+    /// A file; lines are appended to it.
     File(PathBuf),
-    /// A file that takes the place of the process's standard output and standard error too, whenever it is opened.
+    /// A file that also replaces the process's standard output and standard error each time it is opened.
     Capturing(PathBuf),
 }
 
 impl Target {
-    /// Opens it.
+    /// Opens the target.
     ///
     /// # Errors
-    /// The file cannot be created or opened for appending; the message names it.
+    /// The file cannot be created or opened for appending. The message names it.
     pub fn open(&self) -> io::Result<Box<dyn Write + Send>> {
         Ok(match self {
             Target::Stderr => Box::new(io::stderr()),
@@ -45,7 +45,7 @@ impl Target {
         })
     }
 
-    /// An outbox whose lines are written at once.
+    /// An outbox that writes each line at once.
     ///
     /// # Errors
     /// The target cannot be opened.
@@ -53,10 +53,10 @@ impl Target {
         Ok(Outbox::direct(Box::new(Writer::open(self)?)))
     }
 
-    /// An outbox whose lines a thread writes, up to `bytes_max` of them waiting.
+    /// An outbox whose lines a thread writes. At most `bytes_max` bytes wait for it.
     ///
     /// # Errors
-    /// The target cannot be opened, or no thread can be made.
+    /// The target cannot be opened, or no thread can be started.
     pub fn buffered(self, bytes_max: usize, gather: Duration) -> io::Result<Outbox> {
         Outbox::buffered(Box::new(Writer::open(self)?), "farrier-log", bytes_max, gather)
     }
@@ -82,7 +82,7 @@ impl Writer {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // A target that fails loses its lines.
+        // If the target fails, the lines are lost: there is no other place to report it.
         let _ = self.open.write_all(bytes).and_then(|()| self.open.flush());
     }
 }
@@ -93,7 +93,7 @@ impl Sink for Writer {
     }
 
     fn reopen(&mut self) {
-        // The old file is better than none.
+        // If the new file cannot be opened, the old one stays in use.
         if let Ok(anew) = self.target.open() {
             self.open = anew;
         }

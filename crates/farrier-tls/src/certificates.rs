@@ -1,4 +1,4 @@
-//! Certificates and their keys: read from PEM files, judged, and put in order. What is wrong is said with the file, the
+//! Certificates and their keys: reads PEM files, checks them, and puts chains in order. An error names the file, the
 //! setting and what to do.
 
 use std::fs;
@@ -11,13 +11,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 
-/// Bytes of a file of certificates or keys at most: far more than any chain has.
+/// The largest file of certificates or keys, far larger than any chain.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A certificate's chain, leaf first, and the key of the leaf.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Where it came from, for messages.
+    /// The file that it was read from, or the domain of a challenge, for messages.
     pub origin: String,
     /// The certificates in DER, the server's own first.
     pub chain: Vec<CertificateDer<'static>>,
@@ -25,16 +25,16 @@ pub struct Identity {
     pub key: PrivateKeyDer<'static>,
 }
 
-/// Where an identity is kept.
+/// The files of an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityFiles {
-    /// The chain, and the key unless that has a file of its own.
+    /// The file with the chain, and with the key if `key` is `None`.
     pub certificate: PathBuf,
-    /// The key's own file.
+    /// The key's own file, if it has one.
     pub key: Option<PathBuf>,
 }
 
-/// An identity, and what looks like a mistake and does no harm.
+/// An identity, with warnings about harmless mistakes in its files.
 #[derive(Debug)]
 pub struct Loaded {
     /// The identity.
@@ -44,11 +44,11 @@ pub struct Loaded {
 }
 
 impl IdentityFiles {
-    /// The files that `certfile` and `keyfile` name: a key for each certificate, or no keys where the certificates' files
-    /// contain them.
+    /// The files that `certfile` and `keyfile` name: one key for each certificate, or no keys if the certificates'
+    /// files contain them.
     ///
     /// # Errors
-    /// The numbers do not match.
+    /// The numbers of certificates and keys do not match.
     pub fn pairs(certificates: &[PathBuf], keys: &[PathBuf]) -> Result<Vec<IdentityFiles>, String> {
         if certificates.is_empty() && !keys.is_empty() {
             return Err("keyfile: there is a key but no certificate; name its file with certfile".to_owned());
@@ -68,15 +68,15 @@ impl IdentityFiles {
         Ok(certificates.iter().enumerate().map(pair).collect())
     }
 
-    /// The files, the one of the certificate first.
+    /// The files, the certificate's first.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         std::iter::once(&*self.certificate).chain(self.key.as_deref())
     }
 
-    /// Reads and judges the files.
+    /// Reads and checks the files.
     ///
     /// # Errors
-    /// What is wrong, with the file and the setting.
+    /// The message names the problem, the file and the setting.
     pub fn load(&self, now: SystemTime) -> Result<Loaded, String> {
         let name = self.certificate.display();
         let text = read(&self.certificate, "certfile")?;
@@ -101,31 +101,31 @@ impl IdentityFiles {
     }
 }
 
-/// The certificate, with its key, that proves a domain to an authority (RFC 8737 §3).
+/// Reads the certificate, with its key, that proves a domain to an ACME authority (RFC 8737 §3).
 ///
 /// # Errors
-/// The file cannot be read, or lacks one of them.
+/// The file cannot be read, or has no certificate or no key.
 pub fn challenge(path: &Path, domain: &str) -> Result<Identity, String> {
     let text = read(path, "acme")?;
     let (chain, key) = (certificates(&text, path, "acme")?, private_key(&text, path, "acme")?);
     Ok(Identity { origin: domain.to_owned(), chain, key })
 }
 
-/// The authorities in a file of certificates.
+/// Reads the authorities in a file of certificates.
 ///
 /// # Errors
-/// It cannot be read, or has none.
+/// The file cannot be read, or has no certificate.
 pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     certificates(&read(path, "ca_certs")?, path, "ca_certs")
 }
 
-/// The certificate of a chain as the signing side needs it. `None` where the key is not the leaf's, or of no known kind.
+/// The chain and key in rustls' form. `None` if the key is not the leaf's, or is of an unknown type.
 pub(crate) fn certified(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) -> Option<CertifiedKey> {
     CertifiedKey::from_der(chain.to_vec(), key.clone_key(), &aws_lc_rs::default_provider()).ok()
 }
 
-/// The same for a certificate that proves a domain: a critical extension forbids to take it for anything else, so that whether
-/// the key is its own cannot be asked.
+/// The same for a certificate that proves a domain. Its critical extension makes rustls refuse to parse it, so whether
+/// the key matches is not checked.
 pub(crate) fn certified_challenge(identity: &Identity) -> Option<CertifiedKey> {
     let key = aws_lc_rs::default_provider().key_provider.load_private_key(identity.key.clone_key()).ok()?;
     Some(CertifiedKey::new(identity.chain.clone(), key))
@@ -184,7 +184,7 @@ fn private_key(text: &[u8], path: &Path, setting: &str) -> Result<PrivateKeyDer<
             )),
         },
         Err(rustls::pki_types::pem::Error::NoItemsFound) => {
-            Err(format!("{setting}: there is no private key in {name} (-----BEGIN PRIVATE KEY-----)"))
+            Err(format!("{setting}: {name} contains no private key (-----BEGIN PRIVATE KEY-----)"))
         }
         Err(error) => Err(format!("{setting}: the key in {name} is damaged: {error}")),
     }
@@ -194,7 +194,8 @@ fn contains(text: &[u8], words: &[u8]) -> bool {
     text.windows(words.len()).any(|window| window == words)
 }
 
-/// The chain with the key's own certificate first and each issuer behind what it issued. `None`: the key belongs to none.
+/// The chain with the key's own certificate first, and each issuer after the certificate that it issued. `None` if the
+/// key belongs to no certificate.
 fn in_order(
     chain: Vec<CertificateDer<'static>>,
     key: &PrivateKeyDer<'static>,
@@ -227,7 +228,7 @@ fn issuer_among(certificate: &CertificateDer<'_>, others: &[CertificateDer<'_>])
         .position(|other| parsed(other).is_some_and(|other| other.subject().as_raw() == issued.issuer().as_raw()))
 }
 
-/// What there is to say of the time in which a certificate is valid.
+/// A warning if the certificate has expired or is not valid yet.
 fn validity(certificate: &CertificateDer<'_>, now: SystemTime) -> Option<String> {
     let parsed = parsed(certificate)?;
     let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs() as i64;

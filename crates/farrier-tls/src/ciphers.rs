@@ -1,4 +1,4 @@
-//! The setting `ciphers`: names of cipher suites as OpenSSL, IANA and rustls write them, and what they become here.
+//! The setting `ciphers`: resolves names of cipher suites, as OpenSSL, IANA and rustls write them, to rustls' suites.
 
 use rustls::SupportedCipherSuite;
 use rustls::crypto::aws_lc_rs::cipher_suite::{
@@ -11,7 +11,7 @@ use rustls::crypto::aws_lc_rs::cipher_suite::{
 /// A suite by OpenSSL's name and by IANA's.
 struct Suite(&'static str, &'static str, SupportedCipherSuite);
 
-/// Those of TLS 1.2. Each has forward secrecy and is authenticated.
+/// The suites of TLS 1.2. Each has forward secrecy and is authenticated.
 static SUITES_12: [Suite; 6] = [
     Suite(
         "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -45,7 +45,7 @@ static SUITES_12: [Suite; 6] = [
     ),
 ];
 
-/// Those of TLS 1.3, which OpenSSL names as IANA does.
+/// The suites of TLS 1.3. OpenSSL's names are those of IANA.
 static SUITES_13: [Suite; 3] = [
     Suite("TLS_AES_256_GCM_SHA384", "TLS13_AES_256_GCM_SHA384", TLS13_AES_256_GCM_SHA384),
     Suite("TLS_AES_128_GCM_SHA256", "TLS13_AES_128_GCM_SHA256", TLS13_AES_128_GCM_SHA256),
@@ -57,10 +57,11 @@ pub(crate) fn all() -> Vec<SupportedCipherSuite> {
     SUITES_13.iter().chain(&SUITES_12).map(|suite| suite.2).collect()
 }
 
-/// The suites that the setting names, in its order. As in OpenSSL, suites of TLS 1.3 are all there unless some are named.
+/// The suites that the setting names, in its order. As in OpenSSL, all suites of TLS 1.3 are included unless some are
+/// named.
 ///
 /// # Errors
-/// A name that is none, or that names what is not offered.
+/// A name is not a cipher suite, or the suite is not offered.
 pub(crate) fn named(text: &str) -> Result<Vec<SupportedCipherSuite>, String> {
     let (mut newer, mut older) = (Vec::new(), Vec::new());
     for word in text.split([':', ',', ' ']).filter(|word| !word.is_empty()) {
@@ -79,7 +80,7 @@ pub(crate) fn named(text: &str) -> Result<Vec<SupportedCipherSuite>, String> {
         }
     }
     if newer.is_empty() && older.is_empty() {
-        return Err("ciphers: it names no cipher suite".to_owned());
+        return Err("ciphers: the value names no cipher suite".to_owned());
     }
     if newer.is_empty() {
         newer.extend(SUITES_13.iter().map(|suite| suite.2));
@@ -88,9 +89,9 @@ pub(crate) fn named(text: &str) -> Result<Vec<SupportedCipherSuite>, String> {
     Ok(newer)
 }
 
-/// The words of OpenSSL for several suites, as far as they mean something here.
+/// The suites that one of OpenSSL's group words stands for.
 fn group(word: &str) -> Result<Vec<SupportedCipherSuite>, String> {
-    // What is excluded is not offered in the first place, whatever it names, but for a kind of what is.
+    // The known exclusions name only suites that are not offered anyway. Any other exclusion is an error.
     if let Some(excluded) = word.strip_prefix(['!', '-']) {
         return match excluded.to_ascii_uppercase().as_str() {
             "ANULL" | "ENULL" | "NULL" | "EXPORT" | "EXP" | "LOW" | "MEDIUM" | "DES" | "3DES" | "RC4" | "RC2"
@@ -113,7 +114,7 @@ fn group(word: &str) -> Result<Vec<SupportedCipherSuite>, String> {
 fn refusal(word: &str) -> String {
     let known: Vec<&str> = SUITES_13.iter().chain(&SUITES_12).map(|suite| suite.0).collect();
     format!(
-        "ciphers: `{word}` is not offered, because it lacks forward secrecy or authentication or is no name; known are {}",
+        "ciphers: `{word}` is not offered: it lacks forward secrecy or authentication, or is not a name; known are {}",
         known.join(", ")
     )
 }
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_offered_is_refused_by_name() {
+    fn a_suite_that_is_not_offered_is_refused_by_name() {
         for text in ["AES128-SHA", "ECDHE-RSA-AES128-SHA:HIGH", "nonsense", "!ECDHE", "", ":"] {
             assert!(named(text).is_err(), "{text:?}");
         }

@@ -1,11 +1,11 @@
-//! What an application is told of a client's certificate.
+//! The parts of a client's certificate that an application can see.
 
 use farrier_http::ClientCertificate;
 use rustls::pki_types::CertificateDer;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-/// The certificate as environ names its parts; `None` for one that cannot be read, which was then not verified either.
+/// The certificate's parts for environ. `None` if it cannot be parsed; then it was not verified either.
 pub(crate) fn described(certificate: &CertificateDer<'_>) -> Option<ClientCertificate> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     Some(ClientCertificate {
@@ -21,7 +21,7 @@ fn serial(bytes: &[u8]) -> String {
     significant.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
-/// A distinguished name as RFC 2253 writes it: the last part first.
+/// A distinguished name in the form of RFC 2253: the last part first.
 fn name(name: &X509Name<'_>) -> String {
     let mut parts: Vec<String> = name
         .iter_rdn()
@@ -39,7 +39,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let known = oid2abbrev(kind, oid_registry()).map(str::to_owned);
     match attribute.as_str() {
         Ok(text) => format!("{}={}", known.unwrap_or_else(|_| kind.to_id_string()), escaped(text)),
-        // RFC 2253 §2.4: what is no string is written as its encoding.
+        // RFC 2253 §2.4: a value that is not a string is written as its encoding.
         Err(_) => {
             let hexadecimal: String = attribute.as_slice().iter().map(|byte| format!("{byte:02X}")).collect();
             format!("{}=#{hexadecimal}", kind.to_id_string())
@@ -47,7 +47,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
 }
 
-/// RFC 2253 §2.4. Bytes that are no plain ASCII are escaped too, so that the text is the same in every encoding.
+/// Escapes as in RFC 2253 §2.4. Bytes outside of ASCII are escaped too, so that the text is the same in every encoding.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     let last = text.len().saturating_sub(1);

@@ -1,40 +1,40 @@
-//! What the arbiter publishes for all workers: certificates with their keys, authorities, and the keys of session tickets.
+//! The keyring: certificates with their keys, authorities and ticket keys, which the arbiter publishes for all workers.
 //!
-//! Workers may have dropped the privileges that reading the files takes, and tickets must be readable by every worker. So
-//! the arbiter reads and makes, and workers look at a version number when a handshake comes.
+//! Workers may have dropped the privileges that reading the files takes, and every worker must be able to read all
+//! tickets. So the arbiter reads the files and makes the ticket keys. Workers check a version number at a handshake.
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 
 use super::certificates::Identity;
 
-/// Where workers find the keys. Both questions are cheap: the first is asked once a second at most, the second when its
-/// answer has changed.
+/// The keyring as workers read it. [`Keyring::version`] is called at most once a second, and [`Keyring::read`] when the
+/// version has changed.
 pub trait Keyring: Send + Sync {
-    /// The number of the version that is published.
+    /// The number of the published version.
     fn version(&self) -> u64;
 
-    /// The version that is published, and its number; `None` while it is being replaced.
+    /// The published version, with its number. `None` while it is being replaced.
     fn read(&self) -> Option<(u64, Vec<u8>)>;
 }
 
 /// A key of session tickets (RFC 5077 §4).
 #[derive(Clone, PartialEq, Eq)]
 pub struct TicketKey {
-    /// What a ticket names it by.
+    /// The name by which a ticket refers to the key.
     pub name: [u8; 16],
     /// The key of AES-256-GCM.
     pub key: [u8; 32],
 }
 
 impl TicketKey {
-    /// A key that nobody has seen.
+    /// A new random key.
     ///
     /// # Errors
-    /// The system has no randomness.
+    /// The system returns no random bytes.
     pub fn random() -> Result<TicketKey, String> {
         let mut key = TicketKey { name: [0; 16], key: [0; 32] };
         let filled = aws_lc_rs::rand::fill(&mut key.name).and_then(|()| aws_lc_rs::rand::fill(&mut key.key));
-        filled.map(|()| key).map_err(|_| "the system gives no random bytes".to_owned())
+        filled.map(|()| key).map_err(|_| "the system returns no random bytes".to_owned())
     }
 }
 
@@ -44,16 +44,16 @@ impl std::fmt::Debug for TicketKey {
     }
 }
 
-/// One version of what is published.
+/// One published version of the keyring.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     /// Certificates by name, the default first.
     pub identities: Vec<Identity>,
-    /// Certificates that answer validations by an authority (RFC 8737), by the domain in their `origin`.
+    /// Certificates that answer validations by an ACME authority (RFC 8737). Their `origin` is the domain.
     pub challenges: Vec<Identity>,
-    /// Authorities of client certificates.
+    /// Authorities that client certificates are verified against.
     pub authorities: Vec<CertificateDer<'static>>,
-    /// Keys of tickets, the present one first, then those that are still accepted.
+    /// Keys of session tickets: the present one first, then those that are still accepted.
     pub ticket_keys: Vec<TicketKey>,
 }
 
@@ -83,7 +83,7 @@ impl Contents {
         bytes
     }
 
-    /// Reads what [`Contents::encode`] wrote; `None` if it is anything else.
+    /// Decodes the output of [`Contents::encode`]. `None` if the bytes are anything else.
     pub fn decode(bytes: &[u8]) -> Option<Contents> {
         let mut reader = Reader(bytes);
         let contents = Contents {
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
     fn count(&mut self) -> Option<usize> {
         let (count, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
-        // Nothing that is counted is shorter than a byte.
+        // Each counted item has at least one byte, so a larger count is wrong.
         Some(u32::from_le_bytes(*count) as usize).filter(|&count| count <= rest.len())
     }
 
@@ -184,13 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn encoded_contents_are_decoded_unchanged() {
         assert_eq!(Contents::decode(&contents().encode()), Some(contents()));
         assert_eq!(Contents::decode(&Contents::default().encode()), Some(Contents::default()));
     }
 
     #[test]
-    fn what_is_cut_off_or_goes_on_is_refused() {
+    fn truncated_or_trailing_bytes_are_refused() {
         let mut bytes = contents().encode();
         for length in 0..bytes.len() {
             assert_eq!(Contents::decode(&bytes[..length]), None, "{length}");

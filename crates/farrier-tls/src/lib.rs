@@ -1,5 +1,7 @@
-//! TLS on the server's side (RFC 8446, RFC 5246) with rustls, sans-I/O inside the transport: sessions, the certificate for a
-//! name, tickets that every worker can read, and what the arbiter publishes for all that.
+//! TLS on the server's side (RFC 8446, RFC 5246) with rustls, without I/O.
+//!
+//! It has sessions, the choice of a certificate by name, session tickets that every worker can read, and the keyring
+//! that the arbiter publishes.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The certificate for the name that a client asks for (RFC 6066 §3): exact, wildcard, or else the default.
+//! Chooses the certificate for the name that a client asks for (RFC 6066 §3): exact, wildcard, or else the default.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,21 +16,21 @@ use super::keyring::Contents;
 pub(crate) const VALIDATION_PROTOCOL: &[u8] = b"acme-tls/1";
 
 thread_local! {
-    /// The name in the hello that this thread is processing: rustls tells it to nobody but the resolver.
+    /// The name in the hello that this thread is processing. rustls gives it to the resolver alone.
     static ASKED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Forgets the name that was asked for last on this thread.
+/// Forgets the last name that was asked for on this thread.
 pub(crate) fn forget_asked() {
     ASKED.set(None);
 }
 
-/// The name that was asked for since.
+/// The name that was asked for since [`forget_asked`].
 pub(crate) fn take_asked() -> Option<String> {
     ASKED.take()
 }
 
-/// Certificates by name. Several of one name differ in the kind of their key.
+/// Certificates by name. Several certificates of one name differ in the type of their key.
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
     exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
@@ -47,7 +47,7 @@ impl Resolver {
         for identity in &contents.identities {
             let Some(key) = certified(&identity.chain, &identity.key).map(Arc::new) else { continue };
             let names = names(identity);
-            // The default is the first, and what stands beside it with a key of another kind.
+            // The default is the first certificate, with those for the same names that have another type of key.
             if default_names.get_or_insert_with(|| names.clone()) == &names {
                 resolver.default.push(Arc::clone(&key));
             }
@@ -61,7 +61,7 @@ impl Resolver {
         }
         let all = resolver.exact.values_mut().chain(resolver.wildcard.values_mut());
         for keys in all.chain([&mut resolver.default]) {
-            // The cheaper signature goes first; within a kind, the order of the settings.
+            // The cheaper signature comes first. Keys of one type keep the order of the settings.
             keys.sort_by_key(|key| key.key.algorithm() == SignatureAlgorithm::RSA);
         }
         for identity in &contents.challenges {

@@ -1,7 +1,7 @@
-//! One TLS session, without I/O: bytes of the wire become bytes of the connection and the other way round.
+//! One TLS session, without I/O: it decrypts bytes of the wire and encrypts bytes of the connection.
 //!
-//! rustls' unbuffered connection is used because it owns no buffer: a session that waits holds its keys and nothing else,
-//! and what comes is decrypted where it was read.
+//! It uses rustls' unbuffered connection because that owns no buffer. An idle session holds only its keys, and received
+//! bytes are decrypted in place.
 
 use std::sync::Arc;
 
@@ -13,62 +13,62 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedS
 use super::client_certificate;
 use super::resolver;
 
-/// Plaintext that one record carries at most (RFC 8446 §5.1).
+/// The most plaintext that one record carries (RFC 8446 §5.1).
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 
-/// Room that a record needs beyond its plaintext, and then some for a message of the protocol's own in front of it.
+/// Room that a record needs beyond its plaintext, with some more for a TLS message in front of it.
 pub const OVERHEAD_BYTES: usize = 512;
 
-/// Bytes of records that are not complete, or of a handshake message that is not, which a client may make the server keep.
+/// The most bytes of incomplete records or of an incomplete handshake message that the server keeps for a client.
 const INBOX_BYTES_MAX: usize = 80 * 1024;
 
-/// Bytes that a client may send until the handshake is done: hello and certificates, both far smaller in practice.
+/// The most bytes that a client may send before the handshake is done. In practice a handshake is far smaller.
 const HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
 
-/// The protocol was broken, or the session cannot go on.
+/// The client broke the protocol, or the session cannot continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failed;
 
-/// What the two ends agreed on.
+/// What the handshake negotiated.
 #[derive(Debug, Clone)]
 pub struct Negotiated {
-    /// HTTP/2 is spoken (ALPN `h2`, RFC 9113 §3.2).
+    /// Whether the protocol is HTTP/2 (ALPN `h2`, RFC 9113 §3.2).
     pub http2: bool,
-    /// The connection is a validation by an authority (ALPN `acme-tls/1`, RFC 8737), and nothing else comes on it.
+    /// Whether the connection is only a validation by an ACME authority (ALPN `acme-tls/1`, RFC 8737).
     pub is_validation: bool,
-    /// What the application may see.
+    /// The facts that the application can see.
     pub secure: Arc<Secure>,
 }
 
-/// A session of the server's side.
+/// A TLS session on the server's side.
 pub struct Session {
     connection: UnbufferedServerConnection,
-    /// Bytes of the wire that make no whole record yet.
+    /// Received bytes that are not a whole record yet.
     inbox: Vec<u8>,
-    /// Bytes of the wire that came before the session was made.
+    /// Received bytes that came before the session was made.
     early: Vec<u8>,
-    /// Plaintext for which there was no room, and how much of its front has been taken.
+    /// Plaintext for which there was no room, and how many of its bytes were taken since.
     held: Vec<u8>,
     taken: usize,
     /// The server name that the client asked for.
     server_name: Option<String>,
-    /// Bytes that came before the handshake was done.
+    /// Bytes received before the handshake was done.
     handshake_bytes: usize,
-    /// The client has ended its direction with a close_notify.
+    /// Whether the client has ended its direction with a close_notify.
     ended: bool,
-    /// The close_notify was made.
+    /// Whether the server's close_notify was made.
     is_closed: bool,
-    /// Something went wrong: rustls is asked nothing more.
+    /// Whether the session failed. rustls is not called again then.
     failed: bool,
-    /// Why the handshake failed, until somebody asks.
+    /// Why the handshake failed, until [`Session::take_fault`] is called.
     fault: Option<String>,
 }
 
 impl Session {
-    /// A session whose client has not been heard yet, but for bytes that came `early`.
+    /// A new session. `early` are bytes that the client has sent already.
     ///
     /// # Errors
-    /// The settings make no session.
+    /// rustls refuses the settings.
     pub fn new(config: Arc<ServerConfig>, early: Vec<u8>) -> Result<Session, Failed> {
         Ok(Session {
             connection: UnbufferedServerConnection::new(config).map_err(|_| Failed)?,
@@ -85,32 +85,32 @@ impl Session {
         })
     }
 
-    /// Whether no byte has come yet.
+    /// Whether no byte was received yet.
     pub fn is_untouched(&self) -> bool {
         self.handshake_bytes == 0 && self.inbox.is_empty()
     }
 
-    /// Why the handshake failed, once.
+    /// Why the handshake failed. Only the first call returns it.
     pub fn take_fault(&mut self) -> Option<String> {
         self.fault.take()
     }
 
-    /// Whether the client said that it sends no more.
+    /// Whether the client has ended its direction with a close_notify.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// What belongs in front of the bytes that come next.
+    /// The received bytes that belong in front of those that are read next.
     pub fn inbox(&self) -> &[u8] {
         &self.inbox
     }
 
-    /// Bytes of the wire that came before the session was made, once.
+    /// The received bytes that came before the session was made. Only the first call returns them.
     pub fn take_early(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.early)
     }
 
-    /// Plaintext that was held back for want of room.
+    /// Copies plaintext for which there was no room before. Returns the number of bytes.
     pub fn take_held(&mut self, into: &mut [u8]) -> usize {
         if self.held.is_empty() {
             return 0;
@@ -124,16 +124,16 @@ impl Session {
         count
     }
 
-    /// Decrypts `incoming`, which begins with the inbox. Gives the number of bytes of plaintext put into `into`; appends to
-    /// `out` what is to be sent, also after a failure (an alert).
+    /// Decrypts `incoming`, which begins with the inbox. Returns the number of plaintext bytes put into `into`. Appends
+    /// to `out` the bytes to be sent; after a failure these are an alert.
     ///
     /// # Errors
-    /// The client broke the protocol or a bound, or does not get what it wants.
+    /// The client broke the protocol or a limit, or nothing could be negotiated.
     pub fn open(&mut self, incoming: &mut [u8], into: &mut [u8], out: &mut Vec<u8>) -> Result<usize, Failed> {
         if self.failed {
             return Err(Failed);
         }
-        // Until all went well.
+        // Reset at the end, if nothing failed.
         self.failed = true;
         let was_handshaking = self.connection.is_handshaking();
         if was_handshaking {
@@ -192,15 +192,15 @@ impl Session {
         Ok(filled)
     }
 
-    /// Encrypts one record's worth of plaintext into `room`, which has [`OVERHEAD_BYTES`] more than that. Gives the bytes used.
+    /// Encrypts the plaintext of one record into `room`, which is [`OVERHEAD_BYTES`] larger. Returns the bytes used.
     ///
     /// # Errors
-    /// The handshake is not done, or the keys are used up.
+    /// The handshake is not done, or the keys have reached their limit of use.
     pub fn seal(&mut self, plain: &[u8], room: &mut [u8]) -> Result<usize, Failed> {
         self.write(room, |traffic, room| traffic.encrypt(plain, room))
     }
 
-    /// The record that ends this direction (RFC 8446 §6.1); empty once it was made, and before the handshake is done.
+    /// The record that ends this direction (RFC 8446 §6.1). Empty if it was made already or the handshake is not done.
     pub fn close_notify(&mut self) -> Vec<u8> {
         if std::mem::replace(&mut self.is_closed, true) || self.connection.is_handshaking() {
             return Vec::new();
@@ -211,7 +211,7 @@ impl Session {
         room
     }
 
-    /// Lets `write` write, behind what the protocol itself has to say.
+    /// Calls `write` with the room behind pending TLS messages.
     fn write(
         &mut self,
         room: &mut [u8],
@@ -222,7 +222,7 @@ impl Session {
         }
         let mut used = 0;
         loop {
-            // A handshake message of which the end is missing lies in the inbox, and rustls must find it there.
+            // rustls must find an incomplete handshake message in the inbox.
             let UnbufferedStatus { discard, state, .. } = self.connection.process_tls_records(&mut self.inbox);
             match state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
@@ -244,7 +244,7 @@ impl Session {
         }
     }
 
-    /// What the two ends agreed on, once the handshake is done.
+    /// What was negotiated, once the handshake is done.
     pub fn negotiated(&self) -> Option<Negotiated> {
         let connection = &*self.connection;
         if connection.is_handshaking() {
@@ -263,7 +263,7 @@ impl Session {
             is_validation: alpn == Some(b"acme-tls/1"),
             secure: Arc::new(Secure {
                 protocol,
-                // rustls names the suites of 1.3 after the version that they belong to.
+                // rustls puts the version into the names of the suites of 1.3.
                 cipher: cipher.replacen("TLS13_", "TLS_", 1),
                 server_name: self.server_name.clone(),
                 client,
@@ -284,7 +284,7 @@ impl Session {
     }
 }
 
-/// Appends a message of the protocol's own.
+/// Appends a TLS message.
 fn encode(encode: &mut dyn FnMut(&mut [u8]) -> Result<usize, EncodeError>, out: &mut Vec<u8>) -> Result<(), Failed> {
     let at = out.len();
     match encode(&mut []) {

@@ -1,4 +1,4 @@
-//! The terms of new sessions in a worker: renewed at a handshake when the arbiter has published other certificates.
+//! The rustls configuration of new sessions. A handshake renews it if the arbiter has published a new version.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,13 +12,13 @@ use super::tickets::Tickets;
 use farrier_config::{ClientCertificates, TlsVersion};
 use farrier_log::error::{ErrorLog, Level};
 
-/// How often a worker looks whether something else is published, in ms.
+/// How often a worker checks for a new published version, in ms.
 const LOOK_INTERVAL_MS: u64 = 1000;
 
-/// Tickets that a client of TLS 1.3 gets: one for the next connection, and one for the connection beside it.
+/// Tickets that a client of TLS 1.3 gets: enough for two further connections at the same time.
 const TICKETS_SENT: usize = 2;
 
-/// The terms of a worker's sessions.
+/// The rustls configuration of a worker's sessions.
 pub struct Terms {
     settings: TlsSettings,
     keyring: Arc<dyn Keyring>,
@@ -34,10 +34,10 @@ struct Current {
 }
 
 impl Terms {
-    /// The terms as the keyring has them now.
+    /// Reads the present version from the keyring.
     ///
     /// # Errors
-    /// What is published cannot be used with these settings.
+    /// The published version cannot be used with these settings.
     pub fn new(settings: TlsSettings, keyring: Arc<dyn Keyring>, log: Arc<ErrorLog>) -> Result<Terms, String> {
         let tickets = Arc::new(Tickets::new(Arc::clone(&keyring), settings.ticket_lifetime));
         let Some((version, bytes)) = keyring.read() else { return Err("TLS: no certificate is published".to_owned()) };
@@ -46,7 +46,7 @@ impl Terms {
         Ok(Terms { settings, keyring, tickets, log, current })
     }
 
-    /// The terms of a session that begins now.
+    /// The configuration of a session that begins now.
     pub fn now(&self, now_ms: u64) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if now_ms >= current.looked_ms + LOOK_INTERVAL_MS {
@@ -59,11 +59,11 @@ impl Terms {
     }
 
     fn renew(&self, current: &mut Current) {
-        // What is being written right now is read at the next look.
+        // A version that is being written right now is read at the next check.
         let Some((version, bytes)) = self.keyring.read() else { return };
         match made(&self.settings, &self.tickets, version, &bytes) {
             Ok(terms) => current.terms = terms,
-            Err(reason) => self.log.write(Level::Error, &format!("{reason}; the certificates before stay in use")),
+            Err(reason) => self.log.write(Level::Error, &format!("{reason}; the previous certificates stay in use")),
         }
         current.version = version;
     }
@@ -75,7 +75,7 @@ fn made(
     version: u64,
     bytes: &[u8],
 ) -> Result<Arc<ServerConfig>, String> {
-    let contents = Contents::decode(bytes).ok_or("TLS: what is published cannot be read")?;
+    let contents = Contents::decode(bytes).ok_or("TLS: the published certificates cannot be decoded")?;
     tickets.renew(version, &contents.ticket_keys);
     let versions = match settings.version_min {
         TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12][..],
@@ -103,7 +103,7 @@ fn made(
         }
     };
     let mut terms = builder.with_cert_resolver(Arc::new(Resolver::new(&contents)));
-    // Sessions live in tickets alone: a client that knows none begins anew, and no worker remembers anything.
+    // Sessions are kept in tickets alone: no worker stores any. A client without a ticket makes a full handshake.
     terms.session_storage = Arc::new(NoServerSessionStorage {});
     terms.send_tls13_tickets = 0;
     if !settings.ticket_lifetime.is_zero() {

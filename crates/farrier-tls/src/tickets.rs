@@ -1,5 +1,5 @@
-//! Session tickets (RFC 8446 §4.6.1, RFC 5077) that every worker can read: a key's name, a nonce, and the session's state
-//! under AES-256-GCM.
+//! Session tickets (RFC 8446 §4.6.1, RFC 5077) that every worker can read. A ticket is a key's name, a nonce, and the
+//! session's state encrypted with AES-256-GCM.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,12 +9,12 @@ use rustls::server::ProducesTickets;
 
 use super::keyring::{Contents, Keyring, TicketKey};
 
-/// RFC 8446 §4.6.1: seven days at most.
+/// The longest lifetime: seven days (RFC 8446 §4.6.1).
 const LIFETIME_S_MAX: u64 = 604_800;
 
 const NAME_LEN: usize = 16;
 
-/// Makes tickets with the newest key and reads those of all that are still accepted.
+/// Makes tickets with the newest key, and reads tickets of all keys that are still accepted.
 pub(crate) struct Tickets {
     keyring: Arc<dyn Keyring>,
     lifetime_s: u32,
@@ -29,13 +29,13 @@ struct Keys {
 }
 
 impl Tickets {
-    /// Tickets that may be used for `lifetime`.
+    /// Makes tickets that may be used for `lifetime`.
     pub(crate) fn new(keyring: Arc<dyn Keyring>, lifetime: Duration) -> Tickets {
         let lifetime_s = lifetime.as_secs().min(LIFETIME_S_MAX) as u32;
         Tickets { keyring, lifetime_s, keys: Mutex::default() }
     }
 
-    /// Takes the keys of a version.
+    /// Replaces the keys with those of a published version.
     pub(crate) fn renew(&self, version: u64, keys: &[TicketKey]) {
         let usable =
             keys.iter().filter_map(|key| Some((key.clone(), RandomizedNonceKey::new(&AES_256_GCM, &key.key).ok()?)));
@@ -47,7 +47,8 @@ impl Tickets {
         Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner).keys)
     }
 
-    /// Another worker may have a key that this one has not looked for yet. False: there is nothing newer.
+    /// Reads newer keys from the keyring: another worker may use one that this worker has not read yet. False if there
+    /// are none.
     fn look(&self) -> bool {
         let known = self.keys.lock().unwrap_or_else(PoisonError::into_inner).version;
         if self.keyring.version() == known {
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn one_worker_reads_what_another_wrote_also_with_the_key_before() {
+    fn a_worker_reads_tickets_of_another_worker_and_of_the_previous_key() {
         let (old, new) = (filled(&[1]), filled(&[2, 1]));
         let ticket = old.encrypt(b"state").expect("has a key");
         assert_eq!(new.decrypt(&ticket).as_deref(), Some(&b"state"[..]));
@@ -142,13 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_known_yet_is_looked_for() {
+    fn an_unknown_key_is_looked_up_in_the_keyring() {
         let ticket = filled(&[1]).encrypt(b"state").expect("has a key");
         assert_eq!(tickets(&[1]).decrypt(&ticket).as_deref(), Some(&b"state"[..]));
     }
 
     #[test]
-    fn a_ticket_that_was_changed_anywhere_is_worth_nothing() {
+    fn a_ticket_with_any_changed_byte_is_refused() {
         let tickets = filled(&[1]);
         let ticket = tickets.encrypt(b"state").expect("has a key");
         for at in 0..ticket.len() {
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_there_is_no_ticket() {
+    fn without_a_key_no_ticket_is_made() {
         assert_eq!(tickets(&[]).encrypt(b"state"), None);
     }
 }

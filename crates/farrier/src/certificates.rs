@@ -204,7 +204,7 @@ impl State {
                 }
                 Err(reason) => {
                     reading.has_failed = true;
-                    let then = if old.is_some() { "the certificate before stays in use" } else { "it is left out" };
+                    let then = if old.is_some() { "the previous certificate stays in use" } else { "it is left out" };
                     say(Level::Error, &format!("{reason}; {then}"));
                     old
                 }
@@ -223,7 +223,7 @@ impl State {
                 }
                 Err(reason) => {
                     reading.has_failed = true;
-                    say(Level::Error, &format!("{reason}; the authorities before stay in use"));
+                    say(Level::Error, &format!("{reason}; the previous authorities stay in use"));
                 }
             }
         }
@@ -328,7 +328,8 @@ impl Stamp {
 
 /// The TLS settings of a worker's listeners.
 ///
-/// # Errors The published data cannot be used.
+/// # Errors
+/// The published data cannot be used.
 pub(crate) fn security(
     config: &Config,
     listeners: &[Listener],

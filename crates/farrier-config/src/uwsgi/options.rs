@@ -419,10 +419,10 @@ pub(super) const OPTIONS: &[UwsgiOption] = &[
     part("py-autoreload py-auto-reload python-autoreload python-auto-reload", Role::AutoReload, &["reload"], ""),
     needless(
         "py-autoreload-ignore py-auto-reload-ignore",
-        "changes are told by the kernel, so nothing needs to be left out",
+        "the kernel reports changes, so nothing needs to be left out",
     ),
-    without("touch-logreopen touch-logrotate log-reopen", "send SIGUSR1, which opens the logs anew"),
-    without("touch-*", "send SIGHUP to reload, SIGUSR1 to open the logs anew"),
+    without("touch-logreopen touch-logrotate log-reopen", "send SIGUSR1, which reopens the logs"),
+    without("touch-*", "send SIGHUP to reload, SIGUSR1 to reopen the logs"),
     without(
         "master-fifo fifo*",
         "signals do the same: HUP reloads, TTIN and TTOU change the number of workers, TERM stops",
@@ -469,7 +469,7 @@ pub(super) const OPTIONS: &[UwsgiOption] = &[
     ),
     without(
         "log-maxsize logmaxsize log-backupname log-truncate logfile-chmod logfile-chown log-chown",
-        "use logrotate, and SIGUSR1 to open the logs anew",
+        "use logrotate, and SIGUSR1 to reopen the logs",
     ),
     without(
         "log-4xx log-5xx log-slow log-zero log-big log-sendfile log-ioerror log-only-* ignore-log",

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// The text in double quotes, with what TOML wants escaped.
+/// The text in double quotes, with the escapes that TOML requires.
 pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -14,7 +14,7 @@ pub(crate) fn quoted(text: &str) -> String {
             '\t' => quoted.push_str("\\t"),
             '\r' => quoted.push_str("\\r"),
             letter if letter.is_control() => {
-                // Writing to a String does not fail.
+                // Writing to a String cannot fail.
                 let _ = write!(quoted, "\\u{:04X}", u32::from(letter));
             }
             letter => quoted.push(letter),

@@ -263,12 +263,13 @@ impl<'a> SeatOutlet<'a> {
                     Sent::Unsent(_) if is_writable && link.kept_bytes() <= low_water_bytes => break Ok(true),
                     Sent::All | Sent::Unsent(_) => {}
                 }
-                match link.pace().map_or(Ok(pace.look_again_ms()), |now| pace.judge(now)) {
+                let judged = link.judge(pace);
+                match judged.unwrap_or(Ok(pace.look_again_ms())) {
                     Ok(next_ms) => look_again_ms = next_ms,
                     Err(too_slow) => break Err(GaveUp::of(too_slow)),
                 }
                 // Where nothing could be kept there is no pace to judge.
-                if link.pace().is_none() && began.elapsed().as_millis() as u64 >= rules.write_timeout_ms {
+                if judged.is_none() && began.elapsed().as_millis() as u64 >= rules.write_timeout_ms {
                     break Err(GaveUp::of(TooSlow::Idle));
                 }
             };

@@ -196,8 +196,7 @@ impl Seat {
         if !self.flush(lead, &mut connection) {
             return self.close(lead, connection);
         }
-        let pace_rules = self.shared.rules.response_pace();
-        match connection.link.pace().map(|pace| pace_rules.judge(pace)) {
+        match connection.link.judge(self.shared.rules.response_pace()) {
             Some(Ok(next_ms)) => connection.deadline_ms = lead.now_ms + next_ms,
             Some(Err(too_slow)) => {
                 self.note_too_slow(&connection, too_slow);

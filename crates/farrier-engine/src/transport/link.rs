@@ -16,7 +16,7 @@ use crate::reactor::token::Token;
 use crate::transport::file_stretch::ColdStretch;
 pub(crate) use crate::transport::moved::{Received, Sent};
 use crate::transport::outbox::{Keep, Outbox, Outgoing, put};
-use crate::transport::pace::Pace;
+use crate::transport::pace::{PaceRules, TooSlow};
 use crate::transport::response_budget::ResponseBudget;
 use crate::transport::rest::FileSegment;
 use crate::transport::security::Security;
@@ -278,9 +278,10 @@ impl Link {
         }
     }
 
-    /// How the client does that something waits for; `None` where nothing does, or where the disk is waited for.
-    pub(crate) fn pace(&self) -> Option<Pace> {
-        self.lock().rest.as_deref()?.pace()
+    /// Judges the client that something waits for: `Ok` is when to look again, in ms from now. `None` where nothing waits, or
+    /// where the disk is waited for.
+    pub(crate) fn judge(&self, rules: PaceRules) -> Option<Result<u64, TooSlow>> {
+        self.lock().rest.as_deref_mut()?.judge(rules)
     }
 
     /// Bytes that are kept for the client, wherever.

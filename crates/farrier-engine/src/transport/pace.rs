@@ -1,29 +1,33 @@
 //! How fast a client takes what waits for it, and when that is too slow.
 
-/// How long a client may be slow before its rate is judged, in ms, where the write time-out is longer.
-const GRACE_MS: u64 = 5_000;
-
-/// The time between two looks at a client that is behind, in ms, at most.
-const LOOK_AGAIN_MS: u64 = 5_000;
-
 /// The least that a client must do while bytes wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PaceRules {
-    /// How long it may take nothing.
+    /// How long it may take nothing, in ms.
     pub(crate) timeout_ms: u64,
-    /// Bytes a second that it must take; 0 is no minimum.
+    /// Bytes a second that it must take, judged over that time; 0 is no minimum.
     pub(crate) rate_min: u64,
 }
 
-/// How a client has done since it fell behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Pace {
-    /// Since bytes wait for it without a break.
-    pub(crate) behind_ms: u64,
-    /// Since it last took some.
-    pub(crate) idle_ms: u64,
-    /// Bytes that it has taken meanwhile.
-    pub(crate) taken_bytes: u64,
+/// The time between two looks at a client that is behind, in ms, at most: an event tells of a lot of room only.
+const LOOK_AGAIN_MS: u64 = 5_000;
+
+impl PaceRules {
+    /// When a client that is behind is to be looked at, in ms from now.
+    pub(crate) fn look_again_ms(self) -> u64 {
+        if self.rate_min == 0 { self.timeout_ms } else { self.timeout_ms.min(LOOK_AGAIN_MS) }
+    }
+}
+
+/// What one client has taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress {
+    moved_bytes: u64,
+    /// When bytes moved at last, in ms.
+    moved_ms: u64,
+    /// What had moved when the rate was judged at last, and when that was in ms.
+    judged_bytes: u64,
+    judged_ms: u64,
 }
 
 /// Why a client is given up.
@@ -45,26 +49,45 @@ impl TooSlow {
     }
 }
 
-impl PaceRules {
-    /// Judges a client. `Ok` is when to look again, in ms.
-    pub(crate) fn judge(self, pace: Pace) -> Result<u64, TooSlow> {
-        if pace.idle_ms >= self.timeout_ms {
+impl Progress {
+    /// Nothing is owed yet.
+    pub(crate) fn new(moved_bytes: u64, now_ms: u64) -> Progress {
+        Progress { moved_bytes, moved_ms: now_ms, judged_bytes: moved_bytes, judged_ms: now_ms }
+    }
+
+    /// Notes all that has moved since the beginning.
+    pub(crate) fn note(&mut self, moved_bytes: u64, now_ms: u64) {
+        if moved_bytes != self.moved_bytes {
+            (self.moved_bytes, self.moved_ms) = (moved_bytes, now_ms);
+        }
+    }
+
+    /// Judges the client by all that has moved since the beginning. Gives when it is to be judged next, in ms.
+    ///
+    /// The rate is that of the last time of `timeout_ms`, not the average of all: a fast beginning earns no slow end.
+    ///
+    /// # Errors
+    /// The client is too slow.
+    pub(crate) fn judge(&mut self, rules: PaceRules, moved_bytes: u64, now_ms: u64) -> Result<u64, TooSlow> {
+        self.note(moved_bytes, now_ms);
+        if now_ms >= self.moved_ms.saturating_add(rules.timeout_ms) {
             return Err(TooSlow::Idle);
         }
-        let owed_bytes = self.rate_min.saturating_mul(pace.behind_ms) / 1000;
-        if pace.behind_ms >= self.grace_ms() && pace.taken_bytes < owed_bytes {
-            return Err(TooSlow::Rate);
+        let elapsed_ms = now_ms.saturating_sub(self.judged_ms);
+        if elapsed_ms >= rules.timeout_ms {
+            let owed_bytes = rules.rate_min.saturating_mul(elapsed_ms) / 1000;
+            let taken_bytes = moved_bytes.saturating_sub(self.judged_bytes);
+            if taken_bytes < owed_bytes {
+                return Err(TooSlow::Rate);
+            }
+            (self.judged_bytes, self.judged_ms) = (moved_bytes, now_ms);
         }
-        Ok(self.look_again_ms().min(self.timeout_ms - pace.idle_ms))
+        Ok(self.deadline_ms(rules))
     }
 
-    /// When a client that has just fallen behind is to be looked at, in ms.
-    pub(crate) fn look_again_ms(self) -> u64 {
-        if self.rate_min == 0 { self.timeout_ms } else { self.timeout_ms.min(LOOK_AGAIN_MS) }
-    }
-
-    fn grace_ms(self) -> u64 {
-        self.timeout_ms.min(GRACE_MS)
+    /// When it is to be judged next, in ms.
+    pub(crate) fn deadline_ms(&self, rules: PaceRules) -> u64 {
+        self.moved_ms.min(self.judged_ms).saturating_add(rules.timeout_ms)
     }
 }
 
@@ -72,26 +95,33 @@ impl PaceRules {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(behind_ms: u64, idle_ms: u64, taken_bytes: u64, verdict: Result<u64, TooSlow>) {
-        let rules = PaceRules { timeout_ms: 60_000, rate_min: 256 };
-        assert_eq!(rules.judge(Pace { behind_ms, idle_ms, taken_bytes }), verdict);
+    const RULES: PaceRules = PaceRules { timeout_ms: 1000, rate_min: 10 };
+
+    #[test]
+    fn a_client_that_takes_nothing_is_given_up_after_the_write_timeout_and_not_before() {
+        let mut progress = Progress::new(0, 0);
+        assert_eq!(progress.judge(RULES, 0, 999), Ok(1000));
+        assert_eq!(progress.judge(RULES, 0, 1000), Err(TooSlow::Idle));
     }
 
     #[test]
-    fn a_client_that_takes_nothing_has_the_write_timeout_and_one_that_drips_has_not() {
-        check(0, 0, 0, Ok(5_000));
-        check(4_999, 4_999, 0, Ok(5_000));
-        check(5_000, 100, 1_279, Err(TooSlow::Rate));
-        check(5_000, 100, 1_280, Ok(5_000));
-        check(600_000, 59_000, 200_000, Ok(1_000));
-        check(600_000, 60_000, 200_000, Err(TooSlow::Idle));
-        check(600_000, 1, 10_000, Err(TooSlow::Rate));
+    fn a_client_that_drips_is_given_up_also_after_a_fast_beginning() {
+        let mut progress = Progress::new(0, 0);
+        assert_eq!(progress.judge(RULES, 9, 900), Ok(1000));
+        assert_eq!(progress.judge(RULES, 9, 1000), Err(TooSlow::Rate));
+        let mut progress = Progress::new(0, 0);
+        assert_eq!(progress.judge(RULES, 1_000_000, 900), Ok(1000));
+        assert_eq!(progress.judge(RULES, 1_000_001, 1000), Ok(2000));
+        assert_eq!(progress.judge(RULES, 1_000_005, 1900), Ok(2000));
+        assert_eq!(progress.judge(RULES, 1_000_006, 2000), Err(TooSlow::Rate));
     }
 
     #[test]
     fn without_a_least_rate_only_silence_counts() {
-        let rules = PaceRules { timeout_ms: 60_000, rate_min: 0 };
-        assert_eq!(rules.judge(Pace { behind_ms: 600_000, idle_ms: 59_000, taken_bytes: 1 }), Ok(1_000));
+        let rules = PaceRules { rate_min: 0, ..RULES };
+        let mut progress = Progress::new(0, 0);
+        assert_eq!(progress.judge(rules, 1, 900), Ok(1000));
+        assert_eq!(progress.judge(rules, 1, 1800), Ok(2800));
+        assert_eq!(progress.judge(rules, 1, 1900), Err(TooSlow::Idle));
     }
 }

@@ -12,7 +12,7 @@ use farrier_http::wire::response_encoder::PieceFraming;
 
 use crate::transport::account::Kept;
 use crate::transport::file_stretch::{ColdStretch, FileStretch, Piece, Turn};
-use crate::transport::pace::Pace;
+use crate::transport::pace::{PaceRules, Progress, TooSlow};
 use crate::transport::response_budget::ResponseBudget;
 use crate::transport::security::{Security, transmit};
 use crate::transport::send_pieces;
@@ -48,8 +48,8 @@ pub(crate) struct Rest {
     counted: Option<Kept>,
     pause: Pause,
     taken_bytes: u64,
-    /// Since when it exists, and when the client last took something.
-    since: Option<(Instant, Instant)>,
+    /// Since when it exists, and what the client has taken since.
+    since: Option<(Instant, Progress)>,
 }
 
 enum Segment {
@@ -120,10 +120,7 @@ impl Rest {
             Some(more) => counted.grow(more),
             None => counted.give_back(counted.bytes() - bytes),
         }
-        self.since.get_or_insert_with(|| {
-            let now = Instant::now();
-            (now, now)
-        });
+        self.since.get_or_insert_with(|| (Instant::now(), Progress::new(0, 0)));
     }
 
     /// Bytes that wait as copies.
@@ -140,11 +137,15 @@ impl Rest {
         self.copy_bytes() + self.shared_bytes + spilled.sum::<u64>()
     }
 
-    /// How the client does; `None` where the disk is waited for.
-    pub(crate) fn pace(&self) -> Option<Pace> {
-        let (since, moved) = self.since.filter(|_| !matches!(self.pause, Pause::Cold | Pause::Fetching))?;
-        let ms = |since: Instant| since.elapsed().as_millis() as u64;
-        Some(Pace { behind_ms: ms(since), idle_ms: ms(moved), taken_bytes: self.taken_bytes })
+    /// Judges how fast the client is: `Ok` is when to look again, in ms from now. `None` where the disk is waited for.
+    pub(crate) fn judge(&mut self, rules: PaceRules) -> Option<Result<u64, TooSlow>> {
+        let (began, progress) = self.since.as_mut()?;
+        let now_ms = elapsed_ms(*began);
+        if matches!(self.pause, Pause::Cold | Pause::Fetching) {
+            return None;
+        }
+        let next_ms = progress.judge(rules, self.taken_bytes, now_ms);
+        Some(next_ms.map(|next_ms| rules.look_again_ms().min(next_ms - now_ms)))
     }
 
     /// Whether the last flush ended for the sake of others: no event will tell of room.
@@ -177,9 +178,9 @@ impl Rest {
         let before = self.taken_bytes;
         let flushed = self.flush_turn(socket, security);
         if self.taken_bytes > before
-            && let Some((_, moved)) = &mut self.since
+            && let Some((began, progress)) = &mut self.since
         {
-            *moved = Instant::now();
+            progress.note(self.taken_bytes, elapsed_ms(*began));
         }
         flushed
     }
@@ -315,4 +316,8 @@ impl Rest {
         self.sealed_sent = 0;
         Ok(true)
     }
+}
+
+fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,15 +1,15 @@
-//! Which responses may be compressed, and what their heads say then.
+//! Decides which responses may be compressed, and makes the heads of compressed responses.
 
 use farrier_http::{Coding, ResponseHead, Status};
 
-/// A media type, or several that share a part of it.
+/// A media type, or all media types that share a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaPattern {
     /// `type/subtype`, in lower case.
     Exact(String),
     /// `type/`: every subtype.
     Type(String),
-    /// `+suffix`: every type whose structure is that (RFC 6839).
+    /// `+suffix`: every type with this structured syntax (RFC 6839).
     Suffix(String),
 }
 
@@ -31,7 +31,7 @@ impl MediaPattern {
 ///
 /// # Arguments
 ///
-/// `length` is the content's where it is known; from `least_bytes` on it is worth it.
+/// `length` is the length of the content, if it is known. Content shorter than `least_bytes` is not compressed.
 pub(super) fn is_eligible(head: &ResponseHead, length: Option<u64>, types: &[MediaPattern], least_bytes: u64) -> bool {
     if !is_status_eligible(head.status()) || length.is_some_and(|length| length < least_bytes) {
         return false;
@@ -42,11 +42,11 @@ pub(super) fn is_eligible(head: &ResponseHead, length: Option<u64>, types: &[Med
         match name.len() {
             6 if is("digest") => return false,
             10 if is("x-sendfile") => return false,
-            // Sums over the content as it is (RFC 9530): they would be wrong, and whoever sends them wants them.
+            // Digests of the unencoded content (RFC 9530): compression would make them wrong.
             11 if is("content-md5") || is("repr-digest") => return false,
             12 if is("content-type") => {
                 let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-                // An event waits for no other: what a compressor keeps for later would come too late.
+                // Each event must arrive at once, and an encoder would hold it back.
                 is_of_type = !media_type.eq_ignore_ascii_case(b"text/event-stream")
                     && types.iter().any(|pattern| pattern.matches(media_type));
                 if !is_of_type {
@@ -57,7 +57,7 @@ pub(super) fn is_eligible(head: &ResponseHead, length: Option<u64>, types: &[Med
             // RFC 9111 §5.2.2.6
             13 if is("cache-control") && has_item(value, b"no-transform") => return false,
             14 if is("content-digest") => return false,
-            // Whatever it is: encoded twice would be allowed, and helps nobody.
+            // Any value counts: content that is encoded already gains nothing from a second coding.
             16 if is("content-encoding") => return false,
             16 if is("x-accel-redirect") => return false,
             _ => {}
@@ -67,18 +67,18 @@ pub(super) fn is_eligible(head: &ResponseHead, length: Option<u64>, types: &[Med
 }
 
 fn is_status_eligible(Status(code): Status) -> bool {
-    // No content, or a part of it (RFC 9110 §15.3.5 to §15.3.7, §15.4.5).
+    // Statuses without content, or with a part of it (RFC 9110 §15.3.5 to §15.3.7, §15.4.5).
     code >= 200 && !matches!(code, 204..=206 | 304)
 }
 
-/// A copy of the head for content in `coding`, or as it is where that depends on the client.
+/// A copy of the head for content in `coding`, or for unencoded content of a response that varies by client.
 pub(super) fn varied(head: &ResponseHead, coding: Option<Coding>) -> ResponseHead {
     let mut copy = head.without_fields();
     for (name, value) in head.fields() {
         match name.len() {
-            // RFC 9110 §8.8.3.3: the same content, other bytes.
+            // RFC 9110 §8.8.3.3: the bytes differ, so a strong tag becomes weak.
             4 if coding.is_some() && is_strong_tag(name, value) => put(&mut copy, name, &weak(value)),
-            // Of what is encoded here no range can be had.
+            // Ranges of content that is encoded here are not supported.
             13 if coding.is_some() && name.eq_ignore_ascii_case(b"accept-ranges") => {}
             _ => put(&mut copy, name, value),
         }
@@ -94,8 +94,8 @@ pub(super) fn varied(head: &ResponseHead, coding: Option<Coding>) -> ResponseHea
     with_vary(copy)
 }
 
-/// A 304 for a client whose copy is encoded: it knows the weak form of the tag, and a strong one would name no copy of its
-/// (RFC 9111 §4.3.4). `None` where that is not so.
+/// A 304 for a client whose copy is encoded. The client knows the weak form of the tag, and a strong tag would match
+/// none of its copies (RFC 9111 §4.3.4). `None` for any other client.
 pub(super) fn not_modified(head: &ResponseHead, if_none_match: &[u8]) -> Option<ResponseHead> {
     let (_, tag) = head.fields().find(|&(name, value)| is_strong_tag(name, value))?;
     let weak = weak(tag);
@@ -142,12 +142,12 @@ fn with_vary(head: ResponseHead) -> ResponseHead {
     merged
 }
 
-/// Whether the list has the item, in any case.
+/// Whether the list has the item, in upper or lower case.
 fn has_item(list: &[u8], item: &[u8]) -> bool {
     list.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(item))
 }
 
-/// The names and values stood in a head already, or are tokens: there is nothing to refuse.
+/// Adds a field. It cannot be refused: names and values come from a head, or are tokens.
 fn put(head: &mut ResponseHead, name: &[u8], value: &[u8]) {
     let _ = head.add(name, value);
 }
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn content_of_the_types_is_compressed_from_a_size_on() {
+    fn content_of_the_listed_types_is_compressed_from_the_least_size_on() {
         for (media_type, expected) in [
             ("text/html", true),
             ("TEXT/Plain; charset=utf-8", true),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_be_changed_is_left_alone() {
+    fn responses_that_must_not_be_changed_are_not_compressed() {
         for field in [
             ("Content-Encoding", "identity"),
             ("Content-Range", "bytes 0-1/2"),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_says_what_became_of_the_content() {
+    fn the_head_describes_the_encoded_content() {
         let given =
             head(200, &[("ETag", "\"a\""), ("Accept-Ranges", "bytes"), ("Content-Length", "5000"), ("vary", "Cookie")]);
         let coded = varied(&given, Some(Coding::Brotli));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn vary_names_it_once() {
+    fn vary_lists_accept_encoding_once() {
         for (value, expected) in [
             ("accept-encoding", "accept-encoding"),
             ("Cookie, Accept-Encoding", "Cookie, Accept-Encoding"),

@@ -1,4 +1,4 @@
-//! The encoders of the content codings, and the few of them that are kept for the next response.
+//! The encoders of the content codings. A few of them are kept for the next responses.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -10,34 +10,34 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 use zstd::zstd_safe::zstd_sys::ZSTD_EndDirective;
 use zstd::zstd_safe::{self, CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};
 
-/// How far back zstd and brotli look, as a power of two: 256 KiB. More would cost each stream that much memory and gain
-/// nothing on pages; what clients must be able to keep is 8 MiB (RFC 9659).
+/// The window of zstd and brotli as a power of two: 256 KiB. A larger window costs memory for each stream and gains
+/// nothing on pages. Clients must support 8 MiB (RFC 9659).
 const WINDOW_BITS: u32 = 18;
 
-/// gzip's window, which is as large as it can be.
+/// gzip's window, the largest that it allows.
 const GZIP_WINDOW_BITS: u8 = 15;
 
-/// Encoders that are kept while nobody uses them.
+/// The most unused encoders that are kept.
 const KEPT_MAX: usize = 8;
 
-/// Room that is made for an encoder's output at least, and for a step of brotli's at most.
+/// The least room that is made for an encoder's output. One step of brotli gets no more.
 const STEP_BYTES: usize = 16 * 1024;
 
-/// Room that an output buffer may keep for the next response.
+/// The most memory that an output buffer keeps for the next response.
 pub(super) const OUTPUT_KEPT_BYTES: usize = 64 * 1024;
 
-/// What is asked of an encoder besides taking content in.
+/// What an encoder must do beside accepting content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
-    /// Nothing: it may keep what it likes.
+    /// Nothing: it may hold content back.
     More,
-    /// Everything that was taken in comes out, so that the client can decode it.
+    /// Flush: all content so far must come out, so that the client can decode it.
     Flushed,
-    /// The message ends.
+    /// End the message.
     Ended,
 }
 
-/// One message's encoder.
+/// The encoder of one message.
 pub(super) enum Encoder {
     Zstd(CCtx<'static>),
     Brotli(Box<BrotliEncoderStateStruct<StandardAlloc>>),
@@ -45,10 +45,10 @@ pub(super) enum Encoder {
 }
 
 impl Encoder {
-    /// Takes `input` in and appends to `out` what comes of it.
+    /// Encodes `input` and appends the result to `out`.
     ///
     /// # Errors
-    /// The library refuses: out of memory, or a fault of its own.
+    /// The library fails: it is out of memory, or has a bug.
     pub(super) fn push(&mut self, input: &[u8], until: Until, out: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Encoder::Zstd(context) => push_zstd(context, input, until, out),
@@ -65,7 +65,7 @@ fn push_zstd(context: &mut CCtx<'static>, input: &[u8], until: Until, out: &mut 
         Until::Ended => ZSTD_EndDirective::ZSTD_e_end,
     };
     let mut source = InBuffer::around(input);
-    // With room for all of it, a message that comes in one piece is encoded without a copy of its input.
+    // If there is room for everything, zstd encodes a message in one piece without a copy of its input.
     out.reserve(if until == Until::Ended { zstd_safe::compress_bound(input.len()) } else { STEP_BYTES });
     loop {
         out.reserve(STEP_BYTES.min(1024));
@@ -108,7 +108,7 @@ fn push_brotli(
         );
         out.truncate(start + written);
         if !is_well {
-            return Err(io::Error::other("brotli refuses to encode"));
+            return Err(io::Error::other("brotli failed to encode"));
         }
         let is_done = available == 0 && !state.has_more_output();
         if is_done && (until != Until::Ended || state.is_finished()) {
@@ -125,7 +125,7 @@ fn push_gzip(stream: &mut Compress, input: &[u8], until: Until, out: &mut Vec<u8
     };
     let mut rest = input;
     loop {
-        // More than the six bytes that a flush needs lest it be written twice.
+        // A flush needs more than six bytes of room. With less it would be written twice.
         out.reserve((rest.len() / 2).clamp(1024, STEP_BYTES));
         let before = stream.total_in();
         let status = stream.compress_vec(rest, out, flush).map_err(io::Error::other)?;
@@ -142,7 +142,7 @@ fn zstd_error(code: zstd_safe::ErrorCode) -> io::Error {
     io::Error::other(zstd_safe::get_error_name(code))
 }
 
-/// The encoders of one coding, at one level. A response takes one for as long as it lasts.
+/// The encoders of one coding, at one level. A response takes one and gives it back at its end.
 pub(super) struct Encoders {
     coding: Coding,
     level: u8,
@@ -154,17 +154,17 @@ impl Encoders {
         Encoders { coding, level, kept: Mutex::new(Vec::new()) }
     }
 
-    /// What they make.
+    /// The coding that they encode in.
     pub(super) fn coding(&self) -> Coding {
         self.coding
     }
 
-    /// An encoder at the beginning of a message, whose content has `size` bytes if that is known.
+    /// An encoder for a new message. `size` is the length of the content, if it is known.
     ///
     /// # Errors
-    /// No memory.
+    /// There is no memory.
     pub(super) fn take(&self, size: Option<u64>) -> io::Result<Encoder> {
-        // The guard is gone before the work begins.
+        // A statement of its own, so that the lock is released before the work begins.
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
         match kept {
             Some(Encoder::Gzip(mut stream)) => {
@@ -176,12 +176,12 @@ impl Encoders {
                 context.set_pledged_src_size(size).map_err(zstd_error)?;
                 Ok(Encoder::Zstd(context))
             }
-            // One of brotli's cannot begin again.
+            // An encoder of brotli cannot be reset.
             Some(Encoder::Brotli(_)) | None => self.make(size),
         }
     }
 
-    /// Keeps an encoder for another message, whatever became of its own.
+    /// Takes an encoder back for another message, whether its own was completed or not.
     pub(super) fn give_back(&self, encoder: Encoder) {
         if matches!(encoder, Encoder::Brotli(_)) {
             return;
@@ -207,7 +207,7 @@ impl Encoders {
             Coding::Brotli => {
                 let mut state = Box::new(BrotliEncoderStateStruct::new(StandardAlloc::default()));
                 state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, u32::from(self.level));
-                // Not less for small content: below 17 the library would set up a table of 32 MiB from level 5 on.
+                // The window is not smaller for small content: below 17 the library allocates 32 MiB from level 5 on.
                 state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, WINDOW_BITS);
                 if let Some(size) = size.and_then(|size| u32::try_from(size).ok()) {
                     state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_SIZE_HINT, size);
@@ -229,10 +229,10 @@ mod tests {
 
     use super::*;
 
-    /// Decodes what there is; it may end anywhere.
+    /// Decodes a message that may be incomplete.
     fn decoded(coding: Coding, encoded: &[u8]) -> Vec<u8> {
         let mut content = Vec::new();
-        // A message that was only flushed ends too early for a reader, after it has given all there is.
+        // The reader of a message that was only flushed returns all content, and then an error.
         let _ = match coding {
             Coding::Gzip => flate2::read::GzDecoder::new(encoded).read_to_end(&mut content).map(drop),
             Coding::Brotli => brotli::Decompressor::new(encoded, 4096).read_to_end(&mut content).map(drop),
@@ -255,7 +255,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(60))]
 
         #[test]
-        fn what_was_encoded_is_decoded_and_a_flush_holds_nothing_back(pieces in texts(), level in 0usize..3) {
+        fn content_survives_encoding_and_a_flush_holds_nothing_back(pieces in texts(), level in 0usize..3) {
             for coding in Coding::ALL {
                 let level = match coding {
                     Coding::Zstd => [1, 3, 12],
@@ -263,7 +263,7 @@ mod tests {
                     Coding::Gzip => [1, 5, 9],
                 }[level];
                 let encoders = Encoders::new(coding, level);
-                // Three messages, so that the second has a used encoder; the last is told its size.
+                // Three messages, so that the later ones get a used encoder. The last knows its size.
                 for round in 0..3 {
                     let size = pieces.iter().map(|(piece, _)| piece.len() as u64).sum();
                     let mut encoder = encoders.take((round == 2).then_some(size)).expect("memory");
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoder_that_was_given_up_begins_afresh() {
+    fn an_encoder_of_an_abandoned_message_can_be_used_again() {
         for coding in Coding::ALL {
             let encoders = Encoders::new(coding, 4);
             let mut encoder = encoders.take(Some(1 << 20)).expect("memory");

@@ -1,4 +1,4 @@
-//! Compresses what an application answers, for clients that accept it (RFC 9110 §8.4), without holding the runtime.
+//! Compresses an application's responses for clients that accept it (RFC 9110 §8.4), without holding the interpreter.
 
 mod eligible;
 mod encoder;
@@ -13,20 +13,20 @@ use self::encoder::Encoders;
 use self::respond::Compressing;
 use farrier_engine::Host;
 
-/// What is compressed, and how.
+/// Which responses are compressed, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompressionRules {
-    /// The codings and their levels, the preferred one first. Empty: nothing is compressed.
+    /// The codings and their levels, the preferred one first. If it is empty, nothing is compressed.
     pub codings: Vec<(Coding, u8)>,
-    /// Content of fewer bytes is left as it is, where its length is known before it begins.
+    /// The least length of content that is compressed, if the length is known beforehand.
     pub least_bytes: u64,
-    /// Files of more bytes are left as they are, and sent by the kernel.
+    /// The largest file that is compressed. The kernel sends larger files directly.
     pub file_bytes_max: u64,
-    /// The media types that are compressed; `text/event-stream` never is.
+    /// The media types that are compressed. `text/event-stream` never is.
     pub types: Vec<MediaPattern>,
 }
 
-/// Compresses responses. One for all the handlers of a worker, which share its encoders.
+/// Compresses responses. All handlers of a worker share one, with its encoders.
 pub struct Compressor {
     encoders: Vec<Encoders>,
     rules: CompressionRules,
@@ -34,7 +34,7 @@ pub struct Compressor {
 }
 
 impl Compressor {
-    /// A compressor; `None` where the rules name no coding.
+    /// A compressor. `None` if the rules name no coding.
     pub fn new(rules: CompressionRules, host: Arc<dyn Host>) -> Option<Arc<Compressor>> {
         if rules.codings.is_empty() {
             return None;
@@ -43,14 +43,14 @@ impl Compressor {
         Some(Arc::new(Compressor { encoders, rules, host }))
     }
 
-    /// The encoders for what the client prefers of what is offered.
+    /// The encoders for the offered coding that the client prefers.
     fn encoders_for(&self, request: &Request) -> Option<&Encoders> {
         let best = AcceptEncoding::of_request(request).best(self.encoders.iter().map(Encoders::coding))?;
         self.encoders.iter().find(|encoders| encoders.coding() == best)
     }
 }
 
-/// Compresses what `inner` answers, if there is a compressor.
+/// Compresses the responses of `inner`, if there is a compressor.
 pub fn around(inner: Arc<dyn Handler>, compressor: Option<&Arc<Compressor>>) -> Arc<dyn Handler> {
     match compressor {
         Some(compressor) => Arc::new(Compressed { compressor: Arc::clone(compressor), inner }),
@@ -58,7 +58,7 @@ pub fn around(inner: Arc<dyn Handler>, compressor: Option<&Arc<Compressor>>) -> 
     }
 }
 
-/// A handler around another one.
+/// The handler around `inner`.
 struct Compressed {
     compressor: Arc<Compressor>,
     inner: Arc<dyn Handler>,
@@ -72,7 +72,7 @@ impl Handler for Compressed {
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
         let compressor = &*self.compressor;
         let encoders = compressor.encoders_for(request);
-        // Only a client that accepts a coding has an encoded copy to ask about.
+        // Only a client that accepts a coding can have an encoded copy.
         let if_none_match = encoders.and_then(|_| request.field(KnownField::IfNoneMatch)).map(<[u8]>::to_vec);
         let is_head = request.method() == b"HEAD";
         let mut compressing = Compressing::new(compressor, encoders, is_head, if_none_match, respond);
@@ -81,7 +81,7 @@ impl Handler for Compressed {
     }
 }
 
-/// The library has failed: out of memory, or a fault of its own.
+/// The error for a failure of the compression library: it is out of memory, or has a bug.
 fn failed(error: &std::io::Error) -> Error {
     Error::server(Kind::Internal, format!("the response cannot be compressed: {error}"))
 }

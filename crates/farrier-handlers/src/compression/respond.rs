@@ -1,4 +1,5 @@
-//! One response on its way through an encoder: gathered where it is short enough to tell its length, else streamed.
+//! Passes one response through an encoder. A short response is gathered, so that its length is known. A longer one is
+//! streamed.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,38 +10,38 @@ use farrier_http::{Bytes, Error, Flush, Respond, ResponseHead, SendError};
 use super::encoder::{Encoder, Encoders, OUTPUT_KEPT_BYTES, Until};
 use super::{Compressor, eligible, failed};
 
-/// Encoded bytes above which a response is not gathered any longer: it goes out in chunks, and its length is not told.
+/// The most encoded bytes that are gathered. A longer response is sent in chunks, without a Content-Length.
 const GATHERED_BYTES_MAX: usize = 256 * 1024;
 
-/// Encoded bytes of a stream that leave together where nothing asks for less.
+/// The encoded bytes of a stream that are sent together, unless a flush sends fewer.
 const EMITTED_BYTES_MIN: usize = 16 * 1024;
 
-/// Content that is encoded in one go.
+/// The most content that is encoded in one call.
 const PIECE_BYTES_MAX: usize = 256 * 1024;
 
-/// Content from which on encoding takes so long (tens of microseconds) that others should have the runtime meanwhile.
+/// From this much content on, encoding takes so long (tens of microseconds) that the interpreter is released meanwhile.
 const DETACHED_BYTES_MIN: usize = 4096;
 
-/// How much of a file is read at once.
+/// The bytes of a file that are read at once.
 const FILE_PIECE_BYTES: usize = 64 * 1024;
 
-/// An answer around another one.
+/// A `Respond` around another one.
 pub(super) struct Compressing<'a> {
     compressor: &'a Compressor,
-    /// What the client prefers, if anything.
+    /// The encoders for the coding that the client prefers, if there is one.
     encoders: Option<&'a Encoders>,
     is_head: bool,
     if_none_match: Option<Vec<u8>>,
     inner: &'a mut dyn Respond,
     state: State,
-    /// The head as the handler gave it, until it leaves.
+    /// The handler's head, until it is sent.
     head: Option<ResponseHead>,
     encoder: Option<Encoder>,
-    /// Encoded content that has not left.
+    /// Encoded content that is not sent yet.
     out: Vec<u8>,
-    /// Content that the encoder was given since it gave everything out.
+    /// Content that the encoder has accepted since its last flush.
     held_bytes: usize,
-    /// The length of the handler's content, where it is known, and what came of it.
+    /// The length of the handler's content, if it is known, and the bytes given so far.
     expected: Option<u64>,
     given: u64,
     fault: Option<Error>,
@@ -48,15 +49,15 @@ pub(super) struct Compressing<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Everything passes through.
+    /// The response is passed through unchanged.
     Plain,
     /// The head waits for the whole content.
     Gathering,
-    /// The head has left without a length.
+    /// The head was sent without a length.
     Streaming,
-    /// All content of the expected length has been given on.
+    /// All content of the expected length was passed on.
     Complete,
-    /// It cannot be completed.
+    /// The response cannot be completed.
     Broken,
 }
 
@@ -85,7 +86,7 @@ impl<'a> Compressing<'a> {
         }
     }
 
-    /// What was wrong with the response, once the handler is done with it.
+    /// The error in the response, once the handler has returned.
     pub(super) fn end(mut self) -> Result<(), Error> {
         self.release();
         self.fault.take().map_or(Ok(()), Err)
@@ -97,7 +98,7 @@ impl<'a> Compressing<'a> {
         }
     }
 
-    /// Begins to gather the content behind a head.
+    /// Begins to gather the content that follows a head.
     fn gather(&mut self, head: &ResponseHead, length: Option<u64>, encoders: &Encoders) {
         match encoders.take(length) {
             Ok(encoder) => {
@@ -109,7 +110,7 @@ impl<'a> Compressing<'a> {
         }
     }
 
-    /// Gives the head on, for content of `length` encoded bytes.
+    /// Sends the head for content of `length` encoded bytes.
     fn commit(&mut self, length: Option<u64>) {
         if let (Some(head), Some(encoders)) = (self.head.take(), self.encoders) {
             self.inner.head(&eligible::varied(&head, Some(encoders.coding())), length);
@@ -117,7 +118,7 @@ impl<'a> Compressing<'a> {
         }
     }
 
-    /// Gives the head on as other clients get it, for content as it is.
+    /// Sends the head for unencoded content, as for a client that accepts no coding.
     fn leave_plain(&mut self) {
         if let Some(head) = self.head.take() {
             self.inner.head(&eligible::varied(&head, None), self.expected);
@@ -126,7 +127,7 @@ impl<'a> Compressing<'a> {
         self.state = State::Plain;
     }
 
-    /// Encodes content and lets leave what must.
+    /// Encodes content, and sends it on if it is due.
     fn encode(&mut self, content: &[u8], until: Until, flush: Flush) -> Result<(), SendError> {
         let mut rest = content;
         loop {
@@ -162,7 +163,7 @@ impl<'a> Compressing<'a> {
         let Compressing { compressor, encoder, out, held_bytes, .. } = self;
         let Some(encoder) = encoder else { return Err(SendError::Gone) };
         *held_bytes += piece.len();
-        // What an encoder holds it works on when it must give it out.
+        // At a flush an encoder also works on the content that it has held back.
         let work_bytes = if until == Until::More { piece.len() } else { *held_bytes };
         if until != Until::More {
             *held_bytes = 0;
@@ -193,7 +194,7 @@ impl<'a> Compressing<'a> {
             let mut read = Ok(0);
             self.compressor.host.detached(&mut || read = file.read_at(&mut buffer[..wanted], offset));
             match read {
-                // It shrank: fewer bytes than expected are seen as such.
+                // The file has shrunk. The missing bytes are noticed at the end of the response.
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(count) => {
                     self.give(&buffer[..count], Flush::Later)?;
@@ -255,7 +256,7 @@ impl Respond for Compressing<'_> {
         }
         match self.encoders {
             None => self.inner.head(&eligible::varied(head, None), length),
-            // What GET would say; how long it would be nobody knows before it is made (RFC 9110 §9.3.2).
+            // The head is that of a GET, without the length, which only encoding would show (RFC 9110 §9.3.2).
             Some(encoders) if self.is_head => {
                 self.inner.head(&eligible::varied(head, Some(encoders.coding())), None);
             }
@@ -305,7 +306,7 @@ impl Respond for Compressing<'_> {
 
     fn finish(&mut self) {
         if self.state == State::Gathering && self.given == 0 && self.expected.is_none_or(|expected| expected == 0) {
-            // Nothing to encode.
+            // There is nothing to encode.
             self.leave_plain();
         }
         match self.state {
@@ -313,7 +314,7 @@ impl Respond for Compressing<'_> {
             State::Broken => {}
             State::Gathering | State::Streaming => {
                 if self.expected.is_some_and(|expected| self.given < expected) {
-                    // An encoded message that ends well would look complete.
+                    // The encoded message must not be ended, as it would look complete.
                     let cause = "the application gave fewer bytes than its Content-Length";
                     self.fault.get_or_insert(Error::application(cause));
                     self.state = State::Broken;

@@ -1,32 +1,33 @@
-//! The generic cell rate algorithm: whether a request comes too early, from one point in time per client. Time is a parameter.
+//! The generic cell rate algorithm (GCRA). It decides whether a request comes too early, and stores one point in time
+//! per client. Time is a parameter.
 //!
-//! A client's *theoretical arrival time* says when it would be even if it had sent its requests at the limit's pace. Each
-//! request moves it on by one interval; a request that would move it further ahead than the burst allows is refused, and
-//! moves nothing.
+//! A client's *theoretical arrival time* is when its next request is due at the limit's rate. Each request moves it on
+//! by one interval. A request that would move it further ahead of the present than the burst allows is refused, and
+//! does not move it.
 
 /// How many requests a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// So many requests …
+    /// The number of requests …
     pub requests: u64,
-    /// … in so many nanoseconds.
+    /// … in this many nanoseconds.
     pub period_ns: u64,
-    /// Requests that may come at once, after a pause; at least one.
+    /// Requests that may come at once after a pause, at least one.
     pub burst: u64,
 }
 
-/// A rate in the ticks that a table keeps times in. A tick is about a thousandth of the interval between requests, so that
-/// rates of any size are kept equally well.
+/// A rate in ticks, the table's unit of time. A tick is about a thousandth of the interval between requests, so that
+/// the relative precision is the same at any rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pace {
     tick_ns: u64,
-    /// Between two requests at the limit.
+    /// The interval between two requests at the limit.
     interval: u64,
-    /// How far ahead of the present a client may get.
+    /// How far ahead of the present a client's arrival time may be.
     ahead_max: u64,
 }
 
-/// Ticks in an interval, where a nanosecond is not too long for it.
+/// Ticks in an interval, unless a tick would be shorter than a nanosecond.
 const INTERVAL_TICKS: u64 = 1024;
 
 impl Pace {
@@ -37,20 +38,20 @@ impl Pace {
         Pace { tick_ns, interval, ahead_max: interval.saturating_mul(rate.burst.max(1)) }
     }
 
-    /// A moment of the clock in ticks.
+    /// A time of the clock in ticks.
     pub(super) fn ticks(&self, now_ns: u64) -> u64 {
         now_ns / self.tick_ns
     }
 
-    /// How far ahead a client may be at all; more than this is not the future but a time long past.
+    /// The farthest that an arrival time can be ahead. A larger difference means a time long past.
     pub(super) fn ahead_max(&self) -> u64 {
         self.ahead_max
     }
 
-    /// How far ahead a client is after one more request.
+    /// How far ahead a client's arrival time is after one more request.
     ///
     /// # Errors
-    /// The request comes too early, by so many nanoseconds.
+    /// The request comes too early, by this many nanoseconds.
     pub(super) fn admit(&self, ahead: u64) -> Result<u64, u64> {
         let after = ahead.saturating_add(self.interval);
         match after.checked_sub(self.ahead_max) {
@@ -80,8 +81,8 @@ mod tests {
     }
 
     proptest! {
-        /// Over any stretch of time no more requests are admitted than the burst and what the rate gives in that time; and
-        /// who waits as long as he was told is admitted.
+        /// In any period no more requests are admitted than the burst plus the rate times the period. A client that
+        /// waits as long as the refusal says is admitted.
         #[test]
         fn no_more_is_admitted_than_rate_and_burst_allow(
             requests in 1u64..5000,

@@ -1,4 +1,4 @@
-//! Refuses requests of clients that send more of them than they may, counted by all workers together.
+//! Limits the rate of requests per client. All workers count together.
 
 mod gcra;
 mod table;
@@ -18,25 +18,26 @@ use crate::sites::Sites;
 use farrier_engine::rescue;
 use farrier_log::occasional::Occasional;
 
-/// Clients that can be told apart at the same time: half a megabyte of words.
+/// Clients that are counted at the same time: half a megabyte of words.
 pub const CLIENTS: usize = 1 << 16;
 
-/// What limits clients.
+/// The limit for every client.
 pub struct RateLimit {
-    /// How many requests one may send.
+    /// How many requests one client may send.
     pub rate: Rate,
-    /// Words that all workers share: as many as [`words_for`] says for [`CLIENTS`], with a key
+    /// Words that all workers share: [`words_for`] gives the number for [`CLIENTS`]. They include the key of the hash
     /// ([`farrier_engine::client_hash::seed`]).
     pub words: &'static [AtomicU64],
-    /// Addresses that are not limited: proxies that have not said for whom they ask.
+    /// Addresses that are not limited: proxies that have not named their client.
     pub is_exempt: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    /// Where it is said now and then that requests were refused.
+    /// Logs now and then that requests were refused.
     pub report: Occasional,
 }
 
-/// Limits the requests to `inner`, if there is a limit. A peer on a unix socket for which no address is told is not limited.
+/// Limits the requests to `inner`, if there is a limit. A peer on a unix socket is not limited, unless a proxy has
+/// named the client's address.
 ///
-/// A refusal shows the page of the site that would have served the request.
+/// A refusal shows the error page of the site that would have served the request.
 pub fn around(inner: Arc<dyn Handler>, limit: Option<RateLimit>, sites: &Arc<Sites>) -> Arc<dyn Handler> {
     let limited = limit.and_then(|limit| {
         let table = Table::new(limit.words)?;
@@ -49,7 +50,7 @@ pub fn around(inner: Arc<dyn Handler>, limit: Option<RateLimit>, sites: &Arc<Sit
     }
 }
 
-/// A handler around another one.
+/// The handler around `inner`.
 struct Limited {
     limit: RateLimit,
     table: Table,
@@ -58,7 +59,7 @@ struct Limited {
     inner: Arc<dyn Handler>,
 }
 
-/// Noted in a request that is refused: when it may come again.
+/// Stored in a refused request: when the client may try again.
 struct TooEarly {
     retry_after_s: u64,
 }
@@ -91,11 +92,11 @@ impl Handler for Limited {
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
         let early = request.found.as_ref().and_then(|found| found.downcast_ref::<TooEarly>());
         let Some(&TooEarly { retry_after_s }) = early else { return self.inner.handle(request, respond) };
-        let error = Error::client(Kind::TooManyRequests, "this client has sent more requests than it may");
+        let error = Error::client(Kind::TooManyRequests, "this client has sent more requests than rate_limit allows");
         let page = |status| self.sites.page_for(request, status);
         if let Some((head, content)) = rescue::response_to(&error, retry_after_s, page) {
             respond.head(&head, Some(content.len() as u64));
-            // A client that has left need not know.
+            // An error means that the client has disconnected: nothing is left to do.
             let _ = respond.send(&content, Flush::Later);
             respond.finish();
         }
@@ -103,7 +104,7 @@ impl Handler for Limited {
     }
 }
 
-/// The same clock in all processes.
+/// The monotonic clock, which is the same in all processes.
 fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()

@@ -1,11 +1,12 @@
-//! The clients of all workers in one table of fixed size: a word each, changed by compare-exchange, so that a limit is exact
-//! across workers and no worker that is killed leaves anything locked or half-written.
+//! A table of fixed size with one word per client, shared by all workers. Words are changed by compare-exchange. So a
+//! limit is exact across workers, and a worker that is killed leaves nothing locked or half-written.
 //!
-//! A word holds a tag, by which a client is known, and its time in ticks. A client's place is one of eight words, which are
-//! one line of the processor's cache. Two clients with the same place and tag share one limit; with a hash that nobody
-//! outside can compute that is one in two million, when the place is full. Where more clients are active than there is
-//! room, the one that is closest to being even makes room and starts afresh: a flood of addresses makes the limit lenient
-//! for others, never strict.
+//! A word holds a tag, which identifies a client, and the client's arrival time in ticks. A client can be in any of
+//! eight words, which are one line of the processor's cache. Two clients with the same line and tag share one limit.
+//! Nobody outside can compute the hash; the chance is one in two million if the line is full.
+//!
+//! If a line is full, a new client replaces the one whose arrival time is least ahead, which then starts afresh. So a
+//! flood of addresses makes the limit more lenient for others, never stricter.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,26 +14,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::gcra::Pace;
 use farrier_engine::client_hash::{ClientHash, LINE_WORDS};
 
-/// Bits of a word that hold the time; the rest is the tag.
+/// Bits of a word that hold the time. The rest is the tag.
 const TIME_BITS: u32 = 40;
 
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
-/// Words that a table for so many clients needs.
+/// The number of words that a table for `clients` clients needs.
 pub const fn words_for(clients: usize) -> usize {
     LINE_WORDS + clients.next_power_of_two().next_multiple_of(LINE_WORDS)
 }
 
-/// A table in words that workers share.
+/// A table in shared words.
 pub(super) struct Table {
     lines: &'static [AtomicU64],
-    /// Lines less one: a mask.
+    /// The mask for a line's number: the number of lines less one.
     mask: u64,
     hash: ClientHash,
 }
 
 impl Table {
-    /// The table in these words; `None` where there are too few.
+    /// The table in these words. `None` if there are too few.
     pub(super) fn new(words: &'static [AtomicU64]) -> Option<Table> {
         let (_, lines) = words.split_at_checked(LINE_WORDS)?;
         let count = lines.len() / LINE_WORDS;
@@ -45,7 +46,7 @@ impl Table {
     /// Whether a request of this client is admitted now.
     ///
     /// # Errors
-    /// It comes too early, by so many nanoseconds.
+    /// The request comes too early, by this many nanoseconds.
     pub(super) fn admit(&self, client: IpAddr, pace: &Pace, now_ns: u64) -> Result<(), u64> {
         let hash = self.hash.number(client);
         // A tag of zero would look like an empty word.
@@ -53,7 +54,7 @@ impl Table {
         let first = (hash & self.mask) as usize * LINE_WORDS;
         let line = &self.lines[first..first + LINE_WORDS];
         let now = pace.ticks(now_ns) & TIME_MASK;
-        // What is further ahead than any client can be is behind, by more than half of the clock's way round.
+        // The clock wraps around. A time further ahead than any client can be is therefore in the past.
         let ahead_of = |word: u64| match (word & TIME_MASK).wrapping_sub(now) & TIME_MASK {
             ahead if ahead > pace.ahead_max() => 0,
             ahead => ahead,
@@ -73,8 +74,8 @@ impl Table {
             }
             let ahead = if found & !TIME_MASK == tag { ahead_of(found) } else { 0 };
             let arrival = (now + pace.admit(ahead)?) & TIME_MASK;
-            // Relaxed: the word is all there is to it. It fails where another request came in between; then all is looked at
-            // again.
+            // Relaxed is enough, as no other memory depends on the word. If another request came in between, the
+            // exchange fails and the line is read again.
             if place.compare_exchange(found, tag | arrival, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 return Ok(());
             }
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_may_go_round_and_a_client_may_come_back_after_years() {
+    fn the_limit_holds_when_the_clock_wraps_or_a_client_returns_after_years() {
         let pace = pace(10, 5);
         let round_ns = (TIME_MASK + 1) * (SECOND_NS / 10 / 1024);
         for now_ns in [0, round_ns - 1, round_ns - 200_000_000, round_ns, 3 * round_ns + 5] {
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_ipv6_is_one_of_a_network_and_one_of_ipv4_is_itself() {
+    fn ipv6_clients_are_counted_by_network_and_ipv4_clients_by_address() {
         let (table, pace) = (table(1024), pace(1, 1));
         let admits = |text: &str| table.admit(text.parse().expect("an address"), &pace, 0).is_ok();
         assert!(admits("2001:db8::1") && !admits("2001:db8::2") && !admits("2001:db8:0:0:ffff::"));
@@ -152,17 +153,17 @@ mod tests {
         assert_eq!(admitted(&table, offender, &pace, 9, now_ns), 3);
         for number in 0..10_000u128 {
             let client = Ipv6Addr::from(number << 64).into();
-            assert_eq!(admitted(&table, client, &pace, 1, now_ns), 1, "everybody's first request is admitted");
+            assert_eq!(admitted(&table, client, &pace, 1, now_ns), 1, "each client's first request is admitted");
         }
-        // Who has used up its burst stays known longest.
+        // A client that has used up its burst is replaced last.
         assert_eq!(admitted(&table, offender, &pace, 9, now_ns), 0);
     }
 
     #[test]
-    fn threads_that_ask_at_the_same_time_get_no_more_than_one_would() {
+    fn concurrent_threads_get_no_more_than_the_limit() {
         let (table, pace) = (table(64), pace(1, 1000));
         let client = Ipv4Addr::LOCALHOST.into();
-        // So that all find it there.
+        // The client is in the table before the threads begin.
         assert_eq!(admitted(&table, client, &pace, 1, 0), 1);
         let total: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| admitted(&table, client, &pace, 500, 0))).collect();

@@ -1,29 +1,29 @@
-//! A choice as 32 bits, as a request carries it from the question what it occupies to its answer.
+//! The choice of a site and a mount, packed into 32 bits. A request carries it from `occupies` to `handle`.
 
-/// A site, and what answers there. 0 is none.
+/// A site, and what answers there. 0 means that no choice was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Choice(u32);
 
 /// What answers at a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slot {
-    /// The mount of this number.
+    /// The mount with this number.
     Mount(usize),
-    /// No mount has the path.
+    /// No mount serves the path.
     NotFound,
-    /// Two readings of the path lead to two mounts.
+    /// The path can be read in two ways, which lead to different mounts.
     Ambiguous,
-    /// No site has the name.
+    /// No site serves the host.
     Misdirected,
-    /// The request names no host, and no site serves it all the same.
+    /// The request names no host, and there is no default site.
     Nameless,
-    /// The site goes by another name.
+    /// The host is not the site's canonical name.
     Canonical,
-    /// The body is longer than the mount takes.
+    /// The body is longer than the mount accepts.
     BodyTooLarge,
 }
 
-/// The highest number of a mount.
+/// The highest number that a mount can have.
 const MOUNT_MAX: usize = 0xffef;
 
 impl Choice {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_choice_survives_its_number() {
+    fn a_choice_is_the_same_after_packing() {
         for site in [0, 1, 9_999] {
             for slot in [Slot::Mount(0), Slot::Mount(9_999), Slot::NotFound, Slot::Misdirected, Slot::BodyTooLarge] {
                 let choice = Choice::new(site, slot);

@@ -1,16 +1,17 @@
-//! A fixed answer: a status, and perhaps a text.
+//! A handler with a fixed response: a status, with or without a text.
 
 use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, Status};
 
-/// Answers every request in the same way.
+/// Sends the same response to every request.
 pub struct Fixed {
     status: Status,
-    /// Media type and content; without them the page of the status is shown.
+    /// Media type and content. Without them the error page for the status is shown.
     content: Option<(String, Vec<u8>)>,
 }
 
 impl Fixed {
-    /// An answer with a status and a text of this media type; without a text it is the page that a site has for the status.
+    /// A response with a status and a text of this media type. Without a text it is the site's error page for the
+    /// status.
     pub fn new(status: u16, content: Option<(String, String)>) -> Fixed {
         Fixed { status: Status(status), content: content.map(|(kind, text)| (kind, text.into_bytes())) }
     }
@@ -26,7 +27,7 @@ impl Handler for Fixed {
         let mut head = ResponseHead::new(self.status);
         head.add(b"Content-Type", content_type.as_bytes())?;
         respond.head(&head, Some(content.len() as u64));
-        // A client that has left need not know.
+        // An error means that the client has disconnected: nothing is left to do.
         let _ = respond.send(content, Flush::Later);
         respond.finish();
         Ok(())

@@ -1,4 +1,4 @@
-//! Which site serves a host's name. Names are compared without case, port and the dot at their end; nothing is allocated.
+//! Finds the site for a host's name. Case, port and the dot at the end are ignored. A lookup allocates nothing.
 
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
@@ -6,16 +6,16 @@ use std::net::Ipv6Addr;
 /// A name that a site serves, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name {
-    /// This name, or this address in brackets.
+    /// This name, or this IPv6 address in brackets.
     Exact(String),
     /// Every name below this one.
     Below(String),
 }
 
-/// Sites by name: whole names first, then the longest `*.name`.
+/// Sites by name. A whole name takes precedence, then the longest `*.name`.
 pub(super) struct Hosts {
     exact: HashMap<Box<[u8]>, usize>,
-    /// Names whose lower ones are served.
+    /// Parent names: all names below them are served.
     below: HashMap<Box<[u8]>, usize>,
     addresses: HashMap<Ipv6Addr, usize>,
 }
@@ -59,13 +59,13 @@ impl Hosts {
     }
 }
 
-/// Whether `host[:port]` is this name, which is in lower case.
+/// Whether `host[:port]` is `name`, which is in lower case.
 pub(super) fn is_named(host: &[u8], name: &[u8]) -> bool {
     let (mut one, mut other) = ([0; NAME_BYTES_MAX], [0; NAME_BYTES_MAX]);
     matches!((Asked::of(host, &mut one), Asked::of(name, &mut other)), (Some(one), Some(other)) if one == other)
 }
 
-/// The port with its colon, as it stands in `host[:port]`; empty where there is none.
+/// The port of `host[:port]` with its colon. Empty if there is none.
 pub(super) fn port_of(host: &[u8]) -> &[u8] {
     let bracket = host.iter().rposition(|&byte| byte == b']').unwrap_or(0);
     match host[bracket..].iter().position(|&byte| byte == b':') {
@@ -74,7 +74,7 @@ pub(super) fn port_of(host: &[u8]) -> &[u8] {
     }
 }
 
-/// The name or the address that a request asks for.
+/// The name or address that a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked<'a> {
     Text(&'a [u8]),
@@ -82,7 +82,7 @@ enum Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// The name in lower case; `None` for what no site can be called.
+    /// Parses a host, with its name in lower case. `None` if no site can have such a name.
     fn of<'a>(host: &[u8], room: &'a mut [u8; NAME_BYTES_MAX]) -> Option<Asked<'a>> {
         if let [b'[', rest @ ..] = host {
             let end = rest.iter().position(|&byte| byte == b']')?;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_finds_its_site_whatever_its_case_port_and_last_dot() {
+    fn case_port_and_final_dot_are_ignored_in_a_host_name() {
         let hosts =
             hosts(&["example.org", "*.example.org", "*.shop.example.org", "both.test", "192.0.2.1", "[2001:db8::1]"]);
         for (host, site) in [
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_port_is_what_stands_behind_the_last_colon() {
+    fn the_port_follows_the_last_colon() {
         for (host, port) in
             [("a", ""), ("a:80", ":80"), ("a:", ""), ("[::1]", ""), ("[::1]:80", ":80"), ("", ""), (":", "")]
         {
@@ -158,7 +158,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_host_is_too_odd_to_be_looked_up(host in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn any_bytes_can_be_a_host(host in proptest::collection::vec(any::<u8>(), 0..400)) {
             let hosts = hosts(&["example.org", "*.example.org", "[::1]"]);
             if let Some(site) = hosts.site_of(&host) {
                 let text = String::from_utf8_lossy(&host).to_lowercase();

@@ -1,5 +1,5 @@
-//! Sites: which one serves a host's name, and which of its mounts serves a path; with each site's pages for errors and the
-//! longest body that each mount takes.
+//! Sites: chooses the site for a host and its mount for a path. It knows each site's error pages and the longest body
+//! that each mount accepts.
 
 mod choice;
 mod fixed;
@@ -27,61 +27,62 @@ pub use self::pages::PAGE_BYTES_MAX;
 pub use self::redirect::{Part, Redirect};
 pub use self::router::route;
 
-/// What a site is made of.
+/// The parts of a site.
 #[derive(Debug, Clone, Default)]
 pub struct SiteParts {
-    /// The names that it serves.
+    /// The names that the site serves.
     pub names: Vec<Name>,
-    /// It serves every name that no other site serves.
+    /// Whether the site serves every name that no other site serves.
     pub is_default: bool,
-    /// The one name that it goes by, in lower case.
+    /// The site's canonical name, in lower case.
     pub canonical: Option<String>,
-    /// Its mounts, in the order of their handlers.
+    /// The site's mounts, in the order of their handlers.
     pub mounts: Vec<MountParts>,
-    /// Files of pages by the status that they are shown for.
+    /// Files of error pages, by status.
     pub pages: BTreeMap<u16, PathBuf>,
 }
 
-/// What a mount is made of, beside its handler.
+/// The parts of a mount, beside its handler.
 #[derive(Debug, Clone, Default)]
 pub struct MountParts {
-    /// The decoded path that it begins at, without a slash at its end; empty for the root.
+    /// The decoded path prefix of the mount, without a slash at its end. Empty for the root.
     pub prefix: String,
-    /// The longest body, where it is not the server's.
+    /// The longest body, if the mount has a limit of its own.
     pub body_bytes_max: Option<u64>,
 }
 
-/// The sites of a server, as requests meet them: nothing in it changes, so that every seat may look at it at once.
+/// The sites of a server. It is immutable, so all seats read it at the same time.
 pub struct Sites {
     hosts: Hosts,
-    /// The site for names that no site serves.
+    /// The default site, for names that no other site serves.
     default: Option<usize>,
     sites: Vec<Site>,
-    /// Pages for requests that no site serves.
+    /// Error pages for requests that no site serves.
     pages: Pages,
-    /// The path prefix that stands before every mount, where no proxy says another.
+    /// The path prefix in front of every mount, unless a proxy names another.
     base: Vec<u8>,
-    /// Some mount takes bodies of another size than the server does.
+    /// Whether any mount has a limit for bodies of its own.
     has_limits: bool,
 }
 
 struct Site {
     prefixes: Prefixes,
-    /// The longest body by mount.
+    /// The longest body, by mount.
     body_bytes_max: Vec<Option<u64>>,
     canonical: Option<Vec<u8>>,
     pages: Pages,
 }
 
 impl Sites {
-    /// The sites of these parts, with their pages read from their files.
+    /// Makes the sites, and reads their error pages from the files.
     ///
     /// # Arguments
     ///
-    /// `pages` are those for requests that no site serves, `base` is the path that the server's own root has for clients, without a slash at its end (`SCRIPT_NAME`).
+    /// `pages` are the error pages for requests that no site serves. `base` is the path of the server's root as clients
+    /// see it (`SCRIPT_NAME`), without a slash at its end.
     ///
     /// # Errors
-    /// A sentence per page that cannot be read or is too large.
+    /// A sentence for each page that cannot be read or is too large.
     pub fn of(parts: Vec<SiteParts>, pages: &BTreeMap<u16, PathBuf>, base: &str) -> Result<Sites, Vec<String>> {
         let mut problems = Vec::new();
         let common = Pages::read(pages, &mut problems);
@@ -107,7 +108,7 @@ impl Sites {
                 base: base.as_bytes().to_vec(),
             }),
             false => {
-                // Sites have pages in common.
+                // Several sites may share a page.
                 problems.sort();
                 problems.dedup();
                 Err(problems)
@@ -115,23 +116,23 @@ impl Sites {
         }
     }
 
-    /// Whether there is something to choose: more than one application that serves every name and path.
+    /// Whether there is a choice to make: false for one application that serves every name and path.
     pub fn have_choices(&self) -> bool {
         let [site] = self.sites.as_slice() else { return true };
         self.default.is_none() || site.canonical.is_some() || self.has_limits || !site.prefixes.is_root_alone()
     }
 
-    /// Whether an engine has to know of them: there is something to choose, or there are pages.
+    /// Whether the engine needs the sites: there is a choice to make, or there are error pages.
     pub fn are_needed(&self) -> bool {
         self.have_choices() || !self.pages.is_empty() || self.sites.iter().any(|site| !site.pages.is_empty())
     }
 
-    /// The page for a status that a request is answered with before it is led anywhere.
+    /// The error page for a request that is answered before a site was chosen for it.
     pub(crate) fn page_for(&self, request: &Request, status: Status) -> Option<&Page> {
         self.page(self.choose(request, true).number(), status)
     }
 
-    /// The one name that a site goes by.
+    /// A site's canonical name.
     fn canonical_of(&self, site: usize) -> Option<&[u8]> {
         self.sites.get(site)?.canonical.as_deref()
     }
@@ -141,7 +142,7 @@ impl Sites {
         *self.sites.get(choice.site())?.body_bytes_max.get(mount)?
     }
 
-    /// Who serves a request. `is_decided` says that it is known what proxies tell of it.
+    /// Chooses site and mount for a request. `is_decided` means that the fields of trusted proxies have been evaluated.
     fn choose(&self, request: &Request, is_decided: bool) -> Choice {
         let host = match is_decided && !request.forwarded.host.is_empty() {
             true => request.arena.slice(request.forwarded.host),
@@ -167,7 +168,7 @@ impl Sites {
             Ok(Some(mount)) => {
                 let choice = Choice::new(site, Slot::Mount(mount));
                 match self.limit_of(choice) {
-                    // What a proxy says of the host or the path may lead elsewhere than the head did.
+                    // A proxy's fields for host or path may lead to another mount than the one whose limit was applied.
                     Some(limit) if is_decided && request.body.bytes() > limit => Choice::new(site, Slot::BodyTooLarge),
                     _ => choice,
                 }
@@ -179,8 +180,7 @@ impl Sites {
 }
 
 impl SiteRules for Sites {
-    /// The page for a status that the server answers a request with: that of the site in `choice`, or of the default one where
-    /// nothing was chosen yet.
+    /// The error page for a status: that of the site in `choice`, or of the default site if none was chosen yet.
     fn page(&self, choice: u32, status: Status) -> Option<&Page> {
         let site = match Choice::of(choice) {
             None => self.default,
@@ -191,8 +191,8 @@ impl SiteRules for Sites {
         pages.page(status)
     }
 
-    /// The longest body for a request of which only the head is known, and what the host's field says of it. Notes the
-    /// choice, so that a refusal shows the page of the right site; the choice that counts is made when the request is complete.
+    /// The longest body for a request of which only the head is known. It stores a preliminary choice, so that
+    /// a refusal shows the page of the right site. The final choice is made when the request is complete.
     fn body_bytes_max(&self, request: &mut Request, usual: u64) -> u64 {
         let has_content = request.head.framing != BodyFraming::None || request.came_through_gateway();
         if !self.has_limits || !has_content {
@@ -204,7 +204,7 @@ impl SiteRules for Sites {
     }
 }
 
-/// The host and port that the client asked for, as a proxy tells or the request itself.
+/// The host and port that the client asked for: from a trusted proxy, or else from the request itself.
 fn asked_host(request: &Request) -> &[u8] {
     match request.forwarded.host.is_empty() {
         false => request.arena.slice(request.forwarded.host),

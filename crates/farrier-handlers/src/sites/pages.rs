@@ -1,4 +1,4 @@
-//! Pages for answers that the server makes itself, read from their files once.
+//! Error pages: content for the server's own responses, read from files once.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -10,12 +10,12 @@ use farrier_http::{Status, media_type};
 /// The largest page, in bytes.
 pub const PAGE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The pages of a site by status.
+/// The error pages of a site, by status.
 #[derive(Debug, Default)]
 pub(super) struct Pages(BTreeMap<u16, Page>);
 
 impl Pages {
-    /// Reads the files; a sentence for each that cannot be a page.
+    /// Reads the files. Adds a sentence to `problems` for each that cannot be used.
     pub(super) fn read(files: &BTreeMap<u16, PathBuf>, problems: &mut Vec<String>) -> Pages {
         let mut pages = BTreeMap::new();
         for (status, path) in files {

@@ -1,8 +1,8 @@
-//! Which mount serves a path: the longest prefix that ends where a segment ends.
+//! Finds the mount for a path: the one with the longest prefix that ends where a segment ends.
 //!
-//! A mount is chosen by the decoded path, which is what an application sees as `PATH_INFO`. Others read paths further:
-//! they resolve `.` and `..` and take `//` for `/`. Where that would lead to another mount the path is refused, so that no
-//! reader can be played against another.
+//! The decoded path decides, which an application sees as `PATH_INFO`. Other software also resolves `.` and `..` and
+//! reads `//` as `/`. A path that leads to another mount when it is read like this is refused. So an attacker cannot
+//! exploit the difference.
 
 use std::cell::RefCell;
 
@@ -10,24 +10,24 @@ use farrier_http::percent;
 
 /// The prefixes of a site's mounts.
 pub(super) struct Prefixes(
-    /// The longest first, with the number of its mount.
+    /// The prefixes, the longest first, with the numbers of their mounts.
     Vec<(Box<[u8]>, usize)>,
 );
 
-/// Two readings of a path lead to two mounts, or out of the root.
+/// The path can be read in two ways, which lead to different mounts or out of the root.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ambiguous;
 
 thread_local! {
-    /// A path decoded, and the same resolved: kept between requests, so that they are allocated once.
+    /// Buffers for a decoded path and for the resolved one, kept between requests to save allocations.
     static READINGS: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
-/// What a seat keeps of its readings' memory.
+/// The most memory that a buffer keeps between requests.
 const READING_BYTES_KEPT: usize = 64 * 1024;
 
 impl Prefixes {
-    /// The prefixes of mounts in their order, without a slash at the end; the root's is empty.
+    /// The prefixes of the mounts in their order, without a slash at the end. The root's is empty.
     pub(super) fn new<'a>(prefixes: impl Iterator<Item = &'a str>) -> Prefixes {
         let mut prefixes: Vec<(Box<[u8]>, usize)> =
             prefixes.enumerate().map(|(mount, prefix)| (prefix.as_bytes().into(), mount)).collect();
@@ -35,12 +35,12 @@ impl Prefixes {
         Prefixes(prefixes)
     }
 
-    /// Whether there is one mount, and it takes every path.
+    /// Whether there is one mount, which serves every path.
     pub(super) fn is_root_alone(&self) -> bool {
         matches!(self.0.as_slice(), [(prefix, _)] if prefix.is_empty())
     }
 
-    /// The mount for a path as the request has it, of which `base` is taken away first where it stands there.
+    /// The mount for a request's path. `base` is removed from the front of the path first, if the path begins with it.
     ///
     /// # Errors
     /// [`Ambiguous`].
@@ -68,13 +68,13 @@ impl Prefixes {
 
     fn find(&self, path: &[u8], base: &[u8]) -> Option<usize> {
         let below = if !base.is_empty() && begins_with(path, base) { &path[base.len()..] } else { path };
-        // A mount may have been written with the base, too.
+        // The prefix of a mount may include the base.
         let found = self.0.iter().find(|(prefix, _)| begins_with(path, prefix) || begins_with(below, prefix));
         found.map(|(_, mount)| *mount)
     }
 }
 
-/// How many bytes of the path as the client sent it make up the decoded prefix.
+/// How many bytes of the path, as the client sent it, make up the decoded prefix.
 pub(super) fn sent_bytes_of(prefix: &[u8], path: &[u8], is_decoded: bool) -> usize {
     let (mut at, mut left) = (0, prefix.len());
     while left > 0 && at < path.len() {
@@ -86,7 +86,7 @@ pub(super) fn sent_bytes_of(prefix: &[u8], path: &[u8], is_decoded: bool) -> usi
     at
 }
 
-/// Whether the path has one reading only.
+/// Whether the path can be read in one way only.
 fn is_plain(path: &[u8], is_decoded: bool) -> bool {
     let mut after_slash = false;
     for &byte in path {
@@ -104,8 +104,8 @@ fn begins_with(path: &[u8], prefix: &[u8]) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// Writes the path with `.` and `..` resolved and slashes merged (RFC 3986 §5.2.4, and what file systems do). False where it
-/// leads out of the root.
+/// Writes the path with `.` and `..` resolved (RFC 3986 §5.2.4) and slashes merged, as file systems do. False if the
+/// path leads out of the root.
 fn resolve(path: &[u8], resolved: &mut Vec<u8>) -> bool {
     resolved.clear();
     let mut segments = path.split(|&byte| byte == b'/').peekable();
@@ -190,29 +190,29 @@ mod tests {
     }
 
     #[test]
-    fn what_a_gateway_has_decoded_is_not_decoded_again() {
+    fn a_path_that_a_gateway_has_decoded_is_not_decoded_again() {
         assert_eq!(prefixes().mount_of(b"/%61pi", true, b""), Ok(Some(0)));
         assert_eq!(prefixes().mount_of(b"/a b/x", true, b""), Ok(Some(4)));
     }
 
     #[test]
-    fn the_base_is_taken_away_where_it_stands() {
+    fn the_base_is_removed_if_the_path_begins_with_it() {
         assert_eq!(prefixes().mount_of(b"/base/api/x", false, b"/base"), Ok(Some(1)));
         assert_eq!(prefixes().mount_of(b"/api/x", false, b"/base"), Ok(Some(1)));
         assert_eq!(prefixes().mount_of(b"/basement/api", false, b"/base"), Ok(Some(0)));
-        // A mount below the base is found by its whole path as well.
+        // A mount below the base is found by its whole path too.
         assert_eq!(prefixes().mount_of(b"/api/v2", false, b"/api"), Ok(Some(2)));
     }
 
     #[test]
-    fn without_a_root_some_paths_are_nobodys() {
+    fn without_a_mount_at_the_root_some_paths_have_no_mount() {
         let prefixes = Prefixes::new(["/api"].into_iter());
         assert_eq!(prefixes.mount_of(b"/x", false, b""), Ok(None));
         assert!(!prefixes.is_root_alone() && Prefixes::new([""].into_iter()).is_root_alone());
     }
 
     #[test]
-    fn a_decoded_prefix_has_its_bytes_in_the_path_as_sent() {
+    fn a_decoded_prefix_is_measured_in_the_path_as_sent() {
         for (prefix, path, bytes) in
             [("/api", "/api/x", 4), ("/api", "/%61pi/x", 6), ("/a b", "/a%20b", 6), ("", "/x", 0)]
         {
@@ -221,9 +221,9 @@ mod tests {
     }
 
     proptest! {
-        /// However a path is written, both ways to read it come to the mount that was chosen.
+        /// However a path is written, both ways to read it lead to the mount that was chosen.
         #[test]
-        fn no_reading_of_a_path_comes_to_another_mount(
+        fn no_reading_of_a_path_leads_to_another_mount(
             path in proptest::collection::vec(
                 prop_oneof![
                     Just("/"), Just("%2f"), Just("."), Just("%2e"), Just("api"), Just("secret"), Just("v2"), Just("x"),
@@ -255,7 +255,7 @@ mod tests {
         }
 
         #[test]
-        fn no_path_is_too_odd_to_be_looked_up(path in proptest::collection::vec(any::<u8>(), 0..200), is_decoded: bool) {
+        fn any_bytes_can_be_a_path(path in proptest::collection::vec(any::<u8>(), 0..200), is_decoded: bool) {
             let _ = prefixes().mount_of(&path, is_decoded, b"/api");
         }
     }

@@ -1,27 +1,28 @@
-//! Redirects: where a client is sent, made of the setting's text and the request.
+//! Redirects: the URL is made from the setting's text and the request.
 
 use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, Scheme, Status};
 
 use super::{asked_host, hosts, paths};
 
-/// A part of the URL that a redirect leads to.
+/// A part of a redirect's URL. It has the variants of farrier-config's `Piece`, as this crate does not depend on the
+/// configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// This text.
     Text(String),
     /// The request's path, as the client sent it.
     Path,
-    /// What of the path stands below the mount.
+    /// The rest of the path, below the mount.
     Rest,
-    /// The query with its `?`, or nothing.
+    /// The query with its `?`. Nothing if the request has none.
     Query,
     /// The request's host, with its port.
     Host,
-    /// The scheme, as the client sees it.
+    /// The scheme that the client uses.
     Scheme,
 }
 
-/// Sends clients elsewhere.
+/// Redirects clients to another URL.
 pub struct Redirect {
     target: Vec<Part>,
     status: Status,
@@ -30,7 +31,7 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    /// A redirect of what is below `mount`.
+    /// A redirect for the paths below `mount`.
     pub fn new(target: Vec<Part>, status: u16, mount: &str) -> Redirect {
         Redirect { target, status: Status(status), mount: mount.as_bytes().to_vec() }
     }
@@ -48,13 +49,13 @@ impl Redirect {
                 }
                 Part::Query => query(request, &mut location),
                 Part::Host => match asked_host(request) {
-                    [] => return Err(Error::bad_request("the redirect needs the host that the request does not name")),
+                    [] => return Err(Error::bad_request("the request names no host for the redirect")),
                     host => location.extend_from_slice(host),
                 },
                 Part::Scheme => location.extend_from_slice(scheme(request)),
             }
         }
-        // `//host` would be a URL of another host, and the path may be anything (RFC 3986 §4.2).
+        // A URL that begins with `//` names another host (RFC 3986 §4.2), and a client can send such a path.
         let slashes = location.iter().take_while(|&&byte| byte == b'/').count();
         if slashes > 1 {
             location.drain(..slashes - 1);
@@ -73,7 +74,7 @@ impl Handler for Redirect {
     }
 }
 
-/// Sends a client to the same place under the site's own name.
+/// Redirects a client to the same path under the site's canonical name.
 pub(super) fn to_host(name: &[u8], request: &Request, respond: &mut dyn Respond) -> Result<(), Error> {
     let mut location = scheme(request).to_vec();
     location.extend_from_slice(b"://");
@@ -90,13 +91,13 @@ fn send(status: Status, location: &[u8], respond: &mut dyn Respond) -> Result<()
     head.add(b"Content-Type", b"text/plain; charset=utf-8")?;
     let content = format!("{} {}\n", status.0, status.reason());
     respond.head(&head, Some(content.len() as u64));
-    // A client that has left need not know.
+    // An error means that the client has disconnected: nothing is left to do.
     let _ = respond.send(content.as_bytes(), Flush::Later);
     respond.finish();
     Ok(())
 }
 
-/// The path; `/` for a target that has none.
+/// The path. `/` for a target that has none.
 fn path_of(request: &Request) -> &[u8] {
     match request.path() {
         path @ [b'/', ..] => path,
@@ -118,7 +119,7 @@ fn scheme(request: &Request) -> &'static [u8] {
     }
 }
 
-/// Appends what may stand in a URL as it is, and anything else percent-encoded: a web server in front may have decoded it.
+/// Appends bytes that a URL allows unchanged, and others percent-encoded: a web server in front may have decoded them.
 fn escape(text: &[u8], location: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in text {

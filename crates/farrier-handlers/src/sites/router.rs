@@ -1,4 +1,4 @@
-//! The router: a handler over the handlers of all mounts.
+//! The router: a handler that passes each request to the handler of its mount.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use farrier_http::{Error, Handler, Kind, Occupies, Request, Respond, Status};
 use super::choice::{Choice, Slot};
 use super::{Sites, redirect};
 
-/// Leads each request to its mount.
+/// Passes each request to the handler of its mount.
 struct Router {
     sites: Arc<Sites>,
-    /// By site, by mount.
+    /// Handlers by site, then by mount.
     mounts: Vec<Vec<Arc<dyn Handler>>>,
 }
 
-/// A handler that leads each request to the handler of its mount, which are given by site in the order of the plans. Where
-/// there is nothing to choose, it is the only mount's handler itself.
+/// A handler that passes each request to the handler of its mount. `mounts` has a list of handlers for each site. If
+/// there is no choice to make, the result is the only handler itself.
 pub fn route(sites: &Arc<Sites>, mut mounts: Vec<Vec<Arc<dyn Handler>>>) -> Arc<dyn Handler> {
     if !sites.have_choices()
         && let Some(only) = mounts.first_mut().and_then(Vec::pop)
@@ -52,10 +52,10 @@ impl Handler for Router {
                 None => Err(Error::answer(Status::NOT_FOUND)),
             },
             Slot::NotFound => Err(Error::answer(Status::NOT_FOUND)),
-            Slot::Ambiguous => Err(Error::bad_request("the path can be read in two ways (see the page on sites)")),
+            Slot::Ambiguous => Err(Error::bad_request("two ways to read the path lead to different mounts")),
             // RFC 9110 §15.5.20
             Slot::Misdirected => Err(Error::answer(Status::MISDIRECTED)),
-            Slot::Nameless => Err(Error::bad_request("the request names no host, and no site serves it without")),
+            Slot::Nameless => Err(Error::bad_request("the request names no host, and there is no default site")),
             Slot::Canonical => match self.sites.canonical_of(choice.site()) {
                 Some(name) => redirect::to_host(name, request, respond),
                 None => Err(Error::answer(Status::NOT_FOUND)),

@@ -1,4 +1,4 @@
-//! Answers with a file: conditions, ranges, content from memory or from the file itself.
+//! Sends a file as the response: conditional requests, ranges, content from memory or from the open file.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -12,30 +12,30 @@ use farrier_http::{Error, Flush, KnownField, Request, Respond, ResponseHead, See
 
 use super::found::{Content, Representation};
 
-/// What a request comes to, for a file that is there.
+/// The response to a request for an existing file.
 pub(crate) enum Plan {
-    /// 200
+    /// 200 with the whole content.
     Whole,
-    /// 206 with one stretch.
+    /// 206 with one range.
     Part(ByteRange),
-    /// 206 with several.
+    /// 206 with several ranges.
     Parts(Ranges),
-    /// 304
+    /// 304.
     NotModified,
-    /// 412
+    /// 412.
     PreconditionFailed,
-    /// 416
+    /// 416.
     NotSatisfiable,
 }
 
-/// Decides by the request's conditions and ranges.
+/// Chooses the response from the request's conditions and ranges.
 pub(crate) fn plan(request: &Request, representation: &Representation) -> Plan {
     match conditional::judge(request, representation.validators()) {
         Verdict::NotModified => Plan::NotModified,
         Verdict::PreconditionFailed => Plan::PreconditionFailed,
         Verdict::Proceed { range } => {
             let names_range = range && request.head.seen.has_any(Seen::of(KnownField::Range));
-            // RFC 9110 §14.2: ranges are defined for GET alone.
+            // RFC 9110 §14.2: ranges are defined only for GET.
             if !names_range || request.method() != b"GET" {
                 return Plan::Whole;
             }
@@ -51,10 +51,10 @@ pub(crate) fn plan(request: &Request, representation: &Representation) -> Plan {
     }
 }
 
-/// Makes the head of an answer with a status, and with this Content-Type in place of the file's own.
+/// Makes the response head for a status. A given Content-Type replaces the file's own.
 pub(crate) type MakeHead<'a> = dyn Fn(Status, Option<&str>) -> Result<ResponseHead, Error> + 'a;
 
-/// Answers as planned. `head` makes a head with a status, and with this Content-Type in place of the file's own.
+/// Sends the chosen response. `head` makes its head.
 ///
 /// # Errors
 /// A field could not be added.
@@ -71,7 +71,7 @@ pub(crate) fn carry_out(
         Plan::Whole => {
             respond.head(&head(Status::OK, None)?, Some(whole_bytes));
             if wants_content {
-                // A client that has left need not know.
+                // An error means that the client has disconnected: nothing is left to do.
                 let _ = send(respond, representation, ByteRange { start: 0, end: whole_bytes });
             }
         }
@@ -105,13 +105,13 @@ pub(crate) fn carry_out(
     Ok(())
 }
 
-/// Answers with a status and a line of text.
+/// Answers with a status and a line of text. Without `fields`, the site's error page is used if it has one.
 ///
 /// # Errors
 /// A field could not be added.
 pub(crate) fn refuse(respond: &mut dyn Respond, status: Status, fields: &[(&[u8], &[u8])]) -> Result<(), Error> {
     if fields.is_empty() {
-        // A site may have a page for it.
+        // The caller turns the error into a response, with the site's page for the status if it has one.
         return Err(Error::answer(status));
     }
     let mut head = ResponseHead::new(status);
@@ -130,7 +130,7 @@ pub(crate) fn refuse(respond: &mut dyn Respond, status: Status, fields: &[(&[u8]
     Ok(())
 }
 
-/// Sends a stretch of the content.
+/// Sends a range of the content.
 pub(crate) fn send(
     respond: &mut dyn Respond,
     representation: &Representation,
@@ -158,7 +158,7 @@ fn send_parts(
     respond.send(&frame.end(), Flush::Later)
 }
 
-/// A boundary that nobody can foresee and no other response has.
+/// A random boundary, so that nobody can predict it and no two responses share it.
 fn boundary() -> String {
     static SECRET: OnceLock<RandomState> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(0);

@@ -1,34 +1,34 @@
-//! What a worker remembers of the names that were asked for: a bounded number of them, of bytes and of descriptors.
+//! A worker's cache of looked-up names, with limits on names, bytes and descriptors.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::found::{Content, Found, What};
 
-/// Names without a file that are remembered; they have a room of their own, so that nobody can drive out files by asking
-/// for what is not there.
+/// The most names without a file that are cached. They are counted apart, so that requests for missing files cannot
+/// evict files.
 const NOTHINGS_MAX: usize = 1024;
 
-/// The longest name that is remembered.
+/// The longest name that is cached.
 const NAME_BYTES_MAX: usize = 1024;
 
-/// What remembering a name costs beside its content.
+/// The estimated memory of an entry beside its content.
 const ENTRY_BYTES: u64 = 1024;
 
-/// How much a worker may remember.
+/// The limits of a worker's cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheBounds {
-    /// Names.
+    /// The most names.
     pub entries_max: usize,
-    /// Bytes in memory, content and heads.
+    /// The most bytes in memory, for content and heads.
     pub bytes_max: u64,
     /// The largest file whose content is kept in memory.
     pub file_bytes_max: u64,
-    /// Files that are kept open.
+    /// The most files that are kept open.
     pub open_files_max: usize,
 }
 
-/// The memory of a worker, shared by all its folders.
+/// A worker's cache, shared by all folders.
 pub struct Cache {
     pub(crate) bounds: CacheBounds,
     memory: Mutex<Memory>,
@@ -36,9 +36,9 @@ pub struct Cache {
 
 #[derive(Default)]
 struct Memory {
-    /// By folder, then by name.
+    /// Entries by folder, then by name.
     folders: Vec<Folder>,
-    /// Names in the order in which they are looked at when there must be room: those used since the last look stay.
+    /// Names in the order of eviction. A name that was used since its last turn gets another turn (second chance).
     round: VecDeque<(usize, Arc<[u8]>)>,
     nothings: usize,
     bytes: u64,
@@ -59,19 +59,19 @@ struct Kept {
 impl Cache {
     /// An empty cache.
     pub fn new(mut bounds: CacheBounds) -> Arc<Cache> {
-        // One file must not drive out most others.
+        // One file must not evict most others.
         bounds.file_bytes_max = bounds.file_bytes_max.min(bounds.bytes_max / 8);
         Arc::new(Cache { bounds, memory: Mutex::default() })
     }
 
-    /// Room for one more folder; gives its number.
+    /// Adds a folder. Returns its number.
     pub(crate) fn add_folder(&self) -> usize {
         let mut memory = self.memory();
         memory.folders.push(Folder::default());
         memory.folders.len() - 1
     }
 
-    /// What is known of a name.
+    /// The cached result for a name.
     pub(crate) fn get(&self, folder: usize, name: &[u8]) -> Option<Arc<Found>> {
         let mut memory = self.memory();
         let folder = memory.folders.get_mut(folder)?;
@@ -82,7 +82,7 @@ impl Cache {
         folder.nothings.get(name).map(Arc::clone)
     }
 
-    /// Remembers what was found at a name, in place of what was known of it.
+    /// Stores the result for a name, in place of an older one.
     pub(crate) fn put(&self, folder: usize, name: &[u8], found: &Arc<Found>) {
         if name.len() > NAME_BYTES_MAX {
             return;
@@ -132,7 +132,7 @@ impl Memory {
         self.open_files += open_files;
     }
 
-    /// Forgets one name that was not used since it was last looked at. False when nothing is left.
+    /// Evicts one name that was not used since its last turn. False if there is none.
     fn make_room(&mut self) -> bool {
         while let Some((folder, name)) = self.round.pop_front() {
             let Some(files) = self.folders.get_mut(folder).map(|folder| &mut folder.files) else { continue };
@@ -160,7 +160,7 @@ impl Memory {
         }
         if let Some(kept) = folder_memory.files.remove(name) {
             self.uncount(&kept.found);
-            // Rare: a file has changed. Its name must not stand in the round twice.
+            // This is rare: the file has changed. Its name must not be in the order of eviction twice.
             self.round.retain(|(its_folder, its_name)| *its_folder != folder || **its_name != *name);
         }
     }
@@ -172,7 +172,7 @@ impl Memory {
     }
 }
 
-/// Bytes and descriptors that keeping it costs.
+/// The bytes and descriptors of an entry.
 fn cost(found: &Found) -> (u64, usize) {
     found.representations().fold((ENTRY_BYTES, 0), |(bytes, files), each| match &each.content {
         Content::Memory(content) => (bytes + ENTRY_BYTES + content.len() as u64, files),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_stays_when_there_must_be_room() {
+    fn used_entries_survive_eviction() {
         let cache = Cache::new(bounds(3));
         let folder = cache.add_folder();
         for name in ["/a", "/b", "/c"] {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn names_without_a_file_drive_out_no_file() {
+    fn names_without_a_file_evict_no_file() {
         let cache = Cache::new(bounds(3));
         let folder = cache.add_folder();
         cache.put(folder, b"/a", &Arc::new(Found::new(What::Folder)));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_have_room_drives_out_nothing() {
+    fn an_entry_larger_than_the_cache_evicts_nothing() {
         let cache = Cache::new(CacheBounds { bytes_max: ENTRY_BYTES, ..bounds(3) });
         let folder = cache.add_folder();
         cache.put(folder, b"/a", &Arc::new(Found::new(What::Folder)));

@@ -1,8 +1,8 @@
-//! The clock by which the cache of files ages: coarse, and read without a system call.
+//! The clock of the file cache. It is coarse, and read without a system call.
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Milliseconds of a clock that only goes forward.
+/// Milliseconds of a monotonic clock.
 pub(super) fn clock_ms() -> u64 {
     let now = clock_gettime(ClockId::MonotonicCoarse);
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000

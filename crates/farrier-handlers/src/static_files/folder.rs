@@ -6,16 +6,16 @@ use std::time::Duration;
 /// A folder and how it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
-    /// The path it is served at, decoded and without a slash at its end; empty for the root.
+    /// The path that it is served at, decoded and without a slash at its end. Empty for the root.
     pub prefix: String,
     /// The folder, as an absolute path.
     pub directory: PathBuf,
-    /// The file that stands for a folder.
+    /// The name of the index file, which is served for a folder.
     pub index: Option<String>,
-    /// How long clients may keep a file without asking.
+    /// How long clients may use a file without asking again.
     pub max_age: Duration,
-    /// Patterns of names that never change their content, beside those that hold a hash as Django makes them.
+    /// Patterns of names whose content never changes. Names with a hash, as Django makes them, need no pattern.
     pub immutable: Vec<String>,
-    /// Files ending in `.zst`, `.br` and `.gz` beside a file are forms of it.
+    /// Whether `NAME.zst`, `NAME.br` and `NAME.gz` are compressed forms of a file `NAME`.
     pub precompressed: bool,
 }

@@ -1,4 +1,4 @@
-//! What was found at a name: a file in all its codings, with heads that are ready to be sent, and small content in memory.
+//! The result of looking a name up: a file in all its codings, with prepared heads, and with small content in memory.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -11,30 +11,30 @@ use rustix::fs::{Stat, fstat};
 
 use super::clock::clock_ms;
 
-/// How long a look at a name is believed, in ms.
+/// How long the result of a lookup is valid, in ms.
 pub(crate) const LOOKED_AT_MS: u64 = 1000;
 
-/// What was found, and when.
+/// The result of a lookup, and its time.
 pub(crate) struct Found {
     pub(crate) what: What,
     looked_ms: AtomicU64,
 }
 
-/// What is at a name.
+/// What a name leads to.
 pub(crate) enum What {
     /// A file.
     File(Box<StaticFile>),
-    /// A folder, which is asked for with a slash at the end.
+    /// A folder whose name lacks the slash at its end.
     Folder,
     /// Nothing.
     Nothing,
-    /// Something that may not be read.
+    /// A file or folder without permission to read it.
     Unreadable,
-    /// Nobody knows: the process is out of descriptors or memory.
+    /// Unknown: the process is out of descriptors or memory.
     Unknown,
 }
 
-/// A file, as it is and in the codings that lie beside it.
+/// A file, and the compressed forms beside it.
 pub(crate) struct StaticFile {
     pub(crate) plain: Representation,
     /// In the order of the server's preference.
@@ -49,15 +49,15 @@ pub(crate) struct Representation {
     pub(crate) media_type: &'static str,
     pub(crate) coding: Option<Coding>,
     pub(crate) etag: String,
-    /// Seconds of 1970; none where the date is in the future, which must not be told (RFC 9110 §8.8.2.1).
+    /// Seconds since 1970. `None` for a date in the future, which must not be sent (RFC 9110 §8.8.2.1).
     pub(crate) modified_s: Option<i64>,
-    /// 200.
+    /// The head of a 200.
     pub(crate) whole: ResponseHead,
-    /// 304.
+    /// The head of a 304.
     pub(crate) unchanged: ResponseHead,
 }
 
-/// Where the content is.
+/// The place of the content.
 pub(crate) enum Content {
     /// In memory.
     Memory(Box<[u8]>),
@@ -65,30 +65,30 @@ pub(crate) enum Content {
     Open(Arc<File>),
 }
 
-/// What tells a version of a file from all others.
+/// Identifies a version of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Version {
     place: (u64, u64),
     pub(crate) bytes: i64,
     pub(crate) modified: (i64, i64),
     changed: (i64, i64),
-    /// It was changed so lately that it may change again without a sign: clocks of file systems are coarse.
+    /// Whether it changed so recently that a further change could have the same time: file systems have coarse clocks.
     is_settled: bool,
 }
 
-/// What is said of a file beside its content.
+/// The caching of a file, which its head states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) cache_control: String,
 }
 
 impl Lease {
-    /// For files that may change.
+    /// The caching of files that may change.
     pub(crate) fn of(max_age: Duration) -> Lease {
         Lease { cache_control: format!("max-age={}", max_age.as_secs()) }
     }
 
-    /// For files that never change under their name.
+    /// The caching of files whose content never changes.
     pub(crate) fn immutable() -> Lease {
         Lease { cache_control: "max-age=31536000, immutable".to_owned() }
     }
@@ -99,12 +99,12 @@ impl Found {
         Found { what, looked_ms: AtomicU64::new(clock_ms()) }
     }
 
-    /// Whether it was looked at lately.
+    /// Whether the lookup is recent enough.
     pub(crate) fn is_fresh(&self, now_ms: u64) -> bool {
         now_ms.saturating_sub(self.looked_ms.load(Ordering::Relaxed)) < LOOKED_AT_MS
     }
 
-    /// It was looked at now and is the same.
+    /// Notes that a lookup now had the same result.
     pub(crate) fn refresh(&self) {
         self.looked_ms.store(clock_ms(), Ordering::Relaxed);
     }
@@ -120,7 +120,7 @@ impl Found {
 }
 
 impl Representation {
-    /// A form of a file. `varies`: there are others, so that caches must look at what the client accepts.
+    /// A form of a file. `varies` means that there are other forms, so the head has `Vary: Accept-Encoding`.
     pub(crate) fn new(
         version: Version,
         content: Content,
@@ -150,7 +150,7 @@ impl Representation {
         Ok(representation)
     }
 
-    /// What conditions are judged by.
+    /// The validators that conditional requests are compared with.
     pub(crate) fn validators(&self) -> Validators<'_> {
         Validators { etag: self.etag.as_bytes(), modified_s: self.modified_s }
     }
@@ -166,7 +166,7 @@ impl Representation {
         head.add(b"X-Content-Type-Options", b"nosniff")
     }
 
-    /// Adds the fields that tell versions apart.
+    /// Adds the validators: `ETag` and `Last-Modified`.
     pub(crate) fn identify(&self, head: &mut ResponseHead) -> Result<(), Error> {
         if let Some(seconds) = self.modified_s {
             head.add(b"Last-Modified", http_date::format(seconds).as_bytes())?;
@@ -174,7 +174,7 @@ impl Representation {
         head.add(b"ETag", self.etag.as_bytes())
     }
 
-    /// Whether the content is still the one that the head tells of. What is in memory is.
+    /// Whether the content still matches the head. Content in memory always does.
     pub(crate) fn is_there(&self) -> bool {
         match &self.content {
             Content::Memory(_) => true,
@@ -202,18 +202,18 @@ impl Version {
         }
     }
 
-    /// Whether content that was read of this version is still good for a file that looks like `present`.
+    /// Whether content that was read from this version is still valid for a file of the version `present`.
     pub(crate) fn is_still(&self, present: &Version) -> bool {
         self.is_settled && Version { is_settled: true, ..*present } == *self
     }
 
-    /// Whether an open file still has the content of this version. (Its name may have gone.)
+    /// Whether an open file still has the content of this version. It may have been deleted or renamed.
     pub(crate) fn has_content_of(&self, stat: &Stat) -> bool {
         let present = Version::of(stat);
         (self.bytes, self.modified) == (present.bytes, present.modified)
     }
 
-    /// A strong tag (RFC 9110 §8.8.3): another one for each coding, as they are different bytes.
+    /// A strong tag (RFC 9110 §8.8.3). Each coding has its own, as its bytes differ.
     fn etag(&self, coding: Option<Coding>) -> String {
         let (seconds, nanoseconds) = self.modified;
         let time = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);

@@ -1,5 +1,5 @@
-//! Serves the files of a folder, without a seat and without the interpreter: what was lately served costs no system call but
-//! the one that sends it.
+//! Serves the files of a folder, without a seat and without the interpreter. A cached file costs one system call, the
+//! one that sends it.
 
 pub(crate) mod answer;
 mod cache;
@@ -25,19 +25,19 @@ use farrier_log::error::ErrorLog;
 pub use self::cache::{Cache, CacheBounds};
 pub use self::folder::Folder;
 
-/// The handler for a folder. What it remembers is in `cache`, which it shares with other folders.
+/// The handler for a folder. It shares `cache` with other folders.
 ///
 /// # Errors
-/// The folder cannot be served: one clear sentence.
+/// The folder cannot be served. The message says why.
 pub fn serve(folder: Folder, cache: &Arc<Cache>, log: &Arc<ErrorLog>) -> Result<Arc<dyn Handler>, String> {
     let room = Room::open(folder, Arc::clone(cache), Arc::clone(log))?;
     Ok(Arc::new(StaticFiles { room: Arc::new(room) }))
 }
 
-/// Whether a folder could be served.
+/// Checks that a folder can be served.
 ///
 /// # Errors
-/// It could not: one clear sentence.
+/// It cannot. The message says why.
 pub fn check(directory: &Path) -> Result<(), String> {
     Root::open(directory).map(drop)
 }
@@ -81,7 +81,7 @@ impl Handler for StaticFiles {
             (None, Err(NoName::Hidden)) => return refuse(respond, Status::NOT_FOUND, &[]),
         };
         let found = match (&found.what, self.room.name_of(request)) {
-            // Changed within the second: what was promised a moment ago is not there any more.
+            // The file has changed since the lookup, which is valid for a second.
             (What::File(file), Ok(name)) if !choose(file, request).is_there() => self.room.look_again(&name),
             _ => found,
         };
@@ -90,7 +90,7 @@ impl Handler for StaticFiles {
             What::Folder => redirect_to_slash(&self.room, request, respond),
             What::Nothing => refuse(respond, Status::NOT_FOUND, &[]),
             What::Unreadable => refuse(respond, Status::FORBIDDEN, &[]),
-            // It is in the log already.
+            // The error log has the reason already.
             What::Unknown => Err(Error::server(Kind::Overloaded, "")),
         }
     }
@@ -103,12 +103,12 @@ fn is_read(request: &Request) -> bool {
 fn serve_file(file: &StaticFile, request: &Request, respond: &mut dyn Respond) -> Result<(), Error> {
     let representation = choose(file, request);
     match plan(request, representation) {
-        // What is asked for nearly always, with heads that are ready.
+        // Nearly all requests end here, with a prepared head.
         Plan::Whole => {
             respond.head(&representation.whole, Some(representation.bytes));
             if request.method() == b"GET" {
                 let whole = farrier_http::ranges::ByteRange { start: 0, end: representation.bytes };
-                // A client that has left need not know.
+                // An error means that the client has disconnected: nothing is left to do.
                 let _ = answer::send(respond, representation, whole);
             }
             respond.finish();
@@ -125,7 +125,7 @@ fn serve_file(file: &StaticFile, request: &Request, respond: &mut dyn Respond) -
     }
 }
 
-/// The form that the client likes best.
+/// The form that the client prefers.
 fn choose<'a>(file: &'a StaticFile, request: &Request) -> &'a Representation {
     if file.encoded.is_empty() {
         return &file.plain;
@@ -137,7 +137,7 @@ fn choose<'a>(file: &'a StaticFile, request: &Request) -> &'a Representation {
     }
 }
 
-/// The same fields with another status, and perhaps another Content-Type.
+/// The same fields with another status, and with another Content-Type if one is given.
 fn head_like(whole: &ResponseHead, status: Status, media_type: Option<&str>) -> Result<ResponseHead, Error> {
     let mut head = ResponseHead::new(status);
     for (name, value) in whole.fields() {
@@ -151,7 +151,7 @@ fn head_like(whole: &ResponseHead, status: Status, media_type: Option<&str>) -> 
     Ok(head)
 }
 
-/// A folder is asked for with a slash at its end, so that relative links in its index lead where they should.
+/// Redirects to the folder's name with a slash at its end, so that relative links in its index work.
 fn redirect_to_slash(room: &Room, request: &Request, respond: &mut dyn Respond) -> Result<(), Error> {
     let Ok(name) = room.name_of(request) else { return refuse(respond, Status::NOT_FOUND, &[]) };
     let mut location = Vec::new();

@@ -1,4 +1,5 @@
-//! From a request's path to the name of a file below a folder: decoded once, and refused where it could mean another place.
+//! Maps a request's path to the name of a file below a folder. It decodes the path once, and refuses a name that could
+//! lead elsewhere.
 
 use std::borrow::Cow;
 
@@ -7,15 +8,15 @@ use std::borrow::Cow;
 pub(crate) enum NoName {
     /// It cannot be decoded.
     Malformed,
-    /// Nothing is there, or nothing that is shown.
+    /// The name is not below the folder, or is hidden.
     Hidden,
 }
 
-/// The part of a path below `prefix`, which has no slash at its end: empty for the prefix itself, otherwise with a slash in
-/// front, and one at the end where the path has one. Slashes in a row count as one.
+/// The part of a path below `prefix`, which has no slash at its end. It is empty for the prefix itself, and begins with
+/// a slash otherwise. It ends with a slash if the path does. Several slashes in a row count as one.
 ///
-/// Names that begin with a dot are hidden, with `.` and `..` among them; but not `/.well-known` (RFC 8615), which is meant
-/// to be found. An escaped slash is no separator and can be in no name.
+/// Names that begin with a dot are hidden, which includes `.` and `..`. The exception is `/.well-known` (RFC 8615). An
+/// escaped slash is not a separator, and no name can contain it.
 pub(crate) fn below<'a>(path: &'a [u8], is_decoded: bool, prefix: &str) -> Result<Cow<'a, [u8]>, NoName> {
     let decoded = if is_decoded { Cow::Borrowed(path) } else { decode(path)? };
     let decoded = match decoded {
@@ -32,7 +33,7 @@ pub(crate) fn below<'a>(path: &'a [u8], is_decoded: bool, prefix: &str) -> Resul
     })
 }
 
-/// Writes a decoded path as it can stand in a URL (RFC 3986 §3.3).
+/// Percent-encodes a decoded path for a URL (RFC 3986 §3.3).
 pub(crate) fn encode(path: &[u8], into: &mut Vec<u8>) {
     for &byte in path {
         let is_plain = byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte);
@@ -45,7 +46,7 @@ pub(crate) fn encode(path: &[u8], into: &mut Vec<u8>) {
     }
 }
 
-/// Decodes a path as a URL has it, with escapes.
+/// Percent-decodes a URL's path.
 pub(crate) fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, NoName> {
     let Some(first) = path.iter().position(|&byte| byte == b'%') else { return Ok(Cow::Borrowed(path)) };
     let mut decoded = path[..first].to_vec();
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_mean_another_place_names_nothing() {
+    fn a_path_that_could_lead_elsewhere_is_refused() {
         for path in [
             "/static/../secret",
             "/static/%2e%2e/secret",
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded_again() {
+    fn an_encoded_path_is_decoded_unchanged() {
         let name = "/a b/\u{e9}%?#\"<>".as_bytes();
         let mut encoded = Vec::new();
         encode(name, &mut encoded);

@@ -1,4 +1,4 @@
-//! A folder with all that is known of it: looks names up, in memory first, then on the disk.
+//! A served folder. It looks names up, in the cache first, then on the disk.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -17,7 +17,7 @@ use super::root::{Named, Root};
 use farrier_engine::transport::file_stretch::read_at;
 use farrier_log::error::{ErrorLog, Level};
 
-/// A coded form may be so much older than the file itself: archives keep whole seconds, some of them even ones only.
+/// How much older than the file a compressed form may be. Archives round times to one second, or to two.
 const OLDER_MAX_S: i64 = 2;
 
 /// A folder that is served.
@@ -31,7 +31,7 @@ pub(crate) struct Room {
     log: Arc<ErrorLog>,
 }
 
-/// Only the disk knows.
+/// The answer needs the disk, which was not to be waited for.
 struct IsCold;
 
 impl Room {
@@ -42,12 +42,12 @@ impl Room {
         Ok(Room { folder, root, cache, number, lease, immutable: Lease::immutable(), log })
     }
 
-    /// The name that a request's path has below the folder.
+    /// The name below the folder that a request's path stands for.
     pub(crate) fn name_of<'a>(&self, request: &'a Request) -> Result<std::borrow::Cow<'a, [u8]>, NoName> {
         name::below(request.path(), request.head.gateway.path_is_decoded, &self.folder.prefix)
     }
 
-    /// What is at a name, as far as it is known without waiting for the disk.
+    /// Looks a name up without waiting for the disk. `None` if the disk is needed.
     pub(crate) fn look(&self, name: &[u8]) -> Option<Arc<Found>> {
         let known = self.cache.get(self.number, name);
         if known.as_ref().is_some_and(|found| found.is_fresh(clock_ms())) {
@@ -56,7 +56,7 @@ impl Room {
         self.find(name, known, false).ok()
     }
 
-    /// What is at a name. May wait for the disk.
+    /// Looks a name up. May wait for the disk.
     pub(crate) fn look_and_wait(&self, name: &[u8]) -> Arc<Found> {
         match self.cache.get(self.number, name) {
             Some(found) if found.is_fresh(clock_ms()) => found,
@@ -64,12 +64,12 @@ impl Room {
         }
     }
 
-    /// What is at a name now, whatever was known. May wait for the disk.
+    /// Looks a name up, ignoring the cache. May wait for the disk.
     pub(crate) fn look_again(&self, name: &[u8]) -> Arc<Found> {
         self.find(name, None, true).unwrap_or_else(|IsCold| Arc::new(Found::new(What::Nothing)))
     }
 
-    /// Looks at the disk, and remembers what is there.
+    /// Looks a name up on the disk, and caches the result.
     fn find(&self, name: &[u8], known: Option<Arc<Found>>, may_wait: bool) -> Result<Arc<Found>, IsCold> {
         let (what, is_known) = match self.root.find(name, may_wait) {
             Named::Cold => return Err(IsCold),
@@ -92,7 +92,7 @@ impl Room {
             Named::Nothing => (What::Nothing, known.as_ref().is_some_and(|known| matches!(known.what, What::Nothing))),
             Named::Unreadable(error) => (self.unreadable(name, error), false),
             Named::NoRoom(error) => {
-                // Not remembered: it says nothing about the file.
+                // This is not cached: it says nothing about the file.
                 self.unreadable(name, error);
                 return Ok(Arc::new(Found::new(What::Unknown)));
             }
@@ -106,7 +106,7 @@ impl Room {
         Ok(found)
     }
 
-    /// Takes up a file and the coded forms beside it. `inner` is the file's own name, `name` what was asked for.
+    /// Caches a file and the compressed forms beside it. `inner` is the file's own name, `name` the one asked for.
     fn found_file(
         &self,
         name: &[u8],
@@ -122,7 +122,7 @@ impl Room {
                 let beside = [inner, ending(coding)].concat();
                 match self.root.find(&beside, may_wait) {
                     Named::Cold => return Err(IsCold),
-                    // One that was made of an older version of the file would be wrong.
+                    // An older form was made from an older version of the file, so it is not served.
                     Named::File(file, its) if its.st_mtime + OLDER_MAX_S >= stat.st_mtime => {
                         forms.push((Some(coding), file, Version::of(&its)));
                     }
@@ -157,13 +157,13 @@ impl Room {
         Ok(found)
     }
 
-    /// The content in memory, if it is small and does not change while it is read; otherwise the open file.
+    /// The content in memory, if it is small and does not change while it is read. Otherwise the open file.
     fn content_of(&self, file: File, version: &Version, may_wait: bool) -> Result<Content, IsCold> {
         let bytes = version.bytes.max(0) as u64;
         if bytes > self.cache.bounds.file_bytes_max {
             return Ok(Content::Open(Arc::new(file)));
         }
-        // One byte more than there should be, to see whether it has grown.
+        // One byte more than the size, to notice that the file has grown.
         let mut content = vec![0; bytes as usize + 1];
         let mut filled = 0;
         while filled < content.len() {
@@ -209,7 +209,7 @@ impl DiskLookup for Room {
     }
 }
 
-/// Whether what is known is of these very versions.
+/// Whether the cached result has the same versions.
 fn is_same(known: &Found, forms: &[(Option<Coding>, File, Version)]) -> bool {
     let mut representations = known.representations();
     let all = forms.iter().all(|(coding, _, version)| {

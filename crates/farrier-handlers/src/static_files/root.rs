@@ -1,4 +1,4 @@
-//! A folder, and files opened below it and nowhere else: the kernel sees to it (`openat2`), whatever links there are.
+//! Opens files below a folder. The kernel (`openat2`) refuses links that lead out of the folder.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -14,33 +14,33 @@ use rustix::io::Errno;
 use super::clock::clock_ms;
 use super::found::LOOKED_AT_MS;
 
-/// Times that a name is looked up again when a rename came between.
+/// The most attempts to look a name up if renames interrupt the lookup.
 const TRIES: usize = 16;
 
-/// The longest name that the kernel takes, with its end.
+/// The longest name that the kernel accepts, with the zero byte at its end.
 const NAME_BYTES_MAX: usize = 4096;
 
-/// A folder.
+/// A folder that files are opened in.
 pub(crate) struct Root {
     path: PathBuf,
-    /// The folder that the path led to when it was last looked at: a link may be turned to another one.
+    /// The folder at the path at the last check. The path may be a link, which can change.
     folder: RwLock<Arc<OwnedFd>>,
     looked_ms: AtomicU64,
 }
 
 /// What a name leads to.
 pub(crate) enum Named {
-    /// A plain file.
+    /// A regular file.
     File(File, Stat),
     /// A folder.
     Folder,
-    /// Nothing, or nothing that is shown: something outside of the folder, a device, a socket, a pipe.
+    /// Nothing, or something that is not served: a path outside of the folder, a device, a socket, a pipe.
     Nothing,
-    /// Something that may not be read.
+    /// A file or folder without permission to read it.
     Unreadable(Errno),
     /// The process or the system is out of descriptors or memory.
     NoRoom(Errno),
-    /// Only the disk knows.
+    /// The kernel has to read the disk to know.
     Cold,
 }
 
@@ -48,7 +48,7 @@ impl Root {
     /// Opens a folder.
     ///
     /// # Errors
-    /// It is none, or cannot be opened, or this kernel cannot keep links inside of it: one clear sentence.
+    /// It is not a folder, or cannot be opened, or this kernel cannot keep links inside of it. The message says which.
     pub(crate) fn open(path: &Path) -> Result<Root, String> {
         let folder = open_folder(path).map_err(|error| match error {
             Errno::NOTDIR => format!("{} is not a folder", path.display()),
@@ -58,7 +58,7 @@ impl Root {
             Ok(_) => {}
             Err(Errno::NOSYS | Errno::PERM) => {
                 return Err(format!(
-                    "cannot serve files from {}: this kernel has no openat2 (Linux 5.6), or it is forbidden here (seccomp); without it links could lead out of the folder",
+                    "cannot serve files from {}: the kernel lacks openat2 (Linux 5.6) or seccomp forbids it; without it links could lead out of the folder",
                     path.display()
                 ));
             }
@@ -69,15 +69,15 @@ impl Root {
         Ok(Root { path: path.to_owned(), folder: RwLock::new(Arc::new(folder)), looked_ms: AtomicU64::new(clock_ms()) })
     }
 
-    /// Opens what `name` leads to; it begins with a slash or is empty, for the folder itself. Without `may_wait` it gives
-    /// [`Named::Cold`] rather than wait for the disk.
+    /// Opens what `name` leads to. The name begins with a slash, or is empty for the folder itself. Without `may_wait`
+    /// the result is [`Named::Cold`] if the disk would have to be read.
     pub(crate) fn find(&self, name: &[u8], may_wait: bool) -> Named {
         let mut bytes = [0; NAME_BYTES_MAX];
         let name = match name.strip_prefix(b"/").unwrap_or(name) {
             b"" => b".",
             name => name,
         };
-        // With one byte for the end.
+        // One byte is needed for the zero at the end.
         if name.len() >= NAME_BYTES_MAX {
             return Named::Nothing;
         }
@@ -93,14 +93,14 @@ impl Root {
                 Err(Errno::AGAIN) => Named::Cold,
                 Err(error @ (Errno::ACCESS | Errno::PERM | Errno::IO)) => Named::Unreadable(error),
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => Named::NoRoom(error),
-                // ENOENT, ENOTDIR, ENAMETOOLONG; EXDEV and ELOOP for links that lead out or in circles; ENXIO for a socket.
+                // ENOENT, ENOTDIR, ENAMETOOLONG; EXDEV and ELOOP for links that lead out or loop; ENXIO for a socket.
                 Err(_) => Named::Nothing,
             };
         }
         Named::Nothing
     }
 
-    /// The folder, looked at again when the last look is too old; `None` where that would have to wait.
+    /// The folder. It is opened again if the last check is too old. `None` if that would have to wait for the disk.
     fn folder(&self, may_wait: bool) -> Option<Arc<OwnedFd>> {
         let now_ms = clock_ms();
         let known = Arc::clone(&self.folder.read().unwrap_or_else(PoisonError::into_inner));
@@ -117,7 +117,7 @@ impl Root {
             }
         };
         self.looked_ms.store(now_ms, Ordering::Relaxed);
-        // A folder that is gone is gone: what was in it is not shown any more, as its descriptor finds nothing.
+        // If the folder was deleted, its old descriptor finds nothing, so none of its files are served.
         let Ok(folder) = reopened else { return Some(known) };
         let is_same = match (fstat(&folder), fstat(&*known)) {
             (Ok(new), Ok(old)) => (new.st_dev, new.st_ino) == (old.st_dev, old.st_ino),
@@ -132,10 +132,10 @@ impl Root {
     }
 }
 
-/// Links are followed inside of the folder alone, and never those that the kernel makes up (`/proc/self/fd/3`).
+/// Links are followed only inside of the folder. Magic links of the kernel (`/proc/self/fd/3`) are never followed.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
-/// A pipe without a writer must not be waited for, and a terminal must not become the process's own.
+/// Opening a pipe without a writer must not block. A terminal must not become the process's controlling terminal.
 const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
 
 const FOLDER_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);

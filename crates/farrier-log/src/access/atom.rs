@@ -6,7 +6,7 @@ use super::exchange::{Exchange, peer_text, push_escaped, response_fields};
 use super::user::user_of;
 use crate::moment::Moment;
 
-/// What a format may show of an exchange.
+/// A value that a format can show of a request and its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Atom {
     RemoteAddress,
@@ -27,7 +27,7 @@ pub(super) enum Atom {
     Microseconds,
     DecimalSeconds,
     Pid,
-    /// In lower case, as are the names below.
+    /// The name is in lower case, like the names below.
     RequestField(String),
     ResponseField(String),
     EnvironEntry(String),
@@ -57,7 +57,7 @@ impl Atom {
                 Some((name, "i")) => Atom::RequestField(name.to_ascii_lowercase()),
                 Some((name, "o")) => Atom::ResponseField(name.to_ascii_lowercase()),
                 Some((name, "e")) => Atom::EnvironEntry(name.to_ascii_lowercase()),
-                // Gunicorn shows a dash for what it does not know.
+                // Gunicorn shows a dash for an atom that it does not know.
                 _ => Atom::Dash,
             },
         }
@@ -96,7 +96,7 @@ impl Atom {
             Atom::DecimalSeconds => line.push_str(&decimal_seconds(micros)),
             Atom::Pid => line.push_str(&format!("<{}>", std::process::id())),
             Atom::RequestField(name) => {
-                // The last of several, as in Gunicorn's dict.
+                // The last of several lines wins, as in Gunicorn's dict.
                 let value = request.fields().filter(|(_, field, _)| field.eq_ignore_ascii_case(name.as_bytes())).last();
                 push_or_dash(line, value.map(|(_, _, value)| value));
             }
@@ -141,7 +141,7 @@ fn push_or_dash(line: &mut String, value: Option<&[u8]>) {
     }
 }
 
-/// The same escapes for text, which an application may have put into environ.
+/// Writes text with the same escapes: an application may have put any text into environ.
 fn push_escaped_text(line: &mut String, text: &str) {
     for char in text.chars() {
         match u8::try_from(char) {

@@ -1,4 +1,4 @@
-//! An exchange as a logging framework gets it: all atoms by value, so that it can leave the seat.
+//! An access-log entry for a logging framework. It owns all its values, so that it can be sent to another thread.
 
 use farrier_http::KnownField;
 
@@ -7,7 +7,7 @@ use super::exchange::{Exchange, peer_text, response_fields};
 use super::user::user_of;
 use crate::moment::Moment;
 
-/// One entry of the access log. Text is latin-1 of the wire, not escaped: that is up to whoever writes it.
+/// One entry of the access log. Text is the latin-1 of the wire, not escaped; the code that writes it must escape it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Atoms with text, by their names: `h`, `l`, `u`, `t`, `r`, `s`, `m`, `U`, `q`, `H`, `b`, `f`, `a`, `L`, `p`.
@@ -18,9 +18,9 @@ pub struct Entry {
     pub request_fields: Vec<(String, String)>,
     /// The response's fields, names in lower case.
     pub response_fields: Vec<(String, String)>,
-    /// What the handler noted: entries of environ, names in lower case.
+    /// The notes on the request: entries of environ, names in lower case.
     pub notes: Vec<(String, String)>,
-    /// The whole line, where the format is not made of atoms.
+    /// The whole line, if the format is not made of atoms.
     pub line: Option<String>,
 }
 
@@ -61,7 +61,7 @@ impl Entry {
 }
 
 impl Entry {
-    /// About how many bytes of memory it takes.
+    /// About how many bytes of memory the entry takes.
     pub fn bytes(&self) -> usize {
         let texts: usize = self.texts.iter().map(|(_, text)| text.len()).sum();
         let pairs = self.request_fields.iter().chain(&self.response_fields).chain(&self.notes);

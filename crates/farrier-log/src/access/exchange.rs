@@ -1,22 +1,22 @@
-//! One exchange as the access log takes it, and how its parts become text.
+//! One request and its response, as passed to the access log, and how their parts become text.
 
 use farrier_http::{Peer, Request, Status};
 
-/// One request and what became of it.
+/// One request and the facts about its response.
 pub struct Exchange<'a> {
     /// The request, as far as it was understood.
     pub request: &'a Request,
-    /// The status sent; 499 when the client had left.
+    /// The status that was sent; 499 if the client had disconnected.
     pub status: Status,
     /// Bytes of content sent.
     pub content_bytes: u64,
-    /// From the call of the handler to the end of the response, in ns.
+    /// The time from the call of the handler to the end of the response, in ns.
     pub duration_ns: u64,
-    /// The response's field lines, where [`AccessLog::wants_response_fields`].
+    /// The response's field lines, if [`AccessLog::wants_response_fields`] says so.
     pub response_lines: &'a [u8],
 }
 
-/// The client's address as logs show it; empty for a unix socket, as Gunicorn has it.
+/// The client's address as logs show it; empty for a unix socket, as in Gunicorn.
 pub fn peer_text(peer: Peer) -> String {
     match peer {
         Peer::Tcp(address) => address.ip().to_string(),
@@ -24,15 +24,15 @@ pub fn peer_text(peer: Peer) -> String {
     }
 }
 
-/// Bytes of a message as text without control characters.
+/// Bytes of a message as text in which control characters are escaped.
 pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     push_escaped(&mut text, bytes);
     text
 }
 
-/// Latin-1 to text; quotes and backslashes are escaped, so that no value ends its quotes, and control characters cannot
-/// break the line.
+/// Converts latin-1 to text. Quotes and backslashes are escaped, so that a value cannot close its quotes. Control
+/// characters are escaped, so that they cannot break the line.
 pub(super) fn push_escaped(line: &mut String, bytes: &[u8]) {
     for &byte in bytes {
         match byte {

@@ -14,7 +14,7 @@ pub const COMBINED: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s
 /// A compiled format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Format {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
     /// Text with atoms.
     Text(Vec<Part>),
@@ -26,13 +26,13 @@ pub(super) enum Part {
     Atom(Atom, Shape),
 }
 
-/// How a value is fitted in: what stands between `%(atom)` and the letter.
+/// How a value is padded and cut off: the part between `%(atom)` and the letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Shape {
     left: bool,
     zeros: bool,
     width: usize,
-    /// Only so many characters are shown.
+    /// The most characters that are shown.
     most: Option<usize>,
 }
 
@@ -117,7 +117,7 @@ impl Format {
 }
 
 impl Shape {
-    /// Reads flags, width, precision and the letter; gives what follows.
+    /// Reads flags, width, precision and the letter. Returns the text after them.
     fn read(text: &str) -> (Shape, &str) {
         let mut shape = Shape::default();
         let flags = text.trim_start_matches(['-', '0', '+', ' ', '#']);
@@ -129,7 +129,7 @@ impl Shape {
             }
         }
         let (width, rest) = digits(flags);
-        // A width is a person's choice, and no line is longer than a screen's breadth by it.
+        // The limit keeps a mistyped width from making every line huge.
         shape.width = width.unwrap_or(0).min(1000);
         let (most, rest) = match rest.strip_prefix('.') {
             Some(precision) => digits(precision),
@@ -142,7 +142,7 @@ impl Shape {
                 (shape, &rest[1..])
             }
             Some(b'd' | b'i' | b'u') => (shape, &rest[1..]),
-            // No conversion at all: the text goes on.
+            // There is no conversion letter: the text is literal.
             _ => (Shape::default(), text),
         }
     }

@@ -1,4 +1,4 @@
-//! The access log's JSON form: an object a line, which no client can forge.
+//! The access log's JSON form: one object per line. Values are escaped, so that no client can forge a line.
 
 use farrier_http::KnownField;
 
@@ -6,7 +6,7 @@ use super::exchange::{Exchange, peer_text};
 use super::user::user_of;
 use crate::moment::Moment;
 
-/// Query parameters whose values are left out.
+/// Query parameters whose values are replaced, because they look secret.
 const SECRET_PARAMETERS: [&str; 9] =
     ["password", "passwd", "secret", "token", "api_key", "apikey", "signature", "session", "auth"];
 

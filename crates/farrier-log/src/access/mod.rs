@@ -1,4 +1,4 @@
-//! The access log: one line for each exchange, in Gunicorn's form or as JSON, or an entry for a logging framework.
+//! The access log: one line per request, in Gunicorn's form or as JSON, or an entry for a logging framework.
 
 mod atom;
 pub(crate) mod entry;
@@ -30,34 +30,34 @@ pub struct AccessLog {
     format: Format,
     out: Option<Outbox>,
     syslog: Option<Syslog>,
-    /// Takes entries in place of `out` and `syslog`, once it is there.
+    /// Takes the entries in place of `out` and `syslog`, once it is set.
     recorder: OnceLock<Arc<dyn Recorder>>,
 }
 
 impl AccessLog {
-    /// A log of lines in this format: `json`, `common`, `combined`, or text with `%(atom)s`. Lines go nowhere before
-    /// there is somewhere to go.
+    /// A log of lines in this format: `json`, `common`, `combined`, or text with `%(atom)s`. Lines are discarded until
+    /// a target or a recorder is set.
     pub fn new(format: &str) -> AccessLog {
         AccessLog { format: Format::of(format), out: None, syslog: None, recorder: OnceLock::new() }
     }
 
-    /// Lines go into a file or stream, written by a thread.
+    /// Writes the lines into a file or stream, on a thread.
     ///
     /// # Errors
-    /// The target cannot be opened, or no thread can be made.
+    /// The target cannot be opened, or no thread can be started.
     pub fn with_target(self, target: Target, buffer_bytes_max: usize) -> std::io::Result<AccessLog> {
         Ok(AccessLog { out: Some(target.buffered(buffer_bytes_max, GATHER)?), ..self })
     }
 
-    /// Lines go to syslog.
+    /// Sends the lines to syslog too, if it is given.
     #[must_use]
     pub fn with_syslog(self, syslog: Option<Syslog>) -> AccessLog {
         AccessLog { syslog, ..self }
     }
 
-    /// From now on a logging framework takes the entries. The first call counts.
+    /// Passes all further entries to a logging framework. Only the first call has an effect.
     pub fn divert(&self, recorder: Arc<dyn Recorder>) {
-        // Whoever came first has the entries.
+        // An error means that a recorder is set already, which stays.
         let _ = self.recorder.set(recorder);
     }
 
@@ -66,7 +66,7 @@ impl AccessLog {
         self.format.wants_response_fields() || self.recorder.get().is_some()
     }
 
-    /// Takes a line.
+    /// Writes the line, or passes on the entry, of one request.
     pub fn record(&self, exchange: &Exchange<'_>) {
         let now = Moment::now();
         if let Some(recorder) = self.recorder.get() {
@@ -90,28 +90,28 @@ impl AccessLog {
         }
     }
 
-    /// Writes text as it is to the log's stream or file: what an application logs there itself.
+    /// Writes text unchanged to the log's stream or file. It is what an application logs there itself.
     pub fn put(&self, text: &str) {
         if let Some(out) = &self.out {
             out.put(text.as_bytes());
         }
     }
 
-    /// Sends text to syslog alone, where lines go there.
+    /// Sends text to syslog alone, if the log has syslog.
     pub fn put_syslog(&self, level: Level, text: &str) {
         if let Some(syslog) = &self.syslog {
             syslog.send(level, text);
         }
     }
 
-    /// Opens the file anew.
+    /// Reopens the file.
     pub fn reopen(&self) {
         if let Some(out) = &self.out {
             out.reopen();
         }
     }
 
-    /// Waits until all is written, at most a second for each target.
+    /// Waits until everything is written, at most a second for each target.
     pub fn flush(&self) {
         if let Some(recorder) = self.recorder.get() {
             recorder.flush();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_is_escaped_so_that_no_value_ends_its_quotes() {
+    fn a_backslash_is_escaped_so_that_no_value_closes_its_quotes() {
         let hostile = "GET / HTTP/1.1\r\nHost: h\r\nReferer: \\\" 200\r\n\r\n";
         assert_eq!(line("\"%(f)s\"", hostile), r#""\\\" 200""#);
     }

@@ -228,7 +228,8 @@ pub enum Notice {
     },
 }
 
-/// The level of a line of the log, with Python's names.
+/// The level of a line of the log, with Python's names. farrier-log has the same levels, but this crate depends on no
+/// other, so that it can be used alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// For finding faults.

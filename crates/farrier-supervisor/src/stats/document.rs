@@ -111,7 +111,7 @@ fn worker(number: u32, place: &mut Place, running: u64, counted: &dyn Fn(Counter
     )
 }
 
-/// Text as JSON writes it (RFC 8259 §7).
+/// Text as JSON writes it (RFC 8259 §7). farrier-config writes TOML strings, which have other escapes.
 fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -120,7 +120,7 @@ fn quoted(text: &str) -> String {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
             letter if letter < ' ' => {
-                // Writing to a String does not fail.
+                // Writing to a String cannot fail.
                 let _ = write!(quoted, "\\u{:04x}", u32::from(letter));
             }
             letter => quoted.push(letter),

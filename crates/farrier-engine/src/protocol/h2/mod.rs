@@ -12,7 +12,6 @@ pub(crate) mod frames;
 pub(crate) mod io;
 pub(crate) mod outgoing;
 pub(crate) mod piece;
-pub(crate) mod progress;
 pub(crate) mod respond;
 pub(crate) mod session;
 pub(crate) mod stream;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 
-use crate::protocol::h2::progress::{Pace, Progress};
+use crate::transport::pace::{PaceRules, Progress};
 
 /// How much of one stream's content was given to it and has not been written.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Meter {
 
     /// Waits until no more than `low_water_bytes` are unsent. False when the client falls behind the pace, or `is_over` says
     /// that nothing will move.
-    pub(crate) fn wait_for(&self, low_water_bytes: u64, pace: Pace, is_over: impl Fn() -> bool) -> bool {
+    pub(crate) fn wait_for(&self, low_water_bytes: u64, pace: PaceRules, is_over: impl Fn() -> bool) -> bool {
         self.low_water_bytes.store(low_water_bytes, Ordering::Relaxed);
         *self.waiter.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
         self.is_awaited.store(true, Ordering::SeqCst);
@@ -45,11 +45,12 @@ impl Meter {
                 break true;
             }
             let now_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-            if !progress.keeps(pace, self.moved_bytes(), now_ms) || is_over() {
+            let Ok(next_ms) = progress.judge(pace, self.moved_bytes(), now_ms) else { break false };
+            if is_over() {
                 break false;
             }
             // Progress that does not reach the mark wakes nobody, and is looked for now and then.
-            let left_ms = progress.deadline_ms(pace).saturating_sub(now_ms).clamp(1, 1000);
+            let left_ms = next_ms.saturating_sub(now_ms).clamp(1, 1000);
             std::thread::park_timeout(Duration::from_millis(left_ms));
         };
         self.is_awaited.store(false, Ordering::Relaxed);
@@ -155,7 +156,7 @@ impl Buf for Piece {
 mod tests {
     use super::*;
 
-    const PACE: Pace = Pace { timeout_ms: 60_000, rate_min: 0 };
+    const PACE: PaceRules = PaceRules { timeout_ms: 60_000, rate_min: 0 };
 
     fn piece(meter: &Arc<Meter>) -> Piece {
         Piece::new(Bytes::from(vec![0; 10]), Unsent::new(meter, 10))
@@ -179,7 +180,7 @@ mod tests {
     fn a_wait_ends_when_enough_has_moved_or_nothing_moves() {
         let meter = Arc::new(Meter::default());
         let mut piece = piece(&meter);
-        assert!(!meter.wait_for(5, Pace { timeout_ms: 5, rate_min: 0 }, || false));
+        assert!(!meter.wait_for(5, PaceRules { timeout_ms: 5, rate_min: 0 }, || false));
         assert!(!meter.wait_for(5, PACE, || true));
         let writer = std::thread::spawn(move || {
             piece.advance(5);

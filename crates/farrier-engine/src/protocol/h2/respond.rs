@@ -230,7 +230,7 @@ impl<'a> H2Respond<'a> {
             return Err(self.give_up(Kind::WriteTimeout, cause));
         }
         let mut waited = Err(Gone);
-        host.detached(&mut || waited = stream.wait_for_room(rules.response_buffer_bytes / 2, rules.pace()));
+        host.detached(&mut || waited = stream.wait_for_room(rules.response_buffer_bytes / 2, rules.response_pace()));
         self.channel.client_wait.ended();
         match waited {
             Ok(true) => Ok(()),

@@ -15,7 +15,6 @@ use crate::protocol::h2::arrival::{Arrival, Incoming, IncompleteRequest};
 use crate::protocol::h2::frames::Allowance;
 use crate::protocol::h2::io::{Io, LinkIo, lock};
 use crate::protocol::h2::piece::Piece;
-use crate::protocol::h2::progress::Progress;
 use crate::protocol::h2::stream::{Fed, PIECE_BYTES_MAX, QueueSignal, StreamLink};
 use crate::protocol::spool_file::Spool;
 use crate::protocol::upload_budget::ConnectionUploads;
@@ -23,6 +22,7 @@ use crate::reactor::token::Token;
 use crate::rules::Rules;
 use crate::transport::file_stretch::ColdStretch;
 use crate::transport::link::Link;
+use crate::transport::pace::Progress;
 
 /// How long a client has to let go after it was told that the connection ends, in ms.
 const GOAWAY_PATIENCE_MS: u64 = 2000;
@@ -242,7 +242,7 @@ impl Session {
         }
         self.incoming.iter().for_each(|incoming| at(incoming.deadline_ms(rules)));
         let leaving = self.streams.iter().filter_map(|open| open.leaving);
-        leaving.for_each(|progress| at(progress.deadline_ms(rules.pace())));
+        leaving.for_each(|progress| at(progress.deadline_ms(rules.response_pace())));
         if self.is_idle() {
             at(match self.goaway_ms {
                 Some(goaway_ms) => goaway_ms.max(self.idle_since_ms) + GOAWAY_PATIENCE_MS,
@@ -273,7 +273,7 @@ impl Session {
         self.streams.retain_mut(|OpenStream { stream, leaving }| {
             let Some(progress) = leaving else { return true };
             // A client that leaves one window shut keeps neither memory nor the connection's other streams.
-            let keeps_pace = progress.keeps(rules.pace(), stream.meter.moved_bytes(), now_ms);
+            let keeps_pace = progress.judge(rules.response_pace(), stream.meter.moved_bytes(), now_ms).is_ok();
             if !keeps_pace {
                 stream.give_up(Reason::ENHANCE_YOUR_CALM);
             }

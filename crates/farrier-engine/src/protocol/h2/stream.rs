@@ -19,10 +19,10 @@ use crate::host::Host;
 use crate::protocol::client_wait::ClientWait;
 use crate::protocol::h2::outgoing::{End, Next, Outgoing, Stretch};
 use crate::protocol::h2::piece::{Meter, Piece, Unsent};
-use crate::protocol::h2::progress::Pace;
 use crate::transport::account::kept_bytes;
 use crate::transport::file_stretch::{ColdStretch, FileStretch};
 use crate::transport::link::TakenOver;
+use crate::transport::pace::PaceRules;
 use crate::transport::response_budget::ResponseBudget;
 use crate::transport::spill::Spill;
 
@@ -270,7 +270,7 @@ impl StreamLink {
     ///
     /// # Errors
     /// The stream is gone.
-    pub(crate) fn wait_for_room(&self, low_water_bytes: u64, pace: Pace) -> Result<bool, Gone> {
+    pub(crate) fn wait_for_room(&self, low_water_bytes: u64, pace: PaceRules) -> Result<bool, Gone> {
         let drained = self.meter.wait_for(low_water_bytes, pace, || self.is_gone());
         if self.is_gone() { Err(Gone) } else { Ok(drained) }
     }
