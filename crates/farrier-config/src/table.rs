@@ -421,7 +421,7 @@ settings! {
     /// A body that would exceed it gets 507, as if the disk were full.
     upload_disk_max: Bytes = 10GiB;
 
-    /// Content of all requests of one HTTP/2 connection at once.
+    /// Content that one HTTP/2 connection may have at once.
     ///
     /// A body that would exceed it gets 503. A request that is alone on its connection has only `limit_request_body`.
     upload_connection_max: Bytes = 256MiB;
@@ -447,8 +447,8 @@ settings! {
 
     /// How much of a response may wait for a slow client.
     ///
-    /// The application's thread is free once the rest of the response fits. Until then it waits, at most
-    /// `write_timeout` without progress.
+    /// For a response that the application produces piece by piece: if more is unsent when the next piece comes, the
+    /// application's thread waits. Complete responses do not wait; see `response_memory_max`.
     response_buffer_bytes: Bytes = 256KiB
         at_least 4KiB;
 
@@ -477,16 +477,15 @@ settings! {
 
     section "Responses";
 
-    /// How much of all unsent responses a worker keeps in memory.
+    /// Unsent response bytes that a worker keeps in memory.
     ///
-    /// A response that is complete, such as a list, leaves its thread at once, and what its client has not taken waits
-    /// here. Beyond the bound it waits in a nameless temporary file in `tmp_upload_dir`.
+    /// A complete response frees its thread at once. What its client has not taken waits in memory, up to this bound for
+    /// all responses of the worker. The rest waits in nameless temporary files in `tmp_upload_dir`.
     response_memory_max: Bytes = 64MiB;
 
-    /// How much of all unsent responses a worker keeps in temporary files.
+    /// Unsent response bytes that a worker keeps in temporary files.
     ///
-    /// Beyond the bound, and where no file can be written, the application's thread waits for the client. 0 keeps none in
-    /// files.
+    /// Beyond this bound, or if no file can be written, the application's thread waits for the client. 0 turns files off.
     response_disk_max: Bytes = 1GiB;
 
     /// Bytes per second that a client must take of a response.

@@ -1,5 +1,6 @@
 //! Decodes or encodes a head many times, to count instructions: `valgrind --tool=callgrind
-//! target/release/examples/h1_cost wrk 100000`. The first argument is `wrk`, `browser`, `browser_in_two` or `response`.
+//! target/release/examples/h1_cost wrk 100000`. The first argument is `wrk`, `browser`, `browser_in_two`, `response` (a head)
+//! or `answer`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +9,9 @@ use std::hint::black_box;
 use farrier_http::wire::h1::encode::encode_head;
 use farrier_http::wire::h1::framing::response_framing;
 use farrier_http::wire::h1::{HeadDecoder, RequestFacts};
-use farrier_http::{Limits, RequestHead, ResponseHead};
+use farrier_http::wire::response_encoder::ServerFields;
+use farrier_http::wire::{ResponseAccount, ResponseEncoder};
+use farrier_http::{Limits, RequestHead, ResponseHead, Version, Via};
 
 const WRK: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n";
 
@@ -56,6 +59,26 @@ fn encode(count: usize) {
     }
 }
 
+/// A whole response with small content, as a seat gives it.
+fn answer(count: usize) {
+    let facts = RequestFacts { is_head: false, version: Version::Http11, keep_alive: true };
+    let mut response = ResponseHead::default();
+    response.add(b"Content-Type", b"text/plain").unwrap();
+    let fields = ServerFields { date: b"Sun, 06 Nov 1994 08:49:37 GMT", server: b"farrier" };
+    let mut out = Vec::new();
+    for _ in 0..count {
+        out.clear();
+        let mut encoder = ResponseEncoder::new(facts, Via::Http);
+        let mut account = ResponseAccount::default();
+        encoder.head(&mut out, black_box(&response), Some(13), fields, &mut account);
+        assert!(!account.count(13).is_cut);
+        encoder.copy(&mut out, black_box(b"Hello, world!"));
+        assert!(account.close());
+        encoder.finish(&mut out);
+        black_box(&out);
+    }
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let what = arguments.next().unwrap_or_default();
@@ -65,6 +88,7 @@ fn main() {
         "browser" => decode(BROWSER, &[], count),
         "browser_in_two" => decode(BROWSER, &[400], count),
         "response" => encode(count),
-        _ => eprintln!("usage: h1_cost wrk|browser|browser_in_two|response [count]"),
+        "answer" => answer(count),
+        _ => eprintln!("usage: h1_cost wrk|browser|browser_in_two|response|answer [count]"),
     }
 }

@@ -426,4 +426,14 @@ mod tests {
         request.clear_for_next();
         assert_eq!(request.arena.slice(span), b"");
     }
+
+    #[test]
+    fn room_beyond_what_was_received_is_given_back() {
+        let mut request = Request::with_room(4096);
+        request.arena.append(b"head");
+        request.release_room(8);
+        assert_eq!((request.arena.filled(), request.arena.room()), (&b"head"[..], 12));
+        request.release_room(16);
+        assert_eq!(request.arena.room(), 12);
+    }
 }

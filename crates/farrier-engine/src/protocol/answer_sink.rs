@@ -10,7 +10,8 @@ use farrier_http::wire::h1::RequestFacts;
 use farrier_http::wire::response_encoder::PieceFraming;
 use farrier_http::{Accepted, AnswerSink, Error, Flush, Peer, ResponseHead, SendError, Via};
 
-use crate::protocol::answer::{Answer, GaveUp, Outcome, Outlet, Source, Stretch};
+use crate::protocol::answer::Answer;
+use crate::protocol::outlet::{GaveUp, Outcome, Outlet, Source, Stretch};
 use crate::protocol::upload::UploadStatus;
 use crate::reactor::clock::Date;
 use crate::reactor::poller::Poller;
@@ -140,7 +141,7 @@ impl AnswerSink for H1Sink {
     }
 
     fn room_bytes(&self) -> u64 {
-        self.outlet.context.rules.response_buffer_bytes.saturating_sub(self.outlet.link.memory_bytes())
+        self.outlet.context.rules.response_buffer_bytes.saturating_sub(self.outlet.link.kept_bytes())
     }
 
     fn is_gone(&self) -> bool {
@@ -216,5 +217,105 @@ impl Outlet for SinkOutlet {
         let by_kernel = self.context.rules.sendfile && framing == PieceFraming::Bare;
         let sent = self.link.send_file(FileSegment { stretch, framing, by_kernel, on_disk: None }, b"");
         self.note(sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use farrier_config::Config;
+    use farrier_http::{Kind, Status, Version};
+
+    use super::*;
+    use crate::protocol::after_response::AfterResponse;
+    use crate::rules::Security;
+
+    const FACTS: RequestFacts = RequestFacts { is_head: false, version: Version::Http11, keep_alive: true };
+
+    fn sink() -> (H1Sink, UnixStream, Ended) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        ours.set_nonblocking(true).expect("can be set");
+        let rules = Arc::new(Rules::of(&Config::default(), Vec::new(), Security::default(), None, None));
+        let link = Arc::new(Link::new(ours.into(), None, None, Arc::clone(&rules.responses)));
+        let poller = Arc::new(Poller::new().expect("a poller"));
+        let context = SinkContext { rules, poller, draining: Arc::default() };
+        let ended = Ended::default();
+        let answer = H1Sink::answer(FACTS, Via::Http, 0, false);
+        let sink = H1Sink::new(context, link, Token::new(0, 0), Peer::Unix, answer, Arc::clone(&ended));
+        (sink, theirs, ended)
+    }
+
+    fn available(client: &mut UnixStream) -> usize {
+        client.set_nonblocking(true).expect("can be set");
+        let (mut all, mut piece) = (0, [0; 65_536]);
+        while let Ok(count @ 1..) = client.read(&mut piece) {
+            all += count;
+        }
+        all
+    }
+
+    #[test]
+    fn a_producer_is_told_when_it_is_enough_and_never_waits() {
+        let (mut sink, mut client, ended) = sink();
+        sink.head(&ResponseHead::new(Status::OK), None);
+        let piece = Bytes::from(vec![b'x'; 100_000]);
+        let mut given = 0;
+        while sink.data(piece.clone()) == Accepted::Room {
+            given += 1;
+            assert!(given < 100, "the sink is bottomless");
+        }
+        assert_eq!(sink.room_bytes(), 0);
+        let mut got = 0;
+        while sink.room_bytes() == 0 {
+            got += available(&mut client);
+            sink.outlet.link.flush();
+        }
+        assert_eq!(sink.data(Bytes::from_static(b"last")), Accepted::Room);
+        sink.end();
+        while sink.outlet.link.flush() != Sent::All {
+            got += available(&mut client);
+        }
+        got += available(&mut client);
+        let content = (given + 1) * 100_000 + 4;
+        assert!(got > content && got < content + 2000);
+        let (outcome, _) = ended.get().expect("it has ended");
+        assert_eq!((outcome.after, outcome.content_bytes), (AfterResponse::KeepAlive, content as u64));
+        assert!(outcome.fault.is_none());
+    }
+
+    #[test]
+    fn an_answer_that_is_dropped_is_aborted() {
+        let (mut sink, mut client, ended) = sink();
+        sink.head(&ResponseHead::new(Status::OK), Some(10));
+        assert_eq!(sink.data(Bytes::from_static(b"12345")), Accepted::Room);
+        drop(sink);
+        let (outcome, _) = ended.get().expect("it has ended");
+        assert_eq!(outcome.after, AfterResponse::Close);
+        assert!(outcome.fault.is_some());
+        let mut text = String::new();
+        let _ = client.read_to_string(&mut text);
+        assert!(text.ends_with("\r\n\r\n12345"));
+    }
+
+    #[test]
+    fn an_error_before_the_head_left_becomes_a_whole_answer() {
+        let (mut sink, mut client, ended) = sink();
+        sink.head(&ResponseHead::new(Status::OK), None);
+        sink.abort(Error::server(Kind::Overloaded, "too much"));
+        assert_eq!(sink.data(Bytes::from_static(b"more")), Accepted::Gone);
+        drop(sink);
+        let mut text = String::new();
+        let _ = client.read_to_string(&mut text);
+        assert!(text.starts_with("HTTP/1.1 503 ") && text.ends_with("503 Service Unavailable\n"));
+        assert_eq!(ended.get().expect("it has ended").0.status, Status(503));
+    }
+
+    #[test]
+    fn more_than_the_declared_length_is_cut() {
+        let (mut sink, _client, _) = sink();
+        sink.head(&ResponseHead::new(Status::OK), Some(3));
+        assert_eq!(sink.data(Bytes::from_static(b"12345")), Accepted::End);
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use farrier_http::{Body, Error, Kind};
+use farrier_http::{Body, BodyFraming, Error, Kind};
 
 use crate::protocol::spool_file::{Spool, SpoolFile};
 use crate::protocol::upload_budget::{ConnectionShare, UploadBudget};
@@ -31,6 +31,8 @@ pub(crate) struct SpoolSettings {
 #[derive(Default)]
 pub(crate) struct Sink {
     form: Form,
+    /// Bytes that the client has announced.
+    expected_bytes: usize,
     /// Its part of what the connection may keep, where that has several requests.
     share: Option<ConnectionShare>,
 }
@@ -47,9 +49,13 @@ enum Form {
 }
 
 impl Sink {
-    /// A sink for a request on a connection that has several.
-    pub(crate) fn shared(share: ConnectionShare) -> Sink {
-        Sink { form: Form::Empty, share: Some(share) }
+    /// A sink for content of this framing; `share` is that of a connection that has several requests.
+    pub(crate) fn expecting(framing: BodyFraming, share: Option<ConnectionShare>) -> Sink {
+        let expected_bytes = match framing {
+            BodyFraming::Length(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+            BodyFraming::None | BodyFraming::Chunked => 0,
+        };
+        Sink { form: Form::Empty, expected_bytes, share }
     }
 
     /// Takes a piece. It never waits for the disk.
@@ -65,7 +71,7 @@ impl Sink {
             self.form = Form::Memory(Vec::new(), budget.memory.keep_nothing());
         }
         if let Form::Memory(content, kept) = &mut self.form {
-            if has_room(content, kept, piece.len(), settings.memory_bytes_max) {
+            if has_room(content, kept, piece.len(), self.expected_bytes, settings.memory_bytes_max) {
                 content.extend_from_slice(piece);
                 return Ok(());
             }
@@ -120,7 +126,7 @@ impl Sink {
     /// # Errors
     /// [`Kind::NoRoom`]: the file cannot be rewound.
     pub(crate) fn into_body(self, settings: &SpoolSettings) -> Result<Body, Error> {
-        let Sink { form, share } = self;
+        let Sink { form, share, .. } = self;
         Ok(match form {
             Form::Empty => Body::Empty,
             Form::Memory(content, kept) => Body::Memory(kept_bytes(Content { content, _share: share }, kept)),
@@ -135,7 +141,13 @@ impl Sink {
 }
 
 /// Makes room for a piece, and counts it. False: the content belongs in a file.
-fn has_room(content: &mut Vec<u8>, kept: &mut Kept, piece_bytes: usize, bytes_max: usize) -> bool {
+fn has_room(
+    content: &mut Vec<u8>,
+    kept: &mut Kept,
+    piece_bytes: usize,
+    expected_bytes: usize,
+    bytes_max: usize,
+) -> bool {
     let wanted = content.len() + piece_bytes;
     if wanted > bytes_max {
         return false;
@@ -143,7 +155,12 @@ fn has_room(content: &mut Vec<u8>, kept: &mut Kept, piece_bytes: usize, bytes_ma
     if wanted <= content.capacity() {
         return true;
     }
-    let usual = (content.capacity() * 2).max(MEMORY_BYTES_MIN).min(bytes_max).max(wanted);
+    let usual = match expected_bytes {
+        // It would not stay in memory, or was not announced.
+        expected if expected < wanted || expected > bytes_max => (content.capacity() * 2).max(MEMORY_BYTES_MIN),
+        expected => expected,
+    };
+    let usual = usual.min(bytes_max).max(wanted);
     [usual, wanted].into_iter().any(|room| {
         let grows = kept.try_grow((room as u64).saturating_sub(kept.bytes()));
         if grows {

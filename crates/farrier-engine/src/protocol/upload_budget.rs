@@ -36,7 +36,7 @@ impl UploadBudget {
 
     /// Whether what waits for the disk thread has reached its bound.
     pub(crate) fn is_disk_behind(&self) -> bool {
-        !self.waiting.has_room()
+        !self.waiting.has_room_for(1)
     }
 
     /// The share of a connection that has just begun.

@@ -106,4 +106,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn kept_connections_whose_deadlines_come_nearer_grow_a_heap_of_lazy_entries_and_not_the_timers() {
+        let mut heap = std::collections::BinaryHeap::new();
+        let mut timers = Timers::default();
+        let mut entered = [NEVER_MS; 8];
+        for request in 0..10_000u64 {
+            let one = (request % 8) as usize;
+            let token = Token::new(one, 0);
+            // Far while it is idle, near while a head is incomplete.
+            for deadline_ms in [1_000_000 - request, 500_000 - request] {
+                // The rule before: a nearer deadline is entered beside the old one.
+                heap.push((std::cmp::Reverse(deadline_ms), token));
+                timers.look_at(token, deadline_ms, &mut entered[one]);
+            }
+        }
+        assert!(heap.len() > 10_000);
+        assert_eq!(timers.len(), 8);
+    }
 }

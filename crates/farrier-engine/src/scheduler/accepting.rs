@@ -87,6 +87,75 @@ mod tests {
         }
     }
 
+    /// The rule before: one state that each event overwrote.
+    #[derive(Debug, PartialEq)]
+    enum Overwritten {
+        Yes,
+        NotWhileFull,
+        NotUntil(u64),
+        NoMore,
+    }
+
+    /// What may happen to a worker, at random.
+    #[derive(Debug, Clone, Copy)]
+    enum Happening {
+        Full,
+        Room,
+        OutOfDescriptors,
+        Closed,
+        Time,
+    }
+
+    /// Histories of a worker that drains from their middle on: whether one of them accepts again.
+    fn accepts_after_a_stop(mut happen: impl FnMut(Option<Happening>, u64) -> bool, histories: u64) -> bool {
+        (0..histories).any(|seed| {
+            let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            happen(None, 0);
+            (1..20).any(|now_ms| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                let kinds =
+                    [Happening::Full, Happening::Room, Happening::OutOfDescriptors, Happening::Closed, Happening::Time];
+                happen(Some(kinds[(random >> 33) as usize % kinds.len()]), now_ms)
+            })
+        })
+    }
+
+    #[test]
+    fn random_histories_find_that_an_overwritten_state_accepts_after_a_stop_and_the_gate_does_not() {
+        let mut state = Overwritten::Yes;
+        let overwritten = |happening: Option<Happening>, now_ms: u64| {
+            match happening {
+                None => state = Overwritten::NoMore,
+                Some(Happening::Full) => state = Overwritten::NotWhileFull,
+                Some(Happening::Room) if state == Overwritten::NotWhileFull => state = Overwritten::Yes,
+                Some(Happening::OutOfDescriptors) => state = Overwritten::NotUntil(now_ms + 3),
+                Some(Happening::Closed) if matches!(state, Overwritten::NotUntil(_)) => state = Overwritten::Yes,
+                Some(Happening::Time) if state == Overwritten::NotUntil(now_ms) => state = Overwritten::Yes,
+                Some(_) => {}
+            }
+            state == Overwritten::Yes
+        };
+        assert!(accepts_after_a_stop(overwritten, 100));
+        let mut gate = AcceptGate::default();
+        let gated = |happening: Option<Happening>, now_ms: u64| {
+            match happening {
+                None => {
+                    gate = AcceptGate::default();
+                    gate.drain();
+                }
+                Some(Happening::Full) => gate.set_queue_full(true),
+                Some(Happening::Room) => gate.set_queue_full(false),
+                Some(Happening::OutOfDescriptors) => gate.pause(now_ms + 3),
+                Some(Happening::Closed) => gate.resume(),
+                Some(Happening::Time) => gate.pass(now_ms),
+            }
+            gate.is_open()
+        };
+        assert!(!accepts_after_a_stop(gated, 10_000));
+    }
+
     #[test]
     fn beyond_the_cap_nobody_is_let_in_until_enough_have_left() {
         let mut gate = AcceptGate::default();

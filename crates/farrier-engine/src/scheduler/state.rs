@@ -44,6 +44,8 @@ pub(super) struct Faults {
     pub(super) strands_lead: bool,
     /// A doubtful job may take the last seat.
     pub(super) risks_last_seat: bool,
+    /// A seat takes a job although nobody leads.
+    pub(super) prefers_jobs_to_lead: bool,
 }
 
 /// Who serves what.

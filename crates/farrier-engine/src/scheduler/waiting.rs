@@ -45,6 +45,16 @@ impl<T, L> Scheduler<T, L> {
 
     /// A follower looks for work.
     pub(crate) fn look(&mut self, seat: SeatId, is_attached: bool, now_ns: u64, out: &mut Actions) -> Looked<T, L> {
+        // Before any job: as long as nobody leads, nobody is served who is not in a queue yet.
+        #[cfg(test)]
+        let takes_lead = !self.faults.prefers_jobs_to_lead;
+        #[cfg(not(test))]
+        let takes_lead = true;
+        if takes_lead && let Some(lead) = self.take_lead(seat) {
+            self.leave_floor(seat, out);
+            self.reconcile(now_ns, out);
+            return Looked::Lead(lead);
+        }
         let permitted = self.may_call(seat);
         let may = Permit {
             be_short: permitted && self.may_be_short(seat, is_attached),
@@ -79,19 +89,25 @@ impl<T, L> Scheduler<T, L> {
 
     fn park(&mut self, seat: SeatId, now_ns: u64, out: &mut Actions) -> Looked<T, L> {
         self.leave_floor(seat, out);
-        if self.successor_wanted
-            && !(self.is_strict() && seat == 0)
-            && let Some(lead) = self.lead.take()
-        {
-            self.successor_wanted = false;
-            self.leader = seat;
-            self.seats.set_role(seat, Role::Leading);
+        if let Some(lead) = self.take_lead(seat) {
             self.reconcile(now_ns, out);
             return Looked::Lead(lead);
         }
         self.seats.set_role(seat, Role::Parked);
         self.reconcile(now_ns, out);
         Looked::Parked
+    }
+
+    /// Takes the lead whose holder is inside a call that proved slow, if it is to be had.
+    fn take_lead(&mut self, seat: SeatId) -> Option<L> {
+        if !self.successor_wanted || (self.is_strict() && seat == 0) {
+            return None;
+        }
+        let lead = self.lead.take()?;
+        self.successor_wanted = false;
+        self.leader = seat;
+        self.seats.set_role(seat, Role::Leading);
+        Some(lead)
     }
 
     /// A parked seat looks for an order.

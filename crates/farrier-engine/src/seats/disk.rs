@@ -38,6 +38,8 @@ pub(crate) struct DiskThread {
 #[derive(Default)]
 struct Queue {
     loads: VecDeque<Load>,
+    /// Content to be written: what somebody wants to read goes first.
+    spools: VecDeque<Load>,
     is_started: bool,
 }
 
@@ -61,7 +63,10 @@ pub(crate) fn send(shared: &Arc<Shared>, load: Load) -> Result<(), Load> {
         }
         queue.is_started = true;
     }
-    queue.loads.push_back(load);
+    match load {
+        Load::Spool(..) => queue.spools.push_back(load),
+        _ => queue.loads.push_back(load),
+    }
     drop(queue);
     shared.disk.called.notify_one();
     Ok(())
@@ -83,7 +88,8 @@ fn run(shared: &Arc<Shared>) {
     loop {
         let mut queue = shared.disk.queue();
         let load = loop {
-            match queue.loads.pop_front() {
+            let load = queue.loads.pop_front();
+            match load.or_else(|| queue.spools.pop_front()) {
                 Some(load) => break load,
                 None => queue = shared.disk.called.wait(queue).unwrap_or_else(PoisonError::into_inner),
             }

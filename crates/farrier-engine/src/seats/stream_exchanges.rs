@@ -13,11 +13,11 @@ use crate::protocol::answer_sink::Ended;
 use crate::protocol::connection::{Connection, Phase};
 use crate::protocol::exchange::{ContentSignal, RunningExchange, Turn};
 use crate::protocol::exchanging::{self, Exchanging, Feed};
-use crate::protocol::h2::session::{Session, StreamExchange};
+use crate::protocol::h2::session::Session;
 use crate::protocol::h2::sink::H2Sink;
+use crate::protocol::h2::stream_exchange::StreamExchange;
 use crate::reactor::poller::Readiness;
 use crate::transport::link::Link;
-use crate::transport::pace::Progress;
 
 impl Seat {
     /// Lets an exchange answer a stream's request whose content is complete.
@@ -61,7 +61,7 @@ impl Seat {
         let (room, started_ns, end) = (self.room_bytes_min(), shared.clock.now_ns(), request.head.bytes);
         let run = RunningExchange::new(exchange, request, content, signal, answer, room, started_ns);
         let exchanging = Exchanging { run, feed, ended, end, moved_ms: lead.now_ms };
-        let entry = StreamExchange { stream: Arc::clone(stream), exchanging, progress: None };
+        let entry = StreamExchange::new(Arc::clone(stream), exchanging);
         // Its session stands in the table while its requests are dealt with; without it the entry is dropped, and all it has.
         if let Some(Phase::Http2(session)) = lead.slots.parked_at(carrier.token).map(|connection| &mut connection.phase)
         {
@@ -74,14 +74,11 @@ impl Seat {
     pub(super) fn step_exchanges(&mut self, session: &mut Session, link: &Link, now_ms: u64) -> bool {
         let mut is_to_be_driven = false;
         let mut index = 0;
-        while let Some(StreamExchange { stream, exchanging, progress }) = session.exchanges.get_mut(index) {
-            let has_fed = exchanging.feed.read_file();
-            let turn = exchanging.run.advance(now_ms);
+        while let Some(exchange) = session.exchanges.get_mut(index) {
+            let has_fed = exchange.exchanging.feed.read_file();
+            let turn = exchange.exchanging.run.advance(now_ms);
             is_to_be_driven |= has_fed || turn == Turn::Over;
-            *progress = match stream.meter.unsent_bytes() {
-                0 => None,
-                _ => Some(progress.unwrap_or_else(|| Progress::new(stream.meter.moved_bytes(), now_ms))),
-            };
+            exchange.note_unsent(now_ms);
             if turn != Turn::Done {
                 index += 1;
                 continue;

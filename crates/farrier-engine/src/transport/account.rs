@@ -41,9 +41,9 @@ impl Account {
         Kept { account: Arc::clone(self), bytes: 0 }
     }
 
-    /// Whether anything more may be kept.
-    pub(crate) fn has_room(&self) -> bool {
-        self.bytes() < self.bytes_max
+    /// Whether so many bytes more may be kept, as things stand.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        self.bytes().saturating_add(bytes) <= self.bytes_max
     }
 
     fn try_add(&self, bytes: u64) -> bool {
@@ -78,6 +78,7 @@ impl Kept {
     }
 
     /// Gives some of the bytes back before the rest.
+    #[allow(dead_code, reason = "for content that leaves in parts")]
     pub(crate) fn give_back(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;

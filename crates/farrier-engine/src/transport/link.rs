@@ -14,37 +14,13 @@ use crate::connection_limit::Counted;
 use crate::reactor::poller::Poller;
 use crate::reactor::token::Token;
 use crate::transport::file_stretch::ColdStretch;
-use crate::transport::outbox::{Keep, Outbox, Outgoing, Security};
+pub(crate) use crate::transport::moved::{Received, Sent};
+use crate::transport::outbox::{Keep, Outbox, Outgoing, put};
 use crate::transport::pace::{PaceRules, TooSlow};
 use crate::transport::response_budget::ResponseBudget;
 use crate::transport::rest::FileSegment;
+use crate::transport::security::Security;
 use crate::transport::tls_flow;
-
-/// What a write came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// The kernel has everything.
-    All,
-    /// Something waits for the client: so many bytes as copies, and perhaps files and content kept by reference.
-    Unsent(u64),
-    /// The client is gone, or a file is not what was promised.
-    Broken,
-}
-
-/// What a read came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Received {
-    /// So many bytes.
-    Bytes(usize),
-    /// Nothing now.
-    Nothing,
-    /// So many bytes in the clear, where TLS should have begun. The connection goes on in the clear.
-    Plain(usize),
-    /// The client sends no more.
-    End,
-    /// The connection is broken.
-    Broken,
-}
 
 /// The poller does not know the socket yet: many a connection is answered and closed before it has to wait for anything.
 const UNWATCHED: u8 = 0;
@@ -142,7 +118,7 @@ impl Link {
             *security = Security::Session(Box::new(session));
         }
         let Security::Session(session) = security else { return Received::Broken };
-        let received = tls_flow::receive(session, &self.socket, rest, into);
+        let received = tls_flow::receive(session, &self.socket, into, |bytes| put(&self.socket, rest, bytes));
         if let Received::Plain(_) = received {
             *security = Security::None;
             self.is_secured.store(false, Ordering::Relaxed);
@@ -319,9 +295,9 @@ impl Link {
         self.lock().rest.as_deref_mut()?.judge(rules)
     }
 
-    /// Bytes that wait in memory for the client, copied or not.
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.lock().rest.as_deref().map_or(0, |rest| rest.memory_bytes())
+    /// Bytes that are kept for the client, wherever.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.lock().rest.as_deref().map_or(0, |rest| rest.kept_bytes())
     }
 
     /// Lets the poller tell of input, from now on. What came before is told at once.

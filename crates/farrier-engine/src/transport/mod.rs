@@ -8,11 +8,13 @@ use rustix::net::{SendAncillaryBuffer, SendFlags};
 pub(crate) mod account;
 pub mod file_stretch;
 pub(crate) mod link;
+pub(crate) mod moved;
 pub(crate) mod nameless_file;
 pub(crate) mod outbox;
 pub(crate) mod pace;
 pub(crate) mod response_budget;
 pub(crate) mod rest;
+pub(crate) mod security;
 pub(crate) mod spill;
 pub(crate) mod tls_flow;
 

@@ -5,12 +5,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use farrier_tls::session::Session;
-use rustls::ServerConfig;
 
-use crate::transport::link::Sent;
+use crate::transport::moved::Sent;
 use crate::transport::response_budget::ResponseBudget;
-use crate::transport::rest::{FileSegment, Rest, transmit};
+use crate::transport::rest::{FileSegment, Rest};
+use crate::transport::security::{Security, transmit};
 use crate::transport::{send_pieces, tls_flow};
 
 /// What is still to be written. It owns no memory while nothing is.
@@ -23,20 +22,6 @@ pub(crate) struct Outbox {
     /// Another than the seat has given a whole answer.
     pub(crate) is_answered: bool,
     budget: Arc<ResponseBudget>,
-}
-
-/// What stands between the outbox and the socket.
-#[derive(Default)]
-pub(crate) enum Security {
-    /// Nothing.
-    #[default]
-    None,
-    /// Nothing yet: a PROXY header comes first, in the clear, and then TLS on these terms.
-    Later(Arc<ServerConfig>),
-    /// TLS, on these terms; the client has not sent anything yet.
-    Wanted(Arc<ServerConfig>),
-    /// TLS.
-    Session(Box<Session>),
 }
 
 /// Content on its way out, and the bytes of its protocol around it.
@@ -227,5 +212,133 @@ impl Outbox {
         let Some(rest) = self.rest.as_deref_mut() else { return Sent::All };
         rest.account(&self.budget);
         Sent::Unsent(rest.copy_bytes())
+    }
+}
+
+/// Sends bytes of the wire, or keeps what the socket does not take.
+///
+/// # Errors
+/// The client is gone.
+pub(crate) fn put(socket: &OwnedFd, rest: &mut Option<Box<Rest>>, bytes: &[u8]) -> io::Result<()> {
+    let sent = match rest {
+        Some(_) => 0,
+        None => send_pieces(socket, &[bytes], false)?,
+    };
+    if sent < bytes.len() {
+        rest.get_or_insert_default().keep_sealed(&bytes[sent..]);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use farrier_http::wire::response_encoder::PieceFraming;
+
+    use super::*;
+    use crate::transport::file_stretch::FileStretch;
+
+    /// An outbox and its socket, the client's end, and the account of what is kept.
+    fn connection(memory_max: u64) -> (Outbox, OwnedFd, UnixStream, Arc<ResponseBudget>) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        ours.set_nonblocking(true).expect("can be set");
+        let budget = Arc::new(ResponseBudget::new(memory_max, 0));
+        (Outbox::new(Security::None, Arc::clone(&budget)), ours.into(), theirs, budget)
+    }
+
+    fn outgoing(content: &[u8]) -> Outgoing<'_> {
+        Outgoing { before: b"<", content, end: b">", more: false }
+    }
+
+    /// Flushes while the client reads, until so many bytes have come.
+    fn received(outbox: &mut Outbox, socket: &OwnedFd, client: &mut UnixStream, bytes: usize) -> Vec<u8> {
+        let mut all = vec![0; bytes];
+        for piece in all.chunks_mut(10_000) {
+            client.read_exact(piece).expect("more comes");
+            assert_ne!(outbox.flush(socket), Sent::Broken);
+        }
+        all
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_is_kept_by_reference_and_counted_until_it_is_sent() {
+        let (mut outbox, socket, mut client, budget) = connection(64 << 20);
+        let whole = Bytes::from(vec![b'x'; 4 << 20]);
+        let mut asked = 0;
+        let mut keep = || {
+            asked += 1;
+            whole.clone()
+        };
+        let (sent, taken) = outbox.give(&socket, outgoing(&whole), Keep::Shared(&mut keep, 0));
+        assert!(matches!(sent, Sent::Unsent(..10)) && taken == whole.len() && asked == 1);
+        assert!(budget.memory_bytes() > 3 << 20);
+        let all = received(&mut outbox, &socket, &mut client, whole.len() + 2);
+        assert!(all == [b"<", &whole[..], b">"].concat());
+        assert_eq!(outbox.flush(&socket), Sent::All);
+        assert_eq!(budget.memory_bytes(), 0);
+    }
+
+    #[test]
+    fn beyond_the_bound_nothing_is_kept_by_reference_and_the_rest_can_follow_later() {
+        let (mut outbox, socket, mut client, budget) = connection(1 << 20);
+        let whole = Bytes::from(vec![b'x'; 4 << 20]);
+        let (sent, taken) = outbox.give(&socket, outgoing(&whole), Keep::Shared(&mut || whole.clone(), 0));
+        assert!(sent == Sent::Unsent(0) && taken < whole.len() && budget.memory_bytes() == 0);
+        let rest = Outgoing { before: b"", content: &whole[taken..], end: b">", more: false };
+        let (_, more) = outbox.give(&socket, rest, Keep::UpTo(1000));
+        assert_eq!((more, budget.memory_bytes()), (1000, 1000));
+        let (_, last) = outbox.give(
+            &socket,
+            Outgoing { content: &whole[taken + more..], ..rest },
+            Keep::Owned(whole.slice(taken + more..)),
+        );
+        assert_eq!(taken + more + last, whole.len());
+        let all = received(&mut outbox, &socket, &mut client, whole.len() + 2);
+        assert!(all == [b"<", &whole[..], b">"].concat());
+        assert_eq!(budget.memory_bytes(), 0);
+    }
+
+    #[test]
+    fn a_file_is_read_and_framed_as_the_client_takes_it_between_what_was_given_before_and_after() {
+        let (mut outbox, socket, mut client, budget) = connection(64 << 20);
+        let mut file = crate::transport::nameless_file::create(&std::env::temp_dir()).expect("a file");
+        let content: Vec<u8> = (0..3_000_000_u32).map(|number| number as u8).collect();
+        file.write_all(&content).expect("written");
+        let file: Arc<File> = Arc::new(file);
+        let stretch = FileStretch::new(file, 0, content.len() as u64, false).expect("a file");
+        let segment = FileSegment { stretch, framing: PieceFraming::Chunk, by_kernel: false, on_disk: None };
+        assert_eq!(outbox.send(&socket, &[b"head "], true), Sent::All);
+        assert!(matches!(outbox.send_file(&socket, segment, b"0\r\n\r\n"), Sent::Unsent(..200_000)));
+        assert!(budget.memory_bytes() < 200_000);
+        let mut got = [0; 5];
+        client.read_exact(&mut got).expect("the head");
+        let mut decoded = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            while !line.ends_with(b"\r\n") {
+                line.extend(received(&mut outbox, &socket, &mut client, 1));
+            }
+            let text = std::str::from_utf8(&line[..line.len() - 2]).expect("hexadecimal");
+            let bytes = usize::from_str_radix(text, 16).expect("hexadecimal");
+            decoded.extend(received(&mut outbox, &socket, &mut client, bytes));
+            assert_eq!(received(&mut outbox, &socket, &mut client, 2), b"\r\n");
+            if bytes == 0 {
+                break;
+            }
+        }
+        assert!(decoded == content);
+        assert_eq!((outbox.flush(&socket), budget.memory_bytes()), (Sent::All, 0));
+    }
+
+    #[test]
+    fn what_a_client_that_left_did_not_take_is_let_go() {
+        let (mut outbox, socket, client, budget) = connection(64 << 20);
+        let whole = Bytes::from(vec![b'x'; 4 << 20]);
+        outbox.give(&socket, outgoing(&whole), Keep::Shared(&mut || whole.clone(), 0));
+        drop(client);
+        assert_eq!((outbox.flush(&socket), budget.memory_bytes()), (Sent::Broken, 0));
     }
 }

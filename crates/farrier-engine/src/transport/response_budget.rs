@@ -36,7 +36,7 @@ impl ResponseBudget {
 
     /// Whether no more may be kept in memory.
     pub(crate) fn is_used_up(&self) -> bool {
-        !self.memory.has_room()
+        !self.memory.has_room_for(1)
     }
 
     /// Counts bytes that wait in a file. `None` above the bound: the response cannot be kept.

@@ -12,12 +12,11 @@ use farrier_http::wire::response_encoder::PieceFraming;
 
 use crate::transport::account::Kept;
 use crate::transport::file_stretch::{ColdStretch, FileStretch, Piece, Turn};
-use crate::transport::outbox::Security;
 use crate::transport::pace::{PaceRules, Progress, TooSlow};
 use crate::transport::response_budget::ResponseBudget;
+use crate::transport::security::{Security, transmit};
 use crate::transport::send_pieces;
 use crate::transport::spill::SpillFile;
-use crate::transport::tls_flow;
 
 /// Bytes that are dealt with before others get their turn.
 const TURN_BYTES: usize = 1 << 20;
@@ -67,7 +66,6 @@ pub(crate) struct FileSegment {
     /// The kernel may send it, where nothing has to be done to its bytes.
     pub(crate) by_kernel: bool,
     /// What is counted for it, where it holds a response that was too large for memory.
-    #[allow(dead_code, reason = "dropping it gives the bytes back")]
     pub(crate) on_disk: Option<Arc<SpillFile>>,
 }
 
@@ -130,9 +128,13 @@ impl Rest {
         (self.sealed.len() - self.sealed_sent) as u64 + self.copied_bytes
     }
 
-    /// Bytes that wait in memory, copied or not.
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.copy_bytes() + self.shared_bytes
+    /// Bytes that are kept for the client: copies, content kept by reference, and what lies in files for lack of room.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        let spilled = self.queue.iter().map(|segment| match segment {
+            Segment::File(file) if file.on_disk.is_some() => file.stretch.bytes(),
+            _ => 0,
+        });
+        self.copy_bytes() + self.shared_bytes + spilled.sum::<u64>()
     }
 
     /// Judges how fast the client is: `Ok` is when to look again, in ms from now. `None` where the disk is waited for.
@@ -318,24 +320,4 @@ impl Rest {
 
 fn elapsed_ms(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Sends bytes as far as the socket takes them now. With TLS they count as sent when they are sealed: what the socket does not
-/// take of that is put into `sealed`, which is empty before.
-///
-/// # Errors
-/// The client is gone, or TLS cannot go on.
-pub(crate) fn transmit(
-    security: &mut Security,
-    socket: &OwnedFd,
-    sealed: &mut Vec<u8>,
-    pieces: &[&[u8]],
-    more: bool,
-) -> io::Result<usize> {
-    match security {
-        Security::None | Security::Later(_) => send_pieces(socket, pieces, more),
-        // Before the handshake nothing can be said.
-        Security::Wanted(_) => Err(io::ErrorKind::NotConnected.into()),
-        Security::Session(session) => tls_flow::send(session, socket, sealed, pieces, more),
-    }
 }

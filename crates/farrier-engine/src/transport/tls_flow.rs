@@ -6,8 +6,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::net::RecvFlags;
 
-use crate::transport::link::Received;
-use crate::transport::rest::Rest;
+use crate::transport::moved::Received;
 use crate::transport::send_pieces;
 use farrier_tls::session::{Failed, OVERHEAD_BYTES, RECORD_BYTES_MAX, Session};
 
@@ -36,12 +35,12 @@ thread_local! {
 }
 
 /// Reads what is there and decrypts it, until `into` is full or the socket is empty: `Bytes` that do not fill `into` say that
-/// it is. Handshake messages are answered on the way.
+/// it is. Handshake messages are answered on the way, through `answer`.
 pub(crate) fn receive(
     session: &mut Session,
     socket: &OwnedFd,
-    rest: &mut Option<Box<Rest>>,
     into: &mut [u8],
+    mut answer: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Received {
     let mut filled = session.take_held(into);
     let so_far = |filled: usize, otherwise: Received| match filled {
@@ -80,7 +79,7 @@ pub(crate) fn receive(
             incoming[..begun].copy_from_slice(session.inbox());
             let mut out = Vec::new();
             let opened = session.open(&mut incoming[..begun + count], &mut into[filled..], &mut out);
-            if !out.is_empty() && put(socket, rest, &out, false).is_err() {
+            if !out.is_empty() && answer(&out).is_err() {
                 return Received::Broken;
             }
             match opened {
@@ -165,21 +164,6 @@ impl<'a> Plain<'a> {
         }
         gathered
     }
-}
-
-/// Sends bytes of the wire, or keeps what the socket does not take.
-///
-/// # Errors
-/// The client is gone.
-pub(crate) fn put(socket: &OwnedFd, rest: &mut Option<Box<Rest>>, bytes: &[u8], more: bool) -> io::Result<()> {
-    let sent = match rest {
-        Some(_) => 0,
-        None => send_pieces(socket, &[bytes], more)?,
-    };
-    if sent < bytes.len() {
-        rest.get_or_insert_default().keep_sealed(&bytes[sent..]);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -135,6 +135,8 @@ impl<'a> Compressing<'a> {
             (piece, rest) = rest.split_at(rest.len().min(PIECE_BYTES_MAX));
             let is_last = rest.is_empty();
             let until = if is_last { until } else { Until::More };
+            // What follows is at hand: there is nothing to wait for.
+            let flush_now = if is_last { flush } else { Flush::Later };
             self.push(piece, until)?;
             if self.state == State::Gathering {
                 if until == Until::Ended {
@@ -146,7 +148,7 @@ impl<'a> Compressing<'a> {
             let is_due = until != Until::More || self.out.len() >= EMITTED_BYTES_MIN;
             if self.state == State::Streaming && is_due && !self.out.is_empty() {
                 let out = &self.out;
-                let sent = self.inner.send_shared(out, flush, &mut || Bytes::copy_from_slice(out));
+                let sent = self.inner.send_shared(out, flush_now, &mut || Bytes::copy_from_slice(out));
                 self.out.clear();
                 self.out.shrink_to(OUTPUT_KEPT_BYTES);
                 sent?;

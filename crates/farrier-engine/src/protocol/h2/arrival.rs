@@ -112,7 +112,7 @@ impl IncompleteRequest {
         }
         let expects_continue = request.head.expect_continue;
         let content = head.into_body();
-        let sink = Sink::shared(uploads.begin());
+        let sink = Sink::expecting(request.head.framing, Some(uploads.begin()));
         let body_bytes_max = rules.body_bytes_max(&mut request);
         let (since_ms, moved_ms) = (now_ms, now_ms);
         Ok(IncompleteRequest {

@@ -5,14 +5,20 @@
 //! - `arrival`: a request that a session has received, and content on its way in.
 //! - `stream`: the answering side of one stream, shared by the seat that answers it and the leader.
 //! - `outgoing`: what a stream has to send and flow control does not admit yet.
+//! - `exit`: that side's door to the `h2` crate.
+//! - `open_streams`: the streams of a session whose requests were handed out.
 //! - `respond`: one answer, given by a seat or at once; `sink`: one that its producer owns.
+//! - `stream_exchange`: a stream that an exchange answers.
 
 pub(crate) mod arrival;
+pub(crate) mod exit;
 pub(crate) mod frames;
 pub(crate) mod io;
+pub(crate) mod open_streams;
 pub(crate) mod outgoing;
 pub(crate) mod piece;
 pub(crate) mod respond;
 pub(crate) mod session;
 pub(crate) mod sink;
 pub(crate) mod stream;
+pub(crate) mod stream_exchange;

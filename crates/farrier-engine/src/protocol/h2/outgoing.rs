@@ -3,13 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use h2::Reason;
 use http::HeaderMap;
 
 use crate::protocol::h2::piece::{Meter, Piece, Unsent};
 use crate::transport::file_stretch::{self, ColdStretch, FileStretch};
 use crate::transport::spill::Spilled;
+
+/// Bytes that small pieces are gathered to: a frame's usual bound.
+const GATHERED_BYTES_MAX: usize = 16 * 1024;
 
 /// What stands in a stream's queue.
 pub(crate) enum Stretch {
@@ -19,6 +22,15 @@ pub(crate) enum Stretch {
     File(FileStretch),
     /// Bytes that found no room in memory. The meter counts them as it counts bytes.
     Spilled(Spilled, Unsent),
+}
+
+impl Stretch {
+    fn in_memory(&self) -> Option<&Piece> {
+        match self {
+            Stretch::Bytes(piece) => Some(piece),
+            Stretch::File(_) | Stretch::Spilled(..) => None,
+        }
+    }
 }
 
 /// How a response ends behind its content.
@@ -68,11 +80,12 @@ impl Outgoing {
         self.is_fetching = false;
     }
 
-    /// Bytes of the first stretch; `None` where there is none. 0 while the disk is waited for.
+    /// Bytes that can be taken next, as far as anybody asks; `None` where there are none. 0 while the disk is waited for.
     pub(crate) fn next_bytes(&self) -> Option<usize> {
         let bytes = match self.stretches.front()? {
             _ if self.is_fetching => 0,
-            Stretch::Bytes(piece) => bytes::Buf::remaining(piece),
+            Stretch::Bytes(piece) if piece.remaining() >= GATHERED_BYTES_MAX => piece.remaining(),
+            Stretch::Bytes(_) => self.stretches.iter().take(64).map_while(Stretch::in_memory).map(Buf::remaining).sum(),
             Stretch::File(file) | Stretch::Spilled(Spilled { stretch: file, .. }, _) => file.left_bytes(),
         };
         Some(bytes)
@@ -97,7 +110,12 @@ impl Outgoing {
             None => return Ok(None),
             Some(Stretch::Bytes(piece)) => {
                 let first = piece.split_to(bytes_max);
-                (first, bytes::Buf::remaining(piece))
+                let left_bytes = piece.remaining();
+                if left_bytes == 0 && first.remaining() < bytes_max {
+                    self.stretches.pop_front();
+                    return Ok(Some(Next::Piece(self.gather(first, bytes_max))));
+                }
+                (first, left_bytes)
             }
             Some(Stretch::File(file) | Stretch::Spilled(Spilled { stretch: file, .. }, _)) => {
                 let mut bytes = vec![0; bytes_max.min(file.left_bytes())];
@@ -123,5 +141,76 @@ impl Outgoing {
             self.stretches = VecDeque::new();
         }
         Ok(Some(Next::Piece(piece)))
+    }
+
+    /// Adds what stands behind a small piece: a client that grants what it has received would otherwise get ever smaller
+    /// frames.
+    fn gather(&mut self, first: Piece, bytes_max: usize) -> Piece {
+        let bytes_max = bytes_max.min(GATHERED_BYTES_MAX);
+        let mut gathered = first;
+        while gathered.remaining() < bytes_max
+            && let Some(Stretch::Bytes(piece)) = self.stretches.front_mut()
+        {
+            let next = piece.split_to(bytes_max - gathered.remaining());
+            gathered = gathered.join(next);
+            if piece.remaining() == 0 {
+                self.stretches.pop_front();
+            }
+        }
+        gathered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(meter: &Arc<Meter>, content: &'static [u8]) -> Stretch {
+        Stretch::Bytes(Piece::new(Bytes::from_static(content), Unsent::new(meter, content.len() as u64)))
+    }
+
+    fn taken(outgoing: &mut Outgoing, bytes_max: usize, meter: &Arc<Meter>) -> Vec<u8> {
+        match outgoing.take(bytes_max, meter).expect("no file") {
+            Some(Next::Piece(piece)) => piece.chunk().to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn small_pieces_are_gathered_and_large_ones_are_split() {
+        let meter = Arc::new(Meter::default());
+        let mut outgoing = Outgoing::default();
+        for content in [&b"one"[..], b"two", b"three"] {
+            outgoing.push(bytes(&meter, content));
+        }
+        outgoing.end = Some(End::Frame);
+        assert_eq!((outgoing.next_bytes(), outgoing.is_empty()), (Some(11), false));
+        assert_eq!(taken(&mut outgoing, 2, &meter), b"on");
+        assert!(outgoing.take_end().is_none() && !outgoing.ends_with_last_piece());
+        assert_eq!(taken(&mut outgoing, 5, &meter), b"etwot");
+        assert_eq!(meter.unsent_bytes(), 4);
+        assert_eq!(taken(&mut outgoing, 100, &meter), b"hree");
+        assert!(outgoing.ends_with_last_piece() && outgoing.next_bytes().is_none());
+        assert!(outgoing.take_end().is_some() && outgoing.is_empty());
+        assert_eq!(meter.unsent_bytes(), 0);
+    }
+
+    #[test]
+    fn a_file_is_read_in_its_turn_and_what_is_dropped_is_not_unsent() {
+        use std::io::Write;
+        let meter = Arc::new(Meter::default());
+        let mut file = crate::transport::nameless_file::create(&std::env::temp_dir()).expect("takes files");
+        file.write_all(b"file").expect("writes");
+        let mut outgoing = Outgoing::default();
+        outgoing.push(bytes(&meter, b"before"));
+        outgoing.push(Stretch::File(FileStretch::new(Arc::new(file), 0, 4, false).expect("a file")));
+        outgoing.push(bytes(&meter, b"behind"));
+        assert_eq!(meter.unsent_bytes(), 12);
+        assert_eq!(taken(&mut outgoing, 100, &meter), b"before");
+        assert_eq!(outgoing.next_bytes(), Some(4));
+        assert_eq!(taken(&mut outgoing, 3, &meter), b"fil");
+        assert_eq!(taken(&mut outgoing, 3, &meter), b"e");
+        outgoing.clear();
+        assert_eq!((meter.unsent_bytes(), outgoing.is_empty()), (0, true));
     }
 }

@@ -97,6 +97,10 @@ impl Unsent {
         Unsent { meter: Arc::clone(&self.meter), bytes }
     }
 
+    fn absorb(&mut self, mut other: Unsent) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     fn left(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
@@ -131,6 +135,25 @@ impl Piece {
         let count = count.min(self.bytes.len());
         let unsent = self.unsent.as_mut().map(|unsent| unsent.split_to(count as u64));
         Piece { bytes: self.bytes.split_to(count), unsent }
+    }
+
+    /// One piece of two, of the same stream. Both are copied.
+    pub(crate) fn join(self, then: Piece) -> Piece {
+        let bytes = match self.bytes.try_into_mut() {
+            Ok(mut bytes) => {
+                bytes.extend_from_slice(&then.bytes);
+                bytes
+            }
+            Err(shared) => [&*shared, &*then.bytes].concat().as_slice().into(),
+        };
+        let unsent = match (self.unsent, then.unsent) {
+            (Some(mut first), Some(then)) => {
+                first.absorb(then);
+                Some(first)
+            }
+            (first, then) => first.or(then),
+        };
+        Piece { bytes: bytes.freeze(), unsent }
     }
 }
 
@@ -172,6 +195,10 @@ mod tests {
         assert_eq!((meter.unsent_bytes(), piece.remaining()), (6, 5));
         drop(first);
         assert_eq!(meter.unsent_bytes(), 5);
+        let second = piece.split_to(2).join(piece.split_to(1));
+        assert_eq!((meter.unsent_bytes(), second.remaining(), piece.remaining()), (5, 3, 2));
+        drop(second);
+        assert_eq!(meter.unsent_bytes(), 2);
         drop(piece);
         assert_eq!((meter.unsent_bytes(), meter.moved_bytes()), (0, 10));
     }

@@ -14,10 +14,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::host::Host;
 use crate::protocol::after_response::AfterResponse;
-use crate::protocol::answer::Outcome;
 use crate::protocol::client_wait::ClientWait;
 use crate::protocol::file_names;
-use crate::protocol::h2::stream::{Gone, Keeping, StreamLink, Unsendable};
+use crate::protocol::h2::exit::Gone;
+use crate::protocol::h2::stream::{Keeping, StreamLink, Unsendable};
+use crate::protocol::outlet::Outcome;
 use crate::protocol::scratch::Scratch;
 use crate::rescue;
 use crate::rules::Rules;
@@ -197,7 +198,7 @@ impl<'a> H2Respond<'a> {
         if std::mem::take(&mut self.must_wait) { self.wait_for_room() } else { Ok(()) }
     }
 
-    /// Gives what is staged and the content behind it to the stream. Never waits.
+    /// Gives what is staged and the content behind it to the stream. Never waits for the client.
     fn emit(&mut self, content: &[u8], end: bool) -> Result<(), SendError> {
         let first = std::mem::take(&mut self.scratch.out);
         let head = self.staged.take();
@@ -235,7 +236,6 @@ impl<'a> H2Respond<'a> {
         match waited {
             Ok(true) => Ok(()),
             Ok(false) => {
-                stream.give_up(Reason::CANCEL);
                 Err(self.give_up(Kind::WriteTimeout, "the client took too few bytes within the write time-out"))
             }
             Err(Gone) => Err(self.unsendable(Unsendable::Gone)),
@@ -256,7 +256,7 @@ impl<'a> H2Respond<'a> {
         self.state = State::Broken;
         match reason {
             Reason::INTERNAL_ERROR => self.channel.stream.break_off(reason),
-            reason => self.channel.stream.give_up(reason),
+            reason => self.channel.stream.abandon(reason),
         }
     }
 }

@@ -12,12 +12,15 @@ use farrier_http::{Body, BodyFraming, BodyMode, Error, Origin, Plan, Request};
 use h2::server::{Connection, Handshake};
 use h2::{Reason, RecvStream};
 
-use crate::protocol::exchanging::{self, Exchanging};
+use crate::protocol::exchanging;
 use crate::protocol::h2::arrival::{Arrival, Incoming, IncompleteRequest};
+use crate::protocol::h2::exit::PIECE_BYTES_MAX;
 use crate::protocol::h2::frames::Allowance;
 use crate::protocol::h2::io::{Io, LinkIo, lock};
+use crate::protocol::h2::open_streams::OpenStreams;
 use crate::protocol::h2::piece::Piece;
-use crate::protocol::h2::stream::{Fed, PIECE_BYTES_MAX, QueueSignal, StreamLink};
+use crate::protocol::h2::stream::StreamLink;
+use crate::protocol::h2::stream_exchange::StreamExchange;
 use crate::protocol::spool_file::Spool;
 use crate::protocol::streamed_body::PipedBody;
 use crate::protocol::upload_budget::ConnectionUploads;
@@ -25,7 +28,6 @@ use crate::reactor::token::Token;
 use crate::rules::Rules;
 use crate::transport::file_stretch::ColdStretch;
 use crate::transport::link::Link;
-use crate::transport::pace::Progress;
 
 /// How long a client has to let go after it was told that the connection ends, in ms.
 const GOAWAY_PATIENCE_MS: u64 = 2000;
@@ -36,8 +38,8 @@ const SEND_TURN_BYTES: usize = 256 * 1024;
 /// Content of one stream that the `h2` crate has at most: what is not here, it cannot keep.
 const STREAM_BUFFER_BYTES: usize = PIECE_BYTES_MAX;
 
-/// Streams for which an idle connection keeps room.
-const STREAMS_KEPT: usize = 4;
+/// Incomplete requests for which an idle connection keeps room.
+const REQUESTS_KEPT: usize = 4;
 
 /// The parts of a connection that its streams share.
 pub(crate) struct SessionContext<'a> {
@@ -73,12 +75,8 @@ pub(crate) struct Session {
     io: Arc<Mutex<Io>>,
     waker: Waker,
     incoming: Vec<IncompleteRequest>,
-    /// Streams that wait for a seat, are with one, or are answered and not written to their end.
-    streams: Vec<OpenStream>,
-    /// One of them has something in its queue.
-    queued: Arc<QueueSignal>,
-    /// When they were looked at last, something was left in a queue.
-    has_rest: bool,
+    /// Streams whose requests were handed out.
+    streams: OpenStreams,
     /// What its requests may have of content at once.
     uploads: ConnectionUploads,
     /// Parts of files that have to be read from the disk first.
@@ -108,21 +106,6 @@ enum State {
     Ended,
 }
 
-/// A stream that an exchange answers.
-pub(crate) struct StreamExchange {
-    pub(crate) stream: Arc<StreamLink>,
-    pub(crate) exchanging: Exchanging,
-    /// How its client takes what is unsent.
-    pub(crate) progress: Option<Progress>,
-}
-
-/// A stream whose request was handed out.
-struct OpenStream {
-    stream: Arc<StreamLink>,
-    /// How its client takes the rest, once the seat has given all of it.
-    leaving: Option<Progress>,
-}
-
 impl Session {
     /// A session on a link, of which `inbox` has been received already. `waker` is told when a seat has given a stream
     /// something to send.
@@ -144,11 +127,9 @@ impl Session {
         Session {
             state: State::Beginning(Box::new(handshake)),
             io,
-            queued: Arc::new(QueueSignal::new(waker.clone())),
+            streams: OpenStreams::new(waker.clone()),
             waker,
             incoming: Vec::new(),
-            streams: Vec::new(),
-            has_rest: false,
             uploads: session_context.rules.spool.budget.of_connection(),
             cold: Vec::new(),
             spools: Vec::new(),
@@ -175,6 +156,13 @@ impl Session {
         if !self.unblock(session_context) {
             return self.end();
         }
+        let driven = self.exchange(session_context, arrivals);
+        self.streams.queued.set_full(self.is_full());
+        driven
+    }
+
+    /// Takes in what came, and gives the connection what it takes, for one turn.
+    fn exchange(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) -> Driven {
         let mut turn_bytes = SEND_TURN_BYTES;
         loop {
             let driven = match self.poll(session_context, arrivals) {
@@ -199,12 +187,7 @@ impl Session {
         self.idle_since_ms = now_ms;
         // What of its content nobody has taken is wanted no more.
         self.incoming.retain(|incoming| !Arc::ptr_eq(&incoming.stream, stream));
-        let Some(index) = self.streams.iter().position(|open| Arc::ptr_eq(&open.stream, stream)) else { return };
-        if stream.meter.unsent_bytes() > 0 || stream.has_rest() {
-            self.streams[index].leaving = Some(Progress::new(stream.meter.moved_bytes(), now_ms));
-        } else {
-            self.streams.swap_remove(index);
-        }
+        self.streams.take_back(stream, now_ms);
     }
 
     /// What has to be read from the disk before more of a stream can be sent.
@@ -234,7 +217,7 @@ impl Session {
         let incoming = std::mem::take(&mut self.incoming);
         // After a panic what it lets go of may find a poisoned lock.
         let _ = catch_unwind(AssertUnwindSafe(|| drop((state, incoming))));
-        self.give_up_streams();
+        self.streams.give_up();
     }
 
     /// Whether it has ended.
@@ -244,8 +227,7 @@ impl Session {
 
     /// Whether nothing is left of it but streams whose calls are not waited for.
     pub(crate) fn awaits_only_given_up_calls(&self) -> bool {
-        let is_given_up = |open: &OpenStream| open.leaving.is_none() && open.stream.is_given_up();
-        self.out > 0 && self.incoming.is_empty() && self.streams.iter().all(is_given_up)
+        self.out > 0 && self.incoming.is_empty() && self.streams.are_given_up()
     }
 
     /// Whether the socket takes nothing more for now.
@@ -265,11 +247,10 @@ impl Session {
             at(self.flowing_ms + rules.write_timeout_ms);
         }
         self.incoming.iter().for_each(|incoming| at(incoming.deadline_ms(rules)));
-        let leaving = self.streams.iter().filter_map(|open| open.leaving);
-        leaving.for_each(|progress| at(progress.deadline_ms(rules.response_pace())));
-        for exchange in &self.exchanges {
-            exchange.exchanging.run.timer_ms().into_iter().for_each(&mut at);
-            exchange.progress.into_iter().for_each(|progress| at(progress.deadline_ms(rules.response_pace())));
+        let exchanges = self.exchanges.iter().filter_map(|exchange| exchange.deadline_ms(rules.response_pace()));
+        exchanges.for_each(&mut at);
+        if let Some(pace_ms) = self.streams.deadline_ms(rules.response_pace()) {
+            at(pace_ms);
         }
         if self.is_idle() {
             at(match self.goaway_ms {
@@ -299,24 +280,8 @@ impl Session {
                 }
             }
         }
-        self.streams.retain_mut(|OpenStream { stream, leaving }| {
-            let Some(progress) = leaving else { return true };
-            // A client that leaves one window shut keeps neither memory nor the connection's other streams.
-            let keeps_pace = progress.judge(rules.response_pace(), stream.meter.moved_bytes(), now_ms).is_ok();
-            if !keeps_pace {
-                stream.give_up(Reason::ENHANCE_YOUR_CALM);
-            }
-            keeps_pace
-        });
-        for StreamExchange { stream, progress, .. } in &mut self.exchanges {
-            let moved_bytes = stream.meter.moved_bytes();
-            if progress
-                .as_mut()
-                .is_some_and(|progress| progress.judge(rules.response_pace(), moved_bytes, now_ms).is_err())
-            {
-                stream.give_up(Reason::ENHANCE_YOUR_CALM);
-            }
-        }
+        self.streams.expire(rules.response_pace(), now_ms);
+        self.exchanges.iter_mut().for_each(|exchange| exchange.expire(rules.response_pace(), now_ms));
         if self.is_idle() {
             let idle_ms = now_ms.saturating_sub(self.idle_since_ms);
             match self.goaway_ms {
@@ -372,7 +337,7 @@ impl Session {
                 Poll::Pending => break false,
                 Poll::Ready(Some(Ok((head, respond)))) => {
                     self.requests += 1;
-                    let stream = Arc::new(StreamLink::new(respond, &self.queued));
+                    let stream = Arc::new(StreamLink::new(respond, &self.streams.queued));
                     accepted.push((head, stream));
                 }
                 Poll::Ready(Some(Err(_)) | None) => break true,
@@ -512,45 +477,20 @@ impl Session {
     ) {
         let SessionContext { token, link, origin, .. } = session_context;
         let (token, link, origin) = (*token, Arc::clone(link), *origin);
-        self.streams.push(OpenStream { stream: Arc::clone(&stream), leaving: None });
+        self.streams.add(Arc::clone(&stream));
         arrivals.push_back(Arrival { token, link, origin, stream, incoming });
         self.out += 1;
     }
 
-    /// Gives the connection what flow control admits of each stream in its turn, and lets go of streams that are written. True
-    /// when something was given.
+    /// Gives the connection what flow control admits of each stream. True when something was given.
     fn feed(&mut self, session_context: &SessionContext<'_>, turn_bytes: &mut usize) -> bool {
-        let has_leaving = self.streams.len() > self.out;
         // What the socket does not take stays in the streams, where it is counted.
-        if self.is_full() || !(self.queued.take() || self.has_rest || has_leaving) {
+        if self.is_full() {
             return false;
         }
-        let mut has_fed = false;
-        self.has_rest = false;
-        let (cold, has_rest) = (&mut self.cold, &mut self.has_rest);
-        self.streams.retain_mut(|OpenStream { stream, leaving }| {
-            if !stream.has_rest() {
-                return leaving.is_none() || stream.meter.unsent_bytes() > 0;
-            }
-            match stream.feed(PIECE_BYTES_MAX.min(*turn_bytes)) {
-                Fed::Given(is_something, bytes) => {
-                    has_fed |= is_something;
-                    *turn_bytes -= bytes.min(*turn_bytes);
-                }
-                Fed::Cold(stretch) => cold.push((Arc::clone(stream), stretch)),
-                Fed::GivenUp => {
-                    has_fed = true;
-                    return leaving.is_none();
-                }
-            }
-            *has_rest |= stream.has_rest();
-            true
-        });
-        if *turn_bytes == 0 && self.streams.len() > 1 {
-            // Those behind are the first of the next turn.
-            self.streams.rotate_left(1);
-        }
-        if has_leaving && self.streams.len() == self.out {
+        let had_leaving = self.streams.has_leaving();
+        let has_fed = self.streams.feed(turn_bytes, &mut self.cold);
+        if had_leaving && !self.streams.has_leaving() {
             self.idle_since_ms = session_context.now_ms;
         }
         has_fed
@@ -559,23 +499,15 @@ impl Session {
     /// An idle connection keeps no large buffer.
     fn let_go_of_room(&mut self) {
         lock(&self.io).let_go_of_room();
-        self.streams.shrink_to(STREAMS_KEPT);
-        self.incoming.shrink_to(STREAMS_KEPT);
+        self.streams.let_go_of_room();
+        self.incoming.shrink_to(REQUESTS_KEPT);
         self.cold = Vec::new();
-    }
-
-    /// Whoever still answers a stream finds it gone, and what waits in it is dropped.
-    fn give_up_streams(&mut self) {
-        self.streams.retain(|OpenStream { stream, leaving }| {
-            stream.give_up(Reason::CANCEL);
-            leaving.is_none()
-        });
     }
 
     fn end(&mut self) -> Driven {
         self.state = State::Ended;
         self.incoming.clear();
-        self.give_up_streams();
+        self.streams.give_up();
         Driven::Ended
     }
 }

@@ -13,11 +13,11 @@ use h2::Reason;
 use http::{HeaderMap, Response};
 
 use crate::protocol::after_response::AfterResponse;
-use crate::protocol::answer::Outcome;
 use crate::protocol::answer_sink::Ended;
 use crate::protocol::file_names;
 use crate::protocol::h2::respond::{field_map, interim, response};
 use crate::protocol::h2::stream::{StreamLink, Unsendable};
+use crate::protocol::outlet::Outcome;
 use crate::protocol::scratch::Scratch;
 use crate::rescue;
 use crate::rules::Rules;

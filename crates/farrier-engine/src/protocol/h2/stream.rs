@@ -4,36 +4,30 @@
 //! The `h2` crate is given only what flow control admits. All else waits here, counted, and the leader gives it on as the
 //! client's windows open.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use bytes::Bytes;
+use h2::Reason;
 use h2::server::SendResponse;
-use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 
 use crate::host::Host;
 use crate::protocol::client_wait::ClientWait;
-use crate::protocol::h2::outgoing::{End, Next, Outgoing, Stretch};
+use crate::protocol::h2::exit::{Exit, Fed, Gone, ask};
+use crate::protocol::h2::outgoing::{End, Stretch};
 use crate::protocol::h2::piece::{Meter, Piece, Unsent};
 use crate::transport::account::kept_bytes;
-use crate::transport::file_stretch::{ColdStretch, FileStretch};
+use crate::transport::file_stretch::FileStretch;
 use crate::transport::link::TakenOver;
 use crate::transport::pace::PaceRules;
 use crate::transport::response_budget::ResponseBudget;
 use crate::transport::spill::Spill;
 
-/// Content that a seat gives to the `h2` crate itself; of more, the leader gives on what the connection takes.
-const DIRECT_BYTES_MAX: usize = 16 * 1024;
-
 /// Content in memory is kept in segments of this size, so that what is sent frees its memory soon.
 const SEGMENT_BYTES: usize = 64 * 1024;
-
-/// Bytes of a stream that are asked for in flow control at a time, and read of a file in one go.
-pub(crate) const PIECE_BYTES_MAX: usize = 64 * 1024;
 
 /// Why a stream takes nothing.
 #[derive(Debug)]
@@ -43,10 +37,6 @@ pub(crate) enum Unsendable {
     /// There is no room to keep what its client does not take yet.
     NoRoom(std::io::Error),
 }
-
-/// A stream of which nothing more can be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Gone;
 
 /// Where content may wait for its client.
 #[derive(Clone, Copy)]
@@ -58,31 +48,28 @@ pub(crate) struct Keeping<'a> {
     pub(crate) seat: Option<(&'a dyn ClientWait, &'a dyn Host)>,
 }
 
-/// What came of giving more of a stream to the connection.
-pub(crate) enum Fed {
-    /// So many bytes were given, or an end; false: nothing can be given now.
-    Given(bool, usize),
-    /// The disk has to be waited for; [`StreamLink::fetched`] follows.
-    Cold(ColdStretch),
-    /// The stream was given up.
-    GivenUp,
-}
-
 /// Tells a session that one of its streams has something in its queue.
 pub(crate) struct QueueSignal {
     is_raised: AtomicBool,
+    /// The connection's socket takes nothing more for now: what is given to it would wait there uncounted.
+    is_full: AtomicBool,
     waker: Waker,
 }
 
 impl QueueSignal {
     /// `waker` makes the leader drive the session.
     pub(crate) fn new(waker: Waker) -> QueueSignal {
-        QueueSignal { is_raised: AtomicBool::new(false), waker }
+        QueueSignal { is_raised: AtomicBool::new(false), is_full: AtomicBool::new(false), waker }
     }
 
     /// Whether a stream has queued something since this was last asked.
     pub(crate) fn take(&self) -> bool {
         self.is_raised.load(Ordering::SeqCst) && self.is_raised.swap(false, Ordering::SeqCst)
+    }
+
+    /// Says whether the socket takes anything.
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Relaxed);
     }
 
     fn raise(&self) {
@@ -103,34 +90,10 @@ pub(crate) struct StreamLink {
     is_given_up: AtomicBool,
 }
 
-struct Exit {
-    /// Taken away only at the end.
-    respond: Option<SendResponse<Piece>>,
-    body: Option<SendStream<Piece>>,
-    /// What the seat sends goes nowhere: another has answered, or the response was broken off.
-    is_closed: bool,
-    /// Nothing goes anywhere: the stream was reset.
-    is_gone: bool,
-    /// The last frame has been given.
-    ended: bool,
-    outgoing: Outgoing,
-    /// Bytes that are asked for in flow control and were not given yet.
-    reserved_bytes: usize,
-}
-
 impl StreamLink {
     pub(crate) fn new(respond: SendResponse<Piece>, signal: &Arc<QueueSignal>) -> StreamLink {
-        let exit = Exit {
-            respond: Some(respond),
-            body: None,
-            is_closed: false,
-            is_gone: false,
-            ended: false,
-            outgoing: Outgoing::default(),
-            reserved_bytes: 0,
-        };
         StreamLink {
-            exit: Mutex::new(exit),
+            exit: Mutex::new(Exit::new(respond)),
             spill: Mutex::default(),
             meter: Arc::default(),
             signal: Arc::clone(signal),
@@ -163,7 +126,8 @@ impl StreamLink {
             if let Some(head) = head {
                 exit.send_head(head, end && first.is_empty() && then.is_empty())?;
             }
-            if exit.ended || exit.send_at_once(&mut first, then, end, keeping.budget, &self.meter)? {
+            let is_full = self.signal.is_full.load(Ordering::Relaxed);
+            if exit.ended || exit.send_at_once(&mut first, then, end, is_full, keeping.budget, &self.meter)? {
                 return Ok(());
             }
         }
@@ -260,7 +224,15 @@ impl StreamLink {
         }
     }
 
-    /// Ends the stream visibly before its end, at once.
+    /// Its producer ends the stream visibly before its end, at once. Nothing happens where another has answered it.
+    pub(crate) fn abandon(&self, reason: Reason) {
+        let mut exit = self.exit();
+        if !exit.is_closed {
+            exit.give_up(reason);
+        }
+    }
+
+    /// Ends the stream visibly before its end, at once, whatever it still has to send.
     pub(crate) fn give_up(&self, reason: Reason) {
         self.exit().give_up(reason);
         self.meter.wake();
@@ -371,162 +343,8 @@ impl StreamLink {
     }
 }
 
-impl Exit {
-    fn takes_nothing(&self) -> bool {
-        self.is_closed || self.is_gone || self.ended || self.outgoing.end.is_some()
-    }
-
-    fn send_head(&mut self, head: Response<()>, is_whole: bool) -> Result<(), Gone> {
-        let respond = self.respond.as_mut().ok_or(Gone)?;
-        self.body = Some(ask(|| respond.send_response(head, is_whole))?.map_err(|_| Gone)?);
-        self.ended = is_whole;
-        Ok(())
-    }
-
-    /// Gives small content to the `h2` crate where nothing waits before it and flow control admits all of it. False: it has
-    /// to wait.
-    fn send_at_once(
-        &mut self,
-        first: &mut Vec<u8>,
-        then: &[u8],
-        end: bool,
-        budget: &ResponseBudget,
-        meter: &Arc<Meter>,
-    ) -> Result<bool, Gone> {
-        if !self.outgoing.is_empty() || !then.is_empty() {
-            return Ok(false);
-        }
-        if first.is_empty() {
-            if end {
-                self.send_data(Piece::empty(), true)?;
-            }
-            return Ok(true);
-        }
-        if first.len() > DIRECT_BYTES_MAX || self.admitted(first.len())? < first.len() {
-            return Ok(false);
-        }
-        let Some(kept) = budget.try_keep(first.len() as u64) else { return Ok(false) };
-        let unsent = Unsent::new(meter, first.len() as u64);
-        self.send_data(Piece::new(kept_bytes(std::mem::take(first), kept), unsent), end)?;
-        Ok(true)
-    }
-
-    fn send_data(&mut self, piece: Piece, end: bool) -> Result<(), Gone> {
-        let body = self.body.as_mut().ok_or(Gone)?;
-        self.reserved_bytes = self.reserved_bytes.saturating_sub(bytes::Buf::remaining(&piece));
-        ask(|| body.send_data(piece, end))?.map_err(|_| Gone)?;
-        self.ended = end;
-        Ok(())
-    }
-
-    /// How many of these bytes both windows admit now. What they do not is asked for.
-    fn admitted(&mut self, bytes: usize) -> Result<usize, Gone> {
-        let body = self.body.as_mut().ok_or(Gone)?;
-        if self.reserved_bytes != bytes {
-            self.reserved_bytes = bytes;
-            ask(|| body.reserve_capacity(bytes))?;
-        }
-        Ok(ask(|| body.capacity())?.min(bytes))
-    }
-
-    /// Gives what is admitted; the reason for giving the stream up where that cannot be.
-    fn feed(&mut self, bytes_max: usize, meter: &Arc<Meter>) -> Result<Fed, Reason> {
-        if self.is_gone || self.is_reset() {
-            return Err(Reason::CANCEL);
-        }
-        let mut given_bytes = 0;
-        loop {
-            let Some(next_bytes) = self.outgoing.next_bytes() else {
-                let has_ended = self.send_end(meter)?;
-                return Ok(Fed::Given(has_ended || given_bytes > 0, given_bytes));
-            };
-            let wanted = next_bytes.min(PIECE_BYTES_MAX).min(bytes_max - given_bytes);
-            let admitted = if wanted == 0 { 0 } else { self.admitted(wanted).map_err(|Gone| Reason::CANCEL)? };
-            if admitted == 0 {
-                return Ok(Fed::Given(given_bytes > 0, given_bytes));
-            }
-            match self.outgoing.take(admitted, meter).map_err(|_| Reason::INTERNAL_ERROR)? {
-                None => {}
-                Some(Next::Cold(stretch)) => {
-                    // Others may use the connection's window meanwhile.
-                    self.admitted(0).map_err(|Gone| Reason::CANCEL)?;
-                    return Ok(Fed::Cold(stretch));
-                }
-                Some(Next::Piece(piece)) => {
-                    given_bytes += bytes::Buf::remaining(&piece);
-                    let is_last = self.outgoing.ends_with_last_piece();
-                    if is_last {
-                        self.outgoing.end = None;
-                    }
-                    self.send_data(piece, is_last).map_err(|Gone| Reason::CANCEL)?;
-                }
-            }
-        }
-    }
-
-    /// Gives the end, if it is its turn.
-    fn send_end(&mut self, meter: &Meter) -> Result<bool, Reason> {
-        let sent = match self.outgoing.take_end() {
-            None => return Ok(false),
-            Some(End::Frame) => self.send_data(Piece::empty(), true),
-            Some(End::Trailers(trailers)) => {
-                self.ended = true;
-                self.body.as_mut().ok_or(Gone).and_then(|body| ask(|| body.send_trailers(trailers))?.map_err(|_| Gone))
-            }
-            Some(End::Reset(reason)) if meter.unsent_bytes() > 0 => {
-                self.outgoing.end = Some(End::Reset(reason));
-                return Ok(false);
-            }
-            Some(End::Reset(reason)) => return Err(reason),
-        };
-        sent.map(|()| true).map_err(|Gone| Reason::CANCEL)
-    }
-
-    /// Asked without wishing to be told later.
-    fn is_reset(&mut self) -> bool {
-        let mut context = Context::from_waker(Waker::noop());
-        let reset = match (&mut self.body, &mut self.respond) {
-            (Some(body), _) => ask(|| body.poll_reset(&mut context)),
-            (None, Some(respond)) => ask(|| respond.poll_reset(&mut context)),
-            (None, None) => return true,
-        };
-        !matches!(reset, Ok(Poll::Pending))
-    }
-
-    fn give_up(&mut self, reason: Reason) {
-        self.outgoing.clear();
-        // Also after the last frame was given: it may wait for ever for the client's window.
-        if !self.is_gone {
-            // A stream that cannot even be reset is gone with its connection.
-            let _ = match (&mut self.body, &mut self.respond) {
-                (Some(body), _) => ask(|| body.send_reset(reason)),
-                (None, Some(respond)) => ask(|| respond.send_reset(reason)),
-                (None, None) => Ok(()),
-            };
-        }
-        (self.is_closed, self.is_gone) = (true, true);
-    }
-}
-
-impl Drop for Exit {
-    fn drop(&mut self) {
-        let (respond, body) = (self.respond.take(), self.body.take());
-        // Nobody is left who could be told.
-        let _ = ask(|| drop((respond, body)));
-    }
-}
-
 impl From<Gone> for Unsendable {
     fn from(Gone: Gone) -> Unsendable {
         Unsendable::Gone
     }
-}
-
-/// Asks the `h2` crate for something. The streams of a connection share a lock in it, which a panic of the leader's would
-/// poison; then every question panics, on whichever seat: that must cost the stream, and not the seat.
-///
-/// # Errors
-/// It panicked.
-fn ask<T>(question: impl FnOnce() -> T) -> Result<T, Gone> {
-    catch_unwind(AssertUnwindSafe(question)).map_err(|_| Gone)
 }

@@ -71,6 +71,13 @@ fn accepting_stays_off_where_nobody_says_that_the_queue_has_room() {
 }
 
 #[test]
+fn the_lead_is_stranded_where_a_new_seat_takes_a_job_first() {
+    let faults = Faults { prefers_jobs_to_lead: true, ..Faults::default() };
+    let found = broken(400, |seed| Plan { faults, ..Plan::burst(seed) });
+    assert!(matches!(found, Some((_, Law::LeadStranded))), "{found:?}");
+}
+
+#[test]
 fn the_lead_is_stranded_where_nobody_asks_again_for_a_successor() {
     let faults = Faults { strands_lead: true, ..Faults::default() };
     let found = broken(400, |seed| Plan { faults, ..Plan::burst(seed) });

@@ -368,6 +368,9 @@ impl World {
                 }
             }
             Program::Look => match self.scheduler.look(seat, attached, now_ns, &mut out) {
+                Looked::Job(_) if self.scheduler.successor_wanted && self.scheduler.lead.is_some() => {
+                    return Err(Law::LeadStranded);
+                }
                 Looked::Job(job) => self.begin_call(seat, job.work, false),
                 Looked::Attach => {
                     self.seats[seat].program = Program::AttachToLook;

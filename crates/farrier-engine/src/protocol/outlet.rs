@@ -1,0 +1,133 @@
+//! Where an answer of HTTP/1.1, uwsgi or FastCGI leaves to, and what becomes of what the client does not take.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use farrier_http::wire::response_encoder::PieceFraming;
+use farrier_http::{Bytes, Error, Kind, Status};
+
+use crate::protocol::after_response::AfterResponse;
+use crate::rescue;
+use crate::rules::Rules;
+use crate::transport::link::{Link, TakenOver};
+use crate::transport::outbox::Outgoing;
+use crate::transport::pace::TooSlow;
+
+/// What a response came to.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    pub(crate) status: Status,
+    /// Bytes of content given to the transport.
+    pub(crate) content_bytes: u64,
+    pub(crate) after: AfterResponse,
+    /// Something is still to be written.
+    pub(crate) unsent: bool,
+    /// Why the response is not what the handler meant, for the log.
+    pub(crate) fault: Option<Error>,
+}
+
+impl Outcome {
+    /// The connection was taken from the seat during the call, and its client answered with `error` or cut off.
+    pub(crate) fn take_over(&mut self, taken: &TakenOver, error: Error) {
+        if *taken == TakenOver::Answered {
+            self.status = rescue::logged_status_of(&error);
+            self.content_bytes = 0;
+        }
+        self.after = AfterResponse::Close;
+        self.unsent = false;
+        // It was logged when it happened.
+        self.fault = Some(error);
+    }
+}
+
+/// The connection that an answer leaves by.
+pub(crate) trait Outlet {
+    fn link(&self) -> &Link;
+
+    fn rules(&self) -> &Rules;
+
+    /// No further request is wanted: responses say `Connection: close`.
+    fn is_draining(&self) -> bool;
+
+    /// Whether the peer is a proxy that may be told which file to send. No client may.
+    fn passes_file_names(&self) -> bool;
+
+    /// Something is still to be written.
+    fn has_unsent(&self) -> bool;
+
+    /// Sends or keeps content and what stands around it.
+    ///
+    /// # Errors
+    /// Nobody is there to be answered.
+    fn put(&mut self, outgoing: Outgoing<'_>, source: Source<'_>) -> Result<(), GaveUp>;
+
+    /// The answer is complete: what was put off for the sake of its producer is to be sent or kept.
+    ///
+    /// # Errors
+    /// Nobody is there to be answered.
+    fn complete(&mut self) -> Result<(), GaveUp> {
+        Ok(())
+    }
+
+    /// Sends a stretch of a file, or keeps it.
+    ///
+    /// # Errors
+    /// Nobody is there to be answered, or the file cannot be read.
+    fn put_file(&mut self, file: Arc<File>, stretch: Stretch) -> Result<(), GaveUp>;
+}
+
+/// Whose the content is, and how it may be kept.
+pub(crate) enum Source<'a> {
+    /// Its producer's, and gone after the call.
+    Borrowed,
+    /// The same, of a whole answer: its producer must not be kept for the sake of it.
+    Whole,
+    /// A whole answer's, and its producer can make it last: all of it, and where in it the content begins.
+    Shared(&'a mut dyn FnMut() -> Bytes, usize),
+    /// The same, of an answer that is being produced.
+    Piece(&'a mut dyn FnMut() -> Bytes, usize),
+}
+
+impl Source<'_> {
+    /// The source of what is staged before such content.
+    pub(crate) fn of_staged(&self) -> Source<'static> {
+        match self {
+            Source::Borrowed | Source::Piece(..) => Source::Borrowed,
+            Source::Whole | Source::Shared(..) => Source::Whole,
+        }
+    }
+}
+
+/// A stretch of a file that is to be sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stretch {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+    pub(crate) framing: PieceFraming,
+    /// The head named a version of the file.
+    pub(crate) is_version: bool,
+}
+
+/// Why an outlet takes no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GaveUp {
+    pub(crate) kind: Kind,
+    pub(crate) cause: &'static str,
+}
+
+impl GaveUp {
+    /// The client has left.
+    pub(crate) const GONE: GaveUp =
+        GaveUp { kind: Kind::ClientGone, cause: "the client left before its answer was complete" };
+
+    /// No further seat may wait for a client.
+    pub(crate) const TOO_MANY_WAIT: GaveUp = GaveUp {
+        kind: Kind::WriteTimeout,
+        cause: "too many threads wait for clients that read slowly (see threads_waiting_max)",
+    };
+
+    /// The client is too slow.
+    pub(crate) fn of(too_slow: TooSlow) -> GaveUp {
+        GaveUp { kind: Kind::WriteTimeout, cause: too_slow.cause() }
+    }
+}
