@@ -290,11 +290,14 @@ mod tests {
     fn a_client_that_leaves_ends_the_exchange_and_frees_all_of_it() {
         for phase in 0..4 {
             let mut world = world(6);
-            let steps: [&dyn Fn(&mut World); 3] =
-                [&|world| drop(world.advance(0)), &|world| drop(world.advance(10)), &|world| {
+            let steps: [&dyn Fn(&mut World); 3] = [
+                &|world| assert_eq!(world.advance(0), Turn::Waits),
+                &|world| assert_eq!(world.advance(10), Turn::Waits),
+                &|world| {
                     world.give(b"abcdefgh");
                     world.advance(12);
-                }];
+                },
+            ];
             steps.iter().take(phase).for_each(|step| step(&mut world));
             world.client().is_gone = true;
             assert_eq!(world.advance(20), Turn::Done);

@@ -274,10 +274,10 @@ impl Session {
             return false;
         }
         for index in (0..self.incoming.len()).rev() {
-            if self.incoming[index].deadline_ms(rules) <= now_ms {
-                if let Some((stream, incoming)) = self.incoming.swap_remove(index).expire() {
-                    self.hand_out(session_context, arrivals, stream, incoming);
-                }
+            if self.incoming[index].deadline_ms(rules) <= now_ms
+                && let Some((stream, incoming)) = self.incoming.swap_remove(index).expire()
+            {
+                self.hand_out(session_context, arrivals, stream, incoming);
             }
         }
         self.streams.expire(rules.response_pace(), now_ms);
