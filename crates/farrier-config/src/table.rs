@@ -438,7 +438,7 @@ settings! {
     /// client that sends slowly occupies a thread. A mount can have its own value.
     stream_request_body: bool = false;
 
-    /// How much of a streamed request body may wait for the application.
+    /// How much of a streamed body may wait for the application.
     ///
     /// Above it the server reads no more from the client until the application has taken half. Only with
     /// `stream_request_body`.
