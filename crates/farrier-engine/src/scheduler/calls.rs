@@ -178,7 +178,11 @@ impl<T, L> Scheduler<T, L> {
                 entry.relief = self.queues.short.len();
             }
         }
-        if lead.is_none() || !self.queues.is_empty() {
+        if lead.is_some() {
+            // It decides about doubtful jobs when its batch is over: until then nobody is woken for them.
+            self.doubtful_left = false;
+        }
+        if lead.is_none() || self.is_full || !self.queues.is_empty() {
             self.reconcile(now_ns, out);
         }
         lead
