@@ -432,6 +432,19 @@ settings! {
     tmp_upload_dir: Option<PathBuf> = none
         takes "FOLDER", gunicorn "tmp_upload_dir";
 
+    /// Call applications before the request body has arrived.
+    ///
+    /// `wsgi.input` then reads the body as the client sends it: nothing is kept, and the application can answer early. A
+    /// client that sends slowly occupies a thread. A mount can have its own value.
+    stream_request_body: bool = false;
+
+    /// How much of a streamed request body may wait for the application.
+    ///
+    /// Above it the server reads no more from the client until the application has taken half. Only with
+    /// `stream_request_body`.
+    request_buffer_bytes: Bytes = 256KiB
+        at_least 4KiB;
+
     /// How much of a response may wait for a slow client.
     ///
     /// For a response that the application produces piece by piece: if more is unsent when the next piece comes, the

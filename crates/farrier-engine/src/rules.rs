@@ -39,6 +39,8 @@ pub(crate) struct Rules {
     pub(crate) body_rate_min: u64,
     pub(crate) write_timeout_ms: u64,
     pub(crate) linger_timeout_ms: u64,
+    /// Content of a streamed request that waits for its seat.
+    pub(crate) request_buffer_bytes: u64,
     /// Bytes that are read and dropped meanwhile.
     pub(crate) linger_bytes_max: u64,
     /// Unsent bytes of a response above which its seat waits.
@@ -123,6 +125,7 @@ impl Rules {
             body_rate_min: config.body_rate_min.0,
             write_timeout_ms: ms_unless_zero(config.write_timeout),
             linger_timeout_ms: ms(config.linger_timeout),
+            request_buffer_bytes: config.request_buffer_bytes.0,
             linger_bytes_max: config.linger_bytes_max.0,
             response_buffer_bytes: config.response_buffer_bytes.0,
             responses: Arc::new(ResponseBudget::new(config.response_memory_max.0, config.response_disk_max.0)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use farrier_config::{Config, Protocol};
 use farrier_engine::metrics::NoMetrics;
 use farrier_engine::{NoHost, Parts, Security};
-use farrier_http::{Error, Handler, Occupies, Request, Respond, ResponseHead, Status};
+use farrier_http::{BodyMode, Error, Handler, Plan, Request, Respond, ResponseHead, Status};
 use farrier_log::error::{ErrorLog, Level};
 use farrier_log::writer::Target;
 
@@ -20,9 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Panics;
 
 impl Handler for Panics {
-    fn occupies(&self, request: &mut Request) -> Occupies {
+    fn plan(&self, request: &mut Request) -> Plan {
         assert_ne!(request.path(), b"/before", "a fault before the call");
-        Occupies::Seat
+        Plan::Seat(BodyMode::Buffered)
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {

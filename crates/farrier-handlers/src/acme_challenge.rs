@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, Status};
+use farrier_http::{Error, Flush, Handler, Plan, Request, Respond, ResponseHead, Status};
 
 /// The path prefix of validations.
 const PATH: &[u8] = b"/.well-known/acme-challenge/";
@@ -48,16 +48,16 @@ impl AcmeChallenge {
 }
 
 impl Handler for AcmeChallenge {
-    fn occupies(&self, request: &mut Request) -> Occupies {
+    fn plan(&self, request: &mut Request) -> Plan {
         if !request.path().starts_with(PATH) {
-            return self.inner.occupies(request);
+            return self.inner.plan(request);
         }
         match self.answer(request) {
             Some(content) => {
                 request.found = Some(Arc::new(Answer(content)));
-                Occupies::Nothing
+                Plan::Now
             }
-            None => self.inner.occupies(request),
+            None => self.inner.plan(request),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, Status};
+use farrier_http::{Error, Flush, Handler, Plan, Request, Respond, ResponseHead, Status};
 
 /// The paths of health checks, and whether they are logged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,11 +53,11 @@ impl<L: Fn() -> bool + Send + Sync> Health<L> {
 }
 
 impl<L: Fn() -> bool + Send + Sync> Handler for Health<L> {
-    fn occupies(&self, request: &mut Request) -> Occupies {
+    fn plan(&self, request: &mut Request) -> Plan {
         match self.status(request) {
-            None => self.inner.occupies(request),
-            Some(_) if self.paths.is_logged => Occupies::Nothing,
-            Some(_) => Occupies::NothingUnseen,
+            None => self.inner.plan(request),
+            Some(_) if self.paths.is_logged => Plan::Now,
+            Some(_) => Plan::NowUnseen,
         }
     }
 

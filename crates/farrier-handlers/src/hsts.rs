@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use farrier_http::{Error, Handler, Occupies, Request, Respond, Scheme};
+use farrier_http::{Error, Handler, Plan, Request, Respond, Scheme, Stamps};
+
+/// The field.
+const FIELD: &str = "Strict-Transport-Security";
 
 /// The parts of the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,14 +47,16 @@ struct Told {
 }
 
 impl Handler for Told {
-    fn occupies(&self, request: &mut Request) -> Occupies {
-        self.inner.occupies(request)
+    fn plan(&self, request: &mut Request) -> Plan {
+        let plan = self.inner.plan(request);
+        let is_secured = request.origin.scheme == Scheme::Https;
+        plan.filtered(|| is_secured.then(|| Box::new(Stamps(vec![(FIELD.into(), self.value.clone())])) as _))
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
         // RFC 6797 §7.2: not over a connection without TLS.
         if request.origin.scheme == Scheme::Https {
-            respond.stamp("Strict-Transport-Security", &self.value);
+            respond.stamp(FIELD, &self.value);
         }
         self.inner.handle(request, respond)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use farrier_http::{Error, Handler, Occupies, Request, Respond, ResponseHead, Scheme, Status};
+use farrier_http::{Error, Handler, Plan, Request, Respond, ResponseHead, Scheme, Status};
 
 /// The path of ACME validations, which must be answered over plain HTTP (RFC 8555 §8.3).
 const VALIDATION_PREFIX: &[u8] = b"/.well-known/acme-challenge/";
@@ -32,8 +32,8 @@ impl Redirected {
 }
 
 impl Handler for Redirected {
-    fn occupies(&self, request: &mut Request) -> Occupies {
-        if Redirected::is_redirected(request) { Occupies::Nothing } else { self.inner.occupies(request) }
+    fn plan(&self, request: &mut Request) -> Plan {
+        if Redirected::is_redirected(request) { Plan::Now } else { self.inner.plan(request) }
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {

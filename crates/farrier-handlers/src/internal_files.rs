@@ -4,9 +4,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use farrier_http::{
-    Bytes, Error, Flush, Handler, Kind, Occupies, Request, Respond, ResponseHead, SendError, Status, percent,
-};
+use farrier_http::{Bytes, Error, Flush, Handler, Kind, Request, Respond, ResponseHead, SendError, Status, percent};
 
 use crate::static_files::answer::{self, Plan, carry_out, refuse};
 use crate::static_files::found::{Found, Representation, What};
@@ -57,8 +55,8 @@ struct Diverted {
 }
 
 impl Handler for Diverted {
-    fn occupies(&self, request: &mut Request) -> Occupies {
-        self.inner.occupies(request)
+    fn plan(&self, request: &mut Request) -> farrier_http::Plan {
+        self.inner.plan(request)
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
-use farrier_http::{Error, Handler, Occupies, Request, Respond};
+use farrier_http::{Error, Handler, Plan, Request, Respond, Stamps};
 
 /// The longest id that is accepted from a proxy.
 const ID_BYTES_MAX: usize = 128;
@@ -48,12 +48,16 @@ impl WithId {
 }
 
 impl Handler for WithId {
-    fn occupies(&self, request: &mut Request) -> Occupies {
+    fn plan(&self, request: &mut Request) -> Plan {
         // This is called once, before any other handler sees the request. So a request has one id.
         if self.id_from_proxy(request).is_none() {
             request.replace_field(&self.lower, &new_id());
         }
-        self.inner.occupies(request)
+        let plan = self.inner.plan(request);
+        plan.filtered(|| {
+            let name = request.values(&self.lower).next()?;
+            Some(Box::new(Stamps(vec![(self.field.clone(), name.to_vec())])))
+        })
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {

@@ -6,37 +6,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::Error;
+use crate::plan::Plan;
 use crate::request::Request;
 use crate::response::ResponseHead;
-
-/// The resources that answering a request takes; the engine knows nothing else about a handler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occupies {
-    /// None: the handler answers at once and never waits (static file, cached response, redirect, status).
-    Nothing,
-    /// None, and the request is neither counted nor logged: it is a health check.
-    NothingUnseen,
-    /// A seat, for as long as the call takes (a WSGI application).
-    Seat,
-    /// Nothing, once the request's [`DiskLookup`] has been run by a thread that may wait for the disk.
-    Disk,
-}
-
-/// What must be done for a request by a thread that may wait for the disk, before it can be answered at once. A handler that
-/// says [`Occupies::Disk`] leaves it in [`Request::disk_lookup`].
-pub trait DiskLookup: Send + Sync {
-    /// Does it, and notes in the request what came of it.
-    fn run(&self, request: &mut Request);
-}
 
 /// Answers requests.
 ///
 /// It cannot see which front a request came through (`origin` is data). It must not assume an async runtime, and may be
 /// called from many seats at once.
 pub trait Handler: Send + Sync {
-    /// The resources that answering this request takes. Called once, before [`Handler::handle`]. Results, such as the
-    /// mount that serves the request, may be stored in the request.
-    fn occupies(&self, request: &mut Request) -> Occupies;
+    /// The plan for this request. Called once, before [`Handler::handle`]; the request's content may not have arrived yet.
+    /// Results, such as the mount that serves the request, may be stored in the request.
+    fn plan(&self, request: &mut Request) -> Plan;
 
     /// Answers the request through `respond`.
     ///

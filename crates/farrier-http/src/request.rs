@@ -1,13 +1,13 @@
 //! A request, independent of its front: an arena of bytes, and spans into it.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::body::Body;
+use crate::error::Error;
 use crate::field::{Field, KnownField, Seen, Span};
 use crate::forwarded::Forwarded;
 use crate::gateway::Gateway;
-use crate::handler::DiskLookup;
 use crate::origin::{ListenerId, Origin, Peer, Scheme};
 use crate::secure::Secure;
 
@@ -261,10 +261,10 @@ pub struct Request {
     pub secure: Option<Arc<Secure>>,
     /// The part that a handler of several parts has chosen for this request.
     pub choice: u32,
-    /// What a handler has found for this request when it was asked what it occupies.
+    /// What a handler has found for this request when it was asked for its plan.
     pub found: Option<Arc<dyn Any + Send + Sync>>,
-    /// What must be done before it can be answered, where a handler has said [`Occupies::Disk`](crate::Occupies::Disk).
-    pub disk_lookup: Option<Arc<dyn DiskLookup>>,
+    /// Why its streamed content failed, once its reader knows.
+    pub content_fault: Option<Arc<OnceLock<Error>>>,
 }
 
 impl std::fmt::Debug for Request {
@@ -294,7 +294,7 @@ impl Request {
             secure: None,
             choice: 0,
             found: None,
-            disk_lookup: None,
+            content_fault: None,
         }
     }
 
@@ -321,7 +321,7 @@ impl Request {
         self.secure = None;
         self.choice = 0;
         self.found = None;
-        self.disk_lookup = None;
+        self.content_fault = None;
     }
 
     /// The method (RFC 9110 §9).
@@ -396,13 +396,13 @@ impl Request {
         self.head.version == Version::Http2 || (self.head.seen.has_any(Seen::of(KnownField::Te)) && asks())
     }
 
-    /// The content, if it is in memory; `None` for a spooled body.
+    /// The content, if it is in memory; `None` for a body that is spooled or streamed.
     pub fn body_in_memory(&self) -> Option<&[u8]> {
         match &self.body {
             Body::Empty => Some(&[]),
             Body::InArena(span) => Some(self.arena.slice(*span)),
             Body::Memory(content) => Some(content),
-            Body::Spooled { .. } => None,
+            Body::Spooled { .. } | Body::Streamed(_) => None,
         }
     }
 }

@@ -27,6 +27,12 @@ pub enum Accepted {
 ///
 /// Dropped without [`AnswerSink::end`], the answer is aborted: the client can tell that it is incomplete.
 pub trait AnswerSink: Send {
+    /// Adds a field to every head that is given from now on, one for an error too, unless that has a field of this name. The
+    /// name is a token, the value what may stand in a field.
+    fn stamp(&mut self, name: &str, value: &[u8]) {
+        let _ = (name, value);
+    }
+
     /// Gives the head; `length` is the content's whole length in bytes where it is known. Until the head has left it may be
     /// given again and replaces the former.
     fn head(&mut self, head: &ResponseHead, length: Option<u64>);

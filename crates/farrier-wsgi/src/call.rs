@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use farrier_http::{Bytes, Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, SendError};
-use pyo3::exceptions::PyAssertionError;
+use farrier_http::{BodyMode, Bytes, Error, Flush, Handler, Plan, Request, Respond, ResponseHead, SendError};
+use pyo3::exceptions::{PyAssertionError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
@@ -24,6 +24,7 @@ pub struct WsgiHandler {
     hooks: Option<Arc<RequestHooks>>,
     /// The number of this handler in the process: each has its own entry in a seat's cache.
     number: usize,
+    body_mode: BodyMode,
 }
 
 /// A seat's cached objects, so that seats share no Python object on the hot path.
@@ -44,12 +45,17 @@ impl WsgiHandler {
     /// A handler for the application.
     pub fn new(application: Py<PyAny>, surroundings: Surroundings) -> WsgiHandler {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        WsgiHandler { application, surroundings, hooks: None, number }
+        WsgiHandler { application, surroundings, hooks: None, number, body_mode: BodyMode::Buffered }
     }
 
     /// The same handler with hooks around each request.
     pub fn with_hooks(self, hooks: Option<Arc<RequestHooks>>) -> WsgiHandler {
         WsgiHandler { hooks, ..self }
+    }
+
+    /// The same handler, called before a request's content has arrived or after.
+    pub fn with_body(self, body_mode: BodyMode) -> WsgiHandler {
+        WsgiHandler { body_mode, ..self }
     }
 
     pub(crate) fn diagnostics(&self) -> &dyn Diagnostics {
@@ -112,7 +118,7 @@ impl WsgiHandler {
                 let closed = close(&iterable);
                 sent.and(closed.map_err(Failure::from))
             });
-        let head = start_response.get().end();
+        let head = start_response.get().end(py);
         SEAT.with_borrow_mut(|locals| {
             if let Some(Some(local)) = locals.get_mut(self.number) {
                 local.head = head;
@@ -123,8 +129,8 @@ impl WsgiHandler {
 }
 
 impl Handler for WsgiHandler {
-    fn occupies(&self, _: &mut Request) -> Occupies {
-        Occupies::Seat
+    fn plan(&self, _: &mut Request) -> Plan {
+        Plan::Seat(self.body_mode)
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
@@ -132,6 +138,12 @@ impl Handler for WsgiHandler {
             Ok(()) => Ok(()),
             // It was logged when it was raised.
             Err(Failure::Raised(raised)) if overdue::is_request_timeout(py, &raised) => Err(Error::application("")),
+            // The client's fault, which the application has passed on.
+            Err(Failure::Raised(raised)) if is_content_fault(py, request, &raised) => Err(request
+                .content_fault
+                .as_ref()
+                .and_then(|fault| fault.get().cloned())
+                .unwrap_or(Error::application(""))),
             Err(Failure::Raised(raised)) => {
                 let text = format!(
                     "Error handling request {} {}",
@@ -145,6 +157,12 @@ impl Handler for WsgiHandler {
             Err(Failure::ClientGone) => Ok(()),
         })
     }
+}
+
+/// Whether the application raised because its request's streamed content failed.
+fn is_content_fault(py: Python<'_>, request: &Request, raised: &PyErr) -> bool {
+    let has_failed = request.content_fault.as_ref().is_some_and(|fault| fault.get().is_some());
+    has_failed && raised.is_instance_of::<PyOSError>(py)
 }
 
 /// Why a call did not end normally.
@@ -268,7 +286,7 @@ impl<'py> Answer<'_, 'py> {
     /// A wrapped file: sent by the kernel if it is a regular one.
     fn give_file(&self, wrapper: &Bound<'py, FileWrapper>, respond: &mut dyn Respond) -> Result<(), Stop> {
         let Some(stretch) = wrapper.get().stretch(self.py) else { return self.give_each(wrapper.as_any(), respond) };
-        let declared = self.start_response.get().lock().head.content_length();
+        let declared = self.start_response.get().lock(self.py).head.content_length();
         let bytes = declared.map_or(stretch.bytes, |declared| declared.min(stretch.bytes));
         self.give_head(respond, Some(bytes))?;
         Ok(respond.send_file(Arc::new(stretch.file), stretch.offset, bytes)?)
@@ -276,7 +294,7 @@ impl<'py> Answer<'_, 'py> {
 
     /// Sets the head. It has the length of the content if nothing was written before.
     fn give_head(&self, respond: &mut dyn Respond, length: Option<u64>) -> Result<(), Stop> {
-        let mut started = self.start_response.get().lock();
+        let mut started = self.start_response.get().lock(self.py);
         if !started.called {
             return Err(PyAssertionError::new_err(
                 "the application gave content before it called start_response (PEP 3333)",

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use farrier_http::{BodyFraming, KnownField, Peer, Request, Scheme, TargetForm, Version, percent};
+use farrier_http::{Body, BodyFraming, KnownField, Peer, Request, Scheme, TargetForm, Version, percent};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -143,8 +143,13 @@ impl Environs {
         }
         self.set_forwarded(py, &environ, request)?;
         let length = request.body.bytes();
+        if let Body::Streamed(body) = &request.body {
+            if let Some(length) = body.length_bytes() {
+                environ.set_item(&self.keys.content_length, itoa::Buffer::new().format(length))?;
+            }
+            environ.set_item(&self.keys.input, Py::new(py, Input::of(py, request))?)?;
         // FastCGI content may have no declared length.
-        if request.head.framing != BodyFraming::None || length > 0 {
+        } else if request.head.framing != BodyFraming::None || length > 0 {
             environ.set_item(&self.keys.content_length, itoa::Buffer::new().format(length))?;
             if length > 0 {
                 environ.set_item(&self.keys.input, Py::new(py, Input::of(py, request))?)?;

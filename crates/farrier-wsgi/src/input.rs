@@ -1,4 +1,7 @@
-//! `wsgi.input` (PEP 3333, "Input and Error Streams"): the buffered content of a request as a binary stream.
+//! `wsgi.input` (PEP 3333, "Input and Error Streams"): the content of a request as a binary stream.
+//!
+//! Several threads of the application may read it: whoever finds it busy waits detached, or the reader could never attach
+//! again.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use farrier_http::{Body, Request};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyByteArray, PyBytes};
+
+use crate::streamed_input::StreamedInput;
 
 /// Bytes per read from a spooled body when searching for a line end.
 const LINE_PIECE_BYTES: usize = 8192;
@@ -27,6 +33,8 @@ enum Content {
     Memory(Py<PyBytes>),
     /// In an unlinked file of this many bytes.
     Spooled(Box<dyn farrier_http::body::ReadSeek>, u64),
+    /// It still arrives.
+    Streamed(StreamedInput),
 }
 
 impl Input {
@@ -37,6 +45,7 @@ impl Input {
             Body::InArena(span) => Content::Memory(PyBytes::new(py, request.arena.slice(span)).unbind()),
             Body::Memory(bytes) => Content::Memory(PyBytes::new(py, &bytes).unbind()),
             Body::Spooled { file, bytes } => Content::Spooled(file, bytes),
+            Body::Streamed(body) => Content::Streamed(StreamedInput::new(body)),
         };
         Input { state: Mutex::new(State { content, position: 0 }) }
     }
@@ -46,8 +55,8 @@ impl Input {
         Input { state: Mutex::new(State { content: Content::Memory(PyBytes::new(py, b"").unbind()), position: 0 }) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
+        self.state.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -56,19 +65,25 @@ impl Input {
     /// Up to `size` bytes; the whole rest if it is absent, `None` or negative.
     #[pyo3(signature = (size = None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
-        self.lock().read(py, size)
+        self.lock(py).read(py, size)
+    }
+
+    /// Up to `size` bytes of what is there: it waits only where nothing is.
+    #[pyo3(signature = (size = None, /))]
+    fn read1<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
+        self.lock(py).read1(py, size)
     }
 
     /// One line with its end, or up to `size` bytes of it.
     #[pyo3(signature = (size = None, /))]
     fn readline<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
-        self.lock().readline(py, size)
+        self.lock(py).readline(py, size)
     }
 
     /// All lines that are left, or as many as it takes to reach `hint` bytes.
     #[pyo3(signature = (hint = None, /))]
     fn readlines<'py>(&self, py: Python<'py>, hint: Option<i64>) -> PyResult<Vec<Bound<'py, PyBytes>>> {
-        let mut state = self.lock();
+        let mut state = self.lock(py);
         let enough = hint.filter(|&hint| hint > 0).map(|hint| hint as usize);
         let (mut lines, mut total) = (Vec::new(), 0);
         loop {
@@ -88,7 +103,7 @@ impl Input {
     /// Reads into a writable bytearray; returns the number of bytes.
     fn readinto(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
         let room = buffer.len()?;
-        let piece = self.lock().read(py, Some(room as i64))?;
+        let piece = self.lock(py).read(py, Some(room as i64))?;
         let bytes = piece.as_bytes().len();
         if let Ok(array) = buffer.cast::<PyByteArray>() {
             array.set_item(pyo3::types::PySlice::new(py, 0, bytes as isize, 1), &piece)?;
@@ -101,21 +116,21 @@ impl Input {
 
     /// Moves the position, as `io` streams do; returns the new one.
     #[pyo3(signature = (offset, whence = 0, /))]
-    fn seek(&self, offset: i64, whence: i32) -> PyResult<u64> {
-        self.lock().seek(offset, whence)
+    fn seek(&self, py: Python<'_>, offset: i64, whence: i32) -> PyResult<u64> {
+        self.lock(py).seek(py, offset, whence)
     }
 
     /// The position in bytes.
-    fn tell(&self) -> u64 {
-        self.lock().position
+    fn tell(&self, py: Python<'_>) -> u64 {
+        self.lock(py).position
     }
 
     fn readable(&self) -> bool {
         true
     }
 
-    fn seekable(&self) -> bool {
-        true
+    fn seekable(&self, py: Python<'_>) -> bool {
+        !matches!(self.lock(py).content, Content::Streamed(_))
     }
 
     fn writable(&self) -> bool {
@@ -135,7 +150,7 @@ impl Input {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let line = self.lock().readline(py, None)?;
+        let line = self.lock(py).readline(py, None)?;
         Ok((!line.as_bytes().is_empty()).then_some(line))
     }
 }
@@ -145,6 +160,7 @@ impl State {
         match &self.content {
             Content::Memory(bytes) => bytes.bind(py).as_bytes().len() as u64,
             Content::Spooled(_, bytes) => *bytes,
+            Content::Streamed(_) => u64::MAX,
         }
     }
 
@@ -157,7 +173,27 @@ impl State {
         }
     }
 
+    fn read1<'py>(&mut self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
+        match &mut self.content {
+            Content::Streamed(input) => {
+                let piece = input.read1(py, wanted(size).unwrap_or(usize::MAX))?;
+                Ok(self.taken(piece))
+            }
+            Content::Memory(_) | Content::Spooled(..) => self.read(py, size),
+        }
+    }
+
+    /// Moves the position behind what was taken.
+    fn taken<'py>(&mut self, piece: Bound<'py, PyBytes>) -> Bound<'py, PyBytes> {
+        self.position += piece.as_bytes().len() as u64;
+        piece
+    }
+
     fn read<'py>(&mut self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
+        if let Content::Streamed(input) = &mut self.content {
+            let piece = input.read(py, wanted(size))?;
+            return Ok(self.taken(piece));
+        }
         let count = self.allowed(py, size);
         let start = self.position as usize;
         let piece = match &mut self.content {
@@ -173,9 +209,9 @@ impl State {
                 // Other Python threads run while the file is read.
                 py.detach(|| file.read_exact(buffer)).map_err(spool_failed)
             })?,
+            Content::Streamed(input) => input.read(py, Some(count))?,
         };
-        self.position += count as u64;
-        Ok(piece)
+        Ok(self.taken(piece))
     }
 
     fn readline<'py>(&mut self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
@@ -201,13 +237,17 @@ impl State {
                 file.seek(SeekFrom::Start(self.position + line.len() as u64)).map_err(spool_failed)?;
                 PyBytes::new(py, &line)
             }
+            Content::Streamed(input) => input.readline(py, wanted(size))?,
         };
-        self.position += line.as_bytes().len() as u64;
-        Ok(line)
+        Ok(self.taken(line))
     }
 
-    fn seek(&mut self, offset: i64, whence: i32) -> PyResult<u64> {
-        let total = Python::attach(|py| self.total(py));
+    fn seek(&mut self, py: Python<'_>, offset: i64, whence: i32) -> PyResult<u64> {
+        if let Content::Streamed(_) = self.content {
+            let class = py.import("io")?.getattr("UnsupportedOperation")?;
+            return Err(PyErr::from_value(class.call1(("the request's content is streamed and cannot be sought",))?));
+        }
+        let total = self.total(py);
         let base = match whence {
             0 => 0,
             1 => self.position as i64,
@@ -224,6 +264,11 @@ impl State {
         }
         Ok(self.position)
     }
+}
+
+/// A size as Python's streams take it: absent or negative is all.
+fn wanted(size: Option<i64>) -> Option<usize> {
+    size.and_then(|size| usize::try_from(size).ok())
 }
 
 fn line_length(bytes: &[u8]) -> Option<usize> {

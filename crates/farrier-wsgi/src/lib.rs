@@ -18,6 +18,7 @@ pub mod seam;
 mod secure_variables;
 mod send_trailers;
 mod start_response;
+mod streamed_input;
 pub mod traceback;
 
 pub use call::WsgiHandler;

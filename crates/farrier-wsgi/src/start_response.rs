@@ -13,6 +13,7 @@ use std::thread::ThreadId;
 use farrier_http::{Flush, Respond, ResponseHead, SendError};
 use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 /// The state of one call of the application, shared by `start_response`, `write` and the bridge.
@@ -88,13 +89,14 @@ impl StartResponse {
         StartResponse { started: Mutex::new(Started { head, called: false, given: false, written: false, respond }) }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Started> {
-        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Detached while it waits: whoever has it may have to attach first.
+    pub(crate) fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Started> {
+        self.started.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the call: callables that the application kept have no effect any more. Returns the head for reuse.
-    pub(crate) fn end(&self) -> ResponseHead {
-        let mut started = self.lock();
+    pub(crate) fn end(&self, py: Python<'_>) -> ResponseHead {
+        let mut started = self.lock(py);
         started.respond = None;
         std::mem::take(&mut started.head)
     }
@@ -109,7 +111,7 @@ impl StartResponse {
         headers: &Bound<'py, PyAny>,
         exc_info: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Write> {
-        let mut started = slf.get().lock();
+        let mut started = slf.get().lock(slf.py());
         match exc_info {
             Some(exc_info) if started.given && started.head_sent() => return Err(raised(exc_info)?),
             Some(_) => {}
@@ -157,7 +159,7 @@ impl Write {
             return Ok(());
         }
         let (mut respond, head) = {
-            let mut started = self.of.get().lock();
+            let mut started = self.of.get().lock(data.py());
             let respond = match &started.respond {
                 Some(running) if running.thread == std::thread::current().id() => running.respond,
                 Some(_) => {

@@ -37,6 +37,7 @@ mod server;
 mod sites;
 mod statistics;
 mod template;
+mod test_exchange;
 mod worker;
 mod worker_hooks;
 

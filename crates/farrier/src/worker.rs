@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use farrier_config::Config;
 use farrier_config::sites::MountPlan;
 use farrier_engine::{Command, Control, Parts};
-use farrier_http::Handler;
+use farrier_http::{BodyMode, Handler};
 use farrier_log::error::{ErrorLog, Level};
 use farrier_supervisor::keyring::KeyringReader;
 use farrier_supervisor::{Cause, Listener, Signal, SignalPipe, WorkerLink, process};
@@ -109,7 +109,10 @@ fn boot(
     let around = around.map(Arc::new);
     let application = |name: Option<&str>, mount: &MountPlan| -> Arc<dyn Handler> {
         let surroundings = compose::surroundings(config, listeners, log, mount);
-        Arc::new(WsgiHandler::new(applications.callable(py, name), surroundings).with_hooks(around.clone()))
+        let is_streamed = mount.stream_request_body.unwrap_or(config.stream_request_body);
+        let body = if is_streamed { BodyMode::Streamed } else { BodyMode::Buffered };
+        let handler = WsgiHandler::new(applications.callable(py, name), surroundings);
+        Arc::new(handler.with_hooks(around.clone()).with_body(body))
     };
     let mounts = sites::handlers(config, &opened.plans, &application, log).map_err(|reason| {
         log.write(Level::Error, &reason);

@@ -49,6 +49,8 @@ pub struct MountPlan {
     pub body_bytes_max: Option<u64>,
     /// The codings for an application's responses, if they differ from the server's.
     pub compress: Option<Compress>,
+    /// Whether an application is called before the request body has arrived, if it differs from the server's.
+    pub stream_request_body: Option<bool>,
     /// Where the mount is written.
     pub place: Place,
 }
@@ -149,6 +151,7 @@ fn plans(
                 target: Target::Application(config.wsgi_app.clone()),
                 body_bytes_max: None,
                 compress: None,
+                stream_request_body: None,
                 place: place("wsgi_app"),
             });
         }
@@ -163,7 +166,11 @@ fn plans(
     }
     for site in &config.sites {
         let limit = body(site.limit_request_body);
-        let inherited = Inherited { body_bytes_max: limit, compress: site.compress.clone() };
+        let inherited = Inherited {
+            body_bytes_max: limit,
+            compress: site.compress.clone(),
+            stream_request_body: site.stream_request_body,
+        };
         let static_files = expanded(&site.static_files, folders, problems);
         let mut mounts = mounts(&site.mounts, &static_files, inherited, problems);
         if let Some(app) = &site.app {
@@ -172,6 +179,7 @@ fn plans(
                 target: Target::Application(Some(app.clone())),
                 body_bytes_max: limit,
                 compress: site.compress.clone(),
+                stream_request_body: site.stream_request_body,
                 place: site.place.clone(),
             });
         }
@@ -220,6 +228,7 @@ fn expanded(
 struct Inherited {
     body_bytes_max: Option<u64>,
     compress: Option<Compress>,
+    stream_request_body: Option<bool>,
 }
 
 fn mounts(
@@ -236,6 +245,7 @@ fn mounts(
                 target,
                 body_bytes_max: mount.limit_request_body.map(|bytes| bytes.0).or(inherited.body_bytes_max),
                 compress: mount.compress.clone().or_else(|| inherited.compress.clone()),
+                stream_request_body: mount.stream_request_body.or(inherited.stream_request_body),
                 place: mount.place.clone(),
             }),
             Err(sentence) => {
@@ -249,6 +259,7 @@ fn mounts(
         target: Target::Static(files.clone()),
         body_bytes_max: inherited.body_bytes_max,
         compress: None,
+        stream_request_body: None,
         place: files.place.clone(),
     }));
     plans
@@ -272,6 +283,9 @@ fn target(mount: &Mount) -> Result<Target, String> {
     }
     if mount.compress.is_some() && mount.app.is_none() {
         return Err("`compress` belongs to `app`: what is not made by an application is not compressed".into());
+    }
+    if mount.stream_request_body.is_some() && mount.app.is_none() {
+        return Err("`stream_request_body` belongs to `app`: nothing else reads a request body".into());
     }
     Ok(match mount {
         Mount { app: Some(app), .. } => Target::Application(Some(app.clone())),

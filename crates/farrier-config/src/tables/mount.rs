@@ -37,6 +37,9 @@ record! {
 
     /// Codings for responses of `app`, `on` or `off`; replaces the setting `compress`.
     compress: Option<Compress> = none;
+
+    /// Call `app` before the request body has arrived, in place of the setting `stream_request_body`.
+    stream_request_body: Option<bool> = none;
 }
 
 impl Mount {
@@ -52,6 +55,7 @@ impl Mount {
             content_type: "text/plain; charset=utf-8".to_string(),
             limit_request_body: None,
             compress: None,
+            stream_request_body: None,
             place: super::Place::default(),
         }
     }

@@ -27,6 +27,9 @@ record! {
     /// Codings for responses of the site's applications, `on` or `off`; replaces the setting `compress`.
     compress: Option<Compress> = none;
 
+    /// Call the site's applications before the request body has arrived; replaces the setting `stream_request_body`.
+    stream_request_body: Option<bool> = none;
+
     /// Error pages for responses of the server itself, by status: `404 = "pages/404.html"`.
     error_pages: ErrorPages = none;
 

@@ -9,7 +9,7 @@ use farrier_http::wire::response_encoder::ServerFields;
 use farrier_http::wire::{ResponseAccount, ResponseEncoder};
 use farrier_http::{Error, Flush, ResponseHead, SendError, Side, Status, Via};
 
-use crate::protocol::connection::AfterResponse;
+use crate::protocol::after_response::AfterResponse;
 use crate::protocol::file_names;
 use crate::protocol::outlet::{GaveUp, Outcome, Outlet, Source, Stretch};
 use crate::reactor::clock::Date;

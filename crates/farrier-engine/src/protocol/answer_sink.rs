@@ -12,6 +12,7 @@ use farrier_http::{Accepted, AnswerSink, Error, Flush, Peer, ResponseHead, SendE
 
 use crate::protocol::answer::Answer;
 use crate::protocol::outlet::{GaveUp, Outcome, Outlet, Source, Stretch};
+use crate::protocol::upload::UploadStatus;
 use crate::reactor::clock::Date;
 use crate::reactor::poller::Poller;
 use crate::reactor::token::Token;
@@ -51,8 +52,14 @@ impl H1Sink {
         answer: Answer,
         ended: Ended,
     ) -> H1Sink {
-        let outlet = SinkOutlet { context, link, token, peer, unsent: false };
+        let outlet = SinkOutlet { context, link, token, peer, upload: None, unsent: false };
         H1Sink { answer: Some(answer), outlet, date: Date::default(), ended }
+    }
+
+    /// The same answer to a request whose content is still read.
+    pub(crate) fn with_upload(mut self, upload: Option<Arc<UploadStatus>>) -> H1Sink {
+        self.outlet.upload = upload;
+        self
     }
 
     /// An empty answer for [`H1Sink::new`].
@@ -79,6 +86,12 @@ impl H1Sink {
 }
 
 impl AnswerSink for H1Sink {
+    fn stamp(&mut self, name: &str, value: &[u8]) {
+        if let Some(answer) = &mut self.answer {
+            answer.stamp(name, value);
+        }
+    }
+
     fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
         if let Some(answer) = &mut self.answer {
             answer.head(&self.outlet, &mut self.date, head, length);
@@ -148,6 +161,7 @@ struct SinkOutlet {
     link: Arc<Link>,
     token: Token,
     peer: Peer,
+    upload: Option<Arc<UploadStatus>>,
     unsent: bool,
 }
 
@@ -171,7 +185,8 @@ impl Outlet for SinkOutlet {
     }
 
     fn is_draining(&self) -> bool {
-        self.context.draining.load(Ordering::Relaxed)
+        let is_last = self.upload.as_ref().is_some_and(|upload| !upload.can_live_on());
+        is_last || self.context.draining.load(Ordering::Relaxed)
     }
 
     fn passes_file_names(&self) -> bool {
@@ -214,7 +229,7 @@ mod tests {
     use farrier_http::{Kind, Status, Version};
 
     use super::*;
-    use crate::protocol::connection::AfterResponse;
+    use crate::protocol::after_response::AfterResponse;
     use crate::rules::Security;
 
     const FACTS: RequestFacts = RequestFacts { is_head: false, version: Version::Http11, keep_alive: true };

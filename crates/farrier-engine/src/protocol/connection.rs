@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use farrier_http::{Limits, Origin, Request};
+use farrier_http::{Limits, Origin, Plan, Request};
 
 use crate::protocol::admission::Opening;
+use crate::protocol::after_response::AfterResponse;
+use crate::protocol::exchanging::Exchanging;
 use crate::protocol::h2::session::Session;
 use crate::protocol::h2::stream::StreamLink;
 use crate::protocol::reader::{ContentReader, HeadReader};
 use crate::protocol::spool::Sink;
+use crate::protocol::upload::{Inlet, Turn, Upload, UploadStatus};
 use crate::reactor::slots::Endpoint;
 use crate::reactor::token::Token;
+use crate::rules::Rules;
 use crate::transport::link::Link;
 
 /// A connection. Exactly one seat owns it, or the leader's table while it waits.
@@ -32,6 +36,9 @@ pub(crate) struct Connection {
     /// This stands for one stream of an HTTP/2 connection, which has the same token and link. It is never in the leader's
     /// table.
     pub(crate) stream: Option<Arc<StreamLink>>,
+    /// This stands for a request whose content is still read: the connection itself, which has the same token and link, is in
+    /// the leader's table.
+    pub(crate) upload: Option<Arc<UploadStatus>>,
 }
 
 impl Endpoint for Connection {
@@ -60,6 +67,33 @@ impl Connection {
             readable: false,
             ended: false,
             stream: Some(stream),
+            upload: None,
+        }
+    }
+
+    /// Reads more of the content that a seat or an exchange takes as it comes.
+    pub(crate) fn read_upload(&mut self, upload: &mut Upload, rules: &Rules) -> Turn {
+        let mut inlet = Inlet { is_readable: self.readable, has_ended: self.ended };
+        let turn = upload.advance(&self.link, &mut inlet, rules);
+        self.readable = inlet.is_readable;
+        turn
+    }
+
+    /// Stands for a request of this connection while its content is still read.
+    pub(crate) fn for_upload(&self, upload: Arc<UploadStatus>) -> Connection {
+        let Connection { token, link, origin, opening, requests, .. } = self;
+        Connection {
+            token: *token,
+            link: Arc::clone(link),
+            origin: *origin,
+            opening: *opening,
+            phase: Phase::Idle,
+            deadline_ms: u64::MAX,
+            requests: *requests,
+            readable: false,
+            ended: false,
+            stream: None,
+            upload: Some(upload),
         }
     }
 }
@@ -72,6 +106,10 @@ pub(crate) enum Phase {
     Head(Box<PartialHead>),
     /// The rest of the content.
     Content(Box<PartialContent>),
+    /// The rest of the content, which a seat takes as it comes.
+    Streaming(Box<Upload>),
+    /// An exchange that answers the request.
+    Exchange(Box<Exchanging>),
     /// The client to take the rest of a response.
     Flushing {
         /// What comes after.
@@ -88,17 +126,6 @@ pub(crate) enum Phase {
     },
 }
 
-/// What follows a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AfterResponse {
-    /// The next request.
-    KeepAlive,
-    /// The end of the connection.
-    Close,
-    /// The end of the connection, after the client had a moment to read.
-    Linger,
-}
-
 /// A head of which the end is missing.
 pub(crate) struct PartialHead {
     pub(crate) request: Box<Request>,
@@ -110,6 +137,8 @@ pub(crate) struct PartialHead {
 /// A request whose content is incomplete. The arena holds the head, and behind it input that is not decoded yet.
 pub(crate) struct PartialContent {
     pub(crate) request: Box<Request>,
+    /// What its handler has planned, once that was asked.
+    pub(crate) plan: Option<Plan>,
     pub(crate) reader: ContentReader,
     /// Its bounds, where its mount has others than all.
     pub(crate) limits: Option<Box<Limits>>,

@@ -1,15 +1,16 @@
 //! The reading side of the fronts: drives a codec with what the socket gives until a request is complete.
 
 use farrier_http::wire::h1::encode::CONTINUE;
-use farrier_http::{Body, BodyFraming, Error, Kind, Request, Span};
+use farrier_http::{Body, BodyFraming, Error, Kind, Plan, Request, Span};
 
 use crate::protocol::admission::Opening;
-use crate::protocol::connection::{AfterResponse, Connection, PartialHead, Phase};
+use crate::protocol::after_response::AfterResponse;
+use crate::protocol::connection::{Connection, PartialContent, PartialHead, Phase};
 use crate::protocol::h1_content::{content_begins, continue_content};
 use crate::protocol::reader::{ContentReader, HeadReader, Read, whole_stdin};
 use crate::protocol::scratch::{ARENA_ROOM_BYTES, Scratch};
 use crate::rules::Rules;
-use crate::transport::link::Received;
+use crate::transport::link::{Link, Received};
 
 /// Room of a connection's own arena while a head is incomplete.
 const PARTIAL_ROOM_BYTES: usize = 1024;
@@ -19,8 +20,11 @@ const CONTENT_TURN_BYTES: usize = 256 * 1024;
 
 /// What reading came to.
 pub(crate) enum Step {
-    /// A complete request, and where in its arena it ends: what follows belongs to the next one.
-    Request(Box<Request>, usize),
+    /// A complete request, and where in its arena it ends: what follows belongs to the next one. What its handler has planned
+    /// comes with it, where that was asked already.
+    Request(Box<Request>, usize, Option<Plan>),
+    /// A head is complete and its content is not: the handler is to be asked how it wants it.
+    Head,
     /// The connection speaks HTTP/2, and begins with the bytes of this request's arena.
     Http2(Box<Request>),
     /// The connection waits for its client, or for the disk.
@@ -43,7 +47,11 @@ pub(crate) fn advance(connection: &mut Connection, scratch: &mut Scratch, rules:
             Phase::Idle => begin(connection, scratch, rules, now_ms),
             Phase::Head(partial) => continue_head(connection, partial, scratch, rules, now_ms),
             Phase::Content(partial) => continue_content(connection, partial, scratch, rules, now_ms, &mut turn_bytes),
-            phase @ (Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Http2(_)) => {
+            phase @ (Phase::Flushing { .. }
+            | Phase::Lingering { .. }
+            | Phase::Http2(_)
+            | Phase::Streaming(_)
+            | Phase::Exchange(_)) => {
                 connection.phase = phase;
                 Progress::Wait
             }
@@ -53,7 +61,8 @@ pub(crate) fn advance(connection: &mut Connection, scratch: &mut Scratch, rules:
             Progress::Wait => return Step::Wait,
             Progress::More => return Step::More,
             Progress::Answered => return Step::Again,
-            Progress::Request(request, end) => return Step::Request(request, end),
+            Progress::Request(request, end, plan) => return Step::Request(request, end, plan),
+            Progress::HeadAlone => return Step::Head,
             Progress::Refused(error, request) => return Step::Refused(error, request),
             Progress::Http2(request) => return Step::Http2(request),
             Progress::Closed => return Step::Closed,
@@ -83,7 +92,8 @@ pub(crate) enum Progress {
     Wait,
     More,
     Answered,
-    Request(Box<Request>, usize),
+    Request(Box<Request>, usize, Option<Plan>),
+    HeadAlone,
     Refused(Error, Box<Request>),
     Http2(Box<Request>),
     Closed,
@@ -228,29 +238,35 @@ fn head_complete(connection: &mut Connection, mut request: Box<Request>, rules: 
                 0 => Body::Empty,
                 _ => Body::InArena(Span::new(head_bytes + content.start, head_bytes + content.end)),
             };
-            return Progress::Request(request, head_bytes + bytes);
+            return Progress::Request(request, head_bytes + bytes, None);
         }
         return content_begins(connection, request, reader, own_limits, rules, now_ms);
     }
     match request.head.framing {
         BodyFraming::None => {
             request.body = Body::Empty;
-            return Progress::Request(request, head_bytes);
+            return Progress::Request(request, head_bytes, None);
         }
         BodyFraming::Length(length) => {
             let end = head_bytes as u64 + length;
             if end <= request.arena.filled().len() as u64 {
                 let end = end as usize;
                 request.body = Body::InArena(Span::new(head_bytes, end));
-                return Progress::Request(request, end);
+                return Progress::Request(request, end, None);
             }
         }
         BodyFraming::Chunked => {}
     }
-    if request.head.expect_continue && request.arena.filled().len() == head_bytes {
-        connection.link.send(&[CONTINUE], false);
-    }
     content_begins(connection, request, reader, own_limits, rules, now_ms)
+}
+
+/// Says that a client shall send its content, if it waits for that.
+pub(crate) fn invite(partial: &PartialContent, link: &Link) {
+    let request = &partial.request;
+    if request.head.expect_continue && request.arena.filled().len() == request.head.bytes {
+        // Who is gone is found gone when the content is read.
+        let _ = link.send(&[CONTINUE], false);
+    }
 }
 
 /// Reads once into the arena. A read that does not fill the room has emptied the socket, so the next edge will tell of more,
@@ -305,6 +321,11 @@ pub(crate) fn expire(connection: &mut Connection, rules: &Rules, now_ms: u64) ->
         Phase::Content(partial) => {
             Expired::Refuse(Error::client(Kind::RequestTimeout, "the content came too slowly"), partial.request)
         }
-        Phase::Idle | Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Http2(_) => Expired::Close,
+        Phase::Idle
+        | Phase::Flushing { .. }
+        | Phase::Lingering { .. }
+        | Phase::Http2(_)
+        | Phase::Streaming(_)
+        | Phase::Exchange(_) => Expired::Close,
     }
 }

@@ -29,6 +29,7 @@ pub(crate) fn content_begins(
     let (sink, limits) = (Sink::expecting(request.head.framing, None), limits.map(Box::new));
     connection.phase = Phase::Content(Box::new(PartialContent {
         request,
+        plan: None,
         reader,
         limits,
         sink,
@@ -38,7 +39,7 @@ pub(crate) fn content_begins(
         disk_since_ms: None,
     }));
     connection.deadline_ms = now_ms + rules.body_timeout_ms;
-    Progress::Again
+    Progress::HeadAlone
 }
 
 /// Takes what content has come, until the socket or the turn has no more.
@@ -65,12 +66,12 @@ pub(crate) fn continue_content(
         if partial.sink.waiting_bytes() > 0 {
             return wait_for_disk(connection, partial, now_ms);
         }
-        let PartialContent { mut request, sink, .. } = *partial;
+        let PartialContent { mut request, plan, sink, .. } = *partial;
         let end = request.head.bytes;
         return match sink.into_body(&rules.spool) {
             Ok(body) => {
                 request.body = body;
-                Progress::Request(request, end)
+                Progress::Request(request, end, plan)
             }
             Err(error) => Progress::Refused(error, request),
         };

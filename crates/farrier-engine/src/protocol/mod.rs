@@ -3,12 +3,13 @@
 //! its own.
 
 pub(crate) mod admission;
+pub(crate) mod after_response;
 pub(crate) mod answer;
-// The exchanges that answer through it are being built.
-#[allow(dead_code)]
 pub(crate) mod answer_sink;
 pub(crate) mod client_wait;
 pub(crate) mod connection;
+pub(crate) mod exchange;
+pub(crate) mod exchanging;
 pub(crate) mod file_names;
 pub(crate) mod h1;
 pub(crate) mod h1_content;
@@ -21,4 +22,6 @@ pub(crate) mod scratch;
 pub(crate) mod seat_outlet;
 pub(crate) mod spool;
 pub(crate) mod spool_file;
+pub(crate) mod streamed_body;
+pub(crate) mod upload;
 pub(crate) mod upload_budget;

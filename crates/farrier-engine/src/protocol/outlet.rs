@@ -6,7 +6,7 @@ use std::sync::Arc;
 use farrier_http::wire::response_encoder::PieceFraming;
 use farrier_http::{Bytes, Error, Kind, Status};
 
-use crate::protocol::connection::AfterResponse;
+use crate::protocol::after_response::AfterResponse;
 use crate::rescue;
 use crate::rules::Rules;
 use crate::transport::link::{Link, TakenOver};

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::host::Host;
 use crate::protocol::client_wait::ClientWait;
 use crate::protocol::outlet::{GaveUp, Outlet, Source, Stretch};
+use crate::protocol::upload::UploadStatus;
 use crate::reactor::poller::Poller;
 use crate::reactor::token::Token;
 use crate::rules::Rules;
@@ -39,6 +40,8 @@ pub(crate) struct Channel<'a> {
     pub(crate) draining: &'a AtomicBool,
     /// The producer may wait for the client: it occupies a seat.
     pub(crate) may_wait: bool,
+    /// The request's content, where it is still read.
+    pub(crate) upload: Option<&'a UploadStatus>,
 }
 
 /// The outlet of a seat.
@@ -70,7 +73,8 @@ impl Outlet for SeatOutlet<'_> {
     }
 
     fn is_draining(&self) -> bool {
-        self.channel.draining.load(Ordering::Relaxed)
+        let is_last = self.channel.upload.is_some_and(|upload| !upload.can_live_on());
+        is_last || self.channel.draining.load(Ordering::Relaxed)
     }
 
     fn passes_file_names(&self) -> bool {

@@ -1,22 +1,21 @@
 //! What the leader does with a request that is complete: answers it here and now, or hands it to where it can wait.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use farrier_http::{Error, Kind, Occupies, Request};
+use farrier_http::{Body, DiskLookup, Error, Kind, Plan, Request};
 
+use super::answered_by::AnsweredBy;
 use super::disk;
 use super::disk::Load;
 use super::lead::Lead;
 use super::returns::Waiting;
 use super::seat::{Seat, Settled};
-use super::shared::{Shared, Work};
+use super::shared::Work;
 use super::turn::Turn;
 use crate::protocol::connection::Connection;
 use crate::scheduler::routes::ComputeShare;
 use crate::scheduler::routes::Route;
-use crate::scheduler::{Arrived, Ended, Enqueued, Job};
-use farrier_log::error::Level;
+use crate::scheduler::{Arrived, Ended, Enqueued, Job, JobKind};
 
 /// Where the lead is after a request was dealt with.
 pub(super) enum Dispatched {
@@ -32,34 +31,50 @@ impl Seat {
     /// Deals with a complete request: here and now if its route is short, through the queues otherwise.
     pub(super) fn answer(
         &mut self,
-        lead: Box<Lead>,
+        mut lead: Box<Lead>,
         mut connection: Box<Connection>,
         mut request: Box<Request>,
         end: usize,
+        plan: Option<Plan>,
     ) -> Dispatched {
-        request.origin = connection.origin;
-        if let Some(negotiated) = connection.link.negotiated() {
-            request.secure = Some(Arc::clone(&negotiated.secure));
-        }
-        if request.came_through_gateway() {
-            request.take_origin_from_gateway();
-            self.note_commands(&request);
-        }
-        if let Err(error) = self.decide_fields(&mut request) {
-            self.refuse(&mut connection, error, request, lead.now_ms);
-            return Dispatched::Here(lead, connection, Settled::Open);
-        }
-        let occupies = self.shared.handler.occupies(&mut request);
-        if occupies == Occupies::Disk {
-            return self.send_for(lead, Waiting { connection, request, end });
-        }
-        if occupies != Occupies::Seat {
+        let plan = match plan {
+            Some(plan) => plan,
+            None => {
+                if let Err(error) = self.prepare(&connection, &mut request) {
+                    self.refuse(&mut connection, error, request, lead.now_ms);
+                    return Dispatched::Here(lead, connection, Settled::Open);
+                }
+                self.shared.handler.plan(&mut request)
+            }
+        };
+        let by = match plan {
+            Plan::Seat(_) => AnsweredBy::Seat,
+            Plan::Now => AnsweredBy::Server,
+            Plan::NowUnseen => AnsweredBy::ServerUnseen,
+            Plan::Exchange(exchange, _) if connection.stream.is_some() => {
+                self.begin_whole_stream_exchange(&mut lead, &connection, request, exchange);
+                return Dispatched::Queued(lead);
+            }
+            Plan::Exchange(exchange, _) => {
+                self.begin_exchange(&lead, &mut connection, request, end, exchange);
+                return Dispatched::Here(lead, connection, Settled::Open);
+            }
+            Plan::Disk(lookup) => return self.send_for(lead, Waiting { connection, request, end }, lookup),
+        };
+        if by != AnsweredBy::Seat {
             let started_ns = self.shared.clock.now_ns();
-            let (settled, _) = self.serve(&mut connection, request, end, started_ns, occupies);
+            let (settled, _) = self.serve(&mut connection, request, end, started_ns, by);
             return Dispatched::Here(lead, connection, settled);
         }
         let route = Route::of(&request);
         let shared = Arc::clone(&self.shared);
+        let is_streamed = matches!(request.body, Body::Streamed(_)) && shared.seating.threads > 1;
+        if is_streamed {
+            // It waits for its client, so it is nothing for the leader.
+            let queued_ms = lead.now_ms;
+            let work = Work { connection, request, end };
+            return self.enqueue(lead, Job { work, route, kind: JobKind::Slow, queued_ms });
+        }
         let now_ns = shared.clock.now_ns();
         // Apart from the match: the lock is released before anything is done.
         let arrived = shared.scheduler().arrived(self.id, lead, route, self.attached, now_ns);
@@ -73,13 +88,21 @@ impl Seat {
         }
     }
 
+    /// Notes in a request what its connection knows, and decides about its fields.
+    ///
+    /// # Errors
+    /// The request is refused.
+    pub(super) fn prepare(&self, connection: &Connection, request: &mut Request) -> Result<(), Error> {
+        self.shared.prepare(connection.origin, &connection.link, request)
+    }
+
     /// Lets a request wait for the disk, apart from everybody else.
-    fn send_for(&mut self, lead: Box<Lead>, waiting: Waiting) -> Dispatched {
+    fn send_for(&mut self, lead: Box<Lead>, waiting: Waiting, lookup: Box<dyn DiskLookup>) -> Dispatched {
         // From here on only the poller sees the client leave. Without it that is seen when the answer is written.
         let _ = waiting.connection.link.watch(&self.shared.poller, waiting.connection.token);
-        match disk::send(&self.shared, Load::DiskLookup(waiting)) {
+        match disk::send(&self.shared, Load::DiskLookup(waiting, lookup)) {
             Ok(()) => Dispatched::Queued(lead),
-            Err(Load::DiskLookup(Waiting { mut connection, request, .. })) => {
+            Err(Load::DiskLookup(Waiting { mut connection, request, .. }, _)) => {
                 let error = Error::server(Kind::Overloaded, "no thread can be started that reads from the disk");
                 self.refuse(&mut connection, error, request, lead.now_ms);
                 Dispatched::Here(lead, connection, Settled::Open)
@@ -94,29 +117,12 @@ impl Seat {
         connection.readable |= connection.link.take_pending();
         connection.ended |= connection.link.has_ended();
         let started_ns = self.shared.clock.now_ns();
-        match self.serve(&mut connection, request, end, started_ns, Occupies::Nothing) {
+        match self.serve(&mut connection, request, end, started_ns, AnsweredBy::Server) {
             (Settled::Open, _) => self.advance(lead, connection),
             (Settled::Closed, _) => {
                 self.close(&mut lead, connection);
                 Some(lead)
             }
-        }
-    }
-
-    /// Decides about forwarding fields, folded values and underscores; nothing where there are none.
-    fn decide_fields(&self, request: &mut Request) -> Result<(), Error> {
-        let Shared { rules, error_log, .. } = &*self.shared;
-        rules.fields.apply(request, |address| rules.trusts(address), |name| rules.dropped_fields.note(name, error_log))
-    }
-
-    /// Says once that a web server sends variables that are not obeyed here.
-    fn note_commands(&self, request: &Request) {
-        let Shared { rules, error_log, .. } = &*self.shared;
-        if request.head.gateway.had_uwsgi_variables && !rules.has_noted_commands.swap(true, Ordering::Relaxed) {
-            error_log.write(
-                Level::Warning,
-                "Dropped variables named UWSGI_*, which a web server has sent: they would command the server, and Farrier obeys none of them; logged once",
-            );
         }
     }
 
@@ -134,7 +140,7 @@ impl Seat {
             started_ns = shared.clock.now_ns();
         }
         let stretch_ns = self.last_ended_ns.take().map(|ended_ns| started_ns.saturating_sub(ended_ns));
-        let (settled, ended_ns) = self.serve(&mut connection, request, end, started_ns, Occupies::Seat);
+        let (settled, ended_ns) = self.serve(&mut connection, request, end, started_ns, AnsweredBy::Seat);
         self.last_ended_ns = Some(ended_ns);
         let elapsed_ns = ended_ns.saturating_sub(started_ns);
         let before = self.mark;
@@ -183,6 +189,10 @@ impl Seat {
         let Work { connection, request, end } = job.work;
         match self.call_here(connection, request, end) {
             Dispatched::Here(mut lead, connection, settled) => match settled {
+                settled if connection.upload.is_some() => {
+                    self.upload_answered(&mut lead, &connection, settled);
+                    Some(lead)
+                }
                 Settled::Closed if connection.stream.is_none() => {
                     self.close(&mut lead, connection);
                     Some(lead)

@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use farrier_http::DiskLookup;
+
 use super::returns::{Returned, Waiting};
 use super::shared::Shared;
 use crate::protocol::h2::stream::StreamLink;
@@ -17,7 +19,7 @@ use crate::transport::link::Link;
 /// What the disk is sent for. A connection or stream has at most one of them under way, so their bounds are the queue's.
 pub(crate) enum Load {
     /// What a request needs before it can be answered.
-    DiskLookup(Waiting),
+    DiskLookup(Waiting, Box<dyn DiskLookup>),
     /// What a response needs before more of it can be written.
     Stretch(Token, Arc<Link>, ColdStretch),
     /// The same for one stream of a connection.
@@ -103,11 +105,9 @@ fn run(shared: &Arc<Shared>) {
 
 fn fetch(load: Load, spool_directory: &Path) -> Returned {
     match load {
-        Load::DiskLookup(mut waiting) => {
-            if let Some(disk_lookup) = waiting.request.disk_lookup.take() {
-                // A fault leaves nothing found; the handler then looks for itself.
-                let _ = catch_unwind(AssertUnwindSafe(|| disk_lookup.run(&mut waiting.request)));
-            }
+        Load::DiskLookup(mut waiting, lookup) => {
+            // A fault leaves nothing found; the handler then looks for itself.
+            let _ = catch_unwind(AssertUnwindSafe(|| lookup.run(&mut waiting.request)));
             Returned::Ready(waiting)
         }
         Load::Stretch(token, link, cold) => {

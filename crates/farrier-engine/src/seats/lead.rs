@@ -128,6 +128,7 @@ impl Lead {
             readable: true,
             ended: false,
             stream: None,
+            upload: None,
         });
         if over_cap { Accepted::OverCap(connection) } else { Accepted::Connection(connection) }
     }

@@ -7,6 +7,7 @@ use super::answering::Dispatched;
 use super::lead::Lead;
 use super::seat::{Seat, Settled};
 use super::turn::Turn;
+use super::uploads::ContentPlan;
 use crate::protocol::connection::{Connection, Phase};
 use crate::protocol::h1::{self, Step};
 use crate::reactor::poller::Readiness;
@@ -178,6 +179,9 @@ impl Seat {
             Found::Connection(mut connection) => {
                 connection.readable |= readiness.readable;
                 connection.ended |= readiness.ended;
+                if readiness.hung_up && matches!(connection.phase, Phase::Streaming(_) | Phase::Exchange(_)) {
+                    connection.link.set_gone();
+                }
                 self.advance(lead, connection)
             }
         }
@@ -189,6 +193,10 @@ impl Seat {
         loop {
             if connection.stream.is_some() {
                 self.stream_ended(&mut lead, &connection);
+                return Some(lead);
+            }
+            if connection.upload.is_some() {
+                self.upload_answered(&mut lead, &connection, Settled::Open);
                 return Some(lead);
             }
             match &mut connection.phase {
@@ -215,6 +223,20 @@ impl Seat {
                     self.drive(&mut lead, connection);
                     return Some(lead);
                 }
+                Phase::Exchange(_) => {
+                    connection = match self.advance_exchange(&mut lead, connection) {
+                        Some(connection) => connection,
+                        None => return Some(lead),
+                    };
+                    continue;
+                }
+                Phase::Streaming(_) => {
+                    connection = match self.advance_upload(&mut lead, connection) {
+                        Some(connection) => connection,
+                        None => return Some(lead),
+                    };
+                    continue;
+                }
                 Phase::Idle | Phase::Head(_) | Phase::Content(_) => {}
             }
             let now_ms = lead.now_ms;
@@ -238,7 +260,12 @@ impl Seat {
                 }
                 Ok(Step::Http2(request)) => self.begin_session(&lead, &mut connection, request),
                 Ok(Step::Refused(error, request)) => self.refuse(&mut connection, error, request, now_ms),
-                Ok(Step::Request(request, end)) => match self.answer(lead, connection, request, end) {
+                Ok(Step::Head) => {
+                    if let ContentPlan::Streamed(carrier, request) = self.plan_content(&lead, &mut connection) {
+                        return self.answer_upload(lead, connection, carrier, request);
+                    }
+                }
+                Ok(Step::Request(request, end, plan)) => match self.answer(lead, connection, request, end, plan) {
                     Dispatched::Here(still, here, Settled::Open) => {
                         lead = still;
                         connection = here;

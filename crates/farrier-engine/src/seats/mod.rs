@@ -6,10 +6,12 @@
 //! always left for short routes.
 
 mod accepting;
+pub(crate) mod answered_by;
 mod answering;
 pub(crate) mod call_record;
 mod client_waits;
 mod disk;
+mod exchanges;
 mod interpreter_stall;
 pub(crate) mod lead;
 mod leading;
@@ -17,15 +19,18 @@ mod leaving;
 mod monitor;
 mod native_hint;
 mod overdue;
+mod preparing;
 mod probe;
 mod returns;
 mod seat;
 mod shared;
 mod spawner;
 pub(crate) mod start;
+mod stream_exchanges;
 mod streams;
 mod tending;
 mod thread_meter;
 mod thread_state;
 mod threads;
 mod turn;
+mod uploads;

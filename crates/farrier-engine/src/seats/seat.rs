@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use farrier_http::wire::h1::RequestFacts;
-use farrier_http::{Error, Kind, Occupies, Request, Side};
+use farrier_http::{Error, Kind, Request, Side};
 
+use super::answered_by::AnsweredBy;
 use super::call_record::{CallRecord, CallTarget};
 use super::client_waits::SeatWait;
 use super::lead::Lead;
@@ -15,7 +16,8 @@ use super::returns::Returned;
 use super::shared::{Shared, Work};
 use super::thread_meter::{Reading, ThreadMeter, process_cpu_ns};
 use crate::metrics::Called;
-use crate::protocol::connection::{AfterResponse, Connection, Phase};
+use crate::protocol::after_response::AfterResponse;
+use crate::protocol::connection::{Connection, Phase};
 use crate::protocol::h1;
 use crate::protocol::h1_respond::H1Respond;
 use crate::protocol::outlet::Outcome;
@@ -181,7 +183,7 @@ impl Seat {
             self.scratch.give_back(request);
             (Settled::Closed, started_ns)
         } else {
-            self.serve(&mut connection, request, end, started_ns, Occupies::Seat)
+            self.serve(&mut connection, request, end, started_ns, AnsweredBy::Seat)
         };
         let elapsed_ns = ended_ns.saturating_sub(started_ns);
         let call_ns = self.own_time_ns(elapsed_ns, ended_ns);
@@ -240,6 +242,9 @@ impl Seat {
         if connection.stream.is_some() {
             return self.hand_back_stream(connection);
         }
+        if connection.upload.is_some() {
+            return self.hand_back_upload(connection, settled);
+        }
         let token = connection.token;
         // A leader that was deposed in its call may hold a connection that the poller does not know yet. If it cannot be
         // watched the leader finds out.
@@ -271,10 +276,10 @@ impl Seat {
         mut request: Box<Request>,
         end: usize,
         started_ns: u64,
-        occupies: Occupies,
+        by: AnsweredBy,
     ) -> (Settled, u64) {
         if let Some(stream) = connection.stream.clone() {
-            return self.serve_stream(connection, &stream, request, started_ns, occupies);
+            return self.serve_stream(connection, &stream, request, started_ns, by);
         }
         let shared = &*self.shared;
         connection.requests += 1;
@@ -292,10 +297,11 @@ impl Seat {
             token: connection.token,
             peer: connection.origin.peer,
             draining: &shared.draining,
-            may_wait: occupies == Occupies::Seat,
+            upload: connection.upload.as_deref(),
+            may_wait: by == AnsweredBy::Seat,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
-        let record = self.record.as_ref().filter(|_| occupies == Occupies::Seat);
+        let record = self.record.as_ref().filter(|_| by == AnsweredBy::Seat);
         if let Some(record) = record {
             connection.link.begin_response();
             record.open(&request, CallTarget::Connection(Arc::clone(&connection.link)), facts, started_ns);
@@ -317,8 +323,8 @@ impl Seat {
             overdue::came_back(shared, &late, ended_ns.saturating_sub(started_ns));
             outcome.take_over(&late.taken, overdue::error());
         }
-        if occupies != Occupies::NothingUnseen {
-            let by_application = occupies == Occupies::Seat;
+        if by != AnsweredBy::ServerUnseen {
+            let by_application = by == AnsweredBy::Seat;
             self.record(&request, &outcome, lines.as_deref(), ended_ns.saturating_sub(started_ns), by_application);
         }
         let now_ms = ended_ns / 1_000_000;
@@ -342,6 +348,7 @@ impl Seat {
             token: connection.token,
             peer: connection.origin.peer,
             draining: &shared.draining,
+            upload: connection.upload.as_deref(),
             may_wait: false,
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
@@ -358,7 +365,7 @@ impl Seat {
         connection.deadline_ms = now_ms + shared.rules.response_pace().look_again_ms();
     }
 
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         connection: &mut Connection,
         outcome: &Outcome,

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use farrier_http::wire::h1::RequestFacts;
-use farrier_http::{Error, Kind, Occupies, Request, Version};
+use farrier_http::{Error, Kind, Request, Version};
 use h2::Reason;
 
+use super::answered_by::AnsweredBy;
 use super::answering::Dispatched;
 use super::call_record::CallTarget;
 use super::client_waits::SeatWait;
@@ -20,7 +21,9 @@ use super::lead::Lead;
 use super::overdue;
 use super::returns::Returned;
 use super::seat::{Seat, Settled, panic_text};
-use crate::protocol::connection::{AfterResponse, Connection, Phase};
+use crate::protocol::after_response::AfterResponse;
+use crate::protocol::connection::{Connection, Phase};
+use crate::protocol::exchanging::Feed;
 use crate::protocol::h2::arrival::{self, Arrival, Incoming};
 use crate::protocol::h2::respond::{H2Respond, StreamChannel};
 use crate::protocol::h2::session::{Driven, Session, SessionContext};
@@ -48,8 +51,10 @@ impl Seat {
             token: connection.token,
         });
         let Connection { token, link, origin, .. } = connection;
-        let (rules, now_ms) = (&self.shared.rules, lead.now_ms);
-        let session_context = SessionContext { token: *token, link, origin: *origin, rules, now_ms };
+        let (shared, now_ms) = (Arc::clone(&self.shared), lead.now_ms);
+        let rules = &shared.rules;
+        let planner = shared.planner(*origin, link);
+        let session_context = SessionContext { token: *token, link, origin: *origin, rules, now_ms, planner: &planner };
         let mut session = Session::begin(&session_context, inbox, waker.into());
         if lead.draining_since_ms.is_some() {
             session.send_goaway(lead.now_ms);
@@ -85,8 +90,16 @@ impl Seat {
             return Some(lead);
         }
         let mut carrier = Box::new(Connection::of_stream(token, link, origin, stream));
+        let mut plan = None;
         let (request, refusal) = match incoming {
-            Incoming::Complete(request) => (request, None),
+            Incoming::Planned(request, planned) => {
+                plan = Some(planned);
+                (request, None)
+            }
+            Incoming::Exchange(request, exchange, content, signal) => {
+                self.begin_stream_exchange(&mut lead, &carrier, request, exchange, Feed::Nothing, content, signal);
+                return Some(lead);
+            }
             Incoming::Refused(error, request) => (request, Some(error)),
             Incoming::Head(head) => {
                 let mut request = self.scratch.take_request();
@@ -100,7 +113,7 @@ impl Seat {
             return Some(lead);
         }
         let end = request.head.bytes;
-        match self.answer(lead, carrier, request, end) {
+        match self.answer(lead, carrier, request, end, plan) {
             Dispatched::Here(mut lead, carrier, Settled::Open | Settled::Closed) => {
                 self.stream_ended(&mut lead, &carrier);
                 Some(lead)
@@ -144,6 +157,9 @@ impl Seat {
                     if matches!(connection.phase, Phase::Http2(_)) {
                         self.drive(lead, connection);
                     } else {
+                        if matches!(connection.phase, Phase::Streaming(_) | Phase::Exchange(_)) {
+                            lead.ready.push_back((token, Readiness::WRITABLE));
+                        }
                         self.park(lead, connection);
                     }
                 }
@@ -157,8 +173,9 @@ impl Seat {
         let shared = Arc::clone(&self.shared);
         let (readable, ended) = (std::mem::take(&mut connection.readable), connection.ended);
         let Connection { token, link, origin, phase, .. } = &mut *connection;
-        let session_context =
-            SessionContext { token: *token, link, origin: *origin, rules: &shared.rules, now_ms: lead.now_ms };
+        let planner = shared.planner(*origin, link);
+        let (rules, now_ms) = (&shared.rules, lead.now_ms);
+        let session_context = SessionContext { token: *token, link, origin: *origin, rules, now_ms, planner: &planner };
         let Phase::Http2(session) = phase else { return self.park(lead, connection) };
         session.note(readable, ended);
         let driven = catch_unwind(AssertUnwindSafe(|| match session.is_over() {
@@ -180,6 +197,13 @@ impl Seat {
             if disk::send_spool(&shared, *token, spool) {
                 lead.ready.push_back((*token, Readiness::READABLE));
             }
+        }
+        if driven == Driven::Ended {
+            link.set_gone();
+        }
+        let is_over = self.step_exchanges(session, link, lead.now_ms);
+        if is_over {
+            lead.ready.push_back((*token, Readiness::WRITABLE));
         }
         let (deadline_ms, out) = (session.deadline_ms(&shared.rules), session.out);
         match driven {
@@ -213,8 +237,9 @@ impl Seat {
     pub(super) fn look_at_session(&mut self, lead: &mut Lead, mut connection: Box<Connection>) {
         let shared = Arc::clone(&self.shared);
         let Connection { token, link, origin, phase, .. } = &mut *connection;
-        let session_context =
-            SessionContext { token: *token, link, origin: *origin, rules: &shared.rules, now_ms: lead.now_ms };
+        let planner = shared.planner(*origin, link);
+        let (rules, now_ms) = (&shared.rules, lead.now_ms);
+        let session_context = SessionContext { token: *token, link, origin: *origin, rules, now_ms, planner: &planner };
         let Phase::Http2(session) = phase else { return self.park(lead, connection) };
         if session.is_over() {
             return self.park(lead, connection);
@@ -248,12 +273,12 @@ impl Seat {
         stream: &Arc<StreamLink>,
         mut request: Box<Request>,
         started_ns: u64,
-        occupies: Occupies,
+        by: AnsweredBy,
     ) -> (Settled, u64) {
         let shared = Arc::clone(&self.shared);
         request.notes.clear();
         let facts = facts(&request);
-        let by_application = occupies == Occupies::Seat;
+        let by_application = by == AnsweredBy::Seat;
         let record = self.record.clone().filter(|_| by_application);
         if let Some(record) = &record {
             record.open(&request, CallTarget::Stream(Arc::clone(stream)), facts, started_ns);
@@ -281,7 +306,7 @@ impl Seat {
             overdue::came_back(&shared, &late, call_ns);
             outcome.take_over(&late.taken, overdue::error());
         }
-        if occupies != Occupies::NothingUnseen {
+        if by != AnsweredBy::ServerUnseen {
             self.record(&request, &outcome, lines.as_deref(), call_ns, by_application);
         }
         self.scratch.give_back(request);
@@ -320,6 +345,6 @@ impl Seat {
     }
 }
 
-fn facts(request: &Request) -> RequestFacts {
+pub(super) fn facts(request: &Request) -> RequestFacts {
     RequestFacts { is_head: request.method() == b"HEAD", version: Version::Http2, keep_alive: true }
 }

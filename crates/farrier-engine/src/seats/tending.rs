@@ -9,9 +9,10 @@ use super::disk::{self, Load};
 use super::lead::Lead;
 use super::leaving::DRAIN_IDLE_MS;
 use super::returns::Returned;
-use super::seat::Seat;
+use super::seat::{Seat, Settled};
 use super::shared::Work;
-use crate::protocol::connection::{AfterResponse, Connection, Phase};
+use crate::protocol::after_response::AfterResponse;
+use crate::protocol::connection::{Connection, Phase};
 use crate::protocol::h1::{self, Expired};
 use crate::reactor::poller::Readiness;
 use crate::reactor::slots::Found;
@@ -33,6 +34,9 @@ impl Seat {
                 Returned::Ready(waiting) => lead.fetched.push(waiting),
                 Returned::Fetched(token) => lead.ready.push_back((token, Readiness::WRITABLE)),
                 Returned::Open(connection) if connection.stream.is_some() => self.stream_ended(lead, &connection),
+                Returned::Open(connection) if connection.upload.is_some() => {
+                    self.upload_answered(lead, &connection, Settled::Open);
+                }
                 Returned::Open(connection) => {
                     let readiness = Readiness {
                         readable: connection.readable,
@@ -173,6 +177,12 @@ impl Seat {
                         self.look_at_flushing(lead, connection);
                         continue;
                     }
+                    if matches!(connection.phase, Phase::Exchange(_)) {
+                        lead.ready.push_back((token, Readiness::WRITABLE));
+                        connection.deadline_ms = u64::MAX;
+                        self.park(lead, connection);
+                        continue;
+                    }
                     match h1::expire(&mut connection, &self.shared.rules, lead.now_ms) {
                         Expired::NotYet => self.park(lead, connection),
                         Expired::Close => self.close(lead, connection),
@@ -214,7 +224,7 @@ impl Seat {
     }
 
     /// Says in the log why a client does not get the rest of its response.
-    fn note_too_slow(&self, connection: &Connection, too_slow: TooSlow) {
+    pub(super) fn note_too_slow(&self, connection: &Connection, too_slow: TooSlow) {
         let log = &self.shared.error_log;
         if log.is_on(Level::Debug) {
             let who = peer_text(connection.origin.peer);
@@ -231,6 +241,10 @@ impl Seat {
             self.refuse(&mut connection, error, request, lead.now_ms);
             if connection.stream.is_some() {
                 self.stream_ended(lead, &connection);
+                continue;
+            }
+            if connection.upload.is_some() {
+                self.upload_answered(lead, &connection, Settled::Open);
                 continue;
             }
             let now = Readiness::WRITABLE;

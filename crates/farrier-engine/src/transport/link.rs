@@ -211,6 +211,17 @@ impl Link {
         sent
     }
 
+    /// Writes an interim response unless the response itself has begun. True: it was written.
+    pub(crate) fn send_unless_begun(&self, bytes: &[u8]) -> bool {
+        let mut outbox = self.lock();
+        if outbox.begun {
+            return false;
+        }
+        let sent = outbox.send(&self.socket, &[bytes], false);
+        outbox.begun = sent != Sent::All;
+        sent == Sent::All
+    }
+
     /// Says that a response is about to be made, for [`Link::take_over`].
     pub(crate) fn begin_response(&self) {
         self.lock().begun = false;

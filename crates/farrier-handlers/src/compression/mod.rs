@@ -6,7 +6,7 @@ mod respond;
 
 use std::sync::Arc;
 
-use farrier_http::{AcceptEncoding, Coding, Error, Handler, Kind, KnownField, Occupies, Request, Respond};
+use farrier_http::{AcceptEncoding, Coding, Error, Handler, Kind, KnownField, Plan, Request, Respond};
 
 pub use self::eligible::MediaPattern;
 use self::encoder::Encoders;
@@ -65,8 +65,8 @@ struct Compressed {
 }
 
 impl Handler for Compressed {
-    fn occupies(&self, request: &mut Request) -> Occupies {
-        self.inner.occupies(request)
+    fn plan(&self, request: &mut Request) -> Plan {
+        self.inner.plan(request)
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use farrier_http::{Error, Flush, Handler, Kind, Occupies, Peer, Request, Respond};
+use farrier_http::{Error, Flush, Handler, Kind, Peer, Plan, Request, Respond};
 use rustix::time::{ClockId, clock_gettime};
 
 use self::gcra::Pace;
@@ -79,12 +79,12 @@ impl Limited {
 }
 
 impl Handler for Limited {
-    fn occupies(&self, request: &mut Request) -> Occupies {
+    fn plan(&self, request: &mut Request) -> Plan {
         match self.judge(request) {
-            Ok(()) => self.inner.occupies(request),
+            Ok(()) => self.inner.plan(request),
             Err(early) => {
                 request.found = Some(Arc::new(early));
-                Occupies::Nothing
+                Plan::Now
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The choice of a site and a mount, packed into 32 bits. A request carries it from `occupies` to `handle`.
+//! The choice of a site and a mount, packed into 32 bits. A request carries it from `plan` to `handle`.
 
 /// A site, and what answers there. 0 means that no choice was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

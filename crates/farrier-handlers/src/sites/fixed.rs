@@ -1,6 +1,6 @@
 //! A handler with a fixed response: a status, with or without a text.
 
-use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, Status};
+use farrier_http::{Error, Flush, Handler, Plan, Request, Respond, ResponseHead, Status};
 
 /// Sends the same response to every request.
 pub struct Fixed {
@@ -18,8 +18,8 @@ impl Fixed {
 }
 
 impl Handler for Fixed {
-    fn occupies(&self, _: &mut Request) -> Occupies {
-        Occupies::Nothing
+    fn plan(&self, _: &mut Request) -> Plan {
+        Plan::Now
     }
 
     fn handle(&self, _: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {

@@ -169,7 +169,7 @@ impl Sites {
                 let choice = Choice::new(site, Slot::Mount(mount));
                 match self.limit_of(choice) {
                     // A proxy's fields for host or path may lead to another mount than the one whose limit was applied.
-                    Some(limit) if is_decided && request.body.bytes() > limit => Choice::new(site, Slot::BodyTooLarge),
+                    Some(limit) if is_decided && known_bytes(request) > limit => Choice::new(site, Slot::BodyTooLarge),
                     _ => choice,
                 }
             }
@@ -198,9 +198,17 @@ impl SiteRules for Sites {
         if !self.has_limits || !has_content {
             return usual;
         }
-        let choice = self.choose(request, false);
+        let choice = Choice::of(request.choice).unwrap_or_else(|| self.choose(request, false));
         request.choice = choice.number();
         self.limit_of(choice).unwrap_or(usual)
+    }
+}
+
+/// The length of the content, as far as it is known: what has arrived, or what the client has declared.
+fn known_bytes(request: &Request) -> u64 {
+    match request.head.framing {
+        BodyFraming::Length(length) => length.max(request.body.bytes()),
+        BodyFraming::None | BodyFraming::Chunked => request.body.bytes(),
     }
 }
 

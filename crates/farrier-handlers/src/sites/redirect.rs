@@ -1,6 +1,6 @@
 //! Redirects: the URL is made from the setting's text and the request.
 
-use farrier_http::{Error, Flush, Handler, Occupies, Request, Respond, ResponseHead, Scheme, Status};
+use farrier_http::{Error, Flush, Handler, Plan, Request, Respond, ResponseHead, Scheme, Status};
 
 use super::{asked_host, hosts, paths};
 
@@ -65,8 +65,8 @@ impl Redirect {
 }
 
 impl Handler for Redirect {
-    fn occupies(&self, _: &mut Request) -> Occupies {
-        Occupies::Nothing
+    fn plan(&self, _: &mut Request) -> Plan {
+        Plan::Now
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use farrier_http::{Error, Handler, Kind, Occupies, Request, Respond, Status};
+use farrier_http::{Error, Handler, Kind, Plan, Request, Respond, Status};
 
 use super::choice::{Choice, Slot};
 use super::{Sites, redirect};
@@ -32,15 +32,15 @@ impl Router {
 }
 
 impl Handler for Router {
-    fn occupies(&self, request: &mut Request) -> Occupies {
+    fn plan(&self, request: &mut Request) -> Plan {
         let choice = self.sites.choose(request, true);
         request.choice = choice.number();
         match choice.slot() {
             Slot::Mount(mount) => match self.mount(choice.site(), mount) {
-                Some(handler) => handler.occupies(request),
-                None => Occupies::Nothing,
+                Some(handler) => handler.plan(request),
+                None => Plan::Now,
             },
-            _ => Occupies::Nothing,
+            _ => Plan::Now,
         }
     }
 

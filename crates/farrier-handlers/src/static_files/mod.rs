@@ -13,12 +13,12 @@ mod root;
 use std::path::Path;
 use std::sync::Arc;
 
-use farrier_http::{AcceptEncoding, Error, Handler, Kind, Occupies, Request, Respond, ResponseHead, Status};
+use farrier_http::{AcceptEncoding, Error, Handler, Kind, Request, Respond, ResponseHead, Status};
 
 use self::answer::{Plan, carry_out, plan, refuse};
 use self::found::{Found, Representation, StaticFile, What};
 use self::name::NoName;
-use self::room::Room;
+use self::room::{Lookup, Room};
 use self::root::Root;
 use farrier_log::error::ErrorLog;
 
@@ -47,23 +47,20 @@ struct StaticFiles {
 }
 
 impl Handler for StaticFiles {
-    fn occupies(&self, request: &mut Request) -> Occupies {
+    fn plan(&self, request: &mut Request) -> farrier_http::Plan {
         if !is_read(request) {
-            return Occupies::Nothing;
+            return farrier_http::Plan::Now;
         }
         let found = match self.room.name_of(request) {
             Ok(name) => self.room.look(&name),
-            Err(_) => return Occupies::Nothing,
+            Err(_) => return farrier_http::Plan::Now,
         };
         match found {
             Some(found) => {
                 request.found = Some(found);
-                Occupies::Nothing
+                farrier_http::Plan::Now
             }
-            None => {
-                request.disk_lookup = Some(Arc::clone(&self.room) as _);
-                Occupies::Disk
-            }
+            None => farrier_http::Plan::Disk(Box::new(Lookup(Arc::clone(&self.room)))),
         }
     }
 

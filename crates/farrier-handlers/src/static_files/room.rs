@@ -199,10 +199,13 @@ impl Room {
     }
 }
 
-impl DiskLookup for Room {
-    fn run(&self, request: &mut Request) {
-        let found = match self.name_of(request) {
-            Ok(name) => self.look_and_wait(&name),
+/// Looks up the name that a request asks for.
+pub(crate) struct Lookup(pub(crate) Arc<Room>);
+
+impl DiskLookup for Lookup {
+    fn run(self: Box<Self>, request: &mut Request) {
+        let found = match self.0.name_of(request) {
+            Ok(name) => self.0.look_and_wait(&name),
             Err(_) => return,
         };
         request.found = Some(found);

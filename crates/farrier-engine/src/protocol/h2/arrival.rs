@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use farrier_http::pipe::{PipeDrain, PipeSource};
 use farrier_http::wire::h2::{Pseudo, read_head};
-use farrier_http::{Body, BodyFraming, Error, Kind, Origin, Request, Scheme};
+use farrier_http::{Body, BodyFraming, Error, Exchange, Kind, Origin, Plan, Request, Scheme};
 use h2::RecvStream;
 
+use crate::protocol::exchange::ContentSignal;
 use crate::protocol::h2::stream::StreamLink;
 use crate::protocol::spool::Sink;
 use crate::protocol::spool_file::Spool;
@@ -32,8 +34,10 @@ pub(crate) struct Arrival {
 pub(crate) enum Incoming {
     /// The head of a request without content, to be decoded.
     Head(Box<http::Request<()>>),
-    /// Complete.
-    Complete(Box<Request>),
+    /// Complete, or to be answered while its content arrives; with what its handler has planned.
+    Planned(Box<Request>, Plan),
+    /// An exchange answers it, and its content comes by this pipe.
+    Exchange(Box<Request>, Box<dyn Exchange>, PipeDrain, Arc<ContentSignal>),
     /// The client broke a rule; the request as far as it was understood.
     Refused(Error, Box<Request>),
 }
@@ -78,10 +82,19 @@ pub(crate) struct IncompleteRequest {
     is_complete: bool,
     /// Since when it waits for the disk and not for the client, in ms.
     disk_since_ms: Option<u64>,
+    /// What its handler has planned, once that was asked.
+    plan: Option<Plan>,
+    /// Where streamed content goes.
+    source: Option<PipeSource>,
+    /// The client may not be silent for long.
+    has_idle_timeout: bool,
+    /// The client waits for `100 Continue`, or was told.
+    expects_continue: bool,
+    is_invited: bool,
 }
 
 impl IncompleteRequest {
-    /// A request whose head is decoded; whoever waits for it is told to go on.
+    /// A request whose head is decoded.
     ///
     /// # Errors
     /// The request is refused.
@@ -97,12 +110,7 @@ impl IncompleteRequest {
         if let Err(error) = decode(&head, &mut request, scheme, false, rules) {
             return Err((stream, error, request));
         }
-        if request.head.expect_continue {
-            let mut interim = http::Response::new(());
-            *interim.status_mut() = http::StatusCode::CONTINUE;
-            // Who is gone is found gone when the content is looked for.
-            let _ = stream.inform(interim);
-        }
+        let expects_continue = request.head.expect_continue;
         let content = head.into_body();
         let sink = Sink::expecting(request.head.framing, Some(uploads.begin()));
         let body_bytes_max = rules.body_bytes_max(&mut request);
@@ -119,7 +127,96 @@ impl IncompleteRequest {
             released_bytes: 0,
             is_complete: false,
             disk_since_ms: None,
+            plan: None,
+            source: None,
+            has_idle_timeout: true,
+            expects_continue,
+            is_invited: false,
         })
+    }
+
+    /// The request, for the question how its content is wanted.
+    pub(crate) fn request_mut(&mut self) -> &mut Request {
+        &mut self.request
+    }
+
+    /// Collects the content until it is complete, for what the handler has planned.
+    pub(crate) fn collect(&mut self, plan: Plan, rules: &Rules) {
+        self.plan = Some(plan);
+        // What a proxy says of the host or the path may lead to another mount than the head alone did.
+        self.body_bytes_max = rules.body_bytes_max(&mut self.request);
+        self.invite();
+    }
+
+    /// Gives the content to a pipe as it arrives, and the request away.
+    ///
+    /// # Arguments
+    ///
+    /// `has_idle_timeout`: nobody else judges how long the client may be silent.
+    pub(crate) fn stream_into(&mut self, source: PipeSource, has_idle_timeout: bool, rules: &Rules) -> Box<Request> {
+        self.body_bytes_max = rules.body_bytes_max(&mut self.request);
+        // What is taken must open the windows, however little it is.
+        source.tell_when_empty();
+        (self.source, self.has_idle_timeout) = (Some(source), has_idle_timeout);
+        self.take_request()
+    }
+
+    /// Whether its content goes to a pipe: then the request was given away.
+    pub(crate) fn is_streamed(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// Tells a client that waits for it to send its content.
+    fn invite(&mut self) {
+        if self.expects_continue && !std::mem::replace(&mut self.is_invited, true) {
+            let mut interim = http::Response::new(());
+            *interim.status_mut() = http::StatusCode::CONTINUE;
+            // Who is gone is found gone when the content is looked for.
+            let _ = self.stream.inform(interim);
+        }
+    }
+
+    /// Gives the pipe what has come, as far as it has room. True: nothing more is to be read.
+    pub(crate) fn take_streamed(&mut self, now_ms: u64) -> bool {
+        if self.source.as_ref().is_some_and(PipeSource::is_wanted) {
+            self.invite();
+        }
+        let Some(source) = &self.source else { return true };
+        let context = &mut Context::from_waker(Waker::noop());
+        while source.has_room() && !source.is_abandoned() {
+            match self.content.poll_data(context) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(piece))) => {
+                    self.moved_ms = now_ms;
+                    self.received_bytes += piece.len() as u64;
+                    if self.received_bytes > self.body_bytes_max {
+                        source.abort(Error::client(Kind::BodyTooLarge, "the content is above its bound"));
+                        return true;
+                    }
+                    source.push(piece);
+                }
+                Poll::Ready(Some(Err(_))) => {
+                    source.abort(Error::client(Kind::ClientGone, "the client broke off its request's content"));
+                    return true;
+                }
+                Poll::Ready(None) => {
+                    source.finish();
+                    return true;
+                }
+            }
+        }
+        if !source.has_room() {
+            self.moved_ms = now_ms;
+        }
+        // Windows open by what was taken from the pipe.
+        let taken_bytes = source.taken_bytes();
+        let bytes = taken_bytes.saturating_sub(self.released_bytes);
+        if bytes > 0 {
+            self.released_bytes = taken_bytes;
+            // Who is gone needs no window.
+            let _ = self.content.flow_control().release_capacity(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+        false
     }
 
     /// Takes what content has come. `Ready` when the request is complete, refused, or broken off (`None`).
@@ -204,11 +301,11 @@ impl IncompleteRequest {
 
     /// When waiting for content ends in a time-out, in ms.
     pub(crate) fn deadline_ms(&self, rules: &Rules) -> u64 {
-        if self.awaits_disk() {
+        if self.awaits_disk() || !self.has_idle_timeout {
             return u64::MAX;
         }
         let idle_ms = self.moved_ms + rules.body_timeout_ms;
-        if rules.body_rate_min == 0 {
+        if rules.body_rate_min == 0 || self.is_streamed() {
             return idle_ms;
         }
         // Until then what has come is enough for the least rate.
@@ -216,10 +313,15 @@ impl IncompleteRequest {
         idle_ms.min(self.since_ms + rules.body_timeout_ms.max(earned_ms))
     }
 
-    /// The refusal when that time has come.
-    pub(crate) fn expire(mut self) -> (Arc<StreamLink>, Incoming) {
-        let incoming = self.refused(Error::client(Kind::RequestTimeout, "the content came too slowly"));
-        (self.stream, incoming)
+    /// The refusal when that time has come. `None` where the request was given away: whoever has it learns it by the pipe.
+    pub(crate) fn expire(mut self) -> Option<(Arc<StreamLink>, Incoming)> {
+        let error = Error::client(Kind::RequestTimeout, "the content came too slowly");
+        if let Some(source) = &self.source {
+            source.abort(error);
+            return None;
+        }
+        let incoming = self.refused(error);
+        Some((self.stream, incoming))
     }
 
     fn complete(&mut self, rules: &Rules) -> Incoming {
@@ -233,13 +335,13 @@ impl IncompleteRequest {
         match std::mem::take(&mut self.sink).into_body(&rules.spool) {
             Ok(body) => {
                 request.body = if self.received_bytes == 0 { Body::Empty } else { body };
-                Incoming::Complete(request)
+                Incoming::Planned(request, self.plan.take().unwrap_or(Plan::Now))
             }
             Err(error) => Incoming::Refused(error, request),
         }
     }
 
-    fn refused(&mut self, error: Error) -> Incoming {
+    pub(crate) fn refused(&mut self, error: Error) -> Incoming {
         Incoming::Refused(error, self.take_request())
     }
 

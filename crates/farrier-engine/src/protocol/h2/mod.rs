@@ -7,7 +7,8 @@
 //! - `outgoing`: what a stream has to send and flow control does not admit yet.
 //! - `exit`: that side's door to the `h2` crate.
 //! - `open_streams`: the streams of a session whose requests were handed out.
-//! - `respond`: one answer.
+//! - `respond`: one answer, given by a seat or at once; `sink`: one that its producer owns.
+//! - `stream_exchange`: a stream that an exchange answers.
 
 pub(crate) mod arrival;
 pub(crate) mod exit;
@@ -18,4 +19,6 @@ pub(crate) mod outgoing;
 pub(crate) mod piece;
 pub(crate) mod respond;
 pub(crate) mod session;
+pub(crate) mod sink;
 pub(crate) mod stream;
+pub(crate) mod stream_exchange;

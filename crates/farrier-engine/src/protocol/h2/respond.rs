@@ -13,8 +13,8 @@ use http::header::{CONTENT_LENGTH, DATE, SERVER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::host::Host;
+use crate::protocol::after_response::AfterResponse;
 use crate::protocol::client_wait::ClientWait;
-use crate::protocol::connection::AfterResponse;
 use crate::protocol::file_names;
 use crate::protocol::h2::exit::Gone;
 use crate::protocol::h2::stream::{Keeping, StreamLink, Unsendable};
@@ -275,7 +275,7 @@ pub(crate) fn whole_answer(
 }
 
 /// The head of a response as the `h2` crate takes it.
-fn response(
+pub(super) fn response(
     head: &ResponseHead,
     framing: ResponseFraming,
     scratch: &mut Scratch,
@@ -300,7 +300,7 @@ fn response(
     response
 }
 
-fn interim(head: &ResponseHead) -> Response<()> {
+pub(super) fn interim(head: &ResponseHead) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(head.status().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.headers_mut() = field_map(head, 3);
@@ -308,7 +308,7 @@ fn interim(head: &ResponseHead) -> Response<()> {
 }
 
 /// The fields, with room for some more. Names and values were checked when they were added to the head.
-fn field_map(head: &ResponseHead, more: usize) -> HeaderMap {
+pub(super) fn field_map(head: &ResponseHead, more: usize) -> HeaderMap {
     let mut fields = HeaderMap::with_capacity(head.fields().size_hint().0 + more);
     for (name, value) in head.fields() {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {

@@ -7,10 +7,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use farrier_http::Origin;
+use farrier_http::pipe::{End, Marks, pipe};
+use farrier_http::{Body, BodyFraming, BodyMode, Error, Origin, Plan, Request};
 use h2::server::{Connection, Handshake};
 use h2::{Reason, RecvStream};
 
+use crate::protocol::exchanging;
 use crate::protocol::h2::arrival::{Arrival, Incoming, IncompleteRequest};
 use crate::protocol::h2::exit::PIECE_BYTES_MAX;
 use crate::protocol::h2::frames::Allowance;
@@ -18,7 +20,9 @@ use crate::protocol::h2::io::{Io, LinkIo, lock};
 use crate::protocol::h2::open_streams::OpenStreams;
 use crate::protocol::h2::piece::Piece;
 use crate::protocol::h2::stream::StreamLink;
+use crate::protocol::h2::stream_exchange::StreamExchange;
 use crate::protocol::spool_file::Spool;
+use crate::protocol::streamed_body::PipedBody;
 use crate::protocol::upload_budget::ConnectionUploads;
 use crate::reactor::token::Token;
 use crate::rules::Rules;
@@ -44,7 +48,15 @@ pub(crate) struct SessionContext<'a> {
     pub(crate) origin: Origin,
     pub(crate) rules: &'a Rules,
     pub(crate) now_ms: u64,
+    /// What is done with a request whose content arrives.
+    pub(crate) planner: &'a Planner<'a>,
 }
+
+/// Asks a request's handler for its plan.
+///
+/// # Errors
+/// The request is refused.
+pub(crate) type Planner<'a> = dyn Fn(&mut Request) -> Result<Plan, Error> + 'a;
 
 /// What driving a session came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +83,9 @@ pub(crate) struct Session {
     cold: Vec<(Arc<StreamLink>, ColdStretch)>,
     /// Content that has to be written to the disk.
     spools: Vec<Arc<Spool>>,
-    /// Streams that wait for a seat or are with one.
+    /// Streams that exchanges answer.
+    pub(crate) exchanges: Vec<StreamExchange>,
+    /// Streams that wait for a seat, are with one, or are answered by an exchange.
     pub(crate) out: usize,
     /// Requests received.
     requests: u64,
@@ -119,6 +133,7 @@ impl Session {
             uploads: session_context.rules.spool.budget.of_connection(),
             cold: Vec::new(),
             spools: Vec::new(),
+            exchanges: Vec::new(),
             out: 0,
             requests: 0,
             looked_at_bytes: 0,
@@ -170,6 +185,8 @@ impl Session {
     pub(crate) fn take_back(&mut self, stream: &Arc<StreamLink>, now_ms: u64) {
         self.out = self.out.saturating_sub(1);
         self.idle_since_ms = now_ms;
+        // What of its content nobody has taken is wanted no more.
+        self.incoming.retain(|incoming| !Arc::ptr_eq(&incoming.stream, stream));
         self.streams.take_back(stream, now_ms);
     }
 
@@ -230,6 +247,8 @@ impl Session {
             at(self.flowing_ms + rules.write_timeout_ms);
         }
         self.incoming.iter().for_each(|incoming| at(incoming.deadline_ms(rules)));
+        let exchanges = self.exchanges.iter().filter_map(|exchange| exchange.deadline_ms(rules.response_pace()));
+        exchanges.for_each(&mut at);
         if let Some(pace_ms) = self.streams.deadline_ms(rules.response_pace()) {
             at(pace_ms);
         }
@@ -256,11 +275,13 @@ impl Session {
         }
         for index in (0..self.incoming.len()).rev() {
             if self.incoming[index].deadline_ms(rules) <= now_ms {
-                let (stream, incoming) = self.incoming.swap_remove(index).expire();
-                self.hand_out(session_context, arrivals, stream, incoming);
+                if let Some((stream, incoming)) = self.incoming.swap_remove(index).expire() {
+                    self.hand_out(session_context, arrivals, stream, incoming);
+                }
             }
         }
         self.streams.expire(rules.response_pace(), now_ms);
+        self.exchanges.iter_mut().for_each(|exchange| exchange.expire(rules.response_pace(), now_ms));
         if self.is_idle() {
             let idle_ms = now_ms.saturating_sub(self.idle_since_ms);
             match self.goaway_ms {
@@ -366,25 +387,74 @@ impl Session {
             session_context.rules,
             session_context.now_ms,
         ) {
-            Ok(incoming) => {
-                self.incoming.push(incoming);
-                self.looked_at_bytes = u64::MAX;
-            }
+            Ok(incoming) => self.plan_content(session_context, arrivals, incoming),
             Err((stream, error, request)) => {
                 self.hand_out(session_context, arrivals, stream, Incoming::Refused(error, request));
             }
         }
     }
 
+    /// Asks how the content of a request is wanted.
+    fn plan_content(
+        &mut self,
+        session_context: &SessionContext<'_>,
+        arrivals: &mut VecDeque<Arrival>,
+        mut incoming: IncompleteRequest,
+    ) {
+        let rules = session_context.rules;
+        let stream = Arc::clone(&incoming.stream);
+        // Half of a stream's window, so that the client can send while the other half waits.
+        let high_bytes = rules.request_buffer_bytes.min(u64::from(rules.http2.initial_window_bytes / 2));
+        let marks = Marks::with_high(usize::try_from(high_bytes).unwrap_or(usize::MAX));
+        let given = match (session_context.planner)(incoming.request_mut()) {
+            Err(error) => {
+                let incoming = incoming.refused(error);
+                return self.hand_out(session_context, arrivals, stream, incoming);
+            }
+            Ok(Plan::Seat(BodyMode::Streamed)) => {
+                let (source, drain) = pipe(marks, End::Engine(self.waker.clone()), End::Seat);
+                let mut request = incoming.stream_into(source, false, rules);
+                let length_bytes = match request.head.framing {
+                    BodyFraming::Length(length) => Some(length),
+                    _ => None,
+                };
+                let fault = Arc::default();
+                request.content_fault = Some(Arc::clone(&fault));
+                request.body = Body::Streamed(Box::new(PipedBody::new(drain, length_bytes, fault, rules)));
+                Some(Incoming::Planned(request, Plan::Seat(BodyMode::Streamed)))
+            }
+            Ok(Plan::Exchange(exchange, BodyMode::Streamed)) => {
+                let (source, drain, signal) = exchanging::arriving(&self.waker, marks);
+                let request = incoming.stream_into(source, true, rules);
+                Some(Incoming::Exchange(request, exchange, drain, signal))
+            }
+            Ok(plan) => {
+                incoming.collect(plan, rules);
+                None
+            }
+        };
+        self.incoming.push(incoming);
+        self.looked_at_bytes = u64::MAX;
+        if let Some(given) = given {
+            self.hand_out(session_context, arrivals, stream, given);
+        }
+    }
+
     /// Takes content of all requests, if any bytes have come or gone to the disk.
     fn take_content(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) {
         let received_bytes = lock(&self.io).received_bytes;
-        let awaits_disk = self.incoming.iter().any(IncompleteRequest::awaits_disk);
-        if self.incoming.is_empty() || (self.looked_at_bytes == received_bytes && !awaits_disk) {
+        let awaits_others = self.incoming.iter().any(|incoming| incoming.awaits_disk() || incoming.is_streamed());
+        if self.incoming.is_empty() || (self.looked_at_bytes == received_bytes && !awaits_others) {
             return;
         }
         self.looked_at_bytes = received_bytes;
         for index in (0..self.incoming.len()).rev() {
+            if self.incoming[index].is_streamed() {
+                if self.incoming[index].take_streamed(session_context.now_ms) {
+                    self.incoming.swap_remove(index);
+                }
+                continue;
+            }
             match self.incoming[index].take(session_context.rules, session_context.now_ms) {
                 Poll::Pending => self.spools.extend(self.incoming[index].take_load()),
                 Poll::Ready(None) => {

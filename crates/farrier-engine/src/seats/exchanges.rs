@@ -1,0 +1,215 @@
+//! How the leader drives exchanges on connections that carry one request at a time: reads content for them, writes what they
+//! answer, and steps them in between. They belong to the connection, in the leader's table.
+
+use std::mem;
+use std::sync::Arc;
+use std::task::Waker;
+
+use farrier_http::pipe::Marks;
+use farrier_http::wire::h1::RequestFacts;
+use farrier_http::{AnswerSink, Error, Exchange, Kind, Request};
+
+use super::lead::Lead;
+use super::seat::{Seat, Settled};
+use super::turn;
+use crate::protocol::after_response::AfterResponse;
+use crate::protocol::answer_sink::{Ended, H1Sink, SinkContext};
+use crate::protocol::connection::{Connection, PartialContent, Phase};
+use crate::protocol::exchange::{RunningExchange, Turn};
+use crate::protocol::exchanging::{self, Exchanging, Feed};
+use crate::protocol::upload::{self, Answer, Upload};
+use crate::reactor::poller::Readiness;
+use crate::reactor::token::Token;
+use crate::reactor::waker::StreamWaker;
+
+impl Seat {
+    /// Lets an exchange answer a request whose content is complete.
+    pub(super) fn begin_exchange(
+        &mut self,
+        lead: &Lead,
+        connection: &mut Connection,
+        mut request: Box<Request>,
+        end: usize,
+        exchange: Box<dyn Exchange>,
+    ) {
+        let waker = self.waker_of(connection.token);
+        let (feed, content, signal) = exchanging::complete(&waker, self.pipe_marks(), &mut request);
+        let (answer, ended) = self.owned_answer(connection, &request, None);
+        let (room, started_ns) = (self.room_bytes_min(), self.shared.clock.now_ns());
+        let run = RunningExchange::new(exchange, request, content, signal, answer, room, started_ns);
+        self.enter_exchange(connection, Exchanging { run, feed, ended, end, moved_ms: lead.now_ms });
+    }
+
+    /// Lets an exchange answer a request whose content still arrives.
+    pub(super) fn begin_streamed_exchange(
+        &mut self,
+        lead: &Lead,
+        connection: &mut Connection,
+        partial: PartialContent,
+        exchange: Box<dyn Exchange>,
+    ) {
+        let waker = self.waker_of(connection.token);
+        let (source, content, signal) = exchanging::arriving(&waker, self.pipe_marks());
+        let PartialContent { mut request, reader, limits, .. } = partial;
+        let upload = Upload::begin(&mut request, reader, limits, source);
+        let end = request.head.bytes;
+        let (answer, ended) = self.owned_answer(connection, &request, Some(&upload));
+        let (room, started_ns) = (self.room_bytes_min(), self.shared.clock.now_ns());
+        let run = RunningExchange::new(exchange, request, content, signal, answer, room, started_ns);
+        let feed = Feed::Upload(Box::new(upload));
+        self.enter_exchange(connection, Exchanging { run, feed, ended, end, moved_ms: lead.now_ms });
+    }
+
+    fn enter_exchange(&self, connection: &mut Connection, exchanging: Exchanging) {
+        connection.requests += 1;
+        connection.link.begin_response();
+        connection.phase = Phase::Exchange(Box::new(exchanging));
+    }
+
+    /// The leader's waker of a connection.
+    pub(super) fn waker_of(&self, token: Token) -> Waker {
+        let (woken, leader) = (Arc::clone(&self.shared.woken), Arc::clone(&self.shared.leader));
+        Arc::new(StreamWaker { woken, leader, token }).into()
+    }
+
+    /// How much content waits between the leader and whoever takes it.
+    pub(super) fn pipe_marks(&self) -> Marks {
+        Marks::with_high(usize::try_from(self.shared.rules.request_buffer_bytes).unwrap_or(usize::MAX))
+    }
+
+    /// Room of a sink at which its exchange is told of it.
+    pub(super) fn room_bytes_min(&self) -> u64 {
+        self.shared.rules.response_buffer_bytes / 2
+    }
+
+    fn owned_answer(
+        &self,
+        connection: &Connection,
+        request: &Request,
+        upload: Option<&Upload>,
+    ) -> (Box<dyn AnswerSink>, Ended) {
+        let shared = &self.shared;
+        let rules = &shared.rules;
+        let within_limit = rules.keepalive_requests == 0 || connection.requests + 1 < rules.keepalive_requests;
+        let keep_alive = request.head.keep_alive && within_limit && rules.keepalive_ms > 0;
+        let facts = RequestFacts { is_head: request.method() == b"HEAD", version: request.head.version, keep_alive };
+        let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
+        let mut answer = H1Sink::answer(facts, request.head.gateway.via, request.choice, keep_lines);
+        if request.takes_trailers() {
+            answer.permit_trailers();
+        }
+        let context = SinkContext {
+            rules: Arc::clone(rules),
+            poller: Arc::clone(&shared.poller),
+            draining: Arc::clone(&shared.draining),
+        };
+        let (ended, link) = (Ended::default(), Arc::clone(&connection.link));
+        let peer = connection.origin.peer;
+        let sink = H1Sink::new(context, link, connection.token, peer, answer, Arc::clone(&ended))
+            .with_upload(upload.map(Upload::status));
+        (Box::new(sink), ended)
+    }
+
+    /// Brings an exchange as far as it goes now. The connection comes back once the exchange is over; otherwise it waits, or is
+    /// closed.
+    pub(super) fn advance_exchange(
+        &mut self,
+        lead: &mut Lead,
+        mut connection: Box<Connection>,
+    ) -> Option<Box<Connection>> {
+        let Phase::Exchange(mut exchanging) = mem::replace(&mut connection.phase, Phase::Idle) else {
+            return Some(connection);
+        };
+        if !self.write_answer(lead, &connection) {
+            connection.link.set_gone();
+        }
+        let turn = turn::Turn::begin(&self.shared.clock);
+        loop {
+            let has_fed = self.feed_exchange(lead, &mut connection, &mut exchanging);
+            match exchanging.run.advance(lead.now_ms) {
+                Turn::Done => return self.end_exchange(lead, connection, *exchanging),
+                Turn::Waits if !has_fed => break,
+                Turn::Waits | Turn::Over if turn.is_over(&self.shared.clock) => {
+                    lead.ready.push_back((connection.token, Readiness::WRITABLE));
+                    break;
+                }
+                Turn::Waits | Turn::Over => {}
+            }
+        }
+        connection.deadline_ms = self.exchange_deadline_ms(lead, &connection, &exchanging);
+        connection.phase = Phase::Exchange(exchanging);
+        self.park(lead, connection);
+        None
+    }
+
+    /// Gives an exchange more content, if there is any and room for it. True: it has.
+    fn feed_exchange(&self, lead: &Lead, connection: &mut Connection, exchanging: &mut Exchanging) -> bool {
+        let Exchanging { feed, moved_ms, .. } = exchanging;
+        let Feed::Upload(upload) = feed else { return feed.read_file() };
+        let before = upload.received_bytes();
+        let more = connection.read_upload(upload, &self.shared.rules) == upload::Turn::Over;
+        let has_moved = upload.received_bytes() != before;
+        if has_moved || !upload.awaits_client() {
+            *moved_ms = lead.now_ms;
+        } else if lead.now_ms.saturating_sub(*moved_ms) >= self.shared.rules.body_timeout_ms {
+            upload.fail(Error::client(Kind::RequestTimeout, "the content came too slowly"));
+            return true;
+        }
+        has_moved || more
+    }
+
+    /// When the exchange is to be looked at even if nothing happens, in ms.
+    fn exchange_deadline_ms(&self, lead: &Lead, connection: &Connection, exchanging: &Exchanging) -> u64 {
+        let rules = &self.shared.rules;
+        let mut deadline_ms = exchanging.run.timer_ms().unwrap_or(u64::MAX);
+        if let Feed::Upload(upload) = &exchanging.feed
+            && upload.awaits_client()
+        {
+            deadline_ms = deadline_ms.min(exchanging.moved_ms + rules.body_timeout_ms);
+        }
+        match connection.link.judge(rules.response_pace()) {
+            None => deadline_ms,
+            Some(Ok(next_ms)) => deadline_ms.min(lead.now_ms + next_ms.max(1)),
+            Some(Err(too_slow)) => {
+                self.note_too_slow(connection, too_slow);
+                // The client gets no more of it; the exchange learns that at once.
+                connection.link.break_off();
+                connection.link.set_gone();
+                lead.now_ms
+            }
+        }
+    }
+
+    /// The exchange is over: counts and logs its answer, and settles the connection.
+    fn end_exchange(
+        &mut self,
+        lead: &mut Lead,
+        mut connection: Box<Connection>,
+        exchanging: Exchanging,
+    ) -> Option<Box<Connection>> {
+        let Exchanging { run, feed, ended, end, .. } = exchanging;
+        let started_ns = run.started_ns;
+        // The sink goes with it, and what has not ended is aborted.
+        let request = run.into_request();
+        let Some((outcome, lines)) = ended.get() else {
+            self.close(lead, connection);
+            return None;
+        };
+        let duration_ns = self.shared.clock.now_ns().saturating_sub(started_ns);
+        self.record(&request, outcome, lines.as_deref(), duration_ns, false);
+        if let Feed::Upload(mut upload) = feed {
+            let lives_on = outcome.after == AfterResponse::KeepAlive;
+            upload.let_go(Answer { lives_on, at_ms: lead.now_ms });
+            self.scratch.give_back(request);
+            connection.phase = Phase::Streaming(upload);
+            return Some(connection);
+        }
+        match self.settle(&mut connection, outcome, request, end, lead.now_ms) {
+            Settled::Open => Some(connection),
+            Settled::Closed => {
+                self.close(lead, connection);
+                None
+            }
+        }
+    }
+}

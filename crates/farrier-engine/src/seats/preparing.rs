@@ -1,0 +1,58 @@
+//! What is decided about a request before its handler is asked: whose it is, and which of its fields count.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use farrier_http::{Error, Origin, Plan, Request};
+
+use super::shared::Shared;
+use crate::transport::link::Link;
+use farrier_log::error::Level;
+
+impl Shared {
+    /// Notes in a request what its connection knows, and decides about its fields.
+    ///
+    /// # Errors
+    /// The request is refused.
+    pub(super) fn prepare(&self, origin: Origin, link: &Link, request: &mut Request) -> Result<(), Error> {
+        request.origin = origin;
+        if let Some(negotiated) = link.negotiated() {
+            request.secure = Some(Arc::clone(&negotiated.secure));
+        }
+        if request.came_through_gateway() {
+            request.take_origin_from_gateway();
+            self.note_commands(request);
+        }
+        self.decide_fields(request)
+    }
+
+    /// Asks for the plans of requests that come by an HTTP/2 connection.
+    pub(super) fn planner<'a>(
+        &'a self,
+        origin: Origin,
+        link: &Arc<Link>,
+    ) -> impl Fn(&mut Request) -> Result<Plan, Error> + use<'a> {
+        let link = Arc::clone(link);
+        move |request| {
+            self.prepare(origin, &link, request)?;
+            Ok(self.handler.plan(request))
+        }
+    }
+
+    /// Decides about forwarding fields, folded values and underscores; nothing where there are none.
+    fn decide_fields(&self, request: &mut Request) -> Result<(), Error> {
+        let Shared { rules, error_log, .. } = self;
+        rules.fields.apply(request, |address| rules.trusts(address), |name| rules.dropped_fields.note(name, error_log))
+    }
+
+    /// Says once that a web server sends variables that are not obeyed here.
+    fn note_commands(&self, request: &Request) {
+        let Shared { rules, error_log, .. } = self;
+        if request.head.gateway.had_uwsgi_variables && !rules.has_noted_commands.swap(true, Ordering::Relaxed) {
+            error_log.write(
+                Level::Warning,
+                "Dropped variables named UWSGI_*, which a web server has sent: they would command the server, and Farrier obeys none of them; logged once",
+            );
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A request that is answered without a seat and not at once: a state machine that the engine steps whenever something has
+//! happened for it.
+//!
+//! An exchange does no I/O, owns no thread and never waits: it takes content from a pipe, gives its answer to a sink, and says
+//! what it waits for. Whoever leads owns it, so it moves when the lead moves. Dropped at any moment, it frees all it has.
+
+use crate::pipe::PipeDrain;
+use crate::request::Request;
+use crate::sink::AnswerSink;
+
+/// What has happened for an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The exchange begins: the first event, once.
+    Begin,
+    /// There is more content, or its end, where the last [`PipeDrain::pop`] gave nothing.
+    Content,
+    /// The sink has room again, where it had none.
+    Room,
+    /// The time has come that [`Next::WaitUntil`] named.
+    Timer,
+    /// The client has left. It is the last event, whatever the exchange says.
+    ClientGone,
+}
+
+/// What an exchange waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The next event.
+    Wait,
+    /// The next event, or this time of the engine's clock in ms. It replaces a time named before.
+    WaitUntil(u64),
+    /// Nothing: it is over. An answer that has not ended is aborted.
+    Done,
+}
+
+/// What an exchange works with.
+#[non_exhaustive]
+pub struct ExchangeIo<'a> {
+    /// The request that it answers.
+    pub request: &'a Request,
+    /// The content of the request. Where it was wanted buffered, all of it is there or can be had without the client.
+    pub content: &'a PipeDrain,
+    /// Where the answer goes. Give no more than it has room for.
+    pub answer: &'a mut dyn AnswerSink,
+}
+
+impl<'a> ExchangeIo<'a> {
+    /// What a step works with.
+    pub fn new(request: &'a Request, content: &'a PipeDrain, answer: &'a mut dyn AnswerSink) -> ExchangeIo<'a> {
+        ExchangeIo { request, content, answer }
+    }
+}
+
+/// Answers one request, step by step.
+pub trait Exchange: Send {
+    /// Goes on as far as it can. `now_ms` is the time of the engine's clock.
+    fn step(&mut self, event: Event, now_ms: u64, io: &mut ExchangeIo<'_>) -> Next;
+}

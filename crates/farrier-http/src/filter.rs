@@ -1,0 +1,119 @@
+//! Acts on an answer on its way to the client, whoever produces it: stands before the sink.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::exchange::{Event, Exchange, ExchangeIo, Next};
+use crate::response::ResponseHead;
+use crate::sink::{Accepted, AnswerSink};
+
+/// What acts on one answer. Each method is given the sink behind the filter; unless it says otherwise, everything is handed on.
+pub trait AnswerFilter: Send {
+    /// The exchange begins: the place for fields that every head gets ([`AnswerSink::stamp`]).
+    fn begin(&mut self, next: &mut dyn AnswerSink) {
+        let _ = next;
+    }
+
+    /// As [`AnswerSink::head`].
+    fn head(&mut self, head: &ResponseHead, length: Option<u64>, next: &mut dyn AnswerSink) {
+        next.head(head, length);
+    }
+
+    /// As [`AnswerSink::data`].
+    fn data(&mut self, piece: Bytes, next: &mut dyn AnswerSink) -> Accepted {
+        next.data(piece)
+    }
+
+    /// As [`AnswerSink::file`].
+    fn file(&mut self, file: Arc<File>, offset: u64, bytes: u64, next: &mut dyn AnswerSink) -> Accepted {
+        next.file(file, offset, bytes)
+    }
+
+    /// As [`AnswerSink::trailers`].
+    fn trailers(&mut self, trailers: &ResponseHead, next: &mut dyn AnswerSink) {
+        next.trailers(trailers);
+    }
+
+    /// As [`AnswerSink::end`].
+    fn end(&mut self, next: &mut dyn AnswerSink) {
+        next.end();
+    }
+}
+
+/// Fields that every head of an answer gets, one for an error too.
+pub struct Stamps(pub Vec<(String, Vec<u8>)>);
+
+impl AnswerFilter for Stamps {
+    fn begin(&mut self, next: &mut dyn AnswerSink) {
+        for (name, value) in &self.0 {
+            next.stamp(name, value);
+        }
+    }
+}
+
+/// An exchange whose answer goes through a filter.
+pub(crate) struct Filtered {
+    pub(crate) exchange: Box<dyn Exchange>,
+    pub(crate) filter: Box<dyn AnswerFilter>,
+}
+
+impl Exchange for Filtered {
+    fn step(&mut self, event: Event, now_ms: u64, io: &mut ExchangeIo<'_>) -> Next {
+        if event == Event::Begin {
+            self.filter.begin(io.answer);
+        }
+        let mut answer = FilteredSink { filter: &mut *self.filter, next: &mut *io.answer };
+        self.exchange.step(event, now_ms, &mut ExchangeIo::new(io.request, io.content, &mut answer))
+    }
+}
+
+/// A sink behind a filter.
+struct FilteredSink<'a> {
+    filter: &'a mut dyn AnswerFilter,
+    next: &'a mut dyn AnswerSink,
+}
+
+impl AnswerSink for FilteredSink<'_> {
+    fn stamp(&mut self, name: &str, value: &[u8]) {
+        self.next.stamp(name, value);
+    }
+
+    fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
+        self.filter.head(head, length, self.next);
+    }
+
+    fn inform(&mut self, interim: &ResponseHead) {
+        self.next.inform(interim);
+    }
+
+    fn data(&mut self, piece: Bytes) -> Accepted {
+        self.filter.data(piece, self.next)
+    }
+
+    fn file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Accepted {
+        self.filter.file(file, offset, bytes, self.next)
+    }
+
+    fn trailers(&mut self, trailers: &ResponseHead) {
+        self.filter.trailers(trailers, self.next);
+    }
+
+    fn end(&mut self) {
+        self.filter.end(self.next);
+    }
+
+    fn abort(&mut self, error: Error) {
+        self.next.abort(error);
+    }
+
+    fn room_bytes(&self) -> u64 {
+        self.next.room_bytes()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.next.is_gone()
+    }
+}

@@ -1,0 +1,287 @@
+"""Exchanges: requests that the engine answers without a thread, later and in pieces. The server has one for this test only."""
+
+import os
+import random
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from memory import pss_bytes
+from wire import Incomplete, Wire, chunked, message, until
+
+APPLICATION = """
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        return [b"application"]
+"""
+
+MIB = 1024 * 1024
+CHUNKED = [("Transfer-Encoding", "chunked")]
+ENVIRONMENT = {"_FARRIER_TEST_EXCHANGE": "/exchange"}
+FLAGS = ("--limit-request-body", "100M", "--body-timeout", "2s", "--threads", "2")
+
+
+def content(size, seed=0):
+    return random.Random(seed).getrandbits(8 * size).to_bytes(size, "big") if size else b""
+
+
+def head(query="", fields=(), length=None, version="1.1"):
+    raw = message("POST", "/exchange?" + query, fields=fields, version=version)
+    declared = b"" if length is None else b"Content-Length: %d\r\n" % length
+    return raw.replace(b"Content-Length: 0\r\n", declared)
+
+
+@pytest.fixture(scope="module")
+def server(serve_module):
+    return serve_module(APPLICATION, *FLAGS, environment=ENVIRONMENT)
+
+
+def worker_of(server):
+    until(lambda: server.workers(), what="a worker")
+    [worker] = server.workers()
+    return worker
+
+
+def sockets(worker):
+    """Sockets that a process has open."""
+    folder, found = "/proc/%d/fd" % worker, 0
+    for name in os.listdir(folder):
+        try:
+            found += os.readlink(os.path.join(folder, name)).startswith("socket:")
+        except FileNotFoundError:
+            pass
+    return found
+
+
+@pytest.mark.parametrize("query", ["", "buffered=1", "piece=1000", "delay=50"])
+@pytest.mark.parametrize("size", [0, 1, 65535, 65537, 3 * MIB])
+def test_bytes_in_are_bytes_out(server, size, query):
+    body = content(size)
+    with server.connect() as wire:
+        wire.send(head(query, length=size))
+        sender = threading.Thread(target=wire.socket.sendall, args=(body,))
+        sender.start()
+        assert wire.read_response().body == body
+        sender.join(20)
+        assert wire.request(message()).body == b"application"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_split_of_the_wire_gives_the_same_bytes(server, seed):
+    dice = random.Random(seed)
+    body = content(dice.randrange(1, 4000), seed)
+    chunks, rest = [], body
+    while rest:
+        cut = dice.randrange(1, 500)
+        chunks.append(rest[:cut])
+        rest = rest[cut:]
+    raw = head("piece=%d" % dice.choice([1, 10, 1000]), fields=CHUNKED) + chunked(chunks)
+    raw += head("", length=4) + b"next" + message()
+    with server.connect() as wire:
+        while raw:
+            cut = dice.choice([1, 7, 100, 1000])
+            wire.send(raw[:cut])
+            raw = raw[cut:]
+        assert wire.read_response().body == body
+        assert wire.read_response().body == b"next"
+        assert wire.read_response().body == b"application"
+
+
+def test_an_answer_comes_later_and_in_pieces(server):
+    with server.connect() as wire:
+        began = time.monotonic()
+        response = wire.request(head("delay=300&pause=50&piece=2", length=6) + b"abcdef")
+        assert (response.body, response.chunks) == (b"abcdef", [b"ab", b"cd", b"ef"])
+        assert time.monotonic() - began >= 0.4
+
+
+def test_an_exchange_occupies_no_thread(server):
+    """Many more exchanges than threads wait at the same time, and the application is served beside them."""
+    wires = [server.connect() for _ in range(40)]
+    began = time.monotonic()
+    for wire in wires:
+        wire.send(head("delay=1000", length=2) + b"ab")
+    assert server.get("/").body == b"application"
+    assert time.monotonic() - began < 0.9
+    assert [wire.read_response().body for wire in wires] == [b"ab"] * 40
+
+
+def test_pipelined_requests_keep_their_order(server):
+    with server.connect() as wire:
+        wire.send(head("delay=200", length=3) + b"one" + message() + head("delay=1", length=3) + b"two" + message())
+        bodies = [wire.read_response().body for _ in range(4)]
+    assert bodies == [b"one", b"application", b"two", b"application"]
+
+
+def test_a_slow_reader_costs_no_more_than_the_buffers(server):
+    server.get("/")
+    wires = [server.connect(receive_buffer=8192) for _ in range(20)]
+    before = pss_bytes(server)
+    for wire in wires:
+        wire.send(head("make=%d" % (50 * MIB), length=0))
+        wire.read_head()
+    time.sleep(0.5)
+    assert pss_bytes(server) - before < 40 * MIB
+    assert server.get("/").body == b"application"
+    for wire in wires:
+        wire.reset()
+
+
+def test_a_large_answer_arrives_whole(server):
+    with server.connect() as wire:
+        assert wire.request(head("make=%d&length=%d" % (20 * MIB, 20 * MIB), length=0)).body == b"x" * (20 * MIB)
+        assert wire.request(message()).body == b"application"
+
+
+def test_a_client_that_does_not_read_holds_back_what_it_sends(server):
+    """The exchange stops taking content when its answer is not taken, and so does the server."""
+    with server.connect(receive_buffer=8192) as wire:
+        size = 60 * MIB
+        wire.send(head("", length=size))
+        wire.socket.settimeout(0.7)
+        sent = 0
+        with pytest.raises(socket.timeout):
+            while sent < size:
+                sent += wire.socket.send(bytes(min(65536, size - sent)))
+        assert sent < 20 * MIB
+        wire.socket.settimeout(wire.timeout)
+        rest = threading.Thread(target=wire.socket.sendall, args=(bytes(size - sent),))
+        rest.start()
+        assert len(wire.read_response().body) == size
+        rest.join(20)
+
+
+def test_a_slow_sender_is_answered_as_it_sends(server):
+    with server.connect() as wire:
+        wire.send(head("", fields=CHUNKED))
+        for letter in (b"a", b"b", b"c"):
+            wire.send(b"1\r\n" + letter + b"\r\n")
+            if letter == b"a":
+                assert wire.read_head().status == 200
+            assert wire.read_chunk() == letter
+        wire.send(b"0\r\n\r\n")
+        assert wire.read_chunk() == b""
+        assert wire.request(message()).body == b"application"
+
+
+def test_a_sender_that_stops_is_refused(server):
+    with server.connect() as wire:
+        wire.send(head("delay=1", length=10))
+        response = wire.read_head()
+        with pytest.raises(Incomplete):
+            if response.status == 200:
+                wire.read_chunk()
+                wire.read_chunk()
+            else:
+                assert response.status == 408
+                raise Incomplete("refused", b"")
+
+
+def test_content_above_the_bound_or_malformed_is_refused(server):
+    with server.connect() as wire:
+        assert wire.request(head("", length=101 * MIB)).status == 413
+    with server.connect() as wire:
+        wire.send(head("delay=100", fields=CHUNKED) + b"3\r\nabc\r\nzz\r\n")
+        with pytest.raises(Incomplete):
+            wire.read_response()
+
+
+def test_100_continue_is_sent_when_the_exchange_wants_content(server):
+    with server.connect() as wire:
+        wire.send(head("delay=100", fields=[("Expect", "100-continue")], length=4))
+        assert wire.read_response().status == 100
+        wire.send(b"abcd")
+        assert wire.read_response().body == b"abcd"
+
+
+def test_http_1_0_gets_a_close_delimited_answer(server):
+    with server.connect() as wire:
+        wire.send(head("piece=2", length=4, version="1.0") + b"abcd")
+        assert wire.read_response().body == b"abcd"
+        wire.assert_closed()
+
+
+def test_what_a_producer_of_a_wrong_length_sends_looks_broken(server):
+    with server.connect() as wire:
+        wire.send(head("make=5&length=10", length=0))
+        with pytest.raises(Incomplete):
+            wire.read_response()
+    with server.connect() as wire:
+        assert wire.request(head("make=10&length=5", length=0)).body == b"xxxxx"
+
+
+PHASES = {
+    "before the delay is over": (head("delay=60000", length=4) + b"abcd", None),
+    "while content is missing": (head("", length=1000) + b"abc", "head"),
+    "while content is missing and nothing was said": (head("delay=60000", length=1000) + b"abc", None),
+    "between two pieces": (head("pause=60000&piece=1", length=4) + b"abcd", "head"),
+    "while it does not read": (head("make=%d" % (50 * MIB), length=0), "head"),
+    "with its content buffered": (head("buffered=1", length=1000) + b"abc", None),
+}
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_client_that_leaves_frees_everything(serve, phase, how):
+    server = serve(APPLICATION, *FLAGS, environment=ENVIRONMENT)
+    server.get("/")
+    worker = worker_of(server)
+    before = sockets(worker)
+    raw, expects = PHASES[phase]
+    for _ in range(10):
+        wire = Wire(server.address)
+        wire.send(raw)
+        if expects:
+            wire.read_head()
+        wire.reset() if how == "reset" else wire.close()
+    if how == "close":
+        # Whoever only closes is seen when something is written, or when its content is read.
+        if "delay" in raw.decode() or "pause" in raw.decode():
+            server.end()
+            return
+    until(lambda: sockets(worker) <= before, 20, "the sockets to close")
+    assert server.get("/").body == b"application"
+
+
+def test_a_drain_waits_for_an_exchange(serve):
+    server = serve(APPLICATION, *FLAGS, environment=ENVIRONMENT)
+    server.get("/")
+    with server.connect() as wire:
+        wire.send(head("delay=800&pause=50&piece=1", length=4) + b"ab")
+        wire.send(b"cd")
+        time.sleep(0.1)
+        server.kill(signal.SIGTERM)
+        response = wire.read_response()
+        assert (response.body, response.closes) == (b"abcd", True)
+    assert server.wait_exit() == 0
+
+
+def test_a_reload_waits_for_an_exchange(serve):
+    server = serve(APPLICATION, *FLAGS, environment=ENVIRONMENT)
+    server.get("/")
+    with server.connect() as wire:
+        wire.send(head("delay=800&pause=50&piece=1", length=4) + b"ab")
+        time.sleep(0.1)
+        server.kill(signal.SIGHUP)
+        wire.send(b"cd")
+        assert wire.read_response().body == b"abcd"
+    assert until(lambda: server.get("/").body, what="an answer") == b"application"
+
+
+def test_filters_act_on_the_answer_of_an_exchange(serve):
+    server = serve(APPLICATION, *FLAGS, "--request-id-header", "X-Request-ID", environment=ENVIRONMENT)
+    with server.connect() as wire:
+        response = wire.request(head("", length=2) + b"ab")
+        assert len(response.value("X-Request-ID")) == 32
+        response = wire.request(head("make=1&length=1", length=0))
+        assert len(response.value("X-Request-ID")) == 32
+
+
+def test_an_exchange_stands_in_the_access_log(serve):
+    server = serve(APPLICATION, *FLAGS, "--access-logfile", "-", environment=ENVIRONMENT)
+    with server.connect() as wire:
+        wire.request(head("piece=2", length=4) + b"abcd")
+    server.output.wait(r'"POST /exchange\?piece=2 HTTP/1.1" 200 4')
