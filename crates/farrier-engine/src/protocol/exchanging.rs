@@ -75,7 +75,7 @@ pub(crate) fn complete(waker: &Waker, marks: Marks, request: &mut Request) -> (F
     let (source, drain, signal) = arriving(waker, marks);
     let content = match std::mem::take(&mut request.body) {
         Body::Spooled { file, .. } => return (Feed::File(file, source), drain, signal),
-        Body::Memory(content) => Bytes::from(content),
+        Body::Memory(content) => content,
         Body::InArena(span) => Bytes::copy_from_slice(request.arena.slice(span)),
         Body::Empty | Body::Streamed(_) => Bytes::new(),
     };
