@@ -23,6 +23,8 @@ ROOMS = (
     "crates/farrier-config",
     "crates/farrier-log",
     "crates/farrier-tls",
+    "crates/farrier-transport",
+    "crates/farrier-scheduler",
     "crates/farrier-engine",
     "crates/farrier-handlers",
     "crates/farrier-supervisor",

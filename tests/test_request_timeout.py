@@ -183,7 +183,9 @@ def test_a_drain_does_not_wait_for_an_aborted_call(serve):
 
 
 def test_given_up_streams_of_one_connection_do_not_end_a_drain_that_others_need(serve):
-    server = serve(APPLICATION, "--request-timeout", 1, "--graceful-timeout", 30, "--http2-cleartext", "prior-knowledge")
+    server = serve(
+        APPLICATION, "--request-timeout", 1, "--graceful-timeout", 30, "--http2-cleartext", "prior-knowledge"
+    )
     old = server.workers()
     wire = server.connect()
     wire.send(message("POST", body=b"content")[:-1])

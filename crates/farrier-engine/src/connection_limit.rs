@@ -14,9 +14,9 @@ use farrier_http::{Error, Kind, Peer, Version};
 use rustix::net::{RecvFlags, SendFlags};
 
 use crate::client_hash::{ClientHash, LINE_WORDS};
-use crate::reactor::clock::Date;
 use crate::rescue;
 use farrier_log::occasional::Occasional;
+use farrier_transport::reactor::clock::Date;
 
 /// Words of a row: room for four times as many clients as a worker has connections by default.
 const ROW_WORDS: usize = 4096;

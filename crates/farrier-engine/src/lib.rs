@@ -13,12 +13,9 @@ mod dropped_fields;
 pub mod host;
 pub mod metrics;
 mod protocol;
-pub mod reactor;
 pub mod rescue;
 mod rules;
-mod scheduler;
 mod seats;
-pub mod transport;
 
 pub use control::{Command, Control};
 pub use host::{Host, NoHost};

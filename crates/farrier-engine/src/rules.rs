@@ -18,13 +18,13 @@ use crate::connection_limit::{ConnectionLimit, Counted, TooMany};
 use crate::dropped_fields::DroppedFields;
 use crate::protocol::admission::Admission;
 use crate::protocol::h2::stream::Keeping;
-use crate::protocol::spool::SpoolSettings;
-use crate::protocol::upload_budget::UploadBudget;
 use crate::rescue::{self, Page};
-use crate::scheduler::Bounds;
-use crate::transport::pace::PaceRules;
-use crate::transport::response_budget::ResponseBudget;
+use farrier_scheduler::Bounds;
 use farrier_tls::Terms;
+use farrier_transport::pace::PaceRules;
+use farrier_transport::response_budget::ResponseBudget;
+use farrier_transport::spool::SpoolSettings;
+use farrier_transport::upload_budget::UploadBudget;
 
 /// What governs connections and messages.
 pub(crate) struct Rules {

@@ -12,9 +12,9 @@ use farrier_http::{Error, Flush, ResponseHead, SendError, Side, Status, Via};
 use crate::protocol::after_response::AfterResponse;
 use crate::protocol::file_names;
 use crate::protocol::outlet::{GaveUp, Outcome, Outlet, Source, Stretch};
-use crate::reactor::clock::Date;
 use crate::rescue;
-use crate::transport::outbox::Outgoing;
+use farrier_transport::outbox::Outgoing;
+use farrier_transport::reactor::clock::Date;
 
 /// Content up to this size is copied behind the head and leaves with it as one piece.
 const COPIED_BYTES_MAX: usize = 4096;

@@ -13,14 +13,14 @@ use farrier_http::{Accepted, AnswerSink, Error, Flush, Peer, ResponseHead, SendE
 use crate::protocol::answer::Answer;
 use crate::protocol::outlet::{GaveUp, Outcome, Outlet, Source, Stretch};
 use crate::protocol::upload::UploadStatus;
-use crate::reactor::clock::Date;
-use crate::reactor::poller::Poller;
-use crate::reactor::token::Token;
 use crate::rules::Rules;
-use crate::transport::file_stretch::FileStretch;
-use crate::transport::link::{Link, Sent};
-use crate::transport::outbox::{Keep, Outgoing};
-use crate::transport::rest::FileSegment;
+use farrier_transport::file_stretch::FileStretch;
+use farrier_transport::link::{Link, Sent};
+use farrier_transport::outbox::{Keep, Outgoing};
+use farrier_transport::reactor::clock::Date;
+use farrier_transport::reactor::poller::Poller;
+use farrier_transport::reactor::token::Token;
+use farrier_transport::rest::FileSegment;
 
 /// What all answers of a worker have in common, for those who own it.
 #[derive(Clone)]

@@ -10,12 +10,12 @@ use crate::protocol::exchanging::Exchanging;
 use crate::protocol::h2::session::Session;
 use crate::protocol::h2::stream::StreamLink;
 use crate::protocol::reader::{ContentReader, HeadReader};
-use crate::protocol::spool::Sink;
 use crate::protocol::upload::{Inlet, Turn, Upload, UploadStatus};
-use crate::reactor::slots::Endpoint;
-use crate::reactor::token::Token;
 use crate::rules::Rules;
-use crate::transport::link::Link;
+use farrier_transport::link::Link;
+use farrier_transport::reactor::slots::Endpoint;
+use farrier_transport::reactor::token::Token;
+use farrier_transport::spool::Sink;
 
 /// A connection. Exactly one seat owns it, or the leader's table while it waits.
 pub(crate) struct Connection {

@@ -10,7 +10,7 @@ use crate::protocol::h1_content::{content_begins, continue_content};
 use crate::protocol::reader::{ContentReader, HeadReader, Read, whole_stdin};
 use crate::protocol::scratch::{ARENA_ROOM_BYTES, Scratch};
 use crate::rules::Rules;
-use crate::transport::link::{Link, Received};
+use farrier_transport::link::{Link, Received};
 
 /// Room of a connection's own arena while a head is incomplete.
 const PARTIAL_ROOM_BYTES: usize = 1024;

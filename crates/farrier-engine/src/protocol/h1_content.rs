@@ -8,9 +8,9 @@ use crate::protocol::connection::{Connection, PartialContent, Phase};
 use crate::protocol::h1::Progress;
 use crate::protocol::reader::ContentReader;
 use crate::protocol::scratch::Scratch;
-use crate::protocol::spool::Sink;
 use crate::rules::Rules;
-use crate::transport::link::{Link, Received};
+use farrier_transport::link::{Link, Received};
+use farrier_transport::spool::Sink;
 
 /// Content that is read in one go, and while the beginning of a chunk's line waits for its end.
 const CONTENT_ROOM_BYTES: usize = 64 * 1024;

@@ -5,8 +5,8 @@ use farrier_http::wire::response_encoder::ServerFields;
 use farrier_http::wire::{ResponseAccount, ResponseEncoder};
 use farrier_http::{Error, Via};
 
-use crate::reactor::clock::Date;
 use crate::rules::Rules;
+use farrier_transport::reactor::clock::Date;
 
 /// The response to an error, after which the connection closes; empty for an error that nobody can be told.
 pub(crate) fn whole_response(error: &Error, facts: RequestFacts, via: Via, choice: u32, rules: &Rules) -> Vec<u8> {

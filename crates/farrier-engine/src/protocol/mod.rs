@@ -20,8 +20,5 @@ pub(crate) mod outlet;
 pub(crate) mod reader;
 pub(crate) mod scratch;
 pub(crate) mod seat_outlet;
-pub(crate) mod spool;
-pub(crate) mod spool_file;
 pub(crate) mod streamed_body;
 pub(crate) mod upload;
-pub(crate) mod upload_budget;

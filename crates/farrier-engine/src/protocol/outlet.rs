@@ -9,9 +9,9 @@ use farrier_http::{Bytes, Error, Kind, Status};
 use crate::protocol::after_response::AfterResponse;
 use crate::rescue;
 use crate::rules::Rules;
-use crate::transport::link::{Link, TakenOver};
-use crate::transport::outbox::Outgoing;
-use crate::transport::pace::TooSlow;
+use farrier_transport::link::{Link, TakenOver};
+use farrier_transport::outbox::Outgoing;
+use farrier_transport::pace::TooSlow;
 
 /// What a response came to.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use farrier_http::{Error, Limits, Origin, Peer, Request, RequestHead, Via};
 
 use crate::protocol::admission::{Opening, Spoken};
 use crate::protocol::h2::io::PREFACE;
-use crate::transport::link::Link;
+use farrier_transport::link::Link;
 
 /// Reads a head.
 pub(crate) enum HeadReader {

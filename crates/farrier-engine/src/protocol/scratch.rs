@@ -3,7 +3,7 @@
 use farrier_http::Request;
 use http::HeaderValue;
 
-use crate::reactor::clock::Date;
+use farrier_transport::reactor::clock::Date;
 
 /// Room of a seat's arena: a usual head and a small content in one read.
 pub(crate) const ARENA_ROOM_BYTES: usize = 16 * 1024;

@@ -15,15 +15,15 @@ use crate::host::Host;
 use crate::protocol::client_wait::ClientWait;
 use crate::protocol::outlet::{GaveUp, Outlet, Source, Stretch};
 use crate::protocol::upload::UploadStatus;
-use crate::reactor::poller::Poller;
-use crate::reactor::token::Token;
 use crate::rules::Rules;
-use crate::transport::file_stretch::FileStretch;
-use crate::transport::link::{Link, Sent};
-use crate::transport::outbox::{Keep, Outgoing};
-use crate::transport::pace::TooSlow;
-use crate::transport::rest::FileSegment;
-use crate::transport::spill::{Spill, Spilled};
+use farrier_transport::file_stretch::FileStretch;
+use farrier_transport::link::{Link, Sent};
+use farrier_transport::outbox::{Keep, Outgoing};
+use farrier_transport::pace::TooSlow;
+use farrier_transport::reactor::poller::Poller;
+use farrier_transport::reactor::token::Token;
+use farrier_transport::rest::FileSegment;
+use farrier_transport::spill::{Spill, Spilled};
 
 /// What the answers of one connection have in common.
 pub(crate) struct Channel<'a> {

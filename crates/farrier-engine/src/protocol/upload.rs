@@ -11,7 +11,7 @@ use farrier_http::{Arena, Error, Kind, Limits, Request};
 
 use crate::protocol::reader::ContentReader;
 use crate::rules::Rules;
-use crate::transport::link::{Link, Received};
+use farrier_transport::link::{Link, Received};
 
 /// Room that content is read into.
 const ROOM_BYTES: usize = 64 * 1024;

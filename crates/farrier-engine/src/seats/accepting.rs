@@ -8,8 +8,8 @@ use super::lead::{Accepted, Lead};
 use super::seat::Seat;
 use super::turn::Turn;
 use crate::protocol::connection::{Connection, Phase};
-use crate::reactor::poller::Readiness;
 use farrier_log::error::Level;
+use farrier_transport::reactor::poller::Readiness;
 
 /// Connections that are turned away before others get their turn.
 const DISMISSALS_A_TURN: usize = 64;

@@ -13,9 +13,9 @@ use super::seat::{Seat, Settled};
 use super::shared::Work;
 use super::turn::Turn;
 use crate::protocol::connection::Connection;
-use crate::scheduler::routes::ComputeShare;
-use crate::scheduler::routes::Route;
-use crate::scheduler::{Arrived, Ended, Enqueued, Job, JobKind};
+use farrier_scheduler::routes::ComputeShare;
+use farrier_scheduler::routes::Route;
+use farrier_scheduler::{Arrived, Ended, Enqueued, Job, JobKind};
 
 /// Where the lead is after a request was dealt with.
 pub(super) enum Dispatched {

@@ -7,9 +7,9 @@ use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Request, Via};
 
 use crate::protocol::h2::stream::StreamLink;
-use crate::scheduler::SeatId;
-use crate::transport::link::{Link, TakenOver};
 use farrier_log::access::printable;
+use farrier_scheduler::SeatId;
+use farrier_transport::link::{Link, TakenOver};
 
 /// One seat's record. The seat writes it, the overdue watch reads it; held for a few instructions, and while the connection
 /// of an overdue call is taken over.

@@ -7,8 +7,8 @@ use farrier_http::Peer;
 use super::shared::Shared;
 use crate::protocol::client_wait::ClientWait;
 use crate::protocol::connection::Connection;
-use crate::reactor::token::Token;
-use crate::scheduler::{Client, SeatId};
+use farrier_scheduler::{Client, SeatId};
+use farrier_transport::reactor::token::Token;
 
 /// The waits of one call.
 pub(super) struct SeatWait<'a> {

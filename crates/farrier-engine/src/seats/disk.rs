@@ -11,10 +11,10 @@ use farrier_http::DiskLookup;
 use super::returns::{Returned, Waiting};
 use super::shared::Shared;
 use crate::protocol::h2::stream::StreamLink;
-use crate::protocol::spool_file::Spool;
-use crate::reactor::token::Token;
-use crate::transport::file_stretch::ColdStretch;
-use crate::transport::link::Link;
+use farrier_transport::file_stretch::ColdStretch;
+use farrier_transport::link::Link;
+use farrier_transport::reactor::token::Token;
+use farrier_transport::spool_file::Spool;
 
 /// What the disk is sent for. A connection or stream has at most one of them under way, so their bounds are the queue's.
 pub(crate) enum Load {

@@ -18,9 +18,9 @@ use crate::protocol::connection::{Connection, PartialContent, Phase};
 use crate::protocol::exchange::{RunningExchange, Turn};
 use crate::protocol::exchanging::{self, Exchanging, Feed};
 use crate::protocol::upload::{self, Answer, Upload};
-use crate::reactor::poller::Readiness;
-use crate::reactor::token::Token;
-use crate::reactor::waker::StreamWaker;
+use farrier_transport::reactor::poller::Readiness;
+use farrier_transport::reactor::token::Token;
+use farrier_transport::reactor::waker::StreamWaker;
 
 impl Seat {
     /// Lets an exchange answer a request whose content is complete.

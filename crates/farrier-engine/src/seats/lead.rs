@@ -13,13 +13,13 @@ use crate::connection_limit::TooMany;
 use crate::control::Control;
 use crate::protocol::connection::{Connection, Phase};
 use crate::protocol::h2::arrival::Arrival;
-use crate::reactor::poller::{Poller, Readiness};
-use crate::reactor::slots::Slots;
-use crate::reactor::timers::{NEVER_MS, Timers};
-use crate::reactor::token::Token;
 use crate::rules::Rules;
-use crate::scheduler::AcceptGate;
-use crate::transport::link::Link;
+use farrier_scheduler::AcceptGate;
+use farrier_transport::link::{Link, Permit};
+use farrier_transport::reactor::poller::{Poller, Readiness};
+use farrier_transport::reactor::slots::Slots;
+use farrier_transport::reactor::timers::{NEVER_MS, Timers};
+use farrier_transport::reactor::token::Token;
 
 /// Connections taken from one listener before others get their turn.
 const ACCEPTS_A_TURN: usize = 64;
@@ -100,8 +100,8 @@ impl Lead {
             None => (Scheme::Http, rules.keepalive_ms.max(rules.header_timeout_ms)),
             Some(_) => (Scheme::Https, rules.handshake_timeout_ms),
         };
-        let counted = match rules.count_connection(index, peer) {
-            Ok(counted) => counted,
+        let permit = match rules.count_connection(index, peer) {
+            Ok(counted) => counted.map(|counted| Box::new(counted) as Permit),
             Err(TooMany) => {
                 if terms.is_none() {
                     rules.tell_too_many(&socket);
@@ -109,7 +109,7 @@ impl Lead {
                 return Accepted::Dismissed;
             }
         };
-        let link = Arc::new(Link::new(socket, terms, counted, Arc::clone(&rules.responses)));
+        let link = Arc::new(Link::new(socket, terms, permit, Arc::clone(&rules.responses)));
         let opening = rules.admission.opening(index, peer, scheme == Scheme::Https);
         if opening.proxy_header.is_some() {
             link.put_tls_off();

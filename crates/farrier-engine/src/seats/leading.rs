@@ -10,12 +10,12 @@ use super::turn::Turn;
 use super::uploads::ContentPlan;
 use crate::protocol::connection::{Connection, Phase};
 use crate::protocol::h1::{self, Step};
-use crate::reactor::poller::Readiness;
-use crate::reactor::slots::Found;
-use crate::reactor::token::Token;
-use crate::scheduler::HandedOn;
 use farrier_log::access::peer_text;
 use farrier_log::error::Level;
+use farrier_scheduler::HandedOn;
+use farrier_transport::reactor::poller::Readiness;
+use farrier_transport::reactor::slots::Found;
+use farrier_transport::reactor::token::Token;
 
 impl Seat {
     /// Leads until the lead is lost (true) or the engine ends (false).

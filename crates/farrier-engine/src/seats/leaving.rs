@@ -6,7 +6,7 @@ use super::lead::Lead;
 use super::seat::Seat;
 use crate::control::Command;
 use crate::protocol::connection::{Connection, Phase};
-use crate::reactor::slots::Found;
+use farrier_transport::reactor::slots::Found;
 
 /// How long a connection that was lately used may stay silent in a drain before it is closed, in ms: a client that sends
 /// its next request at this moment must not lose it.

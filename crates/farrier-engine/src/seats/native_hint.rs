@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::shared::Shared;
-use crate::scheduler::Doing;
+use farrier_scheduler::Doing;
 
 /// One line for each seat inside a call: its request where that is known, its age, and what its thread does.
 pub(crate) fn of_calls(shared: &Shared) -> String {

@@ -20,9 +20,9 @@ use crate::host::Host;
 use crate::protocol::h1_error::whole_response;
 use crate::protocol::h2::respond::whole_answer;
 use crate::rules::Rules;
-use crate::scheduler::SeatId;
-use crate::transport::link::TakenOver;
 use farrier_log::error::Level;
+use farrier_scheduler::SeatId;
+use farrier_transport::link::TakenOver;
 
 /// How long the log entry waits for the threads' stacks.
 const STACKS_PATIENCE: Duration = Duration::from_millis(500);

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use farrier_http::{Error, Origin, Plan, Request};
 
 use super::shared::Shared;
-use crate::transport::link::Link;
 use farrier_log::error::Level;
+use farrier_transport::link::Link;
 
 impl Shared {
     /// Notes in a request what its connection knows, and decides about its fields.

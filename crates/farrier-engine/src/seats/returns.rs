@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use farrier_http::Request;
 
 use crate::protocol::connection::Connection;
-use crate::reactor::token::Token;
+use farrier_transport::reactor::token::Token;
 
 /// Something that comes back to the leader.
 pub(crate) enum Returned {

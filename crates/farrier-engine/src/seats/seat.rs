@@ -23,9 +23,9 @@ use crate::protocol::h1_respond::H1Respond;
 use crate::protocol::outlet::Outcome;
 use crate::protocol::scratch::Scratch;
 use crate::protocol::seat_outlet::Channel;
-use crate::scheduler::routes::ComputeShare;
-use crate::scheduler::{Ended, Idle, Job, JobKind, Looked, Order, SeatId};
 use farrier_log::access::Exchange;
+use farrier_scheduler::routes::ComputeShare;
+use farrier_scheduler::{Ended, Idle, Job, JobKind, Looked, Order, SeatId};
 
 /// A reading of the thread's meter serves this long, in ns.
 const MARK_AGE_MAX_NS: u64 = 1_000_000;

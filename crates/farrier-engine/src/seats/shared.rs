@@ -16,13 +16,13 @@ use super::threads::Threads;
 use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::protocol::connection::Connection;
-use crate::reactor::clock::Clock;
-use crate::reactor::poller::Poller;
-use crate::reactor::waker::{LeaderWaker, WokenStreams};
 use crate::rules::{Rules, Seating};
-use crate::scheduler::{Actions, Scheduler};
 use farrier_log::access::AccessLog;
 use farrier_log::error::ErrorLog;
+use farrier_scheduler::{Actions, Scheduler};
+use farrier_transport::reactor::clock::Clock;
+use farrier_transport::reactor::poller::Poller;
+use farrier_transport::reactor::waker::{LeaderWaker, WokenStreams};
 
 /// Requests kept for reuse beyond those in the scratch buffers of the seats.
 const SPARE_REQUESTS_MAX: usize = 32;

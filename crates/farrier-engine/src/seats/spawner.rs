@@ -9,7 +9,7 @@ use farrier_log::error::Level;
 
 use super::seat::Seat;
 use super::shared::Shared;
-use crate::scheduler::SeatId;
+use farrier_scheduler::SeatId;
 
 /// How long the start waits for the spare seats, in ns.
 const SPARES_PATIENCE_NS: u64 = 1_000_000_000;

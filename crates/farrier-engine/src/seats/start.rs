@@ -18,15 +18,15 @@ use crate::connection_limit::ConnectionLimit;
 use crate::control::Control;
 use crate::host::Host;
 use crate::metrics::Metrics;
-use crate::reactor::poller::Poller;
-use crate::reactor::slots::Slots;
-use crate::reactor::timers::Timers;
-use crate::reactor::token::Token;
 use crate::rules::SiteRules;
 use crate::rules::{Rules, Seating, Security};
-use crate::scheduler::AcceptGate;
 use farrier_log::access::AccessLog;
 use farrier_log::error::ErrorLog;
+use farrier_scheduler::AcceptGate;
+use farrier_transport::reactor::poller::Poller;
+use farrier_transport::reactor::slots::Slots;
+use farrier_transport::reactor::timers::Timers;
+use farrier_transport::reactor::token::Token;
 
 /// What an engine is made of.
 pub struct Parts {

@@ -16,8 +16,8 @@ use crate::protocol::exchanging::{self, Exchanging, Feed};
 use crate::protocol::h2::session::Session;
 use crate::protocol::h2::sink::H2Sink;
 use crate::protocol::h2::stream_exchange::StreamExchange;
-use crate::reactor::poller::Readiness;
-use crate::transport::link::Link;
+use farrier_transport::link::Link;
+use farrier_transport::reactor::poller::Readiness;
 
 impl Seat {
     /// Lets an exchange answer a stream's request whose content is complete.

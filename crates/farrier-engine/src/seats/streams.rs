@@ -28,11 +28,11 @@ use crate::protocol::h2::arrival::{self, Arrival, Incoming};
 use crate::protocol::h2::respond::{H2Respond, StreamChannel};
 use crate::protocol::h2::session::{Driven, Session, SessionContext};
 use crate::protocol::h2::stream::StreamLink;
-use crate::reactor::poller::Readiness;
-use crate::reactor::slots::Found;
-use crate::reactor::token::Token;
-use crate::reactor::waker::StreamWaker;
 use farrier_log::error::Level;
+use farrier_transport::reactor::poller::Readiness;
+use farrier_transport::reactor::slots::Found;
+use farrier_transport::reactor::token::Token;
+use farrier_transport::reactor::waker::StreamWaker;
 
 /// How long streams are served before what was answered leaves and other connections get their turn, in ms.
 const TURN_MS: u64 = 1;

@@ -14,13 +14,13 @@ use super::shared::Work;
 use crate::protocol::after_response::AfterResponse;
 use crate::protocol::connection::{Connection, Phase};
 use crate::protocol::h1::{self, Expired};
-use crate::reactor::poller::Readiness;
-use crate::reactor::slots::Found;
-use crate::scheduler::Job;
-use crate::transport::link::{Received, Sent};
-use crate::transport::pace::TooSlow;
 use farrier_log::access::peer_text;
 use farrier_log::error::Level;
+use farrier_scheduler::Job;
+use farrier_transport::link::{Received, Sent};
+use farrier_transport::pace::TooSlow;
+use farrier_transport::reactor::poller::Readiness;
+use farrier_transport::reactor::slots::Found;
 
 /// Bytes discarded from a lingering connection before others get their turn.
 const LINGER_TURN_BYTES: usize = 256 * 1024;

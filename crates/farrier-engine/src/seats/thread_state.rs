@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
-use crate::scheduler::Doing;
+use farrier_scheduler::Doing;
 
 /// The parts of the interpreter's lock lie this near to each other, in bytes.
 const LOCK_BYTES: u64 = 128;

@@ -3,7 +3,7 @@
 use std::sync::{PoisonError, RwLock};
 use std::thread::Thread;
 
-use crate::scheduler::SeatId;
+use farrier_scheduler::SeatId;
 
 /// A seat's thread.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! How long the leader stays with one connection before others have their turn.
 
-use crate::reactor::clock::Clock;
+use farrier_transport::reactor::clock::Clock;
 
 /// Requests of one connection that are served in one turn.
 const REQUESTS_MAX: u32 = 16;

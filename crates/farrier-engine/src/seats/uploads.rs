@@ -20,9 +20,9 @@ use crate::protocol::h1;
 use crate::protocol::reader::HeadReader;
 use crate::protocol::streamed_body::PipedBody;
 use crate::protocol::upload::{Answer, Turn, Upload};
-use crate::reactor::poller::Readiness;
-use crate::reactor::slots::Found;
-use crate::transport::link::Sent;
+use farrier_transport::link::Sent;
+use farrier_transport::reactor::poller::Readiness;
+use farrier_transport::reactor::slots::Found;
 
 /// Bytes of unread content that are discarded for the sake of the next request.
 const DISCARDED_BYTES_MAX: u64 = 1 << 20;

@@ -14,8 +14,8 @@ use super::folder::Folder;
 use super::found::{Content, Found, Lease, Representation, StaticFile, Version, What};
 use super::name::{self, NoName};
 use super::root::{Named, Root};
-use farrier_engine::transport::file_stretch::read_at;
 use farrier_log::error::{ErrorLog, Level};
+use farrier_transport::file_stretch::read_at;
 
 /// How much older than the file a compressed form may be. Archives round times to one second, or to two.
 const OLDER_MAX_S: i64 = 2;

@@ -10,12 +10,12 @@ use h2::RecvStream;
 
 use crate::protocol::exchange::ContentSignal;
 use crate::protocol::h2::stream::StreamLink;
-use crate::protocol::spool::Sink;
-use crate::protocol::spool_file::Spool;
-use crate::protocol::upload_budget::ConnectionUploads;
-use crate::reactor::token::Token;
 use crate::rules::Rules;
-use crate::transport::link::Link;
+use farrier_transport::link::Link;
+use farrier_transport::reactor::token::Token;
+use farrier_transport::spool::Sink;
+use farrier_transport::spool_file::Spool;
+use farrier_transport::upload_budget::ConnectionUploads;
 
 /// Room of a request's arena while its content comes.
 const PARTIAL_ROOM_BYTES: usize = 1024;

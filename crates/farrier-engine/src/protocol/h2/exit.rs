@@ -11,9 +11,9 @@ use http::Response;
 
 use crate::protocol::h2::outgoing::{End, Next, Outgoing};
 use crate::protocol::h2::piece::{Meter, Piece, Unsent};
-use crate::transport::account::kept_bytes;
-use crate::transport::file_stretch::ColdStretch;
-use crate::transport::response_budget::ResponseBudget;
+use farrier_transport::account::kept_bytes;
+use farrier_transport::file_stretch::ColdStretch;
+use farrier_transport::response_budget::ResponseBudget;
 
 /// Content that a seat gives to the `h2` crate itself; of more, the leader gives on what the connection takes.
 const DIRECT_BYTES_MAX: usize = 16 * 1024;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::protocol::h2::frames::{Allowance, Scanner};
-use crate::transport::link::{Link, Received, Sent};
+use farrier_transport::link::{Link, Received, Sent};
 
 /// Written bytes that are gathered before they leave in any case.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;

@@ -8,8 +8,8 @@ use h2::Reason;
 
 use crate::protocol::h2::exit::{Fed, PIECE_BYTES_MAX};
 use crate::protocol::h2::stream::{QueueSignal, StreamLink};
-use crate::transport::file_stretch::ColdStretch;
-use crate::transport::pace::{PaceRules, Progress};
+use farrier_transport::file_stretch::ColdStretch;
+use farrier_transport::pace::{PaceRules, Progress};
 
 /// Streams for which an idle connection keeps room.
 const STREAMS_KEPT: usize = 4;

@@ -8,8 +8,8 @@ use h2::Reason;
 use http::HeaderMap;
 
 use crate::protocol::h2::piece::{Meter, Piece, Unsent};
-use crate::transport::file_stretch::{self, ColdStretch, FileStretch};
-use crate::transport::spill::Spilled;
+use farrier_transport::file_stretch::{self, ColdStretch, FileStretch};
+use farrier_transport::spill::Spilled;
 
 /// Bytes that small pieces are gathered to: a frame's usual bound.
 const GATHERED_BYTES_MAX: usize = 16 * 1024;
@@ -199,7 +199,7 @@ mod tests {
     fn a_file_is_read_in_its_turn_and_what_is_dropped_is_not_unsent() {
         use std::io::Write;
         let meter = Arc::new(Meter::default());
-        let mut file = crate::transport::nameless_file::create(&std::env::temp_dir()).expect("takes files");
+        let mut file = farrier_transport::nameless_file::create(&std::env::temp_dir()).expect("takes files");
         file.write_all(b"file").expect("writes");
         let mut outgoing = Outgoing::default();
         outgoing.push(bytes(&meter, b"before"));

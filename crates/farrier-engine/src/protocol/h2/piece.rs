@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 
-use crate::transport::pace::{PaceRules, Progress};
+use farrier_transport::pace::{PaceRules, Progress};
 
 /// How much of one stream's content was given to it and has not been written.
 #[derive(Default)]

@@ -22,8 +22,8 @@ use crate::protocol::outlet::Outcome;
 use crate::protocol::scratch::Scratch;
 use crate::rescue;
 use crate::rules::Rules;
-use crate::transport::file_stretch::FileStretch;
-use crate::transport::link::Link;
+use farrier_transport::file_stretch::FileStretch;
+use farrier_transport::link::Link;
 
 /// Content that is gathered before it is given to the stream, unless it has to leave earlier: a frame's usual bound.
 const STAGED_BYTES_MAX: usize = 16 * 1024;

@@ -21,13 +21,13 @@ use crate::protocol::h2::open_streams::OpenStreams;
 use crate::protocol::h2::piece::Piece;
 use crate::protocol::h2::stream::StreamLink;
 use crate::protocol::h2::stream_exchange::StreamExchange;
-use crate::protocol::spool_file::Spool;
 use crate::protocol::streamed_body::PipedBody;
-use crate::protocol::upload_budget::ConnectionUploads;
-use crate::reactor::token::Token;
 use crate::rules::Rules;
-use crate::transport::file_stretch::ColdStretch;
-use crate::transport::link::Link;
+use farrier_transport::file_stretch::ColdStretch;
+use farrier_transport::link::Link;
+use farrier_transport::reactor::token::Token;
+use farrier_transport::spool_file::Spool;
+use farrier_transport::upload_budget::ConnectionUploads;
 
 /// How long a client has to let go after it was told that the connection ends, in ms.
 const GOAWAY_PATIENCE_MS: u64 = 2000;
@@ -300,7 +300,7 @@ impl Session {
 
     /// Writes what the socket did not take before. False: the client is gone.
     fn unblock(&mut self, session_context: &SessionContext<'_>) -> bool {
-        use crate::transport::link::Sent;
+        use farrier_transport::link::Sent;
         let mut io = lock(&self.io);
         if io.is_full {
             match session_context.link.flush() {

@@ -21,8 +21,8 @@ use crate::protocol::outlet::Outcome;
 use crate::protocol::scratch::Scratch;
 use crate::rescue;
 use crate::rules::Rules;
-use crate::transport::file_stretch::FileStretch;
-use crate::transport::link::Link;
+use farrier_transport::file_stretch::FileStretch;
+use farrier_transport::link::Link;
 
 /// Content from which on it is shared rather than copied.
 const SHARED_BYTES_MIN: usize = 16 * 1024;

@@ -19,12 +19,12 @@ use crate::protocol::client_wait::ClientWait;
 use crate::protocol::h2::exit::{Exit, Fed, Gone, ask};
 use crate::protocol::h2::outgoing::{End, Stretch};
 use crate::protocol::h2::piece::{Meter, Piece, Unsent};
-use crate::transport::account::kept_bytes;
-use crate::transport::file_stretch::FileStretch;
-use crate::transport::link::TakenOver;
-use crate::transport::pace::PaceRules;
-use crate::transport::response_budget::ResponseBudget;
-use crate::transport::spill::Spill;
+use farrier_transport::account::kept_bytes;
+use farrier_transport::file_stretch::FileStretch;
+use farrier_transport::link::TakenOver;
+use farrier_transport::pace::PaceRules;
+use farrier_transport::response_budget::ResponseBudget;
+use farrier_transport::spill::Spill;
 
 /// Content in memory is kept in segments of this size, so that what is sent frees its memory soon.
 const SEGMENT_BYTES: usize = 64 * 1024;

@@ -6,7 +6,7 @@ use h2::Reason;
 
 use crate::protocol::exchanging::Exchanging;
 use crate::protocol::h2::stream::StreamLink;
-use crate::transport::pace::{PaceRules, Progress};
+use farrier_transport::pace::{PaceRules, Progress};
 
 /// A stream that an exchange answers. Its session owns it.
 pub(crate) struct StreamExchange {

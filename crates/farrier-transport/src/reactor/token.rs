@@ -1,0 +1,41 @@
+//! Names of what the poller watches: connections by place and generation, listeners, and the two descriptors of the engine.
+
+/// Names a connection: its place, and a generation so that an event for its predecessor is recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+impl Token {
+    /// Tokens from here on name something other than a connection.
+    const RESERVED: u32 = u32::MAX - 0xffff;
+
+    /// The token of the wake-up descriptor.
+    pub const WAKE: Token = Token(u32::MAX as u64);
+    /// The token of the control descriptor.
+    pub const CONTROL: Token = Token(u32::MAX as u64 - 1);
+
+    /// The token of a listener.
+    pub fn listener(index: usize) -> Token {
+        Token(u64::from(Token::RESERVED) + index as u64)
+    }
+
+    /// The listener's index, if it names one.
+    pub fn as_listener(self) -> Option<usize> {
+        (self.0 >= u64::from(Token::RESERVED) && self.0 < Token::CONTROL.0)
+            .then(|| (self.0 - u64::from(Token::RESERVED)) as usize)
+    }
+
+    /// The token of a connection.
+    pub fn new(index: usize, generation: u32) -> Token {
+        Token(u64::from(generation) << 32 | index as u64)
+    }
+
+    /// Its place.
+    pub fn index(self) -> usize {
+        (self.0 & 0xffff_ffff) as usize
+    }
+
+    /// Tells it from others that had its place before.
+    pub fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}

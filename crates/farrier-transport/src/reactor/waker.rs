@@ -1,0 +1,86 @@
+//! Wakes the leader out of its wait, for other threads: when a connection comes back to it, and when a seat has given a
+//! stream of an HTTP/2 connection something to send.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Wake;
+
+use super::poller::Poller;
+use super::token::Token;
+
+/// Wakes the leader, if it waits.
+pub struct LeaderWaker {
+    poller: Arc<Poller>,
+    /// The leader is in its wait, or about to be.
+    is_polling: AtomicBool,
+}
+
+impl LeaderWaker {
+    /// A waker for the leader that waits at this poller.
+    pub fn new(poller: Arc<Poller>) -> LeaderWaker {
+        LeaderWaker { poller, is_polling: AtomicBool::new(false) }
+    }
+
+    /// The leader is about to wait, or has ceased to.
+    pub fn set_polling(&self, is_polling: bool) {
+        self.is_polling.store(is_polling, Ordering::SeqCst);
+    }
+
+    /// Ends the leader's wait. One that does not wait looks for news before it does.
+    pub fn wake(&self) {
+        if self.is_polling.load(Ordering::SeqCst) {
+            self.poller.wake();
+        }
+    }
+}
+
+/// The connections whose streams have something to send.
+#[derive(Default)]
+pub struct WokenStreams {
+    any: AtomicBool,
+    tokens: Mutex<Vec<Token>>,
+}
+
+impl WokenStreams {
+    /// Whether there are any.
+    pub fn has_any(&self) -> bool {
+        self.any.load(Ordering::SeqCst)
+    }
+
+    /// Takes all of them.
+    pub fn take(&self, into: &mut Vec<Token>) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        self.any.store(false, Ordering::SeqCst);
+        into.append(&mut tokens);
+    }
+
+    fn add(&self, token: Token) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.push(token);
+        self.any.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The waker of one HTTP/2 connection. The `h2` crate calls it while it holds a lock of its own: nothing may be asked of the
+/// crate here.
+pub struct StreamWaker {
+    /// Where the connection is entered.
+    pub woken: Arc<WokenStreams>,
+    /// Wakes the leader.
+    pub leader: Arc<LeaderWaker>,
+    /// The connection.
+    pub token: Token,
+}
+
+impl Wake for StreamWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Once per look of the leader: the `h2` crate forgets the waker when it has used it.
+        self.woken.add(self.token);
+        // A leader that calls it itself does not wait.
+        self.leader.wake();
+    }
+}
