@@ -121,7 +121,7 @@ mod tests {
         let rules = PaceRules { rate_min: 0, ..RULES };
         let mut progress = Progress::new(0, 0);
         assert_eq!(progress.judge(rules, 1, 900), Ok(1000));
-        assert_eq!(progress.judge(rules, 1, 1800), Ok(2800));
+        assert_eq!(progress.judge(rules, 1, 1800), Ok(1900));
         assert_eq!(progress.judge(rules, 1, 1900), Err(TooSlow::Idle));
     }
 }
