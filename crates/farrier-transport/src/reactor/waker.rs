@@ -47,16 +47,23 @@ impl WokenStreams {
         self.any.load(Ordering::SeqCst)
     }
 
-    /// Takes all of them.
+    /// Takes all of them, each once.
     pub fn take(&self, into: &mut Vec<Token>) {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        self.any.store(false, Ordering::SeqCst);
-        into.append(&mut tokens);
+        {
+            let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            self.any.store(false, Ordering::SeqCst);
+            into.append(&mut tokens);
+        }
+        // A connection with many streams is entered by each of them, and has one turn.
+        into.sort_unstable();
+        into.dedup();
     }
 
     fn add(&self, token: Token) {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.push(token);
+        if tokens.last() != Some(&token) {
+            tokens.push(token);
+        }
         self.any.store(true, Ordering::SeqCst);
     }
 }

@@ -80,6 +80,11 @@ impl Io {
         self.allowance.pass(now_ms);
     }
 
+    /// A turn ends: what was gathered is sent. False: the client is gone.
+    pub(crate) fn end_turn(&mut self, link: &Link) -> bool {
+        !matches!(self.send(link), Poll::Ready(Err(_)))
+    }
+
     /// The turn has ended and there is more to read.
     pub(crate) fn has_more(&self) -> bool {
         self.turn_bytes == 0 && self.readable && !self.is_flooded
@@ -188,7 +193,12 @@ impl AsyncWrite for LinkIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        lock(&self.io).send(&self.link)
+        let mut io = lock(&self.io);
+        // The crate flushes after each large frame; several leave together, the last when the turn ends.
+        if io.out.len() < GATHERED_BYTES_MAX && !io.is_full {
+            return Poll::Ready(Ok(()));
+        }
+        io.send(&self.link)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

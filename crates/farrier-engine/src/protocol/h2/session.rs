@@ -156,7 +156,13 @@ impl Session {
         if !self.unblock(session_context) {
             return self.end();
         }
-        let driven = self.exchange(session_context, arrivals);
+        let mut driven = self.exchange(session_context, arrivals);
+        if !lock(&self.io).end_turn(session_context.link) && driven != Driven::Ended {
+            driven = self.end();
+        }
+        if self.is_idle() {
+            self.let_go_of_room();
+        }
         self.streams.queued.set_full(self.is_full());
         driven
     }
@@ -170,9 +176,6 @@ impl Session {
                 driven => driven,
             };
             if !self.feed(session_context, &mut turn_bytes) {
-                if self.is_idle() {
-                    self.let_go_of_room();
-                }
                 return driven;
             }
             if turn_bytes == 0 {
