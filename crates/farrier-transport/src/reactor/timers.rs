@@ -52,7 +52,7 @@ impl Timers {
 
     /// Entries that there are.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    fn entries(&self) -> usize {
         self.entries.len()
     }
 }
@@ -102,7 +102,7 @@ mod tests {
                         assert!(deadlines.iter().all(|&deadline_ms| deadline_ms > now_ms));
                     }
                 }
-                assert!(timers.len() <= entered.iter().filter(|&&at_ms| at_ms != NEVER_MS).count());
+                assert!(timers.entries() <= entered.iter().filter(|&&at_ms| at_ms != NEVER_MS).count());
             }
         }
     }
@@ -123,6 +123,6 @@ mod tests {
             }
         }
         assert!(heap.len() > 10_000);
-        assert_eq!(timers.len(), 8);
+        assert_eq!(timers.entries(), 8);
     }
 }
