@@ -1,8 +1,9 @@
-//! Drives the scheduler through random histories and holds it to its laws.
+//! Runs the scheduler through random histories and checks its laws.
 //!
-//! `world` plays what is outside of it: seats that look, lead, call and park; an interpreter that one seat holds at a time;
-//! the monitor, the spawner, clients. Each step takes a random time, so that the steps of different threads fall in any
-//! order. A seed gives a history. `laws` says what must hold after every step and how long anything may wait.
+//! `world` plays the scheduler's surroundings: seats that look, lead, call and park; an interpreter that one seat holds
+//! at a time; the monitor, the spawner and clients. Each step takes a random time, so that the steps of different
+//! threads come in any order. A seed determines a history. `laws` says what must hold after every step and how long
+//! anything may wait.
 
 mod laws;
 mod world;
@@ -14,7 +15,7 @@ use super::state::Faults;
 /// Histories for each class of laws.
 const HISTORIES: u64 = 10_000;
 
-/// The first broken law among so many histories, with its seed.
+/// Returns the first broken law of this many histories, with its seed.
 fn broken(histories: u64, plan: impl Fn(u64) -> Plan) -> Option<(u64, Law)> {
     (0..histories).find_map(|seed| World::new(seed, plan(seed)).run().err().map(|law| (seed, law)))
 }
