@@ -194,7 +194,7 @@ fn tag(number: u64) -> u64 {
 }
 
 fn answer() -> Vec<u8> {
-    let error = Error::client(Kind::TooManyRequests, "this client has as many connections as it may");
+    let error = Error::client(Kind::TooManyRequests, "this client has reached its connection limit");
     let mut bytes = Vec::new();
     if let Some((head, content)) = rescue::response_to(&error, 1, |_| None) {
         let facts = RequestFacts { is_head: false, version: Version::Http11, keep_alive: false };

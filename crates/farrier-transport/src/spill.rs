@@ -43,7 +43,7 @@ impl Spill {
     /// The disk is full, the limit for all responses is reached, or the process is out of file descriptors.
     pub fn append(&mut self, bytes: &[u8], budget: &ResponseBudget, directory: &Path) -> io::Result<Spilled> {
         let kept = budget.try_keep_on_disk(bytes.len() as u64);
-        let kept = kept.ok_or_else(|| io::Error::other("responses that wait for their clients fill their bound"))?;
+        let kept = kept.ok_or_else(|| io::Error::other("unsent responses have reached their limit"))?;
         let (file, end) = match self.last.take().filter(|(_, end)| *end < FILE_BYTES_MAX) {
             Some((file, end)) => {
                 file.kept.lock().unwrap_or_else(PoisonError::into_inner).absorb(kept);

@@ -171,5 +171,5 @@ impl Seek for SpoolFile {
 }
 
 fn disk_max_reached() -> Error {
-    Error::server(Kind::NoRoom, "the content of requests fills what temporary files may hold (see upload_disk_max)")
+    Error::server(Kind::NoRoom, "request content has reached the limit for temporary files (see upload_disk_max)")
 }

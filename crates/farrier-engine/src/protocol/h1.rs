@@ -114,7 +114,7 @@ fn begin(connection: &mut Connection, scratch: &mut Scratch, rules: &Rules, now_
             return Progress::Wait;
         }
         Received::Plain(_) => {
-            let error = Error::bad_request("the request was sent in the clear to a port that speaks TLS; use https://");
+            let error = Error::bad_request("the request was sent without TLS to a port that speaks TLS; use https://");
             return Progress::Refused(error, request);
         }
         Received::End | Received::Broken => {

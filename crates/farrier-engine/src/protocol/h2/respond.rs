@@ -212,7 +212,7 @@ impl<'a> H2Respond<'a> {
             Unsendable::Gone => self.give_up(Kind::ClientGone, "the client left before its answer was complete"),
             Unsendable::NoRoom(error) => {
                 self.break_off(Reason::INTERNAL_ERROR);
-                let cause = format!("cannot keep a response that its client is slow to take: {error}");
+                let cause = format!("cannot keep a response for a slow client: {error}");
                 self.account.note(Error::server(Kind::NoRoom, cause));
                 SendError::Gone
             }

@@ -110,7 +110,7 @@ impl H2Sink {
             }
             Err(Unsendable::NoRoom(error)) => {
                 self.break_off(Reason::INTERNAL_ERROR);
-                let cause = format!("cannot keep a response that its client is slow to take: {error}");
+                let cause = format!("cannot keep a response for a slow client: {error}");
                 self.account.note(Error::server(Kind::NoRoom, cause));
             }
         }
