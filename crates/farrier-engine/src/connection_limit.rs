@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_are_exempt_and_those_without_an_address_are_not_counted() {
+    fn exempt_peers_and_peers_without_an_address_are_not_counted() {
         let limit = limit(words(), 1, 0);
         let local = Peer::Tcp((Ipv4Addr::LOCALHOST, 1).into());
         for peer in [local, Peer::Unix] {

@@ -13,7 +13,7 @@ pub enum Command {
     ReopenLogs,
 }
 
-/// A source of commands: signals, or the arbiter's side of a pipe.
+/// A source of commands: signals, and the death of the arbiter.
 pub trait Control: Send {
     /// Readable when there is a command; edge-triggered.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;

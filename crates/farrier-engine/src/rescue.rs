@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overloaded_server_says_when_to_come_back() {
+    fn an_overloaded_server_sends_retry_after() {
         let error = Error::server(Kind::Overloaded, "queue full");
         let (head, _) = response_to(&error, 3, |_| None).expect("has a response");
         assert!(head.fields().any(|field| field == (b"Retry-After", b"3")));

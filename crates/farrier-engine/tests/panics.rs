@@ -74,7 +74,7 @@ fn ask(address: std::net::SocketAddr, path: &str) -> String {
 }
 
 #[test]
-fn a_panic_within_a_call_costs_that_request_alone() {
+fn a_panic_within_a_call_ends_only_that_request() {
     let (address, told) = start();
     assert!(ask(address, "/within").starts_with("HTTP/1.1 500 "));
     assert!(ask(address, "/").starts_with("HTTP/1.1 204 "));

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_cap_nobody_is_let_in_until_enough_have_left() {
+    fn above_the_cap_no_connection_is_accepted_until_enough_have_closed() {
         let mut gate = AcceptGate::default();
         gate.set_connections(10 + 63, 10);
         assert!(gate.is_open());

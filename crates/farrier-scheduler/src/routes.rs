@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn interruptions_that_hit_the_server_as_often_are_not_the_routes_fault() {
+    fn interruptions_that_hit_the_server_as_often_are_not_counted_for_the_route() {
         let mut routes = Routes::default();
         for call in 0..20_000u32 {
             routes.learn_noise(5000, call % 50 == 0);
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_only_seemed_to_compute_in_a_crowd_is_set_free_once_it_is_seen_alone() {
+    fn a_route_that_seemed_to_compute_is_reclassified_once_it_runs_alone() {
         let mut routes = Routes::default();
         let crowded = route("/io");
         (0..40).for_each(|_| routes.learn(crowded, 5_000_000, true));

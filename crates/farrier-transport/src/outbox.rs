@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_that_left_did_not_take_is_let_go() {
+    fn unsent_data_of_a_client_that_left_is_dropped() {
         let (mut outbox, socket, client, budget) = connection(64 << 20);
         let whole = Bytes::from(vec![b'x'; 4 << 20]);
         outbox.give(&socket, outgoing(&whole), Keep::Shared(&mut || whole.clone(), 0));

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_drips_is_given_up_also_after_a_fast_beginning() {
+    fn a_slow_client_is_given_up_even_after_a_fast_beginning() {
         let mut progress = Progress::new(0, 0);
         assert_eq!(progress.judge(RULES, 9, 900), Ok(1000));
         assert_eq!(progress.judge(RULES, 9, 1000), Err(TooSlow::Rate));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_least_rate_only_silence_counts() {
+    fn without_a_minimum_rate_only_silence_counts() {
         let rules = PaceRules { rate_min: 0, ..RULES };
         let mut progress = Progress::new(0, 0);
         assert_eq!(progress.judge(rules, 1, 900), Ok(1000));

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_and_disk_are_counted_apart() {
+    fn memory_and_disk_are_counted_separately() {
         let budget = ResponseBudget::new(10, 20);
         let in_memory = budget.try_keep(10).expect("there is room");
         assert!(budget.try_keep(1).is_none());

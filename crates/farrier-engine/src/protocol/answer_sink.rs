@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_producer_is_told_when_it_is_enough_and_never_waits() {
+    fn a_producer_learns_when_the_limit_is_reached_and_never_waits() {
         let (mut sink, mut client, ended) = sink();
         sink.head(&ResponseHead::new(Status::OK), None);
         let piece = Bytes::from(vec![b'x'; 100_000]);

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_tells_of_this_thread() {
+    fn the_kernel_reports_the_times_of_this_thread() {
         let mut meter = ThreadMeter::default();
         let first = meter.read();
         assert!(first.is_none() || meter.read() >= first);

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_words_are_understood() {
+    fn the_kernels_answer_is_parsed() {
         assert_eq!(parse(b"running\n"), Some(None));
         let wait = Wait { call: 202, address: 0x7fa5 };
         assert_eq!(parse(b"202 0x7fa5 0x89 0x0 0x7fa55564dae0 0x0 0xffffffff 0x1 0x2\n"), Some(Some(wait)));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_for_the_runtime_is_told_from_one_that_waits_for_something_else() {
+    fn a_wait_for_the_runtime_is_distinguished_from_other_waits() {
         let lock = Arc::new(OneLock::default());
         let host: Arc<dyn Host> = lock;
         let learned = InterpreterLock::learn(&host);

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_never_has_more_than_one_entry_and_is_looked_at_in_time() {
+    fn a_connection_never_has_more_than_one_entry_and_is_checked_in_time() {
         for seed in 0..2000 {
             let mut state = seed;
             let mut timers = Timers::default();

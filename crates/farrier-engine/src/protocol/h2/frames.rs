@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_spent_is_earned_by_answers_and_by_time() {
+    fn answers_and_time_allow_further_frames() {
         let mut allowance = Allowance::new(3, 1, 0);
         assert!((0..3).all(|_| allowance.received(PING, 0, 8)));
         assert!(!allowance.received(PING, 0, 8));
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn each_data_frame_earns_its_window_updates_however_late_they_come() {
+    fn each_data_frame_allows_its_window_updates_however_late_they_come() {
         let mut allowance = Allowance::new(3, 1, 0);
         (0..1000).for_each(|_| allowance.sent(DATA));
         assert!((0..2000).all(|_| allowance.received(WINDOW_UPDATE, 0, 4)));
