@@ -21,7 +21,7 @@ pub struct Bounds {
     pub queue_max: usize,
     /// How long a job may wait, in ms.
     pub queue_timeout_ms: u64,
-    /// How often running calls are looked at, in ns.
+    /// How often running calls are checked, in ns.
     pub tick_ns: u64,
     /// How long a call may take and still count as short, in ns.
     pub slow_call_ns: u64,
