@@ -479,7 +479,7 @@ def test_a_state_directory_that_cannot_be_made_is_an_error_at_the_start(serve, t
         (["--acme", "a_b.test"], "127.0.0.1:0", "expected names of hosts such as"),
         (["--acme", NAME, "--acme", "a.test," + NAME], "127.0.0.1:0", NAME + " is in two certificates"),
         (["--acme", NAME, "--acme-email", "nobody"], "127.0.0.1:0", "expected an e-mail address"),
-        (["--acme", NAME, "--acme-directory", "http://ca.test/"], "127.0.0.1:0", "is not secured"),
+        (["--acme", NAME, "--acme-directory", "http://ca.test/"], "127.0.0.1:0", "is not encrypted"),
         (["--acme", NAME, "--acme-eab-kid", "x"], "127.0.0.1:0", "acme_eab_kid and acme_eab_hmac_file belong together"),
         (["--acme", NAME, "--acme-ca-certs", "/nowhere"], "127.0.0.1:0", "acme_ca_certs: /nowhere: No such file"),
         (
@@ -504,5 +504,5 @@ def test_a_challenge_that_no_address_allows_is_warned_of_before_the_start(serve)
     flags = ["--check-config", "--acme", NAME, "--acme-challenge", "http-01"]
     server = serve(APPLICATION, *flags, bind=("127.0.0.1:8443",), listening=False)
     assert server.process.wait(20) == 0
-    assert "the authority asks over plain HTTP, which no address speaks" in server.log.text
+    assert "the authority asks over plain HTTP, which no address of this server speaks" in server.log.text
     assert "the authority comes to port 80 for http-01; no address has it: forward it to one" in server.log.text

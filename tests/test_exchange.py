@@ -238,7 +238,7 @@ def test_a_client_that_leaves_frees_everything(serve, phase, how):
             wire.read_head()
         wire.reset() if how == "reset" else wire.close()
     if how == "close":
-        # Whoever only closes is seen when something is written, or when its content is read.
+        # A client that only closes is noticed when something is written, or when its content is read.
         if "delay" in raw.decode() or "pause" in raw.decode():
             server.end()
             return

@@ -215,7 +215,7 @@ def test_a_call_that_holds_the_interpreter_is_answered_named_and_its_worker_repl
     response = server.get("/hold?600")
     assert response.status == 504
     server.log.wait("REQUEST TIMEOUT: GET /hold")
-    server.log.wait(r"The interpreter cannot be had.*calls that run")
+    server.log.wait(r"The interpreter is not available.*calls that run")
     server.log.wait(r"seat \d+: GET /hold for 1\.\d s; thread \d+ waits.* \(system call \d+\)")
     until(lambda: server.workers() and old not in server.workers(), 15, "another worker to take its place")
     assert server.get("/").status == 200
@@ -226,7 +226,7 @@ def test_a_held_interpreter_is_logged_even_without_a_limit(serve):
     server.get("/")
     holding = server.connect()
     holding.send(message(target="/hold?600"))
-    server.log.wait("No thread can have the interpreter")
+    server.log.wait("No thread can take the interpreter")
     server.log.wait(r"seat \d+: a request for \d")
     server.log.wait(r"WORKER TIMEOUT")
     server.wait_booted(2)

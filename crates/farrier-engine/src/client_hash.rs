@@ -1,18 +1,18 @@
-//! Numbers by which tables that workers share know clients: nobody outside can tell which addresses have the same.
+//! Hashes clients for tables that workers share: nobody outside can tell which addresses have the same hash.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Words of a line of the processor's cache: the unit in which tables are laid out. The first line holds the key.
+/// Words of a cache line: the unit in which tables are laid out. The first line holds the key.
 pub const LINE_WORDS: usize = 8;
 
-/// Gives a table its key, before anybody uses it.
+/// Gives a table its key, before it is used.
 ///
 /// # Arguments
 ///
-/// `key` is chance that no client knows.
+/// `key` is random and unknown to clients.
 pub fn seed(words: &[AtomicU64], key: [u64; 2]) {
     for (word, part) in words.iter().zip(key) {
         word.store(part, Ordering::Relaxed);
@@ -31,9 +31,10 @@ impl ClientHash {
         }
     }
 
-    /// The client's number. One of IPv4 is an address, one of IPv6 a network /64: who has one address there has all of them.
+    /// The client's hash. In IPv4 it is that of the address, in IPv6 that of the /64 network: a client with one address
+    /// there has all of them.
     pub fn number(&self, client: IpAddr) -> u64 {
-        // SipHash, over the key and then the address; the same in every worker.
+        // SipHash of the key and then the address; the same in every worker.
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.0[0]);
         hasher.write_u64(self.0[1]);

@@ -1,8 +1,8 @@
-//! Bounds the connections of one client, counted by all workers together.
+//! Limits the connections of one client, counted by all workers together.
 //!
-//! Each worker counts its own in a row of its own; a client's number is the sum over the rows of workers that live. A row is
-//! emptied when its worker has ended, however that came, and when the next one begins: a worker that is killed leaves
-//! nothing behind. A client's place in a row is one of eight words of a line.
+//! Each worker counts in a row of its own; a client's number is the sum over the rows of running workers. A row is
+//! cleared when its worker has ended, for whatever reason, and when the next one begins: a killed worker leaves nothing
+//! behind. A client's place in a row is one of the eight words of a line.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -21,7 +21,7 @@ use farrier_transport::reactor::clock::Date;
 /// Words of a row: room for four times as many clients as a worker has connections by default.
 const ROW_WORDS: usize = 4096;
 
-/// Bits of a word that count; the rest is the tag by which a client is known.
+/// Bits of a word that count; the rest is the tag that identifies a client.
 const COUNT_BITS: u32 = 16;
 
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
@@ -29,12 +29,12 @@ const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 /// Largest limit.
 pub const LIMIT_MAX: u32 = COUNT_MASK as u32 - 1;
 
-/// Words that so many rows need.
+/// Words that this many rows need.
 pub const fn words_for(rows: usize) -> usize {
     LINE_WORDS + rows.next_multiple_of(LINE_WORDS) + rows * ROW_WORDS
 }
 
-/// Forgets what a worker has counted that had this row and has ended.
+/// Clears the counts of the worker that had this row and has ended.
 pub fn clear(words: &[AtomicU64], rows: usize, row: usize) {
     let Some(table) = Rows::of(words, rows) else { return };
     if let Some(flag) = table.flags.get(row)
@@ -44,7 +44,7 @@ pub fn clear(words: &[AtomicU64], rows: usize, row: usize) {
     }
 }
 
-/// What limits connections.
+/// The connection limit of each client.
 pub struct ConnectionLimit {
     most: u64,
     rows: Rows<'static>,
@@ -80,7 +80,7 @@ impl ConnectionLimit {
     /// Counts a new connection. Peers on unix sockets are not counted.
     ///
     /// # Errors
-    /// The client has as many as it may.
+    /// The client has reached its limit.
     pub(crate) fn count(&self, peer: Peer) -> Result<Option<Counted>, TooMany> {
         let Peer::Tcp(address) = peer else { return Ok(None) };
         let client = address.ip();
@@ -98,15 +98,15 @@ impl ConnectionLimit {
         Ok(counted)
     }
 
-    /// Tells a client that speaks HTTP why its connection is closed: as much as goes without waiting.
+    /// Sends a client that speaks HTTP the reason why its connection is closed: as much as is possible without waiting.
     pub(crate) fn tell(&self, socket: impl AsFd) {
-        // What has come already would turn the close into a reset, which may overtake the answer.
+        // Unread bytes would turn the close into a reset, which may overtake the answer.
         let _ = rustix::net::recv(&socket, &mut [0; 2048][..], RecvFlags::DONTWAIT);
         let _ = rustix::net::send(&socket, &answer(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     }
 }
 
-/// The client has as many connections as it may.
+/// The client has reached its connection limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
@@ -120,12 +120,12 @@ pub(crate) struct Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         let fewer = |word: u64| match word & COUNT_MASK {
-            // Somebody has emptied the row.
+            // The row was cleared.
             _ if word & !COUNT_MASK != self.tag => None,
             0 | 1 => Some(0),
             _ => Some(word - 1),
         };
-        // `None` says that there is nothing to change.
+        // `None` means that there is nothing to change.
         let _ = self.word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
     }
 }
@@ -162,7 +162,7 @@ impl<'w> Rows<'w> {
 }
 
 impl Rows<'static> {
-    /// One more; `None` where there is no room for another client: then this connection does not count.
+    /// One more; `None` if there is no room for another client: then this connection does not count.
     fn add(&self, row: usize, number: u64) -> Option<Counted> {
         let tag = tag(number);
         let line = self.line(row, number);
@@ -177,7 +177,7 @@ impl Rows<'static> {
                 (false, _, 0) => Some(tag | 1),
                 _ => None,
             };
-            // It fails where another seat has closed the last of them, or begun with another client, in between.
+            // It fails if another seat has meanwhile closed the last of them, or begun with another client.
             if word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok() {
                 return Some(Counted { word, tag });
             }
@@ -188,13 +188,13 @@ impl Rows<'static> {
     }
 }
 
-/// Not zero, whatever the number is.
+/// Never zero, whatever the number is.
 fn tag(number: u64) -> u64 {
     (number & !COUNT_MASK) | (1 << COUNT_BITS)
 }
 
 fn answer() -> Vec<u8> {
-    let error = Error::client(Kind::TooManyRequests, "this client has as many connections as it may");
+    let error = Error::client(Kind::TooManyRequests, "this client has reached its connection limit");
     let mut bytes = Vec::new();
     if let Some((head, content)) = rescue::response_to(&error, 1, |_| None) {
         let facts = RequestFacts { is_head: false, version: Version::Http11, keep_alive: false };
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_are_exempt_and_those_without_an_address_are_not_counted() {
+    fn exempt_peers_and_peers_without_an_address_are_not_counted() {
         let limit = limit(words(), 1, 0);
         let local = Peer::Tcp((Ipv4Addr::LOCALHOST, 1).into());
         for peer in [local, Peer::Unix] {
@@ -294,7 +294,7 @@ mod tests {
                 scope.spawn(move || {
                     for _ in 0..500 {
                         let held: Vec<_> = (0..4).filter_map(|_| limit.count(peer(1)).ok()).collect();
-                        // The sum holds those of this thread at least.
+                        // The sum includes at least those of this thread.
                         assert!(limit.rows.sum(limit.hash.number([192, 0, 2, 1].into())) >= held.len() as u64);
                     }
                 });

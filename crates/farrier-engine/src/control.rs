@@ -1,19 +1,19 @@
-//! How a worker is told to stop: a descriptor the leader watches, and the commands read from it.
+//! How a worker is stopped: a file descriptor that the leader watches, and the commands read from it.
 
 use std::os::fd::BorrowedFd;
 
-/// What the worker is told.
+/// A command to the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Take no more connections, finish what is in flight, then end.
     Drain,
     /// End now.
     Quit,
-    /// Open log files anew.
+    /// Reopen the log files.
     ReopenLogs,
 }
 
-/// A source of commands (signals, the arbiter's end).
+/// A source of commands: signals, and the death of the arbiter.
 pub trait Control: Send {
     /// Readable when there is a command; edge-triggered.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;

@@ -1,4 +1,4 @@
-//! Names each field that was dropped for its underscore once in the log: whoever misses a field must be able to find out why.
+//! Logs the name of each field that was dropped for its underscore, once, so that a missing field can be explained.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use farrier_log::error::{ErrorLog, Level};
 /// Names kept; a client that invents names must not fill memory or the log.
 const NAMES_MAX: usize = 64;
 
-/// The names that the log has had.
+/// The names that were logged.
 #[derive(Default)]
 pub(crate) struct DroppedFields {
     names: Mutex<BTreeSet<Box<[u8]>>>,

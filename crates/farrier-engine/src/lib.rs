@@ -1,8 +1,8 @@
 //! The data plane: connections come in, requests go to a handler, answers go out.
 //!
-//! Nothing here knows Python or processes. [`run`] is the door. The folders are layers, each of which uses only those
-//! below it: `seats` (threads that lead and serve), `protocol` (from bytes to requests and back), `scheduler` (who serves
-//! what, pure), `transport` (a socket and what is unsent), `reactor` (events, deadlines, tokens).
+//! Nothing here knows Python or processes. [`run`] is the entry point. The folders are layers, each of which uses only
+//! those below it: `seats` (threads that lead and serve) and `protocol` (from bytes to requests and back). The crates
+//! below are `farrier-scheduler` (decides which seat serves what) and `farrier-transport` (sockets and unsent data).
 
 #![forbid(unsafe_code)]
 

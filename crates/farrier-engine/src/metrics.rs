@@ -1,4 +1,4 @@
-//! What the worker counts, for whoever keeps the counters (shared memory of the arbiter's, or nobody).
+//! What the worker counts: the interface to the counters, which may be in the arbiter's shared memory.
 
 use farrier_http::Status;
 
@@ -23,7 +23,7 @@ pub trait Metrics: Send + Sync {
     fn called(&self, call: &Called) {
         let _ = call;
     }
-    /// The server itself gave a response: a refusal, or what needs no application.
+    /// The server itself gave a response: a refusal, or an answer that needs no application.
     fn answered(&self, status: Status) {
         let _ = status;
     }
@@ -31,7 +31,7 @@ pub trait Metrics: Send + Sync {
     fn overdue(&self, calls: usize) {
         let _ = calls;
     }
-    /// The worker begins (or ends) to have calls running: while it has, it beats once a tick.
+    /// Calls begin to run in the worker, or have all ended. While calls run, it beats once a tick.
     fn set_active(&self, active: bool) {
         let _ = active;
     }
@@ -39,7 +39,7 @@ pub trait Metrics: Send + Sync {
     fn running(&self, calls: usize) {
         let _ = calls;
     }
-    /// A sign of life: calls run, and the interpreter can be had.
+    /// A heartbeat: calls run, and the interpreter is available.
     fn beat(&self) {}
 }
 

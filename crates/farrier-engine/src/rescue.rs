@@ -1,4 +1,4 @@
-//! Turns errors into responses. The only room that maps a kind of error to a status.
+//! Turns errors into responses. The only module that maps a kind of error to a status.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ pub struct Page {
     pub content: Vec<u8>,
 }
 
-/// The status for an error; `None` where no answer can reach anybody.
+/// The status for an error; `None` if no answer can reach the client.
 pub fn status_of(error: &Error) -> Option<Status> {
     let code = match error.kind {
         Kind::BadRequest => 400,
@@ -36,13 +36,13 @@ pub fn status_of(error: &Error) -> Option<Status> {
     Some(Status(code))
 }
 
-/// What the access log shows for an error, also where no answer was sent: 499 for a client that left.
+/// The status that the access log shows for an error, even if no answer was sent: 499 for a client that left.
 pub fn logged_status_of(error: &Error) -> Status {
     status_of(error).unwrap_or(Status(499))
 }
 
-/// A whole response for an error: head and content. The content is the page that is found for the status, or a line of text;
-/// the cause is told to the client only where it is the client's.
+/// A whole response for an error: head and content. The content is the error page for the status, or a line of text. It
+/// names the cause only if the client is at fault.
 pub fn response_to<'a>(
     error: &Error,
     retry_after_s: u64,
@@ -61,7 +61,7 @@ pub fn response_to<'a>(
             ("text/plain; charset=utf-8", Cow::Owned(content.into_bytes()))
         }
     };
-    // These names and values are tokens and digits; `add` has nothing to refuse.
+    // These names and values are tokens and digits, so `add` refuses none.
     let _ = head.add(b"Content-Type", content_type.as_bytes());
     let is_temporary =
         matches!(error.kind, Kind::Overloaded | Kind::Stopping | Kind::TooManyRequests | Kind::Answer(Status(503)));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overloaded_server_says_when_to_come_back() {
+    fn an_overloaded_server_sends_retry_after() {
         let error = Error::server(Kind::Overloaded, "queue full");
         let (head, _) = response_to(&error, 3, |_| None).expect("has a response");
         assert!(head.fields().any(|field| field == (b"Retry-After", b"3")));

@@ -1,4 +1,4 @@
-//! The settings of the data plane, as the rooms of this crate use them: read once, in the units they are used in.
+//! The settings of the data plane, as the modules of this crate use them: read once, in the units they are used in.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ use farrier_transport::response_budget::ResponseBudget;
 use farrier_transport::spool::SpoolSettings;
 use farrier_transport::upload_budget::UploadBudget;
 
-/// What governs connections and messages.
+/// Settings of connections and messages.
 pub(crate) struct Rules {
     pub(crate) limits: Limits,
     pub(crate) spool: SpoolSettings,
@@ -39,7 +39,7 @@ pub(crate) struct Rules {
     pub(crate) body_rate_min: u64,
     pub(crate) write_timeout_ms: u64,
     pub(crate) linger_timeout_ms: u64,
-    /// Content of a streamed request that waits for its seat.
+    /// Content of a streamed request that may wait for its seat.
     pub(crate) request_buffer_bytes: u64,
     /// Bytes that are read and dropped meanwhile.
     pub(crate) linger_bytes_max: u64,
@@ -57,32 +57,32 @@ pub(crate) struct Rules {
     pub(crate) dropped_fields: DroppedFields,
     pub(crate) admission: Admission,
     pub(crate) http2: Http2Rules,
-    /// The log has had a word about variables that are not obeyed.
+    /// Variables that are not obeyed were logged.
     pub(crate) has_noted_commands: AtomicBool,
     pub(crate) handshake_timeout_ms: u64,
-    /// The sites, where there are several, or pages for errors.
+    /// The sites, if there are several, or error pages.
     sites: Option<Arc<dyn SiteRules>>,
     trusted_peers: Vec<TrustedPeer>,
     security: Security,
     connection_limit: Option<ConnectionLimit>,
 }
 
-/// What the engine must know of sites: their pages for errors, and the longest body of each mount.
+/// What the engine must know of sites: their error pages, and the longest body of each mount.
 pub trait SiteRules: Send + Sync {
-    /// The page for a status that the server answers a request with: that of the site in `choice`
-    /// ([`Request::choice`]), or of the default site where nothing was chosen yet.
+    /// The error page for a status: that of the site in `choice` ([`Request::choice`]), or of the default site if none
+    /// was chosen yet.
     fn page(&self, choice: u32, status: Status) -> Option<&Page>;
 
-    /// The longest body of a request whose head is complete, in bytes; `usual` where its mount has no bound of its own.
+    /// The longest body of a request whose head is complete, in bytes; `usual` if its mount has no limit of its own.
     fn body_bytes_max(&self, request: &mut Request, usual: u64) -> u64;
 }
 
-/// Where TLS is spoken, and on what terms.
+/// Which listeners use TLS, and on what terms.
 #[derive(Default)]
 pub struct Security {
     /// One per listener, in the order of `bind`; none on those beyond.
     pub secured: Vec<bool>,
-    /// The terms; without them no listener speaks TLS.
+    /// The terms; without them no listener uses TLS.
     pub terms: Option<Arc<Terms>>,
 }
 
@@ -154,18 +154,18 @@ impl Rules {
         Keeping { budget: &self.responses, directory: &self.spool.directory, seat: None }
     }
 
-    /// The terms of a session with a client that has just connected to a listener; `None` where TLS is not spoken.
+    /// The terms of a session with a client that has just connected to a listener; `None` if TLS is not used.
     pub(crate) fn terms_of(&self, listener: usize, now_ms: u64) -> Option<Arc<ServerConfig>> {
         let terms = self.security.terms.as_ref()?;
         let is_secured = self.security.secured.get(listener).copied().unwrap_or(false);
         is_secured.then(|| terms.now(now_ms))
     }
 
-    /// Counts a connection that has just come. Web servers and balancers are not limited, where they are known by what they
-    /// speak: they come for many clients.
+    /// Counts a new connection. Web servers and load balancers are not limited, if their protocol identifies them: they
+    /// connect for many clients.
     ///
     /// # Errors
-    /// The client has as many as it may.
+    /// The client has reached its limit.
     pub(crate) fn count_connection(&self, listener: usize, peer: Peer) -> Result<Option<Counted>, TooMany> {
         match &self.connection_limit {
             Some(limit) if !self.admission.is_for_others(listener, peer) => limit.count(peer),
@@ -173,19 +173,19 @@ impl Rules {
         }
     }
 
-    /// Tells a client that it has as many connections as it may.
+    /// Answers a client that has reached its connection limit.
     pub(crate) fn tell_too_many(&self, socket: impl AsFd) {
         if let Some(limit) = &self.connection_limit {
             limit.tell(socket);
         }
     }
 
-    /// Whether forwarding fields are believed from a peer at this address.
+    /// Whether forwarding fields from a peer at this address are trusted.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_peers.iter().any(|peer| peer.includes(address))
     }
 
-    /// Whether a peer is a proxy that may be told which file to send. No client may.
+    /// Whether a peer is a proxy that may receive the name of the file to send. A client never may.
     pub(crate) fn passes_file_names(&self, peer: Peer) -> bool {
         match peer {
             Peer::Unix => true,
@@ -198,7 +198,7 @@ impl Rules {
         PaceRules { timeout_ms: self.write_timeout_ms, rate_min: self.response_rate_min }
     }
 
-    /// The response for an error: with the page of the site that a request's choice names, if there is one.
+    /// The response for an error: with the page of the site that the request's choice names, if there is one.
     pub(crate) fn response_to(&self, error: &Error, choice: u32) -> Option<(ResponseHead, Cow<'_, [u8]>)> {
         rescue::response_to(error, self.retry_after_s, |status| self.sites.as_ref()?.page(choice, status))
     }
@@ -210,7 +210,7 @@ impl Rules {
         self.sites.as_ref().map_or(usual, |sites| sites.body_bytes_max(request, usual))
     }
 
-    /// The bounds for a request whose head is complete, where its mount has another than all.
+    /// The limits for a request whose head is complete, if its mount has limits of its own.
     #[inline]
     pub(crate) fn limits_for(&self, request: &mut Request) -> Option<Limits> {
         let body_bytes_max = self.body_bytes_max(request);
@@ -237,7 +237,7 @@ fn admission(config: &Config, protocols: Vec<Protocol>) -> Admission {
     }
 }
 
-/// What governs HTTP/2.
+/// Settings of HTTP/2.
 pub(crate) struct Http2Rules {
     pub(crate) max_concurrent_streams: u32,
     pub(crate) initial_window_bytes: u32,
@@ -263,7 +263,7 @@ impl Http2Rules {
     }
 }
 
-/// Peers that may do something that others may not; those on unix sockets are among them.
+/// Peers with a privilege; those on unix sockets are among them.
 pub(crate) struct Peers(Vec<TrustedPeer>);
 
 impl Peers {
@@ -294,12 +294,12 @@ fn field_policy(config: &Config) -> FieldPolicy {
     .removing_from_others(!config.trusted_proxy.is_empty())
 }
 
-/// The value of the Server field; empty for none, also where the text could not stand in a field.
+/// The value of the Server field; empty for none, also if the text is not valid in a field.
 fn server_header(text: &str) -> Vec<u8> {
     if text == "none" || !field::is_value(text.as_bytes()) { Vec::new() } else { text.as_bytes().to_vec() }
 }
 
-/// What governs seats.
+/// Settings of the seats.
 #[derive(Debug, Clone)]
 pub(crate) struct Seating {
     /// Calls that may run at the same time.
@@ -316,7 +316,7 @@ pub(crate) struct Seating {
 }
 
 impl Seating {
-    /// What the scheduler is bound by.
+    /// The limits of the scheduler.
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds {
             threads: self.threads,
@@ -357,7 +357,7 @@ fn ms_unless_zero(duration: Duration) -> u64 {
     }
 }
 
-/// A part of the head that has no limit of its own has the head's.
+/// A part of the head without a limit of its own has the limit of the head.
 fn size_unless_zero(bytes: farrier_config::Bytes) -> usize {
     if bytes.0 == 0 { usize::MAX } else { size(bytes) }
 }

@@ -1,4 +1,4 @@
-//! A panic in the engine itself: where it costs one request, and where it ends the worker visibly.
+//! A panic in the engine itself: when it costs one request, and when it visibly ends the worker.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use farrier_log::writer::Target;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Panics where a path says so.
+/// Panics if a path says so.
 struct Panics;
 
 impl Handler for Panics {
@@ -33,7 +33,7 @@ impl Handler for Panics {
     }
 }
 
-/// Starts an engine; says what ended it, if a fault did.
+/// Starts an engine; returns the fault that ended it, if any.
 fn start() -> (std::net::SocketAddr, Receiver<&'static str>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("set");
@@ -74,7 +74,7 @@ fn ask(address: std::net::SocketAddr, path: &str) -> String {
 }
 
 #[test]
-fn a_panic_within_a_call_costs_that_request_alone() {
+fn a_panic_within_a_call_ends_only_that_request() {
     let (address, told) = start();
     assert!(ask(address, "/within").starts_with("HTTP/1.1 500 "));
     assert!(ask(address, "/").starts_with("HTTP/1.1 204 "));

@@ -2,7 +2,8 @@
 //! happened for it.
 //!
 //! An exchange does no I/O, owns no thread and never waits: it takes content from a pipe, gives its answer to a sink, and says
-//! what it waits for. Whoever leads owns it, so it moves when the lead moves. Dropped at any moment, it frees all it has.
+//! what it waits for. The leader owns it, so it moves when the lead moves. Dropping it at any moment
+//! frees everything it owns.
 
 use crate::pipe::PipeDrain;
 use crate::request::Request;

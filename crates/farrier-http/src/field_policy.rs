@@ -434,7 +434,7 @@ mod tests {
         let fields = |scheme| format!("X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.1;proto={scheme}\r\n");
         assert!(applied(&believing_all(), &fields("http"), Some("10.0.0.1")).is_err());
         assert!(applied(&believing_all(), &fields("https"), Some("10.0.0.1")).is_ok());
-        assert!(applied(&believing_all(), &fields("http"), Some("192.0.2.9")).is_ok(), "nobody is believed");
+        assert!(applied(&believing_all(), &fields("http"), Some("192.0.2.9")).is_ok(), "no peer is trusted");
     }
 
     #[test]

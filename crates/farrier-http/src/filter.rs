@@ -1,4 +1,4 @@
-//! Acts on an answer on its way to the client, whoever produces it: stands before the sink.
+//! Acts on an answer before it reaches the sink, for every kind of producer.
 
 use std::fs::File;
 use std::sync::Arc;

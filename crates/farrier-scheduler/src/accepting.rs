@@ -1,18 +1,19 @@
-//! Whether a worker accepts connections: a value that follows from facts, so that no fact can overwrite another.
+//! Decides whether a worker accepts connections. The decision is computed from independent facts, so that no fact
+//! overwrites another.
 
-/// Connections beyond the cap that are let in to be answered with 503.
+/// Connections accepted above the limit, to be answered with 503.
 const OVER_CAP_MAX: usize = 64;
 
-/// What there is to know for it.
+/// The facts that decide whether connections are accepted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AcceptGate {
     /// The worker stops. Final.
     is_draining: bool,
     /// A request was refused because the queue was full, and there has been no room since.
     is_queue_full: bool,
-    /// As many connections as may be, and those that are told so.
+    /// The connection limit is reached, and so is the number above it that is answered with 503.
     is_over_cap: bool,
-    /// Out of descriptors; again at this time, in ms.
+    /// Out of file descriptors until this time, in ms.
     paused_until_ms: Option<u64>,
 }
 
@@ -22,7 +23,7 @@ impl AcceptGate {
         !self.is_draining && !self.is_queue_full && !self.is_over_cap && self.paused_until_ms.is_none()
     }
 
-    /// Whether there are so many connections that not even a refusal is possible.
+    /// Whether so many connections are open that not even a refusal is possible.
     pub fn is_over_cap(&self) -> bool {
         self.is_over_cap
     }
@@ -37,19 +38,19 @@ impl AcceptGate {
         self.is_queue_full = is_full;
     }
 
-    /// So many connections are open, and so many may be.
+    /// Sets the number of open connections and their limit.
     pub fn set_connections(&mut self, open: usize, max: usize) {
-        // Half of those beyond the cap must leave first: each change costs a system call.
+        // Half of those above the limit must close first: each change costs a system call.
         let bound = if self.is_over_cap { max + OVER_CAP_MAX / 2 } else { max + OVER_CAP_MAX };
         self.is_over_cap = open >= bound;
     }
 
-    /// The process is out of descriptors until about this time, in ms.
+    /// The process is out of file descriptors until about this time, in ms.
     pub fn pause(&mut self, until_ms: u64) {
         self.paused_until_ms = Some(until_ms);
     }
 
-    /// A descriptor has become free.
+    /// A file descriptor has become free.
     pub fn resume(&mut self) {
         self.paused_until_ms = None;
     }
@@ -59,7 +60,7 @@ impl AcceptGate {
         self.paused_until_ms
     }
 
-    /// Time goes by.
+    /// Time passes.
     pub fn pass(&mut self, now_ms: u64) {
         if self.paused_until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
             self.paused_until_ms = None;
@@ -87,7 +88,7 @@ mod tests {
         }
     }
 
-    /// The rule before: one state that each event overwrote.
+    /// The former rule: one state that each event overwrote.
     #[derive(Debug, PartialEq)]
     enum Overwritten {
         Yes,
@@ -96,7 +97,7 @@ mod tests {
         NoMore,
     }
 
-    /// What may happen to a worker, at random.
+    /// An event of a worker, at random.
     #[derive(Debug, Clone, Copy)]
     enum Happening {
         Full,
@@ -106,7 +107,7 @@ mod tests {
         Time,
     }
 
-    /// Histories of a worker that drains from their middle on: whether one of them accepts again.
+    /// Simulates workers that begin to drain in the middle of their history. Returns whether one of them accepts again.
     fn accepts_after_a_stop(mut happen: impl FnMut(Option<Happening>, u64) -> bool, histories: u64) -> bool {
         (0..histories).any(|seed| {
             let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_cap_nobody_is_let_in_until_enough_have_left() {
+    fn above_the_cap_no_connection_is_accepted_until_enough_have_closed() {
         let mut gate = AcceptGate::default();
         gate.set_connections(10 + 63, 10);
         assert!(gate.is_open());

@@ -1,4 +1,5 @@
-//! What is to be done after an event: whom to wake. Collected under the scheduler's lock, performed when it is released.
+//! Actions to perform after an event: which threads to wake. Collected under the scheduler's lock, performed after its
+//! release.
 
 use super::seats::SeatId;
 

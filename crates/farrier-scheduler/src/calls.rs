@@ -6,31 +6,32 @@ use super::routes::{ComputeShare, Route};
 use super::seats::{Call, Client, Role, SeatId};
 use super::state::Scheduler;
 
-/// Ticks after which a call that has been runnable all the time loses the lead all the same.
+/// Ticks after which a call loses the lead even if it has been runnable all the time.
 const RUNNABLE_TICKS_MAX: u64 = 6;
 
 /// What a thread does at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doing {
-    /// It runs, or would if it had a processor.
+    /// It runs, or is ready to run and has no processor.
     Running,
     /// It waits for the interpreter.
     AwaitingInterpreter,
-    /// It waits for something else, or nobody can tell.
+    /// It waits for something else, or its state is unknown.
     Waiting,
 }
 
 /// What is known of a call that has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Ended {
-    /// How long it took, in ns, without the time in which others had its processor; 0 when nothing is to be learned.
+    /// How long it took, in ns, without the time in which other threads had its processor; 0 if nothing is to be
+    /// learned.
     pub call_ns: u64,
     /// How it used its time, where that was measured.
     pub share: Option<ComputeShare>,
 }
 
 impl<T, L> Scheduler<T, L> {
-    /// A seat that waited for the interpreter has it: the wait says nothing about the route.
+    /// A seat has got the interpreter that it waited for. That wait is not counted for the route.
     pub fn attached(&mut self, seat: SeatId, now_ns: u64) {
         if let Some(call) = self.seats.call_mut(seat) {
             call.attaching = false;
@@ -40,8 +41,9 @@ impl<T, L> Scheduler<T, L> {
         }
     }
 
-    /// A call begins to wait for its client to read. False: too many do, of all clients or of this one, so the response is to
-    /// be given up. Otherwise it gives way at once, and its duration says nothing about the route.
+    /// A call begins to wait for its client to read. It gives up the lead and the floor at once, and its duration is
+    /// not counted for the route. Returns false if too many calls wait, in all or for this client: the response is then
+    /// given up.
     pub fn client_wait_begins(&mut self, seat: SeatId, client: Client, now_ns: u64, out: &mut Actions) -> bool {
         if !self.may_wait_for(client) {
             return false;
@@ -55,8 +57,8 @@ impl<T, L> Scheduler<T, L> {
         true
     }
 
-    /// A call is about to wait for the disk, for the sake of a response that is too large for memory. It gives way at once, and
-    /// its route counts as slow.
+    /// A call is about to wait for the disk, for a response that is too large for memory. It gives up the lead and the
+    /// floor at once, and its route counts as slow.
     pub fn disk_wait_begins(&mut self, seat: SeatId, now_ns: u64, out: &mut Actions) {
         if self.seats.call(seat).is_some_and(|call| !call.learned) {
             self.stick(seat);
@@ -83,7 +85,8 @@ impl<T, L> Scheduler<T, L> {
         }
     }
 
-    /// Whether one more call may wait for this client. One address has half of all such waits, one connection a quarter.
+    /// Whether one more call may wait for this client. One address may have half of all such waits, one connection a
+    /// quarter.
     fn may_wait_for(&self, client: Client) -> bool {
         let most = self.bounds.client_waits_max;
         let waiting = || self.calls().filter_map(|(_, call)| call.awaits_client);
@@ -94,7 +97,7 @@ impl<T, L> Scheduler<T, L> {
             && of_connection() < most.div_ceil(4)
     }
 
-    /// Calls that have outlived a tick, to be looked at: the seat, and when its call began.
+    /// Calls that have outlived a tick and are to be examined: the seat, and when its call began.
     pub fn suspects(&self, now_ns: u64) -> Vec<(SeatId, u64)> {
         let tick_ns = self.bounds.tick_ns;
         let outlived = |call: &&Call| !call.stuck && now_ns.saturating_sub(call.started_ns) >= tick_ns;
@@ -102,18 +105,18 @@ impl<T, L> Scheduler<T, L> {
         seats.filter_map(|(id, seat)| seat.call.as_ref().filter(outlived).map(|call| (id, call.started_ns))).collect()
     }
 
-    /// A suspect was looked at.
+    /// The monitor has examined a call.
     ///
     /// # Arguments
     ///
-    /// `started_ns` is when the call began that was looked at: the seat may be in another one by now.
+    /// `started_ns` is when the examined call began: the seat may be in another one by now.
     pub fn observed(&mut self, seat: SeatId, started_ns: u64, doing: Doing, now_ns: u64, out: &mut Actions) {
         let tick_ns = self.bounds.tick_ns;
         let Some(call) = self.seats.call_mut(seat) else { return };
         if call.started_ns != started_ns || call.stuck {
             return;
         }
-        // A call that runs, or whose processor others have taken, would be helped by nobody: it gets some ticks more.
+        // No other seat could help a call that runs, or whose processor others have taken: it gets some ticks more.
         let age_ns = now_ns.saturating_sub(started_ns);
         let ran_ns = age_ns.saturating_sub(u64::from(call.held_up_ticks) * tick_ns);
         if doing == Doing::Running && ran_ns < RUNNABLE_TICKS_MAX * tick_ns {
@@ -123,7 +126,7 @@ impl<T, L> Scheduler<T, L> {
         call.held_up_ticks += u32::from(call.held_up);
         let is_held_up = call.held_up;
         if seat == self.leader && self.lead.is_some() {
-            // It keeps the floor if it waits for the interpreter: its successor would only have to wait as well.
+            // It keeps the floor if it waits for the interpreter: its successor would have to wait as well.
             if !is_held_up {
                 self.stick(seat);
             }
@@ -174,12 +177,12 @@ impl<T, L> Scheduler<T, L> {
             if lead.is_some() {
                 self.floor = None;
             } else if let Some(entry) = self.seats.seats.get_mut(seat) {
-                // Deposed while it waited for the interpreter: it serves what has gathered meanwhile.
+                // Deposed while it waited for the interpreter: it serves the jobs that were gathered meanwhile.
                 entry.relief = self.queues.short.len();
             }
         }
         if lead.is_some() {
-            // It decides about doubtful jobs when its batch is over: until then nobody is woken for them.
+            // It decides about doubtful jobs when its batch is over: until then no seat is woken for them.
             self.doubtful_left = false;
         }
         if lead.is_none() || self.is_full || !self.queues.is_empty() {
@@ -198,12 +201,12 @@ impl<T, L> Scheduler<T, L> {
         self.reconcile(now_ns, out);
     }
 
-    /// Learns from a stretch of the leader's own work, in which no application ran.
+    /// Learns from a period of the leader's own work, in which no application ran.
     pub fn learn_noise(&mut self, stretch_ns: u64) {
         self.routes.learn_noise(stretch_ns, stretch_ns > self.bounds.slow_call_ns);
     }
 
-    /// Takes the seat's call away and learns from it.
+    /// Removes the seat's call and learns from it.
     fn end_call(&mut self, seat: SeatId, call_ns: u64) {
         let Some(call) = self.seats.seats.get_mut(seat).and_then(|entry| entry.call.take()) else { return };
         if call.learned {
@@ -218,7 +221,8 @@ impl<T, L> Scheduler<T, L> {
     }
 
     fn learn(&mut self, route: Route, call_ns: u64, held_up_ticks: u32) {
-        // Each tick at which it waited for the interpreter stands for a whole one, and for the parts before and after.
+        // Each tick at which it waited for the interpreter counts as a whole tick, which covers the parts before and
+        // after.
         let held_up_ns = u64::from(held_up_ticks + u32::from(held_up_ticks > 0)) * self.bounds.tick_ns;
         let call_ns = call_ns.saturating_sub(held_up_ns).max(1);
         self.routes.learn(route, call_ns, call_ns > self.bounds.slow_call_ns);

@@ -6,18 +6,18 @@ use super::routes::Route;
 use super::seats::{Call, Order, Role, SeatId};
 use super::state::Scheduler;
 
-/// Followers that are awake and not stuck, beyond which doubtful calls wait for them.
+/// With this many followers awake and not stuck, doubtful calls wait for them.
 const AGILE_MAX: usize = 2;
 
 /// Where a request is served that has just arrived.
 pub enum Arrived<L> {
-    /// Here and now: the call has begun, and the lead is on the table.
+    /// By the leader, at once: the call has begun, and any seat may take the lead.
     Serve,
     /// By another seat: it is to be enqueued as this kind.
     Wait(L, JobKind),
 }
 
-/// What became of a request that was to wait.
+/// The result of queueing a request.
 pub enum Enqueued<T, L> {
     /// It waits.
     Waits(L),
@@ -31,9 +31,9 @@ pub enum Enqueued<T, L> {
 pub enum HandedOn<T, L> {
     /// The leader still does.
     Keep(L),
-    /// The leader serves this job at once; the call has begun, and the lead is on the table.
+    /// The leader serves this job at once: the call has begun, and any seat may take the lead.
     Serve(Job<T>),
-    /// Another seat does. This one is a follower that serves what was gathered.
+    /// Another seat does. This one is a follower that serves the gathered jobs.
     LeadGiven,
 }
 
@@ -76,8 +76,9 @@ impl<T, L> Scheduler<T, L> {
         Enqueued::Waits(lead)
     }
 
-    /// A batch of events is over: with doubtful calls at hand, the lead goes to a parked seat, and the leader becomes the
-    /// follower that serves them. It has the interpreter already, and one hand-over pays for all of them.
+    /// A batch of events is over. If doubtful calls were gathered, the lead goes to a parked seat, and the leader
+    /// becomes the follower that serves them. It holds the interpreter already, and one hand-over is enough for all of
+    /// them.
     pub fn hand_on(
         &mut self,
         seat: SeatId,
@@ -91,7 +92,7 @@ impl<T, L> Scheduler<T, L> {
             return self.keep_lead(lead, now_ns, out);
         }
         if self.slow_calling >= self.slow_calls_max() {
-            // No follower may take them: a small risk of being slow is better than a certain wait.
+            // No follower may take them. A small risk of a slow call is better than a certain wait.
             let may = self.may_call(seat) && !self.is_floor_taken(seat);
             if let Some(job) = if may { self.pop_unstuck() } else { None } {
                 self.begin_here(seat, lead, job.route, is_attached, now_ns);
@@ -104,8 +105,8 @@ impl<T, L> Scheduler<T, L> {
         HandedOn::LeadGiven
     }
 
-    /// A short job that the leader serves now; the call has begun, and the lead is on the table. Otherwise the lead comes
-    /// back.
+    /// Takes a short job for the leader to serve now: the call has begun, and any seat may take the lead. Without such
+    /// a job, the lead is returned.
     pub fn take_short(&mut self, seat: SeatId, lead: L, is_attached: bool, now_ns: u64) -> Result<Job<T>, L> {
         if self.queues.short.is_empty() || self.is_floor_taken(seat) || !self.may_call(seat) {
             return Err(lead);
@@ -115,7 +116,8 @@ impl<T, L> Scheduler<T, L> {
         Ok(job)
     }
 
-    /// The leader is about to wait, until the time that is given, in ms, if any. `Some(0)`: there is something to do at once.
+    /// The leader is about to wait. Returns the time-out in ms, if any; `Some(0)` means that there is something to do
+    /// at once.
     pub fn wait_begins(&mut self, seat: SeatId) -> Option<u64> {
         if !self.queues.short.is_empty() && self.may_call(seat) && !self.is_floor_taken(seat) {
             return Some(0);
@@ -123,7 +125,7 @@ impl<T, L> Scheduler<T, L> {
         self.leader_waits = true;
         let oldest_ms = self.queues.oldest_ms()?;
         let expires_ms = oldest_ms + self.bounds.queue_timeout_ms + 1;
-        // Where no seat could be started, it is tried again.
+        // If no seat could be started, it is tried again.
         let again_ms = self.spawn_again_ns.div_ceil(1_000_000);
         Some(if again_ms > oldest_ms { expires_ms.min(again_ms) } else { expires_ms })
     }
@@ -151,7 +153,7 @@ impl<T, L> Scheduler<T, L> {
         out.wake.push(successor);
     }
 
-    /// Puts the lead where a successor finds it, and the call where the monitor sees it.
+    /// Stores the lead for a successor, and records the call for the monitor.
     fn begin_here(&mut self, seat: SeatId, lead: L, route: Route, is_attached: bool, now_ns: u64) {
         self.calling += 1;
         self.lead = Some(lead);
@@ -162,7 +164,7 @@ impl<T, L> Scheduler<T, L> {
         }
     }
 
-    /// The next doubtful job, if the seat that is left for short routes may be risked for it.
+    /// The next doubtful job, if the seat reserved for short routes may be used for it.
     fn pop_unstuck(&mut self) -> Option<Job<T>> {
         let place = self.queues.doubtful.iter().position(|job| {
             #[cfg(test)]

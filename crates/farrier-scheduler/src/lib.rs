@@ -1,11 +1,12 @@
-//! Which request is served when, and by whom: a state machine without threads, sockets or clocks.
+//! Decides which request is served when, and by which seat: a state machine without threads, sockets or clocks.
 //!
-//! Each event is a method. It changes the state, answers whoever asked, and collects in [`Actions`] whom to wake. The
-//! seats, the monitor and the seat spawner are what performs it, under one lock that is held for a few instructions and
-//! never across a system call. The laws that hold after every event stand in `simulation`, which drives the machine through
-//! random histories.
+//! Each event is a method. It changes the state, returns an answer to its caller, and collects in [`Actions`] which
+//! threads to wake. The seats, the monitor and the seat spawner call the methods and perform the actions. One lock
+//! guards the state. It is held for a few instructions and never across a system call. The laws that hold after every
+//! event are in `simulation`, which runs the machine through random histories.
 //!
-//! The types of the lead (`L`) and of a job's work (`T`) are parameters: the scheduler hands them on and never looks inside.
+//! The types of the lead (`L`) and of a job's work (`T`) are parameters: the scheduler stores them and never looks
+//! inside.
 
 #![forbid(unsafe_code)]
 

@@ -19,13 +19,13 @@ pub struct Job<T> {
 /// Which queue a job waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobKind {
-    /// Short, but the leader could not take it: goes before all others.
+    /// Short, but the leader could not take it: served before all others.
     Short,
-    /// Perhaps slow: the leader gathers them, hands the lead on and then serves them itself.
+    /// Perhaps slow: the leader gathers such jobs, hands over the lead and then serves them itself.
     Doubtful,
-    /// Slow because it waits for something: a seat each.
+    /// Slow because it waits for something: each gets a seat of its own.
     Slow,
-    /// Slow because it computes: more at once than the interpreter can run would only disturb each other and everybody.
+    /// Slow because it computes: more of them at once than the interpreter can run would delay all requests.
     Computing,
 }
 
@@ -68,7 +68,7 @@ impl<T> Queues<T> {
         .push_back(job);
     }
 
-    /// Whether there is a job that [`Queues::pop`] would give.
+    /// Whether there is a job that [`Queues::pop`] would return.
     pub(super) fn offers(&self, may: Permit) -> bool {
         let slow = !self.doubtful.is_empty() || !self.slow.is_empty() || (may.compute && !self.computing.is_empty());
         (may.be_short && !self.short.is_empty()) || (may.be_slow && slow)
@@ -87,7 +87,7 @@ impl<T> Queues<T> {
         if let Some(job) = self.doubtful.pop_front() {
             return Some(job);
         }
-        // The one that waited longer, so that neither queue starves the other.
+        // The one that has waited longer, so that neither queue starves.
         let slow = self.slow.front().map(|job| job.queued_ms);
         let computing = self.computing.front().filter(|_| may.compute).map(|job| job.queued_ms);
         match (slow, computing) {

@@ -1,11 +1,12 @@
-//! How likely a route is to be slow: the table that decides which requests leave the leader's hands before the call.
+//! How likely a route is to be slow: the table that decides which requests the leader hands over before the call.
 
 use farrier_http::Request;
 
-/// Rows of the table; a power of two. A row is overwritten when another route falls on it, which costs one surprise.
+/// Rows of the table; a power of two. A row is overwritten when another route has the same index, which costs one wrong
+/// prediction.
 const ROWS: usize = 1024;
 
-/// Above this probability a hand-over (5–10 µs) is cheaper than the surprise (a tick or two for everybody).
+/// Above this probability a hand-over (5–10 µs) is cheaper than an unexpected slow call (a tick or two for everybody).
 const HAND_OVER_ABOVE: f32 = 1.0 / 200.0;
 
 /// Above this probability a call counts as certain to be slow.
@@ -14,17 +15,18 @@ const CERTAIN_ABOVE: f32 = 0.5;
 /// At most this probability is put down to interruptions of the machine.
 const EXCUSED_MAX: f32 = 0.25;
 
-/// How far a slow event moves a probability towards one, and a short one towards zero.
+/// How far a slow call moves a probability towards one, and a short one towards zero.
 const RISE: f32 = 1.0 / 32.0;
 const FALL: f32 = 1.0 / 512.0;
 
 /// Above this share of processor time a slow route counts as computing.
 const COMPUTES_ABOVE: f32 = 0.5;
 
-/// A call that ran as the only one of its route and used less of its time than this waits rather than computes.
+/// A call that ran as the only one of its route and used a smaller share of its time than this waits rather than
+/// computes.
 const WAITS_BELOW: f32 = 0.3;
 
-/// So often one observation may be wrong.
+/// How many such observations may be wrong.
 const SEEN_WAITING_MAX: u8 = 3;
 
 /// Names a route: method and path shape, hashed.
@@ -32,11 +34,11 @@ const SEEN_WAITING_MAX: u8 = 3;
 pub struct Route(u64);
 
 impl Route {
-    /// The route of a request: its method, and its path with each segment that holds a digit or is long counted as the same.
+    /// The route of a request: its method and its path. Path segments that are long or hold a digit count as the same.
     pub fn of(request: &Request) -> Route {
         let mut hash = Fnv::default();
         hash.add(request.method());
-        // The same path of another application is another route.
+        // The same path in another application is another route.
         if request.choice != 0 {
             hash.add(&request.choice.to_le_bytes());
         }
@@ -57,12 +59,12 @@ impl Route {
     }
 }
 
-/// What the table expects of a call.
+/// What the table predicts for a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expectation {
     /// Short: the leader serves it.
     Short,
-    /// Perhaps slow: worth a hand-over.
+    /// Perhaps slow: a hand-over is worth its cost.
     Doubtful,
     /// Slow: it needs a seat of its own.
     Slow,
@@ -82,7 +84,7 @@ struct Row {
     running: u16,
     /// Calls of the route that have outlived a tick and not ended.
     stuck: u16,
-    /// How often it was seen to wait when it ran alone; past a few times it is never taken for computing again.
+    /// How often it was seen to wait when it ran alone. After a few times it is never classified as computing again.
     seen_waiting: u8,
 }
 
@@ -96,7 +98,7 @@ const EMPTY: Row = Row {
     seen_waiting: 0,
 };
 
-/// Probability of a slow call by route, and of an interruption that is nobody's fault.
+/// The probability of a slow call for each route, and of an interruption that no route causes.
 pub struct Routes {
     rows: Box<[Row; ROWS]>,
     noise: Noise,
@@ -111,8 +113,8 @@ pub struct ComputeShare {
     pub process_busy: bool,
 }
 
-/// How often the leader itself is interrupted between calls, by other processes or the hypervisor. A call is interrupted
-/// as often for its length, and a hand-over would not help against it.
+/// How often the leader itself is interrupted between calls, by other processes or the hypervisor. Calls are
+/// interrupted as often for their length, and a hand-over would not prevent it.
 #[derive(Default)]
 struct Noise {
     slow_probability: f32,
@@ -134,7 +136,7 @@ impl Routes {
         } else {
             let computes = row.compute_share > COMPUTES_ABOVE && row.seen_waiting < SEEN_WAITING_MAX;
             match (row.slow_probability < CERTAIN_ABOVE, computes) {
-                // Another seat could not run it any sooner: the interpreter is what it needs.
+                // Another seat could not run it any sooner, because it needs the interpreter.
                 (true, true) => Expectation::Short,
                 (true, false) => Expectation::Doubtful,
                 (false, true) => Expectation::Computing,
@@ -143,7 +145,7 @@ impl Routes {
         }
     }
 
-    /// A slow call of the leader's own has ended; it used this share of its time.
+    /// A slow call that the leader ran has ended; it used this share of its time.
     pub fn observe_share(&mut self, route: Route, share: f32) {
         let row = &mut self.rows[Routes::index(route)];
         if row.route == route {
@@ -151,14 +153,15 @@ impl Routes {
         }
     }
 
-    /// Whether the seat that is left for short routes may be risked: none of the route's calls runs on a follower's seat or is
-    /// stuck.
+    /// Whether the seat reserved for short routes may be used: none of the route's calls runs on a follower's seat or
+    /// is stuck.
     pub fn is_unstuck(&self, route: Route) -> bool {
         let row = &self.rows[Routes::index(route)];
         row.route != route || (row.stuck == 0 && row.running == 0)
     }
 
-    /// A call of the route has outlived a tick. It counts now, not when it ends: more of its kind may come meanwhile.
+    /// A call of the route has outlived a tick. It is counted now, not when it ends: more calls of the route may come
+    /// meanwhile.
     pub fn stick(&mut self, route: Route) {
         self.learn(route, 0, true);
         let row = &mut self.rows[Routes::index(route)];
@@ -173,8 +176,8 @@ impl Routes {
         }
     }
 
-    /// Learns from a call that ended. A slow call moves the probability 1/32 of the way to one, a short one 1/512 of the way
-    /// to zero: one slow call in 200 is what makes a hand-over worth its cost.
+    /// Learns from a call that ended. A slow call moves the probability 1/32 of the way to one, a short one 1/512 of
+    /// the way to zero. With one slow call in 200, a hand-over is worth its cost.
     pub fn learn(&mut self, route: Route, call_ns: u64, slow: bool) {
         let row = &mut self.rows[Routes::index(route)];
         if row.route != route {
@@ -191,7 +194,7 @@ impl Routes {
         }
     }
 
-    /// Learns from a stretch of the leader's own work, in which no application ran.
+    /// Learns from a period of the leader's own work, in which no application ran.
     pub fn learn_noise(&mut self, stretch_ns: u64, slow: bool) {
         if slow {
             self.noise.slow_probability += (1.0 - self.noise.slow_probability) * RISE;
@@ -209,8 +212,8 @@ impl Routes {
         }
     }
 
-    /// A follower's call of the route has ended; `compute` says how it used its time, if it was slow and measured. Where several ran, each had its part of the interpreter, so the share is scaled up
-    /// by their number.
+    /// A follower's call of the route has ended. `compute` says how it used its time, if it was slow and measured.
+    /// Where several calls ran, each had a part of the interpreter's time: the share is scaled up by their number.
     pub fn end(&mut self, route: Route, compute: Option<ComputeShare>) {
         let row = &mut self.rows[Routes::index(route)];
         if row.route != route {
@@ -220,7 +223,7 @@ impl Routes {
         row.running = row.running.saturating_sub(1);
         let Some(ComputeShare { share: alone, process_busy }) = compute else { return };
         row.compute_share += ((alone * rivals).min(1.0) - row.compute_share) / 4.0;
-        // In a busy process it may have waited for its turn at the interpreter.
+        // In a busy process it may have waited for the interpreter.
         if rivals < 2.0 && alone < WAITS_BELOW && !process_busy {
             row.seen_waiting = row.seen_waiting.saturating_add(1);
         }
@@ -240,7 +243,7 @@ impl Noise {
     }
 }
 
-/// FNV-1a, 64 bits: short keys, and nobody gains by a collision but a slower answer to himself.
+/// FNV-1a, 64 bits. Keys are short, and a client that causes a collision only slows down its own requests.
 struct Fnv(u64);
 
 impl Default for Fnv {
@@ -299,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn interruptions_that_hit_the_server_as_often_are_not_the_routes_fault() {
+    fn interruptions_that_hit_the_server_as_often_are_not_counted_for_the_route() {
         let mut routes = Routes::default();
         for call in 0..20_000u32 {
             routes.learn_noise(5000, call % 50 == 0);
@@ -338,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_only_seemed_to_compute_in_a_crowd_is_set_free_once_it_is_seen_alone() {
+    fn a_route_that_seemed_to_compute_is_reclassified_once_it_runs_alone() {
         let mut routes = Routes::default();
         let crowded = route("/io");
         (0..40).for_each(|_| routes.learn(crowded, 5_000_000, true));

@@ -6,23 +6,23 @@ use super::routes::Route;
 /// Number of a seat; seat 0 is the process's main thread.
 pub type SeatId = usize;
 
-/// What a parked seat is told to do.
+/// An order for a parked seat.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Order<L> {
     /// Take the lead.
     Lead(L),
     /// Look at the queues.
     Work,
-    /// Leave.
+    /// End.
     Stop,
 }
 
 /// What a seat is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Its thread has left, or never was.
+    /// Its thread has ended, or never existed.
     Vacant,
-    /// It was asked for and has not begun.
+    /// It was requested and has not begun.
     Coming,
     /// It waits for an order.
     Parked,
@@ -34,12 +34,12 @@ pub(super) enum Role {
     Calling,
 }
 
-/// Whom a call waits for that waits for its client to read.
+/// The client that a call waits for, until that client reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
     /// Its connection.
     pub connection: u64,
-    /// Its address, as a number; none where others may stand behind it, such as a proxy.
+    /// Its address, as a number; none if several clients may share it, as behind a proxy.
     pub address: Option<u64>,
 }
 
@@ -50,18 +50,18 @@ pub struct Call {
     pub kind: JobKind,
     /// The seat waits for the interpreter; the call has not begun.
     pub attaching: bool,
-    /// The last look at it found it waiting for the interpreter.
+    /// When last examined, it waited for the interpreter.
     pub held_up: bool,
-    /// Ticks at which it was found so.
+    /// Ticks at which it waited for the interpreter.
     pub held_up_ticks: u32,
     /// It has outlived a tick: its seat does not count as available any more.
     pub stuck: bool,
     pub route: Route,
-    /// The table knows already that it is slow.
+    /// The route table has already counted it as slow.
     pub learned: bool,
-    /// The client that it waits for, which is no fault of the route.
+    /// The client that it waits for; this wait is not counted for the route.
     pub awaits_client: Option<Client>,
-    /// It has waited for its client, so that its duration says nothing about the route.
+    /// It has waited for its client, so its duration is not counted for the route.
     pub is_excused: bool,
 }
 
@@ -81,7 +81,7 @@ impl Call {
         }
     }
 
-    /// Whether it counts among the calls that leave a seat to short routes.
+    /// Whether it counts as possibly slow: such calls leave one seat to short routes.
     pub(super) fn is_slow(&self) -> bool {
         self.stuck || self.kind != JobKind::Short
     }
@@ -91,7 +91,7 @@ pub(super) struct Seat<L> {
     pub(super) role: Role,
     pub(super) order: Option<Order<L>>,
     pub(super) call: Option<Call>,
-    /// Short jobs that it still serves before it leaves the floor to the leader.
+    /// Short jobs that it may still serve before it leaves the floor to the leader.
     pub(super) relief: usize,
 }
 
@@ -121,7 +121,7 @@ impl<L> Seats<L> {
         Seats { seats: Vec::new(), idle: Vec::new(), wanted: Vec::new(), vacant: Vec::new(), coming: 0, awake: 0 }
     }
 
-    /// Seats that exist or will.
+    /// Seats that exist or were requested.
     pub(super) fn seated(&self) -> usize {
         self.seats.len() - self.vacant.len()
     }

@@ -1,18 +1,18 @@
-//! The scheduler's state, and the rule that every event ends with: whoever may serve what waits is awake or on the way.
+//! The scheduler's state. After every event, a seat that may serve the waiting jobs is awake or on its way.
 
 use super::actions::Actions;
 use super::queues::{Job, JobKind, Queues};
 use super::routes::{Expectation, Route, Routes};
 use super::seats::{Call, Order, Role, SeatId, Seats};
 
-/// Parked seats that are kept: one to take the lead from a call that proves slow, one more to take it from a leader that
-/// waits for an interpreter which that call holds.
+/// Parked seats that are kept. One takes the lead from a call that proves slow. The other takes it from a leader that
+/// waits for the interpreter while that call holds it.
 pub(super) const SPARES: usize = 2;
 
-/// Jobs that may be slow leave this part of the queue to short ones (one in so many), where the queue is long enough.
+/// The part of the queue reserved for short jobs: one place in so many, if the queue is long enough.
 const KEPT_FOR_SHORT: usize = 16;
 
-/// What the scheduler is bound by.
+/// The limits of the scheduler.
 #[derive(Debug, Clone)]
 pub struct Bounds {
     /// Calls that may run at the same time.
@@ -21,7 +21,7 @@ pub struct Bounds {
     pub queue_max: usize,
     /// How long a job may wait, in ms.
     pub queue_timeout_ms: u64,
-    /// How often running calls are looked at, in ns.
+    /// How often running calls are checked, in ns.
     pub tick_ns: u64,
     /// How long a call may take and still count as short, in ns.
     pub slow_call_ns: u64,
@@ -29,18 +29,18 @@ pub struct Bounds {
     pub client_waits_max: usize,
 }
 
-/// Rules as they were before a fault was mended, so that the simulation can show that it finds the fault.
+/// Rules as they were before a fault was fixed, so that the simulation can show that it finds the fault.
 #[cfg(test)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Faults {
-    /// Seats are asked for only when a request begins to wait, at most four are on their way, and what is asked beyond that
-    /// is forgotten.
+    /// Seats are requested only when a request begins to wait. At most four are starting at a time, and further
+    /// requests for seats are forgotten.
     pub(super) forgets_seats: bool,
     /// With one thread, the main thread parks while short jobs wait for it.
     pub(super) loses_wake_up: bool,
     /// Room in the queue is noticed only when the leader happens to look.
     pub(super) forgets_room: bool,
-    /// A leader whose successor is missing keeps the lead, and nobody asks again.
+    /// A leader whose successor is missing keeps the lead, and no seat is requested again.
     pub(super) strands_lead: bool,
     /// A doubtful job may take the last seat.
     pub(super) risks_last_seat: bool,
@@ -48,7 +48,7 @@ pub(super) struct Faults {
     pub(super) prefers_jobs_to_lead: bool,
 }
 
-/// Who serves what.
+/// The scheduler: it decides which seat serves which request.
 pub struct Scheduler<T, L> {
     pub(super) bounds: Bounds,
     pub(super) seats: Seats<L>,
@@ -62,9 +62,9 @@ pub struct Scheduler<T, L> {
     pub(super) leader_waits: bool,
     /// The leader's call proved slow when nobody was parked: the next seat that parks takes the lead.
     pub(super) successor_wanted: bool,
-    /// The seat that serves what is short: only one at a time, for two would only take the interpreter from each other. A
-    /// leader that is deposed because it waits for the interpreter keeps the floor, and serves what has gathered when it gets
-    /// it; one that waits for anything else loses it.
+    /// The seat that serves short jobs: only one at a time, because two would compete for the interpreter. A leader
+    /// that is deposed because it waits for the interpreter keeps the floor, and serves the gathered jobs once it has
+    /// the interpreter. A leader that waits for anything else loses the floor.
     pub(super) floor: Option<SeatId>,
     /// Seats inside a call.
     pub(super) calling: usize,
@@ -74,11 +74,11 @@ pub struct Scheduler<T, L> {
     pub(super) computing: usize,
     /// Calls that wait for their clients.
     pub(super) client_waits: usize,
-    /// The leader has decided about the doubtful jobs that it gathered: those that are left wait for followers.
+    /// The leader has decided about the doubtful jobs that it gathered: the remaining ones wait for followers.
     pub(super) doubtful_left: bool,
     /// A request was refused because the queue was full: no connection is accepted until there is room.
     pub(super) is_full: bool,
-    /// No seat could be started; asked again from this time on, in ns.
+    /// No seat could be started; the next attempt is not before this time, in ns.
     pub(super) spawn_again_ns: u64,
     /// The engine ends: parked seats leave.
     pub(super) stopping: bool,
@@ -90,7 +90,7 @@ pub struct Scheduler<T, L> {
 }
 
 impl<T, L> Scheduler<T, L> {
-    /// A scheduler whose seat 0 exists and is about to look for an order; it gets the lead.
+    /// A scheduler whose seat 0 exists and is about to look for an order; that seat gets the lead.
     pub fn new(bounds: Bounds, lead: L) -> Scheduler<T, L> {
         let mut seats = Seats::new();
         let first = seats.want();
@@ -121,7 +121,7 @@ impl<T, L> Scheduler<T, L> {
         }
     }
 
-    /// Calls that may be slow at the same time: one seat is always left for short ones.
+    /// Calls that may be slow at the same time: one seat is always reserved for short ones.
     pub(super) fn slow_calls_max(&self) -> usize {
         self.bounds.threads.saturating_sub(1).max(1)
     }
@@ -141,7 +141,7 @@ impl<T, L> Scheduler<T, L> {
         self.calling < self.bounds.threads && (seat == 0 || !self.is_strict()) && !self.stopping
     }
 
-    /// Whether another seat serves what is short.
+    /// Whether another seat serves short jobs.
     pub(super) fn is_floor_taken(&self, seat: SeatId) -> bool {
         self.floor.is_some_and(|holder| holder != seat)
     }
@@ -165,7 +165,7 @@ impl<T, L> Scheduler<T, L> {
         self.queues.len() < self.bounds.queue_max - kept
     }
 
-    /// Whether the queue is no reason to accept nothing.
+    /// Whether the queue allows the worker to accept connections.
     pub fn is_accepting(&self) -> bool {
         !self.is_full
     }
@@ -175,12 +175,12 @@ impl<T, L> Scheduler<T, L> {
         self.seats.wanted.pop()
     }
 
-    /// Whether fewer seats are parked than are to be kept.
+    /// Whether fewer seats are parked than should be.
     pub fn lacks_spares(&self) -> bool {
         self.seats.idle.len() < SPARES && self.seats.seated() < self.seats_max().min(SPARES + 1)
     }
 
-    /// The engine asks for its spares before it serves: the first call may be the one that needs them.
+    /// Requests the spare seats before the engine serves: the first call may already need them.
     pub fn start(&mut self, now_ns: u64, out: &mut Actions) {
         self.reconcile(now_ns, out);
     }
@@ -202,7 +202,8 @@ impl<T, L> Scheduler<T, L> {
 
     /// The engine ends: nothing more is served, and every seat that is parked or will be leaves.
     ///
-    /// Gives the seats to be woken in `out`, and whether seat 0 was parked: it alone can end the process in order.
+    /// Puts the seats to be woken into `out`. Returns whether seat 0 was parked: only seat 0 can end the process in
+    /// order.
     pub fn stop(&mut self, out: &mut Actions) -> bool {
         self.stopping = true;
         let is_first_parked = self.seats.role(0) == Role::Parked;
@@ -211,11 +212,11 @@ impl<T, L> Scheduler<T, L> {
             out.wake.push(id);
         }
         out.wake_spawner = true;
-        // A seat that is inside a call finds out when it looks for work.
+        // A seat that is inside a call notices when it looks for work.
         is_first_parked
     }
 
-    /// What every event ends with: whoever may serve what waits is awake or on the way.
+    /// Runs after every event: a seat that may serve the waiting jobs is awake afterwards, or on its way.
     pub(super) fn reconcile(&mut self, now_ns: u64, out: &mut Actions) {
         if self.stopping {
             return;
@@ -243,7 +244,7 @@ impl<T, L> Scheduler<T, L> {
 
     fn call_for_seats(&mut self, now_ns: u64, out: &mut Actions) {
         if self.is_strict() {
-            // Calls belong to the main thread alone.
+            // Only the main thread may run calls.
             #[cfg(test)]
             if self.faults.loses_wake_up {
                 return;
@@ -271,12 +272,12 @@ impl<T, L> Scheduler<T, L> {
         }
     }
 
-    /// Jobs beside the short ones that a seat could begin now.
+    /// Jobs other than short ones that a seat could begin now.
     fn startable(&self) -> usize {
         let room = self.slow_calls_max().saturating_sub(self.slow_calling).min(self.bounds.threads - self.calling);
         let computing = if self.computing == 0 { self.queues.computing.len().min(1) } else { 0 };
-        // Doubtful jobs go to followers that are about to be free. Without any, one more is woken: most of the calls are
-        // short, and more seats would only contend for the interpreter.
+        // Doubtful jobs go to followers that will soon be free. If there are none, one more is woken: most of the calls
+        // are short, and more seats would only contend for the interpreter.
         let doubtful = usize::from(self.doubtful_left && !self.queues.doubtful.is_empty() && self.agile() == 0);
         (self.queues.slow.len() + computing + doubtful).min(room)
     }
@@ -291,7 +292,7 @@ impl<T, L> Scheduler<T, L> {
         self.seats.seats.iter().enumerate().filter(|&seat| agile(seat)).count()
     }
 
-    /// Asks for one more seat. False when there may be none, or none could be started lately.
+    /// Requests one more seat. False if no more may exist, or if one could not be started lately.
     fn spawn(&mut self, now_ns: u64, out: &mut Actions) -> bool {
         if self.seats.seated() >= self.seats_max() || now_ns < self.spawn_again_ns {
             return false;
@@ -307,11 +308,11 @@ impl<T, L> Scheduler<T, L> {
 
     /// Ends the leader's wait.
     pub(super) fn wake_leader(&mut self, out: &mut Actions) {
-        // Whoever has been woken is not woken again.
+        // A leader that was woken already is not woken again.
         out.wake_leader |= std::mem::take(&mut self.leader_waits);
     }
 
-    /// Gives the lead on the table to a parked seat, if there is one.
+    /// Gives the lead to a parked seat, if the lead is free and there is such a seat.
     pub(super) fn find_successor(&mut self, out: &mut Actions) {
         if self.lead.is_none() {
             self.successor_wanted = false;
@@ -328,7 +329,7 @@ impl<T, L> Scheduler<T, L> {
         }
     }
 
-    /// Takes the jobs that have waited too long.
+    /// Takes out the jobs that have waited too long.
     pub fn expire(&mut self, now_ms: u64, out: &mut Actions) -> Option<Job<T>> {
         let since_ms = now_ms.checked_sub(self.bounds.queue_timeout_ms)?;
         let job = self.queues.pop_older(since_ms)?;

@@ -5,14 +5,14 @@ use super::queues::{Job, JobKind, Permit};
 use super::seats::{Call, Order, Role, SeatId};
 use super::state::{SPARES, Scheduler};
 
-/// How long nobody is asked for after a seat could not be started, in ns.
+/// How long no seat is requested after one could not be started, in ns.
 const SPAWN_PAUSE_NS: u64 = 1_000_000_000;
 
-/// What a follower finds that looks for work.
+/// The result of a follower's search for work.
 pub enum Looked<T, L> {
     /// A job; the call has begun.
     Job(Job<T>),
-    /// There is a job, but the seat needs the interpreter before it takes it: the wait says nothing about its route.
+    /// There is a job, but the seat needs the interpreter before it takes it: that wait is not counted for the route.
     Attach,
     /// The lead, whose holder is inside a call that proved slow.
     Lead(L),
@@ -20,23 +20,23 @@ pub enum Looked<T, L> {
     Parked,
 }
 
-/// What a parked seat finds that looks for an order.
+/// The result of a parked seat's search for an order.
 pub enum Idle<L> {
     /// An order.
     Order(Order<L>),
-    /// Nothing yet: it waits as long as it takes.
+    /// Nothing yet: it waits without a time limit.
     Wait,
-    /// Nothing yet, and there are more parked seats than are kept: it may leave after a while ([`Scheduler::leave`]).
+    /// Nothing yet, and more seats are parked than are kept: this one may leave after a while ([`Scheduler::leave`]).
     WaitAsSurplus,
 }
 
 impl<T, L> Scheduler<T, L> {
-    /// A seat that was asked for begins: it looks for work.
+    /// A requested seat begins: it looks for work.
     pub fn began(&mut self, seat: SeatId) {
         self.seats.set_role(seat, Role::Awake);
     }
 
-    /// A seat that was asked for could not be started. The leader tries again after a pause: its wait must end by then.
+    /// A requested seat could not be started. The leader tries again after a pause: its wait must end by then.
     pub fn spawn_failed(&mut self, seat: SeatId, now_ns: u64, out: &mut Actions) {
         self.spawn_again_ns = now_ns + SPAWN_PAUSE_NS;
         self.seats.set_role(seat, Role::Vacant);
@@ -45,7 +45,7 @@ impl<T, L> Scheduler<T, L> {
 
     /// A follower looks for work.
     pub fn look(&mut self, seat: SeatId, is_attached: bool, now_ns: u64, out: &mut Actions) -> Looked<T, L> {
-        // Before any job: as long as nobody leads, nobody is served who is not in a queue yet.
+        // The lead comes before any job: while nobody leads, only requests in the queues are served.
         #[cfg(test)]
         let takes_lead = !self.faults.prefers_jobs_to_lead;
         #[cfg(not(test))]
@@ -98,7 +98,7 @@ impl<T, L> Scheduler<T, L> {
         Looked::Parked
     }
 
-    /// Takes the lead whose holder is inside a call that proved slow, if it is to be had.
+    /// Takes the lead, if it is available, from a holder whose call proved slow.
     fn take_lead(&mut self, seat: SeatId) -> Option<L> {
         if !self.successor_wanted || (self.is_strict() && seat == 0) {
             return None;
@@ -122,7 +122,7 @@ impl<T, L> Scheduler<T, L> {
         if seat != 0 && self.seats.idle.len() > SPARES { Idle::WaitAsSurplus } else { Idle::Wait }
     }
 
-    /// A parked seat has waited long for an order. True: there are more than are kept, so it leaves.
+    /// A parked seat has waited long for an order. True: more seats are parked than are kept, so it leaves.
     pub fn leave(&mut self, seat: SeatId) -> bool {
         let is_surplus = seat != 0 && self.seats.role(seat) == Role::Parked && self.seats.idle.len() > SPARES;
         if is_surplus {
@@ -131,8 +131,9 @@ impl<T, L> Scheduler<T, L> {
         is_surplus
     }
 
-    /// Whether this follower may serve what is short: it has the floor, or nobody has and it holds the interpreter anyway.
-    /// It serves what waits now; the rest is the leader's again, which has the connections.
+    /// Whether this follower may serve short jobs: it has the floor, or the floor is free and this seat holds the
+    /// interpreter anyway. It serves the jobs that wait now. Later ones belong to the leader, which has the
+    /// connections.
     fn may_be_short(&mut self, seat: SeatId, is_attached: bool) -> bool {
         let waiting = self.queues.short.len();
         let strict = self.is_strict();
@@ -142,7 +143,7 @@ impl<T, L> Scheduler<T, L> {
         }
         let Some(entry) = self.seats.seats.get_mut(seat) else { return false };
         if has_floor {
-            // With one thread nobody else may: what has come meanwhile is served, too.
+            // With one thread no other seat may serve them: jobs that have come meanwhile are served, too.
             #[cfg(test)]
             let strict = strict && !self.faults.loses_wake_up;
             if entry.relief == 0 && strict {
@@ -154,7 +155,7 @@ impl<T, L> Scheduler<T, L> {
         is_attached || strict
     }
 
-    /// Leaves what is short to the leader.
+    /// Leaves short jobs to the leader.
     fn leave_floor(&mut self, seat: SeatId, out: &mut Actions) {
         if self.floor == Some(seat) {
             self.floor = None;

@@ -1,12 +1,12 @@
-//! Counts bytes that a worker keeps for its clients, against a bound. Whoever keeps bytes holds a [`Kept`], and dropping it
-//! gives them back: no way out of a request can forget to.
+//! Counts bytes that a worker keeps for its clients, up to a limit. The owner of the bytes holds a [`Kept`]. Dropping
+//! it gives the bytes back, however the request ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-/// Bytes of one kind that a worker keeps, and how many there may be.
+/// Bytes of one kind that a worker keeps, and their limit.
 #[derive(Debug)]
 pub struct Account {
     bytes: AtomicU64,
@@ -21,7 +21,7 @@ pub struct Kept {
 }
 
 impl Account {
-    /// An empty account with a bound.
+    /// An empty account with a limit.
     pub fn new(bytes_max: u64) -> Arc<Account> {
         Arc::new(Account { bytes: AtomicU64::new(0), bytes_max })
     }
@@ -31,17 +31,17 @@ impl Account {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts bytes, if the bound leaves room for all of them.
+    /// Counts bytes, if the limit leaves room for all of them.
     pub fn try_keep(self: &Arc<Account>, bytes: u64) -> Option<Kept> {
         self.try_add(bytes).then(|| Kept { account: Arc::clone(self), bytes })
     }
 
-    /// A part of the account that is empty, and may grow.
+    /// An empty part of the account, which may grow.
     pub fn keep_nothing(self: &Arc<Account>) -> Kept {
         Kept { account: Arc::clone(self), bytes: 0 }
     }
 
-    /// Whether so many bytes more may be kept, as things stand.
+    /// Whether this many more bytes may be kept now.
     pub fn has_room_for(&self, bytes: u64) -> bool {
         self.bytes().saturating_add(bytes) <= self.bytes_max
     }
@@ -62,7 +62,7 @@ impl Kept {
         self.bytes
     }
 
-    /// Counts more bytes. False, and nothing is counted, where the bound leaves no room.
+    /// Counts more bytes. If the limit leaves no room, it returns false and counts nothing.
     pub fn try_grow(&mut self, bytes: u64) -> bool {
         let has_grown = self.account.try_add(bytes);
         if has_grown {
@@ -71,7 +71,7 @@ impl Kept {
         has_grown
     }
 
-    /// Counts bytes whatever the bound says: for what is kept in any case.
+    /// Counts bytes even above the limit: for content that is kept in any case.
     pub fn grow(&mut self, bytes: u64) {
         self.account.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
@@ -85,12 +85,12 @@ impl Kept {
         self.account.give_back(bytes);
     }
 
-    /// Moves all that it counts to a part of its own, and counts nothing any more.
+    /// Moves everything that it counts to a new part, and counts nothing any more.
     pub fn split(&mut self) -> Kept {
         Kept { account: Arc::clone(&self.account), bytes: std::mem::take(&mut self.bytes) }
     }
 
-    /// Takes over what another part of the same account counts.
+    /// Takes over the bytes that another part of the same account counts.
     pub fn absorb(&mut self, mut other: Kept) {
         self.bytes += std::mem::take(&mut other.bytes);
     }

@@ -1,5 +1,5 @@
-//! A stretch of a plain file on its way to a client: sent by the kernel or read in pieces, never waiting for the disk, and
-//! never bytes of another version than the one that was promised.
+//! A stretch of a plain file to be sent to a client: by the kernel, or read in pieces. Sending never waits for the
+//! disk, and never mixes two versions of the file.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -8,71 +8,71 @@ use std::sync::Arc;
 
 use rustix::io::{Errno, ReadWriteFlags};
 
-/// Bytes of a file given to a socket in one go before others get their turn.
+/// Bytes of a file given to a socket at a time before other connections get their turn.
 const TURN_BYTES: u64 = 1 << 20;
 
-/// Distance of the pages that are looked at to find out whether a stretch is in memory: the kernel reads ahead so much at
-/// least.
+/// Distance between the pages that are checked to find out whether a stretch is in memory: the kernel reads ahead at
+/// least this much.
 const PROBE_BYTES: u64 = 128 << 10;
 
-/// Bytes that are read from the disk in one go when a stretch is found cold.
+/// Bytes that are read from the disk at a time when a stretch is not in memory.
 const WARM_BYTES: u64 = 1 << 20;
 
-/// Bytes beyond these that the kernel is asked to read meanwhile.
+/// Bytes beyond these that the kernel is asked to read ahead.
 const AHEAD_BYTES: u64 = 4 << 20;
 
-/// What is still to be sent of a file.
+/// The unsent part of a file.
 pub struct FileStretch {
     file: Arc<File>,
     offset: u64,
     bytes: u64,
-    /// Where the response's head named a version of the file, that version.
+    /// The version of the file that the response's head named, if it named one.
     version: Option<FileVersion>,
-    /// Up to this offset the file is in memory, as far as one could tell.
+    /// Up to this offset the file is in memory, as far as is known.
     warm_until: u64,
 }
 
-/// What tells versions of a file apart while it is open. (Its name may go, or name another file: that is no harm.)
+/// Tells versions of an open file apart. (Its name may be removed or given to another file: that does no harm.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileVersion {
     bytes: i64,
     modified: (i64, i64),
 }
 
-/// What came of sending.
+/// The result of sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// All is sent.
+    /// Everything is sent.
     Done,
-    /// There is more, and others are to have their turn first.
+    /// There is more, and other connections get their turn first.
     Over,
     /// The socket takes no more now.
     Full,
-    /// What comes next is not in memory: [`FileStretch::take_cold`].
+    /// The next bytes are not in memory: [`FileStretch::take_cold`].
     Cold,
 }
 
-/// What came of reading.
+/// The result of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece {
-    /// So many bytes; 0 when all is read.
+    /// So many bytes; 0 when everything is read.
     Bytes(usize),
-    /// What comes next is not in memory: [`FileStretch::take_cold`].
+    /// The next bytes are not in memory: [`FileStretch::take_cold`].
     Cold,
 }
 
 impl FileStretch {
-    /// So many bytes from an offset on. `is_version`: the head has named a version (an entity tag), so that no other must
-    /// follow it.
+    /// So many bytes from an offset on. `is_version`: the head has named a version (an entity tag), so that no other
+    /// version may be sent.
     ///
     /// # Errors
-    /// The file cannot be asked for its version.
+    /// The file's version cannot be read.
     pub fn new(file: Arc<File>, offset: u64, bytes: u64, is_version: bool) -> io::Result<FileStretch> {
         let version = if is_version { Some(FileVersion::of(&file)?) } else { None };
         Ok(FileStretch { file, offset, bytes, version, warm_until: offset })
     }
 
-    /// Bytes that are still to be sent.
+    /// Bytes that are unsent.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -80,7 +80,7 @@ impl FileStretch {
     /// Lets the kernel send what the socket takes, for one turn.
     ///
     /// # Errors
-    /// The socket is broken, or the file is not what it was: the message must not look complete.
+    /// The socket is broken, or the file has changed: the message must not look complete.
     pub fn send_to(&mut self, socket: impl AsFd) -> io::Result<Turn> {
         self.check_version()?;
         let mut turn_bytes = TURN_BYTES;
@@ -107,10 +107,10 @@ impl FileStretch {
         Ok(Turn::Done)
     }
 
-    /// Reads the next bytes, for those who cannot leave it to the kernel.
+    /// Reads the next bytes, for connections whose bytes the kernel cannot send.
     ///
     /// # Errors
-    /// The file cannot be read, or is not what it was: the message must not look complete.
+    /// The file cannot be read, or has changed: the message must not look complete.
     pub fn read_next(&mut self, into: &mut [u8]) -> io::Result<Piece> {
         self.check_version()?;
         let wanted = into.len().min(usize::try_from(self.bytes).unwrap_or(usize::MAX));
@@ -130,13 +130,13 @@ impl FileStretch {
         }
     }
 
-    /// Bytes that are left, as far as a number of them in memory can be.
+    /// Bytes that are unsent, limited to what fits in a `usize`.
     pub fn left_bytes(&self) -> usize {
         usize::try_from(self.bytes).unwrap_or(usize::MAX)
     }
 
-    /// What is to be read from the disk next, by a thread that may wait. Afterwards it counts as being in memory: nothing is
-    /// to be sent or read before [`ColdStretch::warm`] has come back.
+    /// Takes what is to be read from the disk next, by a thread that may wait. Afterwards it counts as being in memory:
+    /// nothing may be sent or read before [`ColdStretch::warm`] has returned.
     pub fn take_cold(&mut self) -> ColdStretch {
         let bytes = self.bytes.min(WARM_BYTES);
         self.warm_until = self.offset + bytes;
@@ -152,13 +152,13 @@ impl FileStretch {
         }
     }
 
-    /// How many of the next bytes are in memory, as far as looking at some of their pages can tell.
+    /// How many of the next bytes are in memory, judged by some of their pages.
     fn warm_bytes(&mut self, wanted: u64) -> u64 {
         let end = self.offset + wanted;
         while self.warm_until < end {
             let from = self.warm_until.max(self.offset);
             let step_end = end.min((from / PROBE_BYTES + 1) * PROBE_BYTES);
-            // The first page of the step and, where the stretch ends within it, the last.
+            // The first page of the step and, if the stretch ends within it, the last.
             if !is_warm(&self.file, from) || (step_end == end && !is_warm(&self.file, end - 1)) {
                 break;
             }
@@ -178,14 +178,14 @@ pub struct ColdStretch {
 impl ColdStretch {
     /// Brings it into memory. Waits for the disk.
     pub fn warm(&self) {
-        // Who cannot give advice can read all the same.
+        // Reading works even where the advice fails.
         let ahead = std::num::NonZeroU64::new(self.bytes + AHEAD_BYTES);
         let _ = rustix::fs::fadvise(&self.file, self.offset, ahead, rustix::fs::Advice::WillNeed);
         let mut scratch = vec![0; PROBE_BYTES as usize];
         let (mut offset, end) = (self.offset, self.offset + self.bytes);
         while offset < end {
             let wanted = scratch.len().min((end - offset) as usize);
-            // What cannot be read is found out by whoever sends it.
+            // The thread that sends it gets the read error.
             match read_at(&self.file, &mut scratch[..wanted], offset, true) {
                 Ok(Some(count @ 1..)) => offset += count as u64,
                 _ => return,
@@ -201,8 +201,8 @@ impl FileVersion {
     }
 }
 
-/// Reads from a file at an offset. Without `may_wait`: `None` where the disk would have to be waited for. Where a file system
-/// cannot tell, it is waited for.
+/// Reads from a file at an offset. Without `may_wait`: `None` if the read would wait for the disk. If the file system
+/// cannot tell, the read waits.
 pub fn read_at(file: &File, into: &mut [u8], offset: u64, may_wait: bool) -> io::Result<Option<usize>> {
     let mut flags = if may_wait { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT };
     loop {
@@ -219,7 +219,7 @@ pub fn read_at(file: &File, into: &mut [u8], offset: u64, may_wait: bool) -> io:
     }
 }
 
-/// Whether the page of a byte is in memory; also where that cannot be told, or nothing is there.
+/// Whether the page of a byte is in memory. Also true if that is unknown, or if there is no such page.
 fn is_warm(file: &File, offset: u64) -> bool {
     let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut [0])], offset, ReadWriteFlags::NOWAIT);
     read != Err(Errno::AGAIN)

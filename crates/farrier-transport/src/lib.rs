@@ -1,7 +1,7 @@
-//! Sockets and files: what the kernel tells of them, what is still to be written, and what has come and waits.
+//! Sockets and files: events from the kernel, data still to be sent, and received content that waits.
 //!
-//! `reactor` has events, deadlines and tokens. `link` is a connection's socket; `outbox`, `rest` and `spill` hold what its client
-//! did not take. `spool` takes the content of requests.
+//! `reactor` has events, deadlines and tokens. `link` is a connection's socket. `outbox`, `rest` and `spill` hold the
+//! data that its client has not taken. `spool` stores the content of requests.
 
 #![forbid(unsafe_code)]
 
@@ -28,7 +28,7 @@ pub mod spool_file;
 pub mod tls_flow;
 pub mod upload_budget;
 
-/// Sends as much as the socket takes now; 0 when it takes nothing. `more`: something follows at once.
+/// Sends as much as the socket takes now; 0 when it takes nothing. `more`: further bytes follow at once.
 ///
 /// # Errors
 /// The client is gone.

@@ -1,4 +1,4 @@
-//! A connection's socket and what is still to be written to it. The one room that sends bytes to clients.
+//! A connection's socket and its unsent data. The only module that sends bytes to clients.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,31 +21,32 @@ use crate::rest::FileSegment;
 use crate::security::Security;
 use crate::tls_flow;
 
-/// The poller does not know the socket yet: many a connection is answered and closed before it has to wait for anything.
+/// The poller does not know the socket yet: many connections are answered and closed before they have to wait.
 const UNWATCHED: u8 = 0;
 
-/// The poller tells of input.
+/// The poller reports input.
 const WATCHED: u8 = 1;
 
-/// The poller tells of input and of room to write.
+/// The poller reports input and room to write.
 const WATCHED_WRITABLE: u8 = 2;
 
-/// What a connection holds as long as it is open: its share of what its client may have.
+/// What an open connection holds: its part of its client's limit.
 pub type Permit = Box<dyn std::any::Any + Send + Sync>;
 
-/// A connected socket, shared by the seat that produces a response and the leader that writes its rest. With TLS its session
-/// stands between the outbox and the socket, under the outbox's lock: a seat may write while the leader flushes.
+/// A connected socket, shared by the seat that produces a response and the leader that writes the unsent part. With TLS
+/// its session is between the outbox and the socket, under the outbox's lock: a seat may write while the leader
+/// flushes.
 pub struct Link {
     socket: OwnedFd,
     /// There is TLS on it.
     is_secured: AtomicBool,
     /// What TLS agreed on, once the handshake is done.
     negotiated: OnceLock<Negotiated>,
-    /// The handshake was done lately, and nobody has asked.
+    /// The handshake is done, and nobody has asked since.
     just_secured: AtomicBool,
-    /// The response is not what its handler meant: the connection must not end as if it were whole.
+    /// The response is not what its handler meant: the connection must not end as if the response were complete.
     is_incomplete: AtomicBool,
-    /// The client takes the end of the connection for the end of the response.
+    /// The client takes the end of the connection as the end of the response.
     ends_by_close: AtomicBool,
     /// The client is known to have left.
     gone: AtomicBool,
@@ -53,26 +54,27 @@ pub struct Link {
     ended: AtomicBool,
     /// An event came while a seat owned the connection.
     pending: AtomicBool,
-    /// What the poller tells of: [`UNWATCHED`], [`WATCHED`] or [`WATCHED_WRITABLE`]. Changed by whoever owns the connection.
+    /// What the poller reports: [`UNWATCHED`], [`WATCHED`] or [`WATCHED_WRITABLE`]. Changed by the owner of the
+    /// connection.
     watched: AtomicU8,
     outbox: Mutex<Outbox>,
-    /// Its share of what its client may have, as long as it is open.
+    /// Its part of its client's limit, as long as it is open.
     _counted: Option<Permit>,
 }
 
-/// What became of a connection that was taken from its seat.
+/// The result of taking a connection from its seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakenOver {
-    /// The client has the answer that was given instead.
+    /// The client has the answer that was given instead of the seat's.
     Answered,
     /// The response had begun, so the connection was cut.
     Cut,
-    /// The client had left before.
+    /// The client had left already.
     Gone,
 }
 
 impl Link {
-    /// A connection in the clear, or with TLS on these terms.
+    /// A connection without TLS, or with TLS on these terms.
     pub fn new(
         socket: OwnedFd,
         terms: Option<Arc<ServerConfig>>,
@@ -95,8 +97,8 @@ impl Link {
         }
     }
 
-    /// Reads what is there: `Bytes` that do not fill `into` say that the socket is empty. With TLS the handshake goes on
-    /// here, and there is `Nothing` until it is done.
+    /// Reads what is there: `Bytes` that do not fill `into` mean that the socket is empty. With TLS this also continues
+    /// the handshake, and returns `Nothing` until the handshake is done.
     pub fn receive(&self, into: &mut [u8]) -> Received {
         if self.is_secured.load(Ordering::Relaxed) {
             return self.receive_secured(into);
@@ -132,14 +134,14 @@ impl Link {
             let _ = self.negotiated.set(negotiated);
             self.just_secured.store(true, Ordering::Relaxed);
             if is_validation {
-                // RFC 8737 §3: the handshake was all there is to say.
+                // RFC 8737 §3: the connection serves only for the handshake.
                 return Received::End;
             }
         }
         received
     }
 
-    /// Lets something come in the clear before TLS: [`Link::begin_tls`] follows.
+    /// Allows unencrypted bytes before TLS: [`Link::begin_tls`] follows.
     pub fn put_tls_off(&self) {
         let mut outbox = self.lock();
         if let Security::Wanted(terms) = std::mem::take(&mut outbox.security) {
@@ -148,7 +150,7 @@ impl Link {
         }
     }
 
-    /// Begins TLS where it was put off, with the bytes of it that have come already. False: nothing was put off.
+    /// Begins TLS that was postponed, with the bytes of it that have come already. False: it was not postponed.
     pub fn begin_tls(&self, early: &[u8]) -> bool {
         let mut outbox = self.lock();
         let Security::Later(terms) = &outbox.security else { return false };
@@ -160,17 +162,17 @@ impl Link {
         true
     }
 
-    /// What TLS agreed on, once the handshake is done; `None` for a connection in the clear.
+    /// What TLS agreed on, once the handshake is done; `None` for a connection without TLS.
     pub fn negotiated(&self) -> Option<&Negotiated> {
         self.negotiated.get()
     }
 
-    /// Whether the handshake was done since this was last asked.
+    /// Whether the handshake was done since the last call.
     pub fn take_just_secured(&self) -> bool {
         self.just_secured.load(Ordering::Relaxed) && self.just_secured.swap(false, Ordering::Relaxed)
     }
 
-    /// Why the handshake of TLS failed, if it did and nobody has asked.
+    /// Why the TLS handshake failed, if it did; returned once.
     pub fn take_handshake_fault(&self) -> Option<String> {
         if !self.is_secured.load(Ordering::Relaxed) || self.negotiated.get().is_some() {
             return None;
@@ -181,32 +183,33 @@ impl Link {
         }
     }
 
-    /// Says that the response was broken off: without a close_notify at the connection's end the client can tell.
+    /// Marks the response as broken off. The client can tell, because the connection ends without a close_notify.
     pub fn set_incomplete(&self) {
         self.is_incomplete.store(true, Ordering::Relaxed);
     }
 
-    /// Says that the end of the connection will end the response that is sent now: if it breaks off, the connection ends with
-    /// a reset, whoever ends it.
+    /// Marks that the end of the connection will end the current response. If the response breaks off, the connection
+    /// ends with a reset, whichever thread closes it.
     pub fn set_ends_by_close(&self) {
         self.ends_by_close.store(true, Ordering::Relaxed);
     }
 
-    /// Writes the pieces in one system call, or keeps what the socket does not take. `more`: something follows at once.
+    /// Writes the pieces in one system call, or keeps what the socket does not take. `more`: further bytes follow at
+    /// once.
     pub fn send(&self, pieces: &[&[u8]], more: bool) -> Sent {
         self.lock().send(&self.socket, pieces, more)
     }
 
-    /// Writes content and what stands around it in one system call, or keeps what the socket does not take. Gives how many
-    /// bytes of the content were taken: where some were not, what ends it was not either.
+    /// Writes content and the bytes around it in one system call, or keeps what the socket does not take. Returns how
+    /// many bytes of the content were taken. If some were not, the bytes behind the content were not taken either.
     pub fn give(&self, outgoing: Outgoing<'_>, keep: Keep<'_>) -> (Sent, usize) {
         self.lock().give(&self.socket, outgoing, keep)
     }
 
-    /// Writes an interim response: whatever [`Link::take_over`] finds, the response itself has not begun by it.
+    /// Writes an interim response. [`Link::take_over`] does not count it as the beginning of the response.
     pub fn send_interim(&self, bytes: &[u8]) -> Sent {
         let sent = self.send(&[bytes], false);
-        // What the socket did not take would stand before another answer's head; no client is that slow so early.
+        // Unsent bytes would come before another answer's head; no client is that slow so early.
         if sent == Sent::All {
             self.begin_response();
         }
@@ -224,14 +227,14 @@ impl Link {
         sent == Sent::All
     }
 
-    /// Says that a response is about to be made, for [`Link::take_over`].
+    /// Marks that a response is about to be made, for [`Link::take_over`].
     pub fn begin_response(&self) {
         self.lock().begun = false;
     }
 
-    /// Takes the connection from the seat that owns it: whatever that seat sends from now on goes nowhere. The client gets
-    /// `answer` if the seat has sent nothing yet; otherwise the connection is cut, with a reset where the client could take
-    /// the end of the connection for the end of the response.
+    /// Takes the connection from the seat that owns it: bytes that the seat sends from now on are dropped. If the seat
+    /// has sent nothing yet, the client gets `answer`; otherwise the connection is cut. It is cut with a reset if the
+    /// client could take the end of the connection as the end of the response.
     pub fn take_over(&self, answer: &[u8]) -> TakenOver {
         let mut outbox = self.lock();
         if outbox.broken {
@@ -259,7 +262,7 @@ impl Link {
         taken
     }
 
-    /// Writes a stretch of a plain file behind what is unsent, and `end` behind it.
+    /// Appends a stretch of a plain file to the unsent data, and `end` behind it.
     pub fn send_file(&self, segment: FileSegment, end: &[u8]) -> Sent {
         self.lock().send_file(&self.socket, segment, end)
     }
@@ -269,40 +272,42 @@ impl Link {
         self.lock().give_up();
     }
 
-    /// Writes more of what is unsent.
+    /// Writes more of the unsent data.
     pub fn flush(&self) -> Sent {
         self.lock().flush(&self.socket)
     }
 
-    /// Whether the last flush ended for the sake of others while the socket would have taken more: no event will tell.
+    /// Whether the last flush ended so that other connections get their turn, although the socket had room: no event
+    /// will tell.
     pub fn has_more_now(&self) -> bool {
         self.lock().rest.as_deref().is_some_and(|rest| rest.is_turn_over())
     }
 
-    /// What must be read from the disk before more can be sent, where nobody does so yet. [`Link::fetched`] follows.
+    /// Takes what must be read from the disk before more can be sent, unless it is being read already.
+    /// [`Link::fetched`] follows.
     pub fn take_cold(&self) -> Option<ColdStretch> {
         self.lock().rest.as_deref_mut()?.take_cold()
     }
 
-    /// Says that what [`Link::take_cold`] gave is in memory.
+    /// Says that the stretch from [`Link::take_cold`] is in memory.
     pub fn fetched(&self) {
         if let Some(rest) = self.lock().rest.as_deref_mut() {
             rest.fetched();
         }
     }
 
-    /// Judges the client that something waits for: `Ok` is when to look again, in ms from now. `None` where nothing waits, or
-    /// where the disk is waited for.
+    /// Judges the pace of a client that data waits for: `Ok` is when to judge again, in ms from now. `None` if nothing
+    /// waits, or while it waits for the disk.
     pub fn judge(&self, rules: PaceRules) -> Option<Result<u64, TooSlow>> {
         self.lock().rest.as_deref_mut()?.judge(rules)
     }
 
-    /// Bytes that are kept for the client, wherever.
+    /// Bytes that are kept for the client, in memory and in files.
     pub fn kept_bytes(&self) -> u64 {
         self.lock().rest.as_deref().map_or(0, |rest| rest.kept_bytes())
     }
 
-    /// Lets the poller tell of input, from now on. What came before is told at once.
+    /// Makes the poller report input from now on. Input that came before is reported at once.
     ///
     /// # Errors
     /// Out of memory, or the user's limit of watches is reached.
@@ -314,7 +319,7 @@ impl Link {
         Ok(())
     }
 
-    /// Lets the poller tell of room to write as well, from now on.
+    /// Makes the poller report room to write as well, from now on.
     pub fn watch_writable(&self, poller: &Poller, token: Token) {
         // If it fails, the write time-out ends the connection.
         if self.watched.load(Ordering::Relaxed) != WATCHED_WRITABLE && self.watch(poller, token).is_ok() {
@@ -323,12 +328,12 @@ impl Link {
         }
     }
 
-    /// Says that the client has left.
+    /// Records that the client has left.
     pub fn set_gone(&self) {
         self.gone.store(true, Ordering::Relaxed);
     }
 
-    /// Says that the client has ended its direction while a seat owned the connection.
+    /// Records that the client has ended its direction while a seat owned the connection.
     pub fn set_ended(&self) {
         self.ended.store(true, Ordering::Relaxed);
     }
@@ -343,17 +348,17 @@ impl Link {
         self.gone.load(Ordering::Relaxed)
     }
 
-    /// Says that an event came for a connection that a seat owns. Ordered by the state's lock.
+    /// Records an event for a connection that a seat owns. Ordered by the state's lock.
     pub fn set_pending(&self) {
         self.pending.store(true, Ordering::Relaxed);
     }
 
-    /// Whether an event came, once.
+    /// Whether an event came since the last call.
     pub fn take_pending(&self) -> bool {
         self.pending.load(Ordering::Relaxed) && self.pending.swap(false, Ordering::Relaxed)
     }
 
-    /// Ends both directions, before the last owner of the socket lets go of it.
+    /// Ends both directions, before the last owner drops the socket.
     pub fn shutdown_both(&self) {
         self.shutdown(Shutdown::Both);
     }
@@ -372,9 +377,9 @@ impl Link {
         let _ = rustix::net::shutdown(&self.socket, directions);
     }
 
-    /// Whether the client would take an orderly end of the connection for the end of a response that has broken off.
+    /// Whether the client would take an orderly end of the connection as the end of a response that has broken off.
     pub fn must_reset(&self) -> bool {
-        // RFC 8446 §6.1: with TLS an end without a close_notify tells it.
+        // RFC 8446 §6.1: with TLS, the missing close_notify tells the client.
         if !self.ends_by_close.load(Ordering::Relaxed) || self.is_secured.load(Ordering::Relaxed) {
             return false;
         }
@@ -382,9 +387,9 @@ impl Link {
         !outbox.is_answered && (outbox.broken || outbox.rest.is_some() || self.is_incomplete.load(Ordering::Relaxed))
     }
 
-    /// Ends the connection with a reset. RFC 9112 §8: nothing else tells a client that a message is incomplete which ends with
-    /// its connection. A unix socket knows no reset: there it is an end like any other, and a web server that must tell has to
-    /// be given a length.
+    /// Ends the connection with a reset. RFC 9112 §8: if a message ends with its connection, only a reset tells the
+    /// client that it is incomplete. A unix socket has no reset: its end is like any other. A web server that must tell
+    /// the difference needs a length.
     fn reset(&self) {
         self.lock().give_up();
         if rustix::net::connect_unspec(&self.socket).is_err() {
@@ -392,7 +397,7 @@ impl Link {
         }
     }
 
-    /// Ends TLS in an orderly way, where there is any and where what was sent is whole.
+    /// Ends TLS in an orderly way, if it is used and everything that was sent is complete.
     fn send_close_notify(&self) {
         if self.is_secured.load(Ordering::Relaxed) && !self.is_incomplete.load(Ordering::Relaxed) {
             self.lock().send_close_notify(&self.socket);
@@ -400,7 +405,7 @@ impl Link {
     }
 
     fn lock(&self) -> MutexGuard<'_, Outbox> {
-        // A panic while sending leaves bytes, not broken invariants; the connection is closed by its owner.
+        // A panic while sending leaves unsent bytes, but no broken invariants; the owner closes the connection.
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

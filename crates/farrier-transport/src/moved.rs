@@ -1,24 +1,24 @@
-//! What came of writing to a client and of reading from it.
+//! The results of writing to a client and of reading from it.
 
-/// What a write came to.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
     /// The kernel has everything.
     All,
-    /// Something waits for the client: so many bytes as copies, and perhaps files and content kept by reference.
+    /// Data waits for the client: so many bytes as copies, and perhaps files and content kept by reference.
     Unsent(u64),
-    /// The client is gone, or a file is not what was promised.
+    /// The client is gone, or a file has changed.
     Broken,
 }
 
-/// What a read came to.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
     /// So many bytes.
     Bytes(usize),
     /// Nothing now.
     Nothing,
-    /// So many bytes in the clear, where TLS should have begun. The connection goes on in the clear.
+    /// So many unencrypted bytes, where TLS should have begun. The connection goes on without TLS.
     Plain(usize),
     /// The client sends no more.
     End,

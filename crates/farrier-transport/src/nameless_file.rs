@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 /// Makes a file that has no name, in a directory.
 ///
 /// # Errors
-/// The directory takes no file, or the process is out of descriptors.
+/// The directory cannot take a file, or the process is out of file descriptors.
 pub fn create(directory: &Path) -> std::io::Result<File> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let descriptor: OwnedFd = match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {

@@ -1,4 +1,4 @@
-//! What stands between whoever answers a connection and its socket: TLS, and what the client did not take.
+//! The sending side of a connection: TLS, and the bytes that the client has not taken yet.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,43 +12,43 @@ use crate::rest::{FileSegment, Rest};
 use crate::security::{Security, transmit};
 use crate::{send_pieces, tls_flow};
 
-/// What is still to be written. It owns no memory while nothing is.
+/// Unsent data of a connection. It owns no memory while it is empty.
 pub struct Outbox {
-    /// What the client did not take.
+    /// Data that the client has not taken.
     pub rest: Option<Box<Rest>>,
-    /// TLS, where there is any.
+    /// TLS, if it is used.
     pub security: Security,
     /// Nothing more can be sent.
     pub broken: bool,
     /// Something was sent since [`Link::begin_response`](super::link::Link::begin_response).
     pub begun: bool,
-    /// Another than the seat has given a whole answer.
+    /// Another thread than the seat's has given a whole answer.
     pub is_answered: bool,
     budget: Arc<ResponseBudget>,
 }
 
-/// Content on its way out, and the bytes of its protocol around it.
+/// Content to be sent, and the bytes of its protocol around it.
 #[derive(Clone, Copy)]
 pub struct Outgoing<'a> {
-    /// What stands before it.
+    /// Bytes in front of it.
     pub before: &'a [u8],
     /// The content.
     pub content: &'a [u8],
-    /// What stands behind it.
+    /// Bytes behind it.
     pub end: &'a [u8],
-    /// Something follows at once.
+    /// More bytes follow at once.
     pub more: bool,
 }
 
 /// How content is kept that the socket does not take.
 pub enum Keep<'a> {
-    /// As a copy, whatever it costs.
+    /// As a copy, even above the worker's limit.
     All,
-    /// As a copy, as long as no more than so many bytes wait as copies and the worker's bound leaves room.
+    /// As a copy, if no more than so many bytes wait as copies and the worker's limit leaves room.
     UpTo(u64),
-    /// By reference to the whole, in which the content begins at this place, where the worker's bound leaves room.
+    /// By reference to the whole, in which the content begins at this offset, if the worker's limit leaves room.
     Shared(&'a mut dyn FnMut() -> Bytes, usize),
-    /// The same, whatever it costs.
+    /// By reference, even above the worker's limit.
     Owned(Bytes),
 }
 
@@ -56,13 +56,13 @@ pub enum Keep<'a> {
 const COPIED_BYTES_MAX: usize = 4096;
 
 impl Outbox {
-    /// An outbox with nothing in it; what it keeps is counted in `budget`.
+    /// An empty outbox; what it keeps is counted in `budget`.
     pub fn new(security: Security, budget: Arc<ResponseBudget>) -> Outbox {
         Outbox { rest: None, security, broken: false, begun: false, is_answered: false, budget }
     }
 
-    /// Sends content or keeps what the socket does not take of it. Gives how many bytes of the content were taken: where some
-    /// were not, what ends it was not either.
+    /// Sends content or keeps what the socket does not take of it. Returns how many bytes of the content were taken. If
+    /// some were not, the bytes behind the content were not taken either.
     pub fn give(&mut self, socket: &OwnedFd, outgoing: Outgoing<'_>, keep: Keep<'_>) -> (Sent, usize) {
         if self.broken {
             return (Sent::Broken, 0);
@@ -102,7 +102,7 @@ impl Outbox {
         }
     }
 
-    /// Puts a stretch of a file behind what is unsent, and bytes behind it.
+    /// Appends a stretch of a file to the unsent data, and bytes behind it.
     pub fn send_file(&mut self, socket: &OwnedFd, segment: FileSegment, end: &[u8]) -> Sent {
         if self.broken {
             return Sent::Broken;
@@ -114,7 +114,7 @@ impl Outbox {
         self.flush(socket)
     }
 
-    /// Writes more of what is unsent.
+    /// Writes more of the unsent data.
     pub fn flush(&mut self, socket: &OwnedFd) -> Sent {
         if self.broken {
             return Sent::Broken;
@@ -130,7 +130,7 @@ impl Outbox {
         }
     }
 
-    /// Sends what ends the connection.
+    /// Sends the last bytes of the connection.
     pub fn send_last(&mut self, socket: &OwnedFd, answer: &[u8]) -> io::Result<()> {
         match &mut self.security {
             Security::None | Security::Later(_) => send_pieces(socket, &[answer], false).map(drop),
@@ -150,13 +150,13 @@ impl Outbox {
         {
             let close_notify = session.close_notify();
             if !close_notify.is_empty() {
-                // Whoever has left need not know.
+                // A client that has left does not need it.
                 let _ = send_pieces(socket, &[&close_notify], false);
             }
         }
     }
 
-    /// Drops what is unsent: nothing more can be sent.
+    /// Drops the unsent data: nothing more can be sent.
     pub fn give_up(&mut self) -> Sent {
         self.rest = None;
         self.broken = true;
@@ -172,7 +172,7 @@ impl Outbox {
         Ok(sent)
     }
 
-    /// Keeps what was not sent. Gives how many bytes of the content were sent or kept.
+    /// Keeps what was not sent. Returns how many bytes of the content were sent or kept.
     fn keep(&mut self, before: &[u8], content: &[u8], end: &[u8], sent: usize, keep: Keep<'_>) -> usize {
         let Outbox { rest, budget, .. } = self;
         let rest = rest.get_or_insert_default();
@@ -216,7 +216,7 @@ impl Outbox {
         sent_content + kept
     }
 
-    /// What is unsent now, counted.
+    /// Counts the unsent data.
     fn unsent(&mut self) -> Sent {
         let Some(rest) = self.rest.as_deref_mut() else { return Sent::All };
         rest.account(&self.budget);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_that_left_did_not_take_is_let_go() {
+    fn unsent_data_of_a_client_that_left_is_dropped() {
         let (mut outbox, socket, client, budget) = connection(64 << 20);
         let whole = Bytes::from(vec![b'x'; 4 << 20]);
         outbox.give(&socket, outgoing(&whole), Keep::Shared(&mut || whole.clone(), 0));

@@ -1,19 +1,19 @@
-//! How fast a client takes what waits for it, and when that is too slow.
+//! How fast a client takes the data that waits for it, and when that is too slow.
 
-/// The least that a client must do while bytes wait for it.
+/// The minimum pace of a client while bytes wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PaceRules {
     /// How long it may take nothing, in ms.
     pub timeout_ms: u64,
-    /// Bytes a second that it must take, judged over that time; 0 is no minimum.
+    /// Bytes a second that it must take, measured over that time; 0 is no minimum.
     pub rate_min: u64,
 }
 
-/// The time between two looks at a client that is behind, in ms, at most: an event tells of a lot of room only.
+/// The longest time between two checks of a client that is behind, in ms: an event reports only a lot of room.
 const LOOK_AGAIN_MS: u64 = 5_000;
 
 impl PaceRules {
-    /// When a client that is behind is to be looked at, in ms from now.
+    /// When a client that is behind is to be checked, in ms from now.
     pub fn look_again_ms(self) -> u64 {
         if self.rate_min == 0 { self.timeout_ms } else { self.timeout_ms.min(LOOK_AGAIN_MS) }
     }
@@ -23,19 +23,19 @@ impl PaceRules {
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     moved_bytes: u64,
-    /// When bytes moved at last, in ms.
+    /// When bytes last moved, in ms.
     moved_ms: u64,
-    /// What had moved when the rate was judged at last, and when that was in ms.
+    /// What had moved when the rate was last judged, and when that was, in ms.
     judged_bytes: u64,
     judged_ms: u64,
 }
 
-/// Why a client is given up.
+/// Why the server stops sending to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooSlow {
     /// It took nothing for the write time-out.
     Idle,
-    /// It takes fewer bytes a second than it must.
+    /// It takes fewer bytes a second than the minimum.
     Rate,
 }
 
@@ -50,21 +50,21 @@ impl TooSlow {
 }
 
 impl Progress {
-    /// Nothing is owed yet.
+    /// Nothing is unsent yet.
     pub fn new(moved_bytes: u64, now_ms: u64) -> Progress {
         Progress { moved_bytes, moved_ms: now_ms, judged_bytes: moved_bytes, judged_ms: now_ms }
     }
 
-    /// Notes all that has moved since the beginning.
+    /// Notes the total that has moved since the beginning.
     pub fn note(&mut self, moved_bytes: u64, now_ms: u64) {
         if moved_bytes != self.moved_bytes {
             (self.moved_bytes, self.moved_ms) = (moved_bytes, now_ms);
         }
     }
 
-    /// Judges the client by all that has moved since the beginning. Gives when it is to be judged next, in ms.
+    /// Judges the client by the total that has moved since the beginning. Returns when to judge it next, in ms.
     ///
-    /// The rate is that of the last time of `timeout_ms`, not the average of all: a fast beginning earns no slow end.
+    /// The rate covers the last `timeout_ms`, not the whole time: a fast beginning does not allow a slow end.
     ///
     /// # Errors
     /// The client is too slow.
@@ -85,7 +85,7 @@ impl Progress {
         Ok(self.deadline_ms(rules))
     }
 
-    /// When it is to be judged next, in ms.
+    /// When to judge it next, in ms.
     pub fn deadline_ms(&self, rules: PaceRules) -> u64 {
         self.moved_ms.min(self.judged_ms).saturating_add(rules.timeout_ms)
     }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_drips_is_given_up_also_after_a_fast_beginning() {
+    fn a_slow_client_is_given_up_even_after_a_fast_beginning() {
         let mut progress = Progress::new(0, 0);
         assert_eq!(progress.judge(RULES, 9, 900), Ok(1000));
         assert_eq!(progress.judge(RULES, 9, 1000), Err(TooSlow::Rate));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_least_rate_only_silence_counts() {
+    fn without_a_minimum_rate_only_silence_counts() {
         let rules = PaceRules { rate_min: 0, ..RULES };
         let mut progress = Progress::new(0, 0);
         assert_eq!(progress.judge(rules, 1, 900), Ok(1000));

@@ -1,10 +1,10 @@
-//! How many bytes of responses a worker keeps for clients that read slowly: in memory, and beyond that in nameless files.
+//! Limits the response bytes that a worker keeps for slow clients: in memory, and beyond that in nameless files.
 
 use std::sync::Arc;
 
 use crate::account::{Account, Kept};
 
-/// The unsent bytes of all responses of a worker, and their bounds.
+/// The unsent bytes of all responses of a worker, and their limits.
 #[derive(Debug)]
 pub struct ResponseBudget {
     memory: Arc<Account>,
@@ -12,24 +12,24 @@ pub struct ResponseBudget {
 }
 
 impl ResponseBudget {
-    /// Nothing is kept yet; so many bytes may be.
+    /// An empty budget with these limits.
     pub fn new(memory_max: u64, disk_max: u64) -> ResponseBudget {
         ResponseBudget { memory: Account::new(memory_max), disk: Account::new(disk_max) }
     }
 
-    /// Counts bytes that wait in memory. `None` above the bound: they belong in a file.
+    /// Counts bytes that wait in memory. `None` above the limit: they belong in a file.
     pub fn try_keep(&self, bytes: u64) -> Option<Kept> {
         self.memory.try_keep(bytes)
     }
 
-    /// Counts bytes that wait in memory whatever the bound says: the few of an answer that the server gives itself.
+    /// Counts bytes that wait in memory, even above the limit: the few of an answer that the server gives itself.
     pub fn keep(&self, bytes: u64) -> Kept {
         let mut kept = self.memory.keep_nothing();
         kept.grow(bytes);
         kept
     }
 
-    /// A part of the memory's account that is empty, and grows with what is kept in any case.
+    /// An empty part of the memory account, for data that is kept in any case.
     pub fn keep_nothing(&self) -> Kept {
         self.memory.keep_nothing()
     }
@@ -39,7 +39,7 @@ impl ResponseBudget {
         !self.memory.has_room_for(1)
     }
 
-    /// Counts bytes that wait in a file. `None` above the bound: the response cannot be kept.
+    /// Counts bytes that wait in a file. `None` above the limit: the response cannot be kept.
     pub fn try_keep_on_disk(&self, bytes: u64) -> Option<Kept> {
         self.disk.try_keep(bytes)
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_and_disk_are_counted_apart() {
+    fn memory_and_disk_are_counted_separately() {
         let budget = ResponseBudget::new(10, 20);
         let in_memory = budget.try_keep(10).expect("there is room");
         assert!(budget.try_keep(1).is_none());

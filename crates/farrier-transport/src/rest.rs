@@ -1,4 +1,4 @@
-//! What is still to be written to one client, in order: copies, content that is kept by reference, and stretches of files.
+//! Unsent data of one client, in order: copies, content that is kept by reference, and stretches of files.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,24 +18,24 @@ use crate::security::{Security, transmit};
 use crate::send_pieces;
 use crate::spill::SpillFile;
 
-/// Bytes that are dealt with before others get their turn.
+/// Bytes handled before other connections get their turn.
 const TURN_BYTES: usize = 1 << 20;
 
-/// Bytes of a file that are read in one go: what fits into one record of FastCGI, and into four of TLS.
+/// Bytes of a file that are read at a time: what fits into one FastCGI record, and into four TLS records.
 const FILE_PIECE_BYTES: usize = if PieceFraming::BYTES_MAX < 65_000 { PieceFraming::BYTES_MAX } else { 65_000 };
 
-/// Bytes at a copy's front that may have been sent before they are let go.
+/// Sent bytes that may stay at a copy's front before their memory is freed.
 const COPY_SENT_MAX: usize = 64 * 1024;
 
 thread_local! {
-    /// A piece of a file, and the same with its framing.
+    /// A piece of a file, and the same piece with its framing.
     static SCRATCH: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
-/// What a client did not take.
+/// Data that a client has not taken.
 #[derive(Default)]
 pub struct Rest {
-    /// Bytes of the wire that TLS has made, which come first.
+    /// Encrypted bytes from TLS, which are sent first.
     sealed: Vec<u8>,
     /// How many of them have been written.
     sealed_sent: usize,
@@ -44,17 +44,17 @@ pub struct Rest {
     copied_bytes: u64,
     /// Bytes in the queue that are kept by reference.
     shared_bytes: u64,
-    /// What is counted for copies and sealed bytes.
+    /// What is counted for copies and encrypted bytes.
     counted: Option<Kept>,
     pause: Pause,
     taken_bytes: u64,
-    /// Since when it exists, and what the client has taken since.
+    /// Since when there is unsent data, and what the client has taken since.
     since: Option<(Instant, Progress)>,
 }
 
 enum Segment {
     Copy(Vec<u8>, usize),
-    /// Counted as long as any of it is here.
+    /// Counted as long as there is unsent data.
     Shared(Bytes, #[allow(dead_code, reason = "dropping it gives the bytes back")] Kept),
     File(FileSegment),
 }
@@ -63,35 +63,35 @@ enum Segment {
 pub struct FileSegment {
     /// The stretch.
     pub stretch: FileStretch,
-    /// What stands around each piece of it.
+    /// The framing around each piece of it.
     pub framing: PieceFraming,
-    /// The kernel may send it, where nothing has to be done to its bytes.
+    /// Whether the kernel may send it, because its bytes need no processing.
     pub by_kernel: bool,
-    /// What is counted for it, where it holds a response that was too large for memory.
+    /// What is counted for it, if it holds a response that was too large for memory.
     pub on_disk: Option<Arc<SpillFile>>,
 }
 
-/// Why the last flush stopped, where the socket is not the reason.
+/// Why the last flush stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pause {
-    /// The socket is: an event will tell of room.
+    /// The socket takes no more: an event will report room.
     #[default]
     None,
-    /// For the sake of others.
+    /// Other connections get their turn.
     TurnOver,
-    /// What comes next is not in memory.
+    /// The next bytes are not in memory.
     Cold,
-    /// Somebody brings it into memory.
+    /// The next bytes are being brought into memory.
     Fetching,
 }
 
 impl Rest {
-    /// Keeps bytes of the wire that TLS has made, in front of everything that it has not sealed.
+    /// Keeps encrypted bytes, in front of everything that is not encrypted yet.
     pub fn keep_sealed(&mut self, bytes: &[u8]) {
         self.sealed.extend_from_slice(bytes);
     }
 
-    /// Keeps a copy behind everything else.
+    /// Appends a copy.
     pub fn keep_copy(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -103,18 +103,18 @@ impl Rest {
         }
     }
 
-    /// Keeps content by reference, behind everything else.
+    /// Appends content by reference.
     pub fn keep_shared(&mut self, bytes: Bytes, kept: Kept) {
         self.shared_bytes += bytes.len() as u64;
         self.queue.push_back(Segment::Shared(bytes, kept));
     }
 
-    /// Keeps a stretch of a file behind everything else.
+    /// Appends a stretch of a file.
     pub fn keep_file(&mut self, segment: FileSegment) {
         self.queue.push_back(Segment::File(segment));
     }
 
-    /// Counts what is copied, and notes that the client is behind.
+    /// Counts copied bytes, and notes that the client is behind.
     pub fn account(&mut self, budget: &ResponseBudget) {
         let bytes = self.copy_bytes();
         let counted = self.counted.get_or_insert_with(|| budget.keep_nothing());
@@ -130,7 +130,7 @@ impl Rest {
         (self.sealed.len() - self.sealed_sent) as u64 + self.copied_bytes
     }
 
-    /// Bytes that are kept for the client: copies, content kept by reference, and what lies in files for lack of room.
+    /// Bytes that are kept for the client: copies, content kept by reference, and responses too large for memory.
     pub fn kept_bytes(&self) -> u64 {
         let spilled = self.queue.iter().map(|segment| match segment {
             Segment::File(file) if file.on_disk.is_some() => file.stretch.bytes(),
@@ -139,7 +139,7 @@ impl Rest {
         self.copy_bytes() + self.shared_bytes + spilled.sum::<u64>()
     }
 
-    /// Judges how fast the client is: `Ok` is when to look again, in ms from now. `None` where the disk is waited for.
+    /// Judges how fast the client is: `Ok` is when to judge again, in ms from now. `None` while it waits for the disk.
     pub fn judge(&mut self, rules: PaceRules) -> Option<Result<u64, TooSlow>> {
         let (began, progress) = self.since.as_mut()?;
         let now_ms = elapsed_ms(*began);
@@ -150,12 +150,13 @@ impl Rest {
         Some(next_ms.map(|next_ms| rules.look_again_ms().min(next_ms - now_ms)))
     }
 
-    /// Whether the last flush ended for the sake of others: no event will tell of room.
+    /// Whether the last flush ended so that other connections get their turn: no event will report room.
     pub fn is_turn_over(&self) -> bool {
         self.pause == Pause::TurnOver
     }
 
-    /// What must be read from the disk before more can be sent, where nobody does so yet. [`Rest::fetched`] follows.
+    /// Takes what must be read from the disk before more can be sent, unless it is being read already.
+    /// [`Rest::fetched`] follows.
     pub fn take_cold(&mut self) -> Option<ColdStretch> {
         if self.pause != Pause::Cold {
             return None;
@@ -165,7 +166,7 @@ impl Rest {
         Some(file.stretch.take_cold())
     }
 
-    /// What was cold is in memory.
+    /// The missing bytes are in memory now.
     pub fn fetched(&mut self) {
         if self.pause == Pause::Fetching {
             self.pause = Pause::None;
@@ -175,7 +176,7 @@ impl Rest {
     /// Writes what the socket takes. True when nothing is left.
     ///
     /// # Errors
-    /// The client is gone, a file is not what was promised, or TLS cannot go on.
+    /// The client is gone, a file has changed, or TLS cannot go on.
     pub fn flush(&mut self, socket: &OwnedFd, security: &mut Security) -> io::Result<bool> {
         let before = self.taken_bytes;
         let flushed = self.flush_turn(socket, security);
@@ -214,7 +215,7 @@ impl Rest {
         }
     }
 
-    /// Sends more of the bytes in front. `None`: the socket takes no more now.
+    /// Sends more of the bytes at the front. `None`: the socket takes no more now.
     fn send_front(
         &mut self,
         socket: &OwnedFd,
@@ -252,7 +253,8 @@ impl Rest {
         Ok((!is_full).then_some(taken))
     }
 
-    /// Lets the kernel send more of the file in front. `None`: it has stopped; `pause` says why where it is not the socket.
+    /// Lets the kernel send more of the file at the front. `None`: it has stopped; `pause` says why if the socket is
+    /// not the reason.
     fn send_by_kernel(&mut self, socket: &OwnedFd) -> io::Result<Option<usize>> {
         let Some(Segment::File(file)) = self.queue.front_mut() else { return Ok(None) };
         let before = file.stretch.bytes();
@@ -271,8 +273,8 @@ impl Rest {
         Ok(None)
     }
 
-    /// Reads a piece of the file in front, frames it and sends it. `None`: it is not in memory, or the socket
-    /// takes no more now.
+    /// Reads a piece of the file at the front, frames it and sends it. `None`: the piece is not in memory, or the
+    /// socket takes no more now.
     fn read_and_send(&mut self, socket: &OwnedFd, security: &mut Security, more: bool) -> io::Result<Option<usize>> {
         SCRATCH.with_borrow_mut(|(piece, framed)| {
             let Some(Segment::File(file)) = self.queue.front_mut() else { return Ok(None) };
@@ -305,7 +307,7 @@ impl Rest {
         })
     }
 
-    /// Writes what the socket takes of the bytes that TLS has made. True when none is left.
+    /// Writes encrypted bytes as far as the socket takes them. True when none is left.
     fn flush_sealed(&mut self, socket: &OwnedFd) -> io::Result<bool> {
         while self.sealed_sent < self.sealed.len() {
             let sent = send_pieces(socket, &[&self.sealed[self.sealed_sent..]], !self.queue.is_empty())?;

@@ -1,4 +1,4 @@
-//! What stands between a connection's outbox and its socket.
+//! The layer between a connection's outbox and its socket: none, or TLS.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,13 +9,13 @@ use rustls::ServerConfig;
 
 use crate::{send_pieces, tls_flow};
 
-/// What stands between the outbox and the socket.
+/// The layer between the outbox and the socket.
 #[derive(Default)]
 pub enum Security {
-    /// Nothing.
+    /// None.
     #[default]
     None,
-    /// Nothing yet: a PROXY header comes first, in the clear, and then TLS on these terms.
+    /// None yet: a PROXY header comes first, unencrypted, and then TLS on these terms.
     Later(Arc<ServerConfig>),
     /// TLS, on these terms; the client has not sent anything yet.
     Wanted(Arc<ServerConfig>),
@@ -23,8 +23,8 @@ pub enum Security {
     Session(Box<Session>),
 }
 
-/// Sends bytes as far as the socket takes them now. With TLS they count as sent when they are sealed: what the socket does not
-/// take of that is put into `sealed`, which is empty before.
+/// Sends bytes as far as the socket takes them now. With TLS they count as sent once they are encrypted. Encrypted
+/// bytes that the socket does not take are put into `sealed`, which is empty before.
 ///
 /// # Errors
 /// The client is gone, or TLS cannot go on.
@@ -37,7 +37,7 @@ pub fn transmit(
 ) -> io::Result<usize> {
     match security {
         Security::None | Security::Later(_) => send_pieces(socket, pieces, more),
-        // Before the handshake nothing can be said.
+        // Before the handshake nothing can be sent.
         Security::Wanted(_) => Err(io::ErrorKind::NotConnected.into()),
         Security::Session(session) => tls_flow::send(session, socket, sealed, pieces, more),
     }

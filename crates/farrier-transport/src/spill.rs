@@ -1,5 +1,5 @@
-//! The part of a response that waits for its client and finds no room in memory: it lies in nameless files, and is sent from
-//! there as files are.
+//! Stores the part of a response that waits for its client and does not fit in memory. It is written to nameless files
+//! and sent from them.
 
 use std::fs::File;
 use std::io;
@@ -12,38 +12,38 @@ use crate::file_stretch::FileStretch;
 use crate::nameless_file;
 use crate::response_budget::ResponseBudget;
 
-/// A file with more in it is not appended to: its room on the disk comes back only when all of it is sent.
+/// A file with more content is not appended to: its disk space is freed only when all of it has been sent.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Appends what one response cannot keep in memory. Only who produces the response writes to it.
+/// Appends what one response cannot keep in memory. Only the producer of the response writes to it.
 #[derive(Default)]
 pub struct Spill {
     last: Option<(Arc<SpillFile>, u64)>,
 }
 
-/// A file of a spill. Its room on the disk is counted until its last stretch is dropped.
+/// A file of a spill. Its disk space is counted until its last stretch is dropped.
 #[derive(Debug)]
 pub struct SpillFile {
     file: Arc<File>,
     kept: Mutex<Kept>,
 }
 
-/// What was appended, to be sent in its turn.
+/// A stretch that was appended, to be sent in order.
 pub struct Spilled {
-    /// Where it stands in the file.
+    /// Its place in the file.
     pub stretch: FileStretch,
-    /// Held as long as the stretch is.
+    /// Held as long as the stretch exists.
     pub file: Arc<SpillFile>,
 }
 
 impl Spill {
-    /// Appends bytes. Waits for the disk, if the kernel does.
+    /// Appends bytes. This may wait for the disk.
     ///
     /// # Errors
-    /// The disk is full, the bound for all responses is reached, or the process is out of descriptors.
+    /// The disk is full, the limit for all responses is reached, or the process is out of file descriptors.
     pub fn append(&mut self, bytes: &[u8], budget: &ResponseBudget, directory: &Path) -> io::Result<Spilled> {
         let kept = budget.try_keep_on_disk(bytes.len() as u64);
-        let kept = kept.ok_or_else(|| io::Error::other("responses that wait for their clients fill their bound"))?;
+        let kept = kept.ok_or_else(|| io::Error::other("unsent responses have reached their limit"))?;
         let (file, end) = match self.last.take().filter(|(_, end)| *end < FILE_BYTES_MAX) {
             Some((file, end)) => {
                 file.kept.lock().unwrap_or_else(PoisonError::into_inner).absorb(kept);

@@ -1,4 +1,4 @@
-//! Takes a request's content as it arrives: into memory first, past a bound into a nameless temporary file.
+//! Stores a request's content as it arrives: in memory up to a limit, above it in a nameless temporary file.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::account::{Kept, kept_bytes};
 use crate::spool_file::{Spool, SpoolFile};
 use crate::upload_budget::{ConnectionShare, UploadBudget};
 
-/// Content of one request that may wait for the disk thread before its client is read no further.
+/// Content of one request that may wait for the disk thread. Above this, no more is read from its client.
 const AHEAD_BYTES_MAX: usize = 512 * 1024;
 
 /// Least memory of content.
@@ -33,7 +33,7 @@ pub struct Sink {
     form: Form,
     /// Bytes that the client has announced.
     expected_bytes: usize,
-    /// Its part of what the connection may keep, where that has several requests.
+    /// Its part of what the connection may keep, if the connection has several requests.
     share: Option<ConnectionShare>,
 }
 
@@ -49,7 +49,7 @@ enum Form {
 }
 
 impl Sink {
-    /// A sink for content of this framing; `share` is that of a connection that has several requests.
+    /// A sink for content of this framing; `share` is that of a connection with several requests.
     pub fn expecting(framing: BodyFraming, share: Option<ConnectionShare>) -> Sink {
         let expected_bytes = match framing {
             BodyFraming::Length(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
@@ -58,10 +58,11 @@ impl Sink {
         Sink { form: Form::Empty, expected_bytes, share }
     }
 
-    /// Takes a piece. It never waits for the disk.
+    /// Adds a piece. It never waits for the disk.
     ///
     /// # Errors
-    /// [`Kind::NoRoom`]: the disk has no room or cannot be written. [`Kind::Overloaded`]: the connection's share is used up.
+    /// [`Kind::NoRoom`]: the disk is full or cannot be written. [`Kind::Overloaded`]: the connection's share is used
+    /// up.
     pub fn take(&mut self, piece: &[u8], settings: &SpoolSettings) -> Result<(), Error> {
         if let Some(share) = &mut self.share {
             share.grow(piece.len() as u64)?;
@@ -83,7 +84,7 @@ impl Sink {
         }
     }
 
-    /// How much may be read for it now, of what its client has sent; 0 while the disk is behind.
+    /// How many of the bytes that its client has sent may be read now; 0 while the disk is behind.
     pub fn room_bytes(&self, usual: usize, settings: &SpoolSettings) -> usize {
         let Form::File(spool) = &self.form else { return usual };
         match spool.waiting_bytes() {
@@ -102,7 +103,8 @@ impl Sink {
         }
     }
 
-    /// What the disk thread has to write, if it is not at it already. [`Spool::write`] follows, there.
+    /// Returns what the disk thread has to write, unless it is writing already. [`Spool::write`] follows, on that
+    /// thread.
     pub fn take_load(&self) -> Option<Arc<Spool>> {
         match &self.form {
             Form::File(spool) if spool.begin_write() => Some(Arc::clone(spool)),
@@ -110,7 +112,7 @@ impl Sink {
         }
     }
 
-    /// What went wrong on the disk thread.
+    /// Fails if the disk thread has failed.
     ///
     /// # Errors
     /// [`Kind::NoRoom`]
@@ -121,7 +123,7 @@ impl Sink {
         }
     }
 
-    /// The content as a body, ready to be read from its start. Nothing of it waits for the disk any more.
+    /// The content as a body, to be read from its start. Nothing of it may still wait for the disk.
     ///
     /// # Errors
     /// [`Kind::NoRoom`]: the file cannot be rewound.
@@ -140,7 +142,7 @@ impl Sink {
     }
 }
 
-/// Makes room for a piece, and counts it. False: the content belongs in a file.
+/// Makes room in memory for a piece, and counts it. False: the content belongs in a file.
 fn has_room(
     content: &mut Vec<u8>,
     kept: &mut Kept,
@@ -156,7 +158,7 @@ fn has_room(
         return true;
     }
     let usual = match expected_bytes {
-        // It would not stay in memory, or was not announced.
+        // It would not fit in memory, or its length was not announced.
         expected if expected < wanted || expected > bytes_max => (content.capacity() * 2).max(MEMORY_BYTES_MIN),
         expected => expected,
     };
@@ -199,7 +201,7 @@ impl Seek for SpooledContent {
     }
 }
 
-/// The error for a disk that takes no content.
+/// The error for a disk that cannot take the content.
 pub fn no_room(settings: &SpoolSettings, error: &io::Error) -> Error {
     let directory = settings.directory.display();
     Error::server(

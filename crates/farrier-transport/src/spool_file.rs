@@ -1,4 +1,4 @@
-//! Content on its way into a nameless file. The leader adds what comes; the disk thread writes it, and nobody else waits.
+//! Content on its way into a nameless file. The leader adds what arrives; only the disk thread waits for the disk.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -14,31 +14,31 @@ use crate::upload_budget::UploadBudget;
 /// Bytes of a chunk that is appended to.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// One request's content in a file, and what is to be written to it.
+/// One request's content in a file, and the bytes still to be written to it.
 pub struct Spool {
     state: Mutex<State>,
 }
 
 struct State {
     chunks: Vec<Chunk>,
-    /// Bytes that wait, those that are being written among them.
+    /// Bytes that wait, including those that are being written.
     waiting_bytes: usize,
     is_writing: bool,
     file: Option<File>,
     bytes: u64,
     fault: Option<io::Error>,
-    /// What is counted of the disk's bound.
+    /// What is counted against the limit for bytes that wait for the disk.
     disk: Kept,
 }
 
-/// Bytes that wait, and what they count in: memory, or what waits for the disk.
+/// Bytes that wait, and what they are counted in: memory, or the bytes that wait for the disk.
 struct Chunk {
     bytes: Vec<u8>,
     kept: Kept,
     may_grow: bool,
 }
 
-/// A written file. Its room is counted until it is dropped.
+/// A written file. Its disk space is counted until it is dropped.
 pub struct SpoolFile {
     file: File,
     bytes: u64,
@@ -46,10 +46,10 @@ pub struct SpoolFile {
 }
 
 impl Spool {
-    /// Begins with content that was in memory.
+    /// Starts with content that was in memory.
     ///
     /// # Errors
-    /// [`Kind::NoRoom`]: the bound for all files is reached.
+    /// [`Kind::NoRoom`]: the limit for all files is reached.
     pub fn begin(budget: &UploadBudget, content: Vec<u8>, kept: Kept) -> Result<Spool, Error> {
         let disk = budget.disk.try_keep(content.len() as u64).ok_or_else(disk_max_reached)?;
         let (bytes, waiting_bytes) = (content.len() as u64, content.len());
@@ -62,7 +62,7 @@ impl Spool {
     /// Adds a piece, to be written later.
     ///
     /// # Errors
-    /// [`Kind::NoRoom`]: the bound for all files is reached.
+    /// [`Kind::NoRoom`]: the limit for all files is reached.
     pub fn add(&self, piece: &[u8], budget: &UploadBudget) -> Result<(), Error> {
         let mut state = self.state();
         if !state.disk.try_grow(piece.len() as u64) {
@@ -78,7 +78,7 @@ impl Spool {
             }
             None => {
                 let mut kept = budget.waiting.keep_nothing();
-                // It is here already; the client is not read on above the bound.
+                // It has arrived already; above the limit no more is read from the client.
                 kept.grow(piece.len() as u64);
                 state.chunks.push(Chunk { bytes: piece.to_vec(), kept, may_grow: true });
             }
@@ -91,7 +91,7 @@ impl Spool {
         self.state().waiting_bytes
     }
 
-    /// Whether something is to be written and nobody is at it; from now on somebody is.
+    /// Whether bytes are to be written and nobody is writing. If so, the caller is the one who writes from now on.
     pub fn begin_write(&self) -> bool {
         let mut state = self.state();
         let begins = !state.is_writing && !state.chunks.is_empty() && state.fault.is_none();
@@ -99,7 +99,7 @@ impl Spool {
         begins
     }
 
-    /// Writes what waits. Waits for the disk.
+    /// Writes the bytes that wait. Waits for the disk.
     pub fn write(&self, directory: &Path) {
         let (chunks, file) = {
             let mut state = self.state();
@@ -120,14 +120,14 @@ impl Spool {
         }
     }
 
-    /// Says that nothing can be written.
+    /// Records that nothing can be written.
     pub fn fail(&self, error: io::Error) {
         let mut state = self.state();
         state.is_writing = false;
         state.fault = Some(error);
     }
 
-    /// What went wrong, if something did.
+    /// Returns the error of an earlier write, once.
     ///
     /// # Errors
     /// The file cannot be made or written.
@@ -171,5 +171,5 @@ impl Seek for SpoolFile {
 }
 
 fn disk_max_reached() -> Error {
-    Error::server(Kind::NoRoom, "the content of requests fills what temporary files may hold (see upload_disk_max)")
+    Error::server(Kind::NoRoom, "request content has reached the limit for temporary files (see upload_disk_max)")
 }

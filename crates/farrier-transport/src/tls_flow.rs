@@ -1,4 +1,5 @@
-//! Moves a session's bytes between socket and connection, through scratch memory of the thread's: sessions own none.
+//! Moves a session's bytes between socket and connection. It uses scratch memory of the thread: sessions own no
+//! buffers.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,10 +11,10 @@ use crate::moved::Received;
 use crate::send_pieces;
 use farrier_tls::session::{Failed, OVERHEAD_BYTES, RECORD_BYTES_MAX, Session};
 
-/// Bytes of the wire read at once, at least: a whole record.
+/// Bytes read from the socket at once, at least: a whole record.
 const READ_BYTES_MIN: usize = RECORD_BYTES_MAX + OVERHEAD_BYTES;
 
-/// Bytes of the wire read at once, at most.
+/// Bytes read from the socket at once, at most.
 const READ_BYTES_MAX: usize = 64 * 1024 + OVERHEAD_BYTES;
 
 /// Records encrypted before they are sent together.
@@ -34,8 +35,8 @@ thread_local! {
         const { RefCell::new(Scratch { incoming: Vec::new(), sealed: Vec::new(), gathered: Vec::new() }) };
 }
 
-/// Reads what is there and decrypts it, until `into` is full or the socket is empty: `Bytes` that do not fill `into` say that
-/// it is. Handshake messages are answered on the way, through `answer`.
+/// Reads what is there and decrypts it, until `into` is full or the socket is empty. `Bytes` that do not fill `into`
+/// mean that it is empty. Handshake messages are answered through `answer`.
 pub fn receive(
     session: &mut Session,
     socket: &OwnedFd,
@@ -62,7 +63,7 @@ pub fn receive(
             incoming[begun..begun + early.len()].copy_from_slice(&early);
             let count = match early.len() {
                 0 => match rustix::net::recv(socket, &mut incoming[begun..begun + wanted], RecvFlags::empty()) {
-                    // RFC 8446 §6.1: without a close_notify the end may be an attacker's.
+                    // RFC 8446 §6.1: without a close_notify an attacker may have ended the connection.
                     Ok((_, 0)) => return so_far(filled, Received::Broken),
                     Ok((_, count)) => count,
                     Err(rustix::io::Errno::INTR) => continue,
@@ -95,8 +96,8 @@ pub fn receive(
     })
 }
 
-/// Encrypts the pieces as one stream, in as few records as they fit into, and sends them until the socket is full. What it does
-/// not take of the wire's bytes is put into `unsent`, which is empty before. Gives how many bytes were encrypted.
+/// Encrypts the pieces as one stream, in as few records as possible, and sends them until the socket is full. Encrypted
+/// bytes that it does not take are put into `unsent`, which is empty before. Returns how many bytes were encrypted.
 ///
 /// # Errors
 /// The client is gone, or the session cannot go on.
@@ -140,7 +141,7 @@ struct Plain<'a> {
 }
 
 impl<'a> Plain<'a> {
-    /// What the next record holds; copied only where it begins in one piece and goes on in another. Empty at the end.
+    /// The content of the next record; copied only if it spans two pieces. Empty at the end.
     fn next_record<'b>(&mut self, gathered: &'b mut Vec<u8>) -> &'b [u8]
     where
         'a: 'b,

@@ -1,4 +1,4 @@
-//! How much of the content of requests a worker keeps: in memory, on its way to the disk, and in temporary files.
+//! Limits the request content that a worker keeps: in memory, waiting for the disk, and in temporary files.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use farrier_http::{Error, Kind};
 
 use crate::account::{Account, Kept};
 
-/// Bytes that may wait for the disk thread, for all uploads of a worker. Beyond it each upload may still have one small
-/// piece waiting, so that none stands still.
+/// Bytes that may wait for the disk thread, for all uploads of a worker. Above this each upload may still have one
+/// small piece waiting, so that none stalls.
 const WAITING_MAX: u64 = 8 << 20;
 
-/// Content of all requests of a worker, and its bounds.
+/// Content of all requests of a worker, and its limits.
 #[derive(Debug, Clone)]
 pub struct UploadBudget {
     /// Content in memory.
@@ -22,12 +22,12 @@ pub struct UploadBudget {
     connection_max: u64,
 }
 
-/// What one connection keeps of its requests' content, where it can send several at once.
+/// Request content that one connection keeps, if it can send several requests at once.
 #[derive(Debug, Clone)]
 pub struct ConnectionUploads(Arc<Account>);
 
 impl UploadBudget {
-    /// A budget of so many bytes in memory and in files.
+    /// A budget with a limit for memory and one for files, in bytes.
     pub fn new(memory_max: u64, disk_max: u64, connection_max: u64) -> UploadBudget {
         UploadBudget {
             memory: Account::new(memory_max),
@@ -37,25 +37,25 @@ impl UploadBudget {
         }
     }
 
-    /// Whether what waits for the disk thread has reached its bound.
+    /// Whether the content that waits for the disk thread has reached its limit.
     pub fn is_disk_behind(&self) -> bool {
         !self.waiting.has_room_for(1)
     }
 
-    /// The share of a connection that has just begun.
+    /// The share of a new connection.
     pub fn of_connection(&self) -> ConnectionUploads {
         ConnectionUploads(Account::new(self.connection_max))
     }
 }
 
 impl ConnectionUploads {
-    /// The part of a request that has just begun.
+    /// The part of a new request.
     pub fn begin(&self) -> ConnectionShare {
         ConnectionShare { account: Arc::clone(&self.0), kept: self.0.keep_nothing() }
     }
 }
 
-/// What one request has of its connection's share.
+/// One request's part of its connection's share.
 #[derive(Debug)]
 pub struct ConnectionShare {
     account: Arc<Account>,
@@ -63,10 +63,10 @@ pub struct ConnectionShare {
 }
 
 impl ConnectionShare {
-    /// Counts more content. A request that is alone may be as long as any.
+    /// Counts more content. The only request of a connection is not limited here.
     ///
     /// # Errors
-    /// The connection's requests have reached their bound.
+    /// The connection's requests have reached their limit.
     pub fn grow(&mut self, bytes: u64) -> Result<(), Error> {
         if self.kept.try_grow(bytes) {
             return Ok(());

@@ -1,7 +1,7 @@
 //! `wsgi.input` (PEP 3333, "Input and Error Streams"): the content of a request as a binary stream.
 //!
-//! Several threads of the application may read it: whoever finds it busy waits detached, or the reader could never attach
-//! again.
+//! Several threads of the application may read it: a thread that finds it busy waits detached. Otherwise the
+//! reader could never attach again.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -89,7 +89,7 @@ impl StartResponse {
         StartResponse { started: Mutex::new(Started { head, called: false, given: false, written: false, respond }) }
     }
 
-    /// Detached while it waits: whoever has it may have to attach first.
+    /// Detached while it waits: the thread that holds the lock may have to attach first.
     pub(crate) fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Started> {
         self.started.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }

@@ -74,8 +74,8 @@ fn warnings(config: &Config) -> Vec<String> {
     };
     let mut warnings = Vec::new();
     if challenge == AcmeChallenge::Http01 && !speaks_plain_http(config) {
-        let reason = "the authority asks over plain HTTP, which no address speaks; add `--bind http://:80`, or let whoever has \
-                      port 80 redirect to this server";
+        let reason = "the authority asks over plain HTTP, which no address of this server speaks; add `--bind http://:80`, or let the server \
+                      on port 80 redirect to this one";
         warnings.push(format!("acme_challenge: {reason}"));
     }
     if is_public && !is_at(port) {

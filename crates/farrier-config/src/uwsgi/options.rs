@@ -391,10 +391,7 @@ pub(super) const OPTIONS: &[UwsgiOption] = &[
         &["proxy_protocol"],
         "read from this machine and from those that `proxy_allow_ips` names, and from nobody else",
     ),
-    needless(
-        "log-x-forwarded-for",
-        "`forwarded_allow_ips` and `proxy_headers` say which proxy is believed about the client",
-    ),
+    needless("log-x-forwarded-for", "`forwarded_allow_ips` and `proxy_headers` say which proxies are trusted"),
     // Process.
     setting("uid", "user", By::Text, ""),
     setting("gid", "group", By::Text, ""),

@@ -34,7 +34,7 @@ impl Value for AcmeDirectory {
             "letsencrypt" => Ok(AcmeDirectory::LetsEncrypt),
             "staging" => Ok(AcmeDirectory::Staging),
             url if url.starts_with("http://") => Err(Rejected::because(format!(
-                "`{url}` is not secured, and whoever is on the way could forge the answers: ACME takes `https://`"
+                "`{url}` is not encrypted, so an attacker on the network path could forge the answers: ACME takes `https://`"
             ))),
             url => {
                 let rest = url.strip_prefix("https://").ok_or_else(|| Rejected::unexpected(text))?;
@@ -100,7 +100,7 @@ mod tests {
             assert_eq!(AcmeDirectory::parse(text), Err(Rejected::unexpected(text)), "{text:?}");
         }
         match AcmeDirectory::parse("http://localhost/dir") {
-            Err(Rejected { reason: Reason::Because(sentence), .. }) => assert!(sentence.contains("not secured")),
+            Err(Rejected { reason: Reason::Because(sentence), .. }) => assert!(sentence.contains("not encrypted")),
             other => panic!("{other:?}"),
         }
     }

@@ -1,4 +1,4 @@
-//! What may be spoken on a listener, and by whom. Decided once per connection, when it is accepted.
+//! Which protocols a peer may use on a listener. Decided once per connection, when it is accepted.
 
 use farrier_http::wire::proxy::Versions;
 use farrier_http::{Error, Kind, Peer, Via};
@@ -11,25 +11,25 @@ pub(crate) struct Admission {
     pub(crate) protocols: Vec<Protocol>,
     pub(crate) uwsgi_peers: Peers,
     pub(crate) fastcgi_peers: Peers,
-    /// The PROXY headers that are read.
+    /// The PROXY headers that are accepted.
     pub(crate) proxy_header: Option<Versions>,
     pub(crate) proxy_peers: Peers,
     /// Peers that may begin with HTTP/2 without TLS.
     pub(crate) cleartext_http2_peers: Option<Peers>,
 }
 
-/// What a connection speaks, as far as it is known.
+/// The protocol of a connection, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spoken {
     /// HTTP/1.1.
     Http,
-    /// HTTP/1.1 or HTTP/2, as the first bytes will tell.
+    /// HTTP/1.1 or HTTP/2, as the first bytes decide.
     HttpOrHttp2,
-    /// HTTP/1.1 or HTTP/2, as was agreed on with TLS.
+    /// HTTP/1.1 or HTTP/2, as ALPN in the TLS handshake decided.
     AsNegotiated,
     Uwsgi,
     FastCgi,
-    /// Any of the last three, as the first bytes will tell; and HTTP/2 if the switch is on.
+    /// Any of the last three, as the first bytes decide; and HTTP/2 if the switch is on.
     Auto {
         http2: bool,
     },
@@ -47,13 +47,13 @@ pub(crate) struct Opening {
 }
 
 impl Admission {
-    /// Whether whoever connects there speaks for clients behind it, by a gateway protocol or with a PROXY header.
+    /// Whether the peer connects on behalf of clients behind it, by a gateway protocol or with a PROXY header.
     pub(crate) fn is_for_others(&self, listener: usize, peer: Peer) -> bool {
         matches!(self.protocols.get(listener), Some(Protocol::Uwsgi | Protocol::FastCgi))
             || (self.proxy_header.is_some() && self.proxy_peers.includes(peer))
     }
 
-    /// What a peer may speak on a listener, with TLS or without.
+    /// Which protocols a peer may use on a listener, with TLS or without.
     pub(crate) fn opening(&self, listener: usize, peer: Peer, is_secured: bool) -> Opening {
         let protocol = self.protocols.get(listener).copied().unwrap_or(Protocol::Http);
         let http_alone = protocol == Protocol::Http;
@@ -76,15 +76,15 @@ impl Admission {
 }
 
 impl Opening {
-    /// What a stream of an HTTP/2 connection speaks.
+    /// The protocol of a stream of an HTTP/2 connection.
     pub(crate) fn http2() -> Opening {
         Opening { protocol: Spoken::HttpOrHttp2, proxy_header: None, may_speak_uwsgi: false, may_speak_fastcgi: false }
     }
 
-    /// Judges a request by the protocol that it came by.
+    /// Checks a request by the protocol that it came on.
     ///
     /// # Errors
-    /// The peer may not speak it.
+    /// The peer may not use it.
     pub(crate) fn judge(&self, via: Via) -> Result<(), Error> {
         match via {
             Via::Uwsgi if !self.may_speak_uwsgi => {

@@ -7,6 +7,6 @@ pub(crate) enum AfterResponse {
     KeepAlive,
     /// The end of the connection.
     Close,
-    /// The end of the connection, after the client had a moment to read.
+    /// The end of the connection, once the client had a moment to read.
     Linger,
 }

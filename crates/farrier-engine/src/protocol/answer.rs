@@ -1,5 +1,5 @@
-//! One answer of HTTP/1.1, uwsgi or FastCGI: framed, counted and gathered, so that it leaves in as few system calls as its
-//! producer allows. Where it leaves to, and who waits, is the outlet's to decide.
+//! One answer of HTTP/1.1, uwsgi or FastCGI. It is framed, counted and gathered, so that it is sent in as few system
+//! calls as its producer allows. The outlet decides where it is sent and which thread waits.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::rescue;
 use farrier_transport::outbox::Outgoing;
 use farrier_transport::reactor::clock::Date;
 
-/// Content up to this size is copied behind the head and leaves with it as one piece.
+/// Content up to this size is copied behind the head and sent with it as one piece.
 const COPIED_BYTES_MAX: usize = 4096;
 
-/// Staged bytes that leave even when nothing asks for it.
+/// Staged bytes that are sent even without a request for it.
 const STAGED_BYTES_MAX: usize = 64 * 1024;
 
 /// Staged bytes in front of content that is not copied, at most.
@@ -29,14 +29,14 @@ const STAGED_BEFORE_MAX: usize = 16 * 1024;
 pub(crate) struct Answer {
     encoder: ResponseEncoder,
     account: ResponseAccount,
-    /// What the request notes of its site, for the page of an error.
+    /// The request's site, for its error page.
     choice: u32,
     state: State,
     /// Staged bytes.
     out: Vec<u8>,
-    /// The head's field lines, where the access log asks for them.
+    /// The head's field lines, if the access log asks for them.
     kept_lines: Option<Vec<u8>>,
-    /// Fields that every head gets.
+    /// Fields that are added to every head.
     stamps: Vec<(Box<str>, Box<[u8]>)>,
 }
 
@@ -66,12 +66,12 @@ impl Answer {
         }
     }
 
-    /// Says that the client takes trailers.
+    /// Notes that the client accepts trailers.
     pub(crate) fn permit_trailers(&mut self) {
         self.encoder.permit_trailers();
     }
 
-    /// Stages the head, or another one in its place.
+    /// Stages the head, or replaces the staged one.
     pub(crate) fn head(&mut self, outlet: &impl Outlet, date: &mut Date, head: &ResponseHead, length: Option<u64>) {
         if self.head_sent() {
             return;
@@ -82,7 +82,7 @@ impl Answer {
         let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
         let head = stamped.as_ref().unwrap_or(head);
         self.out.clear();
-        // Looked at when the head is made: the drain may have begun during the call.
+        // Checked when the head is made: the drain may have begun during the call.
         if outlet.is_draining() {
             self.encoder.end_connection();
         }
@@ -99,7 +99,7 @@ impl Answer {
         self.stamps.push((name.into(), value.into()));
     }
 
-    /// The bytes of an interim response, where one may be sent.
+    /// The bytes of an interim response, if one may be sent.
     pub(crate) fn interim(&self, interim: &ResponseHead) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         // Beside the buffer: a staged head stays where it is.
@@ -110,7 +110,7 @@ impl Answer {
         !matches!(self.state, State::Waiting | State::Staged)
     }
 
-    /// Gives a piece of content.
+    /// Adds a piece of content.
     ///
     /// # Errors
     /// [`SendError`]: no more is wanted.
@@ -133,16 +133,16 @@ impl Answer {
         let content = &chunk[..counted.bytes as usize];
         let is_small = content.len() <= COPIED_BYTES_MAX;
         if !is_small && self.out.len() > STAGED_BEFORE_MAX {
-            // It is kept as a copy where it does not leave, and content need not be.
+            // It is copied if it is not sent now; content need not be.
             self.emit(outlet, true, source.of_staged())?;
         } else if is_small && self.out.len() + content.len() > STAGED_BYTES_MAX {
             self.emit(outlet, !content.is_empty(), source.of_staged())?;
         }
         if content.is_empty() {
-            // Without content the head is all there is to send; it leaves at the end.
+            // Without content there is only the head to send; it is sent at the end.
         } else if is_small {
             self.encoder.copy(&mut self.out, content);
-            // With the declared length reached nothing else can come: it may leave with or without a flush.
+            // Once the declared length is reached nothing else can come: it may be sent with or without a flush.
             if flush == Flush::Now {
                 self.emit(outlet, false, source.of_staged())?;
             }
@@ -160,7 +160,7 @@ impl Answer {
         flush: Flush,
         mut source: Source<'_>,
     ) -> Result<(), SendError> {
-        // Only where more is sure to follow: the kernel would hold the last piece back.
+        // Only if more is sure to follow: the kernel would hold the last piece back.
         let more = flush == Flush::Later && (!self.account.is_complete() || self.encoder.has_end());
         let mut at = 0;
         while at < content.len() {
@@ -183,7 +183,7 @@ impl Answer {
         Ok(())
     }
 
-    /// Gives a stretch of a file as content.
+    /// Adds a stretch of a file as content.
     ///
     /// # Errors
     /// [`SendError`]: no more is wanted.
@@ -220,7 +220,7 @@ impl Answer {
             State::Waiting | State::Finished | State::Broken => return,
         }
         if !self.account.close() {
-            // Fewer bytes than declared: the connection closes, so that the client can tell.
+            // Fewer bytes than declared: the connection closes, so that the client notices.
             let _ = self.emit(outlet, false, Source::Whole);
             self.state = State::Broken;
             return;
@@ -235,14 +235,14 @@ impl Answer {
         }
     }
 
-    /// Answers with an error: a whole response if nothing was sent yet, a visible break otherwise.
+    /// Answers with an error: a whole response if nothing was sent yet, otherwise the response visibly breaks off.
     pub(crate) fn fail(&mut self, outlet: &mut impl Outlet, date: &mut Date, error: Error) {
         self.encoder.note(&error);
         if !self.head_sent() {
             if let Some((head, content)) = outlet.rules().response_to(&error, self.choice) {
                 let content = content.into_owned();
                 self.head(outlet, date, &head, Some(content.len() as u64));
-                // What cannot be sent is seen as broken at the end.
+                // If it cannot be sent, the end of the response notices that.
                 let _ = self.send(outlet, &content, Flush::Later, Source::Whole);
                 self.finish(outlet);
             } else {
@@ -254,8 +254,8 @@ impl Answer {
         self.account.fail(error);
     }
 
-    /// Ends the response, as far as its producer brought it, and says what it came to. Gives the lines of the head, where they
-    /// are kept, and the buffer.
+    /// Ends the response, as far as its producer made it, and returns its outcome. It also returns the lines of the
+    /// head, if they are kept, and the buffer.
     pub(crate) fn outcome(
         mut self,
         outlet: &mut impl Outlet,
@@ -267,7 +267,7 @@ impl Answer {
             State::Waiting | State::Staged => {
                 self.fail(outlet, date, Error::application("the handler ended without a complete response"));
             }
-            // The handler saw that nobody is left who would read the rest.
+            // The handler noticed that there is no client left to read the rest.
             State::Sent if outlet.link().is_gone() => {
                 self.give_up(outlet, GaveUp::GONE);
             }
@@ -286,7 +286,7 @@ impl Answer {
             _ => AfterResponse::Close,
         };
         let status = match self.account.fault() {
-            // Also where a head was sent: the client did not wait for the rest.
+            // Also if a head was sent: the client did not wait for the rest.
             Some(error) if self.account.status() == Status(0) || error.side == Side::Client => {
                 rescue::logged_status_of(error)
             }
@@ -303,7 +303,7 @@ impl Answer {
         (outcome, self.kept_lines, self.out)
     }
 
-    /// Sends what is staged.
+    /// Sends the staged bytes.
     fn emit(&mut self, outlet: &mut impl Outlet, more: bool, source: Source<'_>) -> Result<(), SendError> {
         self.encoder.settle(&mut self.out);
         if self.out.is_empty() {
@@ -315,7 +315,7 @@ impl Answer {
         put.map_err(|gave_up| self.give_up(outlet, gave_up))
     }
 
-    /// The head is about to leave, if it has not.
+    /// The head is about to be sent, unless it was sent already.
     fn leave(&mut self, outlet: &impl Outlet) {
         if self.state == State::Staged {
             self.state = State::Sent;

@@ -1,5 +1,5 @@
-//! How an answer of HTTP/1.1, uwsgi or FastCGI is given by somebody who must not wait: what the client does not take is kept
-//! and counted, and the producer is told when it is enough.
+//! An answer of HTTP/1.1, uwsgi or FastCGI from a producer that must not wait. Data that the client does not take is
+//! kept and counted, and the producer learns when the limit is reached.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ use farrier_transport::reactor::poller::Poller;
 use farrier_transport::reactor::token::Token;
 use farrier_transport::rest::FileSegment;
 
-/// What all answers of a worker have in common, for those who own it.
+/// What all answers of a worker share that their producers own.
 #[derive(Clone)]
 pub(crate) struct SinkContext {
     pub(crate) rules: Arc<Rules>,
@@ -30,12 +30,12 @@ pub(crate) struct SinkContext {
     pub(crate) draining: Arc<AtomicBool>,
 }
 
-/// What became of an answer: set once, when it has ended or its sink was dropped.
+/// The outcome of an answer: set once, when the answer has ended or its sink was dropped.
 pub(crate) type Ended = Arc<OnceLock<(Outcome, Option<Vec<u8>>)>>;
 
 /// One answer that is owned by its producer.
 pub(crate) struct H1Sink {
-    /// Taken when the answer ends.
+    /// Removed when the answer ends.
     answer: Option<Answer>,
     outlet: SinkOutlet,
     date: Date,
@@ -79,7 +79,7 @@ impl H1Sink {
     fn close(&mut self) {
         if let Some(answer) = self.answer.take() {
             let (outcome, lines, _) = answer.outcome(&mut self.outlet, &mut self.date, false);
-            // Set once: the answer was there.
+            // Set once: the answer was still there.
             let _ = self.ended.set((outcome, lines));
         }
     }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_producer_is_told_when_it_is_enough_and_never_waits() {
+    fn a_producer_learns_when_the_limit_is_reached_and_never_waits() {
         let (mut sink, mut client, ended) = sink();
         sink.head(&ResponseHead::new(Status::OK), None);
         let piece = Bytes::from(vec![b'x'; 100_000]);

@@ -1,4 +1,4 @@
-//! One accepted connection, as it waits: small, and without a buffer unless it holds a piece of a message.
+//! One accepted connection while it waits: small, and without a buffer unless it holds part of a message.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(crate) struct Connection {
     pub(crate) token: Token,
     pub(crate) link: Arc<Link>,
     pub(crate) origin: Origin,
-    /// What may be spoken on it.
+    /// The protocols that may be used on it.
     pub(crate) opening: Opening,
     pub(crate) phase: Phase,
     /// When waiting ends in a time-out, in ms of the worker's clock.
@@ -31,13 +31,13 @@ pub(crate) struct Connection {
     pub(crate) requests: u64,
     /// There may be bytes to read that no event will announce again.
     pub(crate) readable: bool,
-    /// The client has ended its direction: reading goes on until the end is seen.
+    /// The client has ended its direction: reading continues until the end is reached.
     pub(crate) ended: bool,
-    /// This stands for one stream of an HTTP/2 connection, which has the same token and link. It is never in the leader's
-    /// table.
+    /// This represents one stream of an HTTP/2 connection, which has the same token and link. It is never in the
+    /// leader's table.
     pub(crate) stream: Option<Arc<StreamLink>>,
-    /// This stands for a request whose content is still read: the connection itself, which has the same token and link, is in
-    /// the leader's table.
+    /// This represents a request whose content is still read. The connection itself, which has the same token and link,
+    /// is in the leader's table.
     pub(crate) upload: Option<Arc<UploadStatus>>,
 }
 
@@ -54,7 +54,7 @@ impl Endpoint for Connection {
 }
 
 impl Connection {
-    /// Stands for one stream of an HTTP/2 connection while its request is dealt with.
+    /// Represents one stream of an HTTP/2 connection while its request is handled.
     pub(crate) fn of_stream(token: Token, link: Arc<Link>, origin: Origin, stream: Arc<StreamLink>) -> Connection {
         Connection {
             token,
@@ -71,7 +71,7 @@ impl Connection {
         }
     }
 
-    /// Reads more of the content that a seat or an exchange takes as it comes.
+    /// Reads more of the content that a seat or an exchange takes as it arrives.
     pub(crate) fn read_upload(&mut self, upload: &mut Upload, rules: &Rules) -> Turn {
         let mut inlet = Inlet { is_readable: self.readable, has_ended: self.ended };
         let turn = upload.advance(&self.link, &mut inlet, rules);
@@ -79,7 +79,7 @@ impl Connection {
         turn
     }
 
-    /// Stands for a request of this connection while its content is still read.
+    /// Represents a request of this connection while its content is still read.
     pub(crate) fn for_upload(&self, upload: Arc<UploadStatus>) -> Connection {
         let Connection { token, link, origin, opening, requests, .. } = self;
         Connection {
@@ -106,27 +106,27 @@ pub(crate) enum Phase {
     Head(Box<PartialHead>),
     /// The rest of the content.
     Content(Box<PartialContent>),
-    /// The rest of the content, which a seat takes as it comes.
+    /// The rest of the content, which a seat takes as it arrives.
     Streaming(Box<Upload>),
     /// An exchange that answers the request.
     Exchange(Box<Exchanging>),
     /// The client to take the rest of a response.
     Flushing {
-        /// What comes after.
+        /// What follows the response.
         then: AfterResponse,
         /// Bytes of the next request that came with the last one.
         next: Option<Box<PartialHead>>,
     },
     /// HTTP/2 is spoken, until the session ends.
     Http2(Box<Session>),
-    /// The client to close, so that it can read the answer before a reset destroys it.
+    /// The client to close, so that it can read the answer before a reset discards it.
     Lingering {
         /// Bytes that may still be read.
         left_bytes: u64,
     },
 }
 
-/// A head of which the end is missing.
+/// A head whose end is missing.
 pub(crate) struct PartialHead {
     pub(crate) request: Box<Request>,
     pub(crate) reader: HeadReader,
@@ -137,10 +137,10 @@ pub(crate) struct PartialHead {
 /// A request whose content is incomplete. The arena holds the head, and behind it input that is not decoded yet.
 pub(crate) struct PartialContent {
     pub(crate) request: Box<Request>,
-    /// What its handler has planned, once that was asked.
+    /// The handler's plan, once the handler was asked.
     pub(crate) plan: Option<Plan>,
     pub(crate) reader: ContentReader,
-    /// Its bounds, where its mount has others than all.
+    /// Its limits, if its mount has limits of its own.
     pub(crate) limits: Option<Box<Limits>>,
     pub(crate) sink: Sink,
     /// When the head was complete, in ms.
@@ -149,6 +149,6 @@ pub(crate) struct PartialContent {
     pub(crate) received_bytes: u64,
     /// All of it has come.
     pub(crate) is_complete: bool,
-    /// Since when it waits for the disk and not for the client, in ms.
+    /// Since when it waits for the disk rather than for the client, in ms.
     pub(crate) disk_since_ms: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! The reading side of the fronts: drives a codec with what the socket gives until a request is complete.
+//! The reading side of the fronts: passes bytes from the socket to a codec until a request is complete.
 
 use farrier_http::wire::h1::encode::CONTINUE;
 use farrier_http::{Body, BodyFraming, Error, Kind, Plan, Request, Span};
@@ -12,30 +12,30 @@ use crate::protocol::scratch::{ARENA_ROOM_BYTES, Scratch};
 use crate::rules::Rules;
 use farrier_transport::link::{Link, Received};
 
-/// Room of a connection's own arena while a head is incomplete.
+/// Size of a connection's own arena while a head is incomplete.
 const PARTIAL_ROOM_BYTES: usize = 1024;
 
-/// Content that is read of one connection in one turn, before others get theirs.
+/// Content read from one connection in one turn, before other connections get their turn.
 const CONTENT_TURN_BYTES: usize = 256 * 1024;
 
-/// What reading came to.
+/// The result of reading.
 pub(crate) enum Step {
-    /// A complete request, and where in its arena it ends: what follows belongs to the next one. What its handler has planned
-    /// comes with it, where that was asked already.
+    /// A complete request, and where in its arena it ends: the bytes behind it belong to the next one. The handler's
+    /// plan comes with it, if the handler was asked already.
     Request(Box<Request>, usize, Option<Plan>),
-    /// A head is complete and its content is not: the handler is to be asked how it wants it.
+    /// A head is complete and its content is not: the handler must be asked how it wants the content.
     Head,
     /// The connection speaks HTTP/2, and begins with the bytes of this request's arena.
     Http2(Box<Request>),
     /// The connection waits for its client, or for the disk.
     Wait,
-    /// There is more to be read: others get their turn before.
+    /// There is more to be read: other connections get their turn first.
     More,
-    /// Something else is to be done with the connection, as its phase says.
+    /// Something else must be done with the connection, as its phase says.
     Again,
     /// The client broke a rule; the request as far as it was understood.
     Refused(Error, Box<Request>),
-    /// The client closed between requests, or broke off.
+    /// The client closed between requests, or in the middle of one.
     Closed,
 }
 
@@ -70,7 +70,8 @@ pub(crate) fn advance(connection: &mut Connection, scratch: &mut Scratch, rules:
     }
 }
 
-/// What follows the request in its arena becomes the beginning of the next one; otherwise the request goes back to the scratch.
+/// The bytes behind the request in its arena become the beginning of the next one. If there are none, the request goes
+/// back to the scratch.
 pub(crate) fn leftover(
     mut request: Box<Request>,
     end: usize,
@@ -114,7 +115,7 @@ fn begin(connection: &mut Connection, scratch: &mut Scratch, rules: &Rules, now_
             return Progress::Wait;
         }
         Received::Plain(_) => {
-            let error = Error::bad_request("the request was sent in the clear to a port that speaks TLS; use https://");
+            let error = Error::bad_request("the request was sent without TLS to a port that speaks TLS; use https://");
             return Progress::Refused(error, request);
         }
         Received::End | Received::Broken => {
@@ -126,7 +127,7 @@ fn begin(connection: &mut Connection, scratch: &mut Scratch, rules: &Rules, now_
     match read(&mut reader, connection, &mut request, rules) {
         Ok(Read::Head) => head_complete(connection, request, rules, now_ms),
         Ok(Read::Partial) => {
-            // Only now does the connection get a buffer of its own, no larger than what it holds needs.
+            // Only now does the connection get a buffer of its own, no larger than its content needs.
             let mut own = Box::new(Request::with_room(request.arena.filled().len() + PARTIAL_ROOM_BYTES));
             own.arena.append(request.arena.filled());
             scratch.give_back(request);
@@ -161,16 +162,16 @@ fn read(
     reader.read(request, &rules.limits, opening, origin, link)
 }
 
-/// Goes on with TLS. What has come of it is not announced again.
+/// Continues with TLS. No event announces again the bytes of it that have come.
 fn tls_begins(connection: &mut Connection, rules: &Rules, now_ms: u64) -> Progress {
     connection.readable = true;
     connection.deadline_ms = now_ms + rules.handshake_timeout_ms;
     Progress::Again
 }
 
-/// Answers what is no request, and lets the connection end.
+/// Answers input that is no request, and ends the connection.
 fn answer_question(connection: &mut Connection, answer: &[u8], rules: &Rules, now_ms: u64) -> Progress {
-    // Who is gone is found gone when the rest is flushed.
+    // A client that has left is noticed when the rest is flushed.
     let _ = connection.link.send(&[answer], false);
     connection.phase = Phase::Flushing { then: AfterResponse::Linger, next: None };
     connection.deadline_ms = now_ms + rules.write_timeout_ms;
@@ -203,7 +204,7 @@ fn continue_head(
         return Progress::Wait;
     }
     if partial.request.arena.spare().is_empty() {
-        // The decoder refuses a head above its bound before the arena needs more than that.
+        // The decoder refuses a head above its limit before the arena needs more than that.
         partial.request.arena.grow(rules.limits.head_bytes_max + ARENA_ROOM_BYTES);
     }
     match fill(connection, &mut partial.request) {
@@ -260,17 +261,17 @@ fn head_complete(connection: &mut Connection, mut request: Box<Request>, rules: 
     content_begins(connection, request, reader, own_limits, rules, now_ms)
 }
 
-/// Says that a client shall send its content, if it waits for that.
+/// Sends `100 Continue`, if the client waits for it.
 pub(crate) fn invite(partial: &PartialContent, link: &Link) {
     let request = &partial.request;
     if request.head.expect_continue && request.arena.filled().len() == request.head.bytes {
-        // Who is gone is found gone when the content is read.
+        // A client that has left is noticed when the content is read.
         let _ = link.send(&[CONTINUE], false);
     }
 }
 
-/// Reads once into the arena. A read that does not fill the room has emptied the socket, so the next edge will tell of more,
-/// unless the end has been announced already.
+/// Reads once into the arena. A read that does not fill the buffer has emptied the socket, so the next edge will report
+/// more, unless the end was announced already.
 fn fill(connection: &mut Connection, request: &mut Request) -> Received {
     let room = request.arena.spare();
     let room_bytes = room.len();
@@ -290,17 +291,17 @@ fn again_if(more: bool) -> Progress {
     if more { Progress::Again } else { Progress::Wait }
 }
 
-/// What a connection's deadline means when it has come.
+/// What the expiry of a connection's deadline means.
 pub(crate) enum Expired {
-    /// It has moved on.
+    /// The deadline was moved.
     NotYet,
-    /// Close without a word.
+    /// Close without an answer.
     Close,
     /// Answer and close.
     Refuse(Error, Box<Request>),
 }
 
-/// Judges a connection whose deadline may have come.
+/// Checks a connection whose deadline may have come.
 pub(crate) fn expire(connection: &mut Connection, rules: &Rules, now_ms: u64) -> Expired {
     if let Phase::Content(partial) = &connection.phase
         && partial.disk_since_ms.is_none()

@@ -1,5 +1,5 @@
-//! Reads the content of a request that carries it alone on its connection: into the scratch memory of the leader, from there
-//! through the codec into memory of the request's own or towards a file. A connection that waits holds its head and a few
+//! Reads the content of a request that is the only one on its connection. Content is read into the leader's scratch
+//! memory and decoded into the request's own memory or towards a file. A waiting connection holds its head and a few
 //! bytes that are not decoded yet.
 
 use farrier_http::{Error, Kind, Limits, Request};
@@ -12,7 +12,7 @@ use crate::rules::Rules;
 use farrier_transport::link::{Link, Received};
 use farrier_transport::spool::Sink;
 
-/// Content that is read in one go, and while the beginning of a chunk's line waits for its end.
+/// Content that is read at a time, also while the beginning of a chunk's line waits for its end.
 const CONTENT_ROOM_BYTES: usize = 64 * 1024;
 const LINE_ROOM_BYTES: usize = 4 * 1024;
 
@@ -42,7 +42,7 @@ pub(crate) fn content_begins(
     Progress::HeadAlone
 }
 
-/// Takes what content has come, until the socket or the turn has no more.
+/// Reads content until the socket has no more or the turn is over.
 pub(crate) fn continue_content(
     connection: &mut Connection,
     mut partial: Box<PartialContent>,
@@ -55,7 +55,7 @@ pub(crate) fn continue_content(
         return Progress::Refused(error, partial.request);
     }
     if let Some(since_ms) = partial.disk_since_ms.take() {
-        // The client was not asked for anything meanwhile.
+        // The client was not waited for meanwhile.
         partial.since_ms += now_ms.saturating_sub(since_ms);
         connection.deadline_ms = now_ms + rules.body_timeout_ms;
     }
@@ -118,14 +118,14 @@ pub(crate) fn continue_content(
     }
 }
 
-/// The connection holds no more room than its head needs.
+/// Shrinks the connection's buffer to what its head needs.
 fn wait_for_content(connection: &mut Connection, mut partial: Box<PartialContent>) -> Progress {
     partial.request.release_room(0);
     connection.phase = Phase::Content(partial);
     Progress::Wait
 }
 
-/// The disk thread has to write before there is more to do. Its return is no event of the socket's.
+/// The disk thread must write before more can be read. No event of the socket reports that it has.
 fn wait_for_disk(connection: &mut Connection, mut partial: Box<PartialContent>, now_ms: u64) -> Progress {
     partial.request.release_room(0);
     partial.disk_since_ms = Some(now_ms);
@@ -134,7 +134,7 @@ fn wait_for_disk(connection: &mut Connection, mut partial: Box<PartialContent>, 
     Progress::Wait
 }
 
-/// Decodes what was read: where it stands, or behind what is left of an earlier read.
+/// Decodes what was read: in place, or behind the bytes left from an earlier read.
 fn take_input(
     partial: &mut PartialContent,
     input: &[u8],
@@ -156,7 +156,7 @@ fn take_input(
     Ok(())
 }
 
-/// Decodes what lies behind the head into the sink, if anything does.
+/// Decodes the bytes behind the head into the sink, if there are any.
 fn decode_arena(partial: &mut PartialContent, link: &Link, rules: &Rules) -> Result<(), Error> {
     let PartialContent { reader, sink, limits, request, is_complete, .. } = partial;
     let head_bytes = request.head.bytes;
@@ -170,7 +170,7 @@ fn decode_arena(partial: &mut PartialContent, link: &Link, rules: &Rules) -> Res
     Ok(())
 }
 
-/// Decodes input into the sink. Gives how much of it was used, and whether the content is complete.
+/// Decodes input into the sink. Returns how much of it was used, and whether the content is complete.
 fn decode(
     reader: &mut ContentReader,
     sink: &mut Sink,

@@ -8,7 +8,7 @@ use farrier_http::{Error, Via};
 use crate::rules::Rules;
 use farrier_transport::reactor::clock::Date;
 
-/// The response to an error, after which the connection closes; empty for an error that nobody can be told.
+/// The response to an error, after which the connection closes; empty if no answer can be sent for the error.
 pub(crate) fn whole_response(error: &Error, facts: RequestFacts, via: Via, choice: u32, rules: &Rules) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some((head, content)) = rules.response_to(error, choice) {

@@ -33,17 +33,17 @@ impl<'a> H1Respond<'a> {
         H1Respond { answer, outlet: SeatOutlet::new(channel), scratch }
     }
 
-    /// Says that the client takes trailers.
+    /// Notes that the client accepts trailers.
     pub(crate) fn permit_trailers(&mut self) {
         self.answer.permit_trailers();
     }
 
-    /// Answers with an error: a whole response if nothing was sent yet, a visible break otherwise.
+    /// Answers with an error: a whole response if nothing was sent yet, otherwise the response visibly breaks off.
     pub(crate) fn fail(&mut self, error: Error) {
         self.answer.fail(&mut self.outlet, &mut self.scratch.date, error);
     }
 
-    /// Ends the response, as far as the handler brought it, and says what it came to.
+    /// Ends the response, as far as the handler produced it, and returns its outcome.
     pub(crate) fn outcome(self, lingers: bool) -> (Outcome, Option<Vec<u8>>) {
         let H1Respond { answer, mut outlet, scratch } = self;
         let (outcome, lines, out) = answer.outcome(&mut outlet, &mut scratch.date, lingers);

@@ -1,6 +1,6 @@
-//! Fronts turn a connection's bytes into requests and answers into bytes. Those that carry one request at a time share
-//! everything but their codecs: HTTP/1.1, uwsgi, FastCGI, and the PROXY header in front of any of them. HTTP/2 is a room of
-//! its own.
+//! Fronts turn a connection's bytes into requests and answers into bytes. HTTP/1.1, uwsgi and FastCGI carry one request
+//! at a time and share everything but their codecs; a PROXY header may precede each of them. HTTP/2 has a folder of its
+//! own.
 
 pub(crate) mod admission;
 pub(crate) mod after_response;

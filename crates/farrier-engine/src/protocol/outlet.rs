@@ -1,4 +1,4 @@
-//! Where an answer of HTTP/1.1, uwsgi or FastCGI leaves to, and what becomes of what the client does not take.
+//! Where an answer of HTTP/1.1, uwsgi or FastCGI is sent, and how data is kept that the client does not take.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use farrier_transport::link::{Link, TakenOver};
 use farrier_transport::outbox::Outgoing;
 use farrier_transport::pace::TooSlow;
 
-/// What a response came to.
+/// The outcome of a response.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
     pub(crate) status: Status,
     /// Bytes of content given to the transport.
     pub(crate) content_bytes: u64,
     pub(crate) after: AfterResponse,
-    /// Something is still to be written.
+    /// Data is still to be written.
     pub(crate) unsent: bool,
     /// Why the response is not what the handler meant, for the log.
     pub(crate) fault: Option<Error>,
 }
 
 impl Outcome {
-    /// The connection was taken from the seat during the call, and its client answered with `error` or cut off.
+    /// The connection was taken from the seat during the call, and its client was answered with `error` or cut off.
     pub(crate) fn take_over(&mut self, taken: &TakenOver, error: Error) {
         if *taken == TakenOver::Answered {
             self.status = rescue::logged_status_of(&error);
@@ -40,31 +40,31 @@ impl Outcome {
     }
 }
 
-/// The connection that an answer leaves by.
+/// The connection that an answer is sent on.
 pub(crate) trait Outlet {
     fn link(&self) -> &Link;
 
     fn rules(&self) -> &Rules;
 
-    /// No further request is wanted: responses say `Connection: close`.
+    /// No further request is accepted: responses say `Connection: close`.
     fn is_draining(&self) -> bool;
 
-    /// Whether the peer is a proxy that may be told which file to send. No client may.
+    /// Whether the peer is a proxy that may receive the name of the file to send. A client never may.
     fn passes_file_names(&self) -> bool;
 
-    /// Something is still to be written.
+    /// Data is still to be written.
     fn has_unsent(&self) -> bool;
 
-    /// Sends or keeps content and what stands around it.
+    /// Sends or keeps content and the bytes around it.
     ///
     /// # Errors
-    /// Nobody is there to be answered.
+    /// There is no client to answer.
     fn put(&mut self, outgoing: Outgoing<'_>, source: Source<'_>) -> Result<(), GaveUp>;
 
-    /// The answer is complete: what was put off for the sake of its producer is to be sent or kept.
+    /// The answer is complete: sends or keeps data that was held back while it was produced.
     ///
     /// # Errors
-    /// Nobody is there to be answered.
+    /// There is no client to answer.
     fn complete(&mut self) -> Result<(), GaveUp> {
         Ok(())
     }
@@ -72,24 +72,25 @@ pub(crate) trait Outlet {
     /// Sends a stretch of a file, or keeps it.
     ///
     /// # Errors
-    /// Nobody is there to be answered, or the file cannot be read.
+    /// There is no client to answer, or the file cannot be read.
     fn put_file(&mut self, file: Arc<File>, stretch: Stretch) -> Result<(), GaveUp>;
 }
 
-/// Whose the content is, and how it may be kept.
+/// The owner of the content, and how it may be kept.
 pub(crate) enum Source<'a> {
-    /// Its producer's, and gone after the call.
+    /// The producer owns it, and it is gone after the call.
     Borrowed,
-    /// The same, of a whole answer: its producer must not be kept for the sake of it.
+    /// The same, of a whole answer: its producer must not be kept waiting for it.
     Whole,
-    /// A whole answer's, and its producer can make it last: all of it, and where in it the content begins.
+    /// The content of a whole answer, which its producer can make outlive the call: all of it, and where in it the
+    /// content begins.
     Shared(&'a mut dyn FnMut() -> Bytes, usize),
     /// The same, of an answer that is being produced.
     Piece(&'a mut dyn FnMut() -> Bytes, usize),
 }
 
 impl Source<'_> {
-    /// The source of what is staged before such content.
+    /// The source of the bytes staged before such content.
     pub(crate) fn of_staged(&self) -> Source<'static> {
         match self {
             Source::Borrowed | Source::Piece(..) => Source::Borrowed,
@@ -108,7 +109,7 @@ pub(crate) struct Stretch {
     pub(crate) is_version: bool,
 }
 
-/// Why an outlet takes no more.
+/// Why an outlet accepts no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct GaveUp {
     pub(crate) kind: Kind,

@@ -1,4 +1,4 @@
-//! The codecs of all protocols behind one door each: for a head, whatever it is made of, and for content.
+//! One interface to the codecs of all protocols: for a head, whatever its format, and for content.
 
 use farrier_http::wire::fastcgi::StdinDecoder;
 use farrier_http::wire::h1::{ContentDecoder, Decoded};
@@ -15,33 +15,33 @@ use farrier_transport::link::Link;
 pub(crate) enum HeadReader {
     /// A PROXY header comes first.
     Proxy(Versions),
-    /// The first bytes will tell the protocol, which may be HTTP/2 if the switch is on.
+    /// The first bytes decide the protocol, which may be HTTP/2 if the switch is on.
     Undecided {
         http2: bool,
     },
-    /// The first bytes will tell whether it is HTTP/1.1 or HTTP/2.
+    /// The first bytes decide between HTTP/1.1 and HTTP/2.
     HttpOrHttp2,
-    /// What was agreed on with TLS tells.
+    /// The result of ALPN in the TLS handshake decides.
     AsNegotiated,
     Http(h1::HeadDecoder),
     Uwsgi(uwsgi::HeadDecoder),
     FastCgi(fastcgi::HeadDecoder),
 }
 
-/// What reading came to.
+/// The result of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Read {
     /// The head is complete.
     Head,
     /// More bytes are needed.
     Partial,
-    /// Nothing of a request has come: what came is dealt with.
+    /// No part of a request has come: what came has been handled.
     Nothing,
-    /// The connection speaks HTTP/2: what has come is its beginning.
+    /// The connection speaks HTTP/2: its first bytes have come.
     Http2,
-    /// TLS begins, with bytes of it that have come already.
+    /// TLS begins; some bytes of it have come already.
     Tls,
-    /// A question that wants these bytes for an answer, and then the end.
+    /// A question that these bytes answer; then the connection ends.
     Question(&'static [u8]),
 }
 
@@ -61,7 +61,8 @@ impl HeadReader {
         }
     }
 
-    /// Looks at what was received for this head. What comes before a head changes `opening` and `origin`, and leaves the arena.
+    /// Decodes what was received for this head. Anything before the head changes `opening` and `origin`, and is removed
+    /// from the arena.
     ///
     /// # Errors
     /// The head is refused.
@@ -139,7 +140,7 @@ impl HeadReader {
                 let mut replies = Vec::new();
                 let outcome = decoder.decode(arena, limits, head, &mut replies);
                 if !replies.is_empty() {
-                    // What the socket does not take goes with the response, and who is gone is found gone there.
+                    // Unsent bytes go with the response; a client that has left is noticed there.
                     let _ = link.send(&[&replies], false);
                 }
                 return Ok(match outcome? {
@@ -148,7 +149,7 @@ impl HeadReader {
                     false => Read::Partial,
                 });
             }
-            // `read` has dealt with it.
+            // `read` has handled it.
             HeadReader::Http(_) => {}
         }
         *self = HeadReader::of(opening);
@@ -159,8 +160,8 @@ impl HeadReader {
     }
 }
 
-/// The protocol that a connection begins with. uwsgi's packets begin with 0, 30 or the four bytes of a ping, FastCGI's records
-/// with their version, and HTTP with a letter.
+/// The protocol that a connection begins with. A uwsgi packet begins with 0, 30 or the four bytes of a ping, a FastCGI
+/// record with its version, and HTTP with a letter.
 fn told_by(bytes: &[u8]) -> Option<Spoken> {
     Some(match *bytes {
         [] | [100] => return None,
@@ -172,9 +173,9 @@ fn told_by(bytes: &[u8]) -> Option<Spoken> {
 
 /// Reads content.
 pub(crate) enum ContentReader {
-    /// As the head's framing says.
+    /// Content framed as the head says.
     Framed(ContentDecoder),
-    /// FastCGI's stream.
+    /// The stream of FastCGI.
     Stdin(StdinDecoder),
 }
 
@@ -182,7 +183,7 @@ impl ContentReader {
     /// A reader for the content that follows a head.
     ///
     /// # Errors
-    /// The declared length is above its bound.
+    /// The declared length is above its limit.
     pub(crate) fn of(head: &RequestHead, limits: &Limits) -> Result<ContentReader, Error> {
         match head.gateway.via {
             Via::Http | Via::Uwsgi => ContentDecoder::new(head.framing, limits).map(ContentReader::Framed),
@@ -190,7 +191,7 @@ impl ContentReader {
         }
     }
 
-    /// Decodes from the front of `input` and stops after one run of content.
+    /// Decodes from the front of `input` and stops after one piece of content.
     ///
     /// # Errors
     /// The content is refused.
@@ -209,7 +210,8 @@ impl ContentReader {
     }
 }
 
-/// The usual FastCGI content, when all of it has come: at most one run. Gives it as a range of `input`, and where it ends.
+/// The usual FastCGI content, if all of it has come: at most one piece. Returns it as a range of `input`, and where it
+/// ends.
 pub(crate) fn whole_stdin(
     decoder: &StdinDecoder,
     input: &[u8],

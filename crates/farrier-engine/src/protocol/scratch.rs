@@ -1,23 +1,23 @@
-//! A seat's workbench: the buffers it uses for one request after the other, so that serving allocates nothing.
+//! The reusable buffers of a seat: it uses them for one request after the other, so that serving allocates nothing.
 
 use farrier_http::Request;
 use http::HeaderValue;
 
 use farrier_transport::reactor::clock::Date;
 
-/// Room of a seat's arena: a usual head and a small content in one read.
+/// Size of a seat's arena: a usual head and a small content in one read.
 pub(crate) const ARENA_ROOM_BYTES: usize = 16 * 1024;
 
-/// What a seat has at hand.
+/// A seat's buffers.
 pub(crate) struct Scratch {
     spare: Option<Box<Request>>,
-    /// Where content is read that does not come with its head.
+    /// Buffer for content that does not come with its head.
     content: Vec<u8>,
     /// Staged bytes of a response.
     pub(crate) out: Vec<u8>,
     /// The Date field's value.
     pub(crate) date: Date,
-    /// The values of the Date and Server fields as HTTP/2 takes them.
+    /// The values of the Date and Server fields in the form that HTTP/2 needs.
     date_value: Option<HeaderValue>,
     server_value: Option<HeaderValue>,
 }
@@ -43,7 +43,7 @@ impl Scratch {
         self.date_value.clone()
     }
 
-    /// The Server field's value, which is always the same.
+    /// The Server field's value, which never changes.
     pub(crate) fn server_value(&mut self, text: &[u8]) -> Option<HeaderValue> {
         if self.server_value.is_none() {
             self.server_value = HeaderValue::from_bytes(text).ok();
@@ -51,7 +51,7 @@ impl Scratch {
         self.server_value.clone()
     }
 
-    /// Room to read content into, which holds what was read last.
+    /// A buffer to read content into; it still holds what was read last.
     pub(crate) fn content_room(&mut self, bytes: usize) -> &mut [u8] {
         if self.content.len() < bytes {
             self.content.resize(bytes, 0);
@@ -64,7 +64,7 @@ impl Scratch {
         self.spare.take().unwrap_or_else(|| Box::new(Request::with_room(ARENA_ROOM_BYTES)))
     }
 
-    /// Takes a request back that is not needed any more.
+    /// Takes back a request that is no longer needed.
     pub(crate) fn give_back(&mut self, mut request: Box<Request>) {
         if self.spare.is_none() && request.arena.room() >= ARENA_ROOM_BYTES {
             request.clear(ARENA_ROOM_BYTES);
@@ -72,12 +72,12 @@ impl Scratch {
         }
     }
 
-    /// Lets go of the spare request: a follower has no use for it, and the leader has.
+    /// Gives away the spare request: a follower has no use for it, but the leader has.
     pub(crate) fn take_spare(&mut self) -> Option<Box<Request>> {
         self.spare.take()
     }
 
-    /// Puts a spare request on the scratch, if there is none; gives it back otherwise.
+    /// Stores a spare request, if there is none; otherwise returns it.
     pub(crate) fn put_spare(&mut self, spare: Option<Box<Request>>) -> Option<Box<Request>> {
         if self.spare.is_some() {
             return spare;

@@ -1,5 +1,6 @@
-//! The outlet of a seat: what the client does not take is kept, by reference, as a copy or in a nameless file; and where its
-//! producer goes on only when it has room, the seat waits for the client, detached from the interpreter.
+//! Sends the answer of a seat. Data that the client does not take is kept by reference, as a copy or in a nameless
+//! file. If the producer may go on only when there is room, the seat waits for the client, detached from the
+//! interpreter.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -29,18 +30,18 @@ use farrier_transport::spill::{Spill, Spilled};
 pub(crate) struct Channel<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) host: &'a dyn Host,
-    /// Told when the response waits for its client.
+    /// Notified when the response waits for its client.
     pub(crate) client_wait: &'a dyn ClientWait,
     pub(crate) poller: &'a Poller,
     pub(crate) link: &'a Arc<Link>,
     pub(crate) token: Token,
-    /// Who is at the other end: perhaps a proxy.
+    /// The peer, which may be a proxy.
     pub(crate) peer: Peer,
-    /// No further request is wanted: responses say `Connection: close`.
+    /// No further request is accepted: responses say `Connection: close`.
     pub(crate) draining: &'a AtomicBool,
     /// The producer may wait for the client: it occupies a seat.
     pub(crate) may_wait: bool,
-    /// The request's content, where it is still read.
+    /// The request's content, if it is still read.
     pub(crate) upload: Option<&'a UploadStatus>,
 }
 
@@ -48,15 +49,15 @@ pub(crate) struct Channel<'a> {
 pub(crate) struct SeatOutlet<'a> {
     pub(crate) channel: Channel<'a>,
     unsent: bool,
-    /// Where that lies for which memory has no room.
+    /// The files for data that does not fit in memory.
     spill: Spill,
-    /// The client is to take more before the next piece is sent.
+    /// The client must take more before the next piece is sent.
     must_wait: bool,
-    /// What is left of the last piece and kept nowhere else.
+    /// The part of the last piece that is kept nowhere else.
     put_off: VecDeque<PutOff>,
 }
 
-/// Content that has its turn before the next piece.
+/// Content that goes before the next piece.
 struct PutOff {
     before: Vec<u8>,
     content: Bytes,
@@ -118,7 +119,7 @@ impl Outlet for SeatOutlet<'_> {
                 Sent::Broken
             }
         };
-        // The leader writes the rest; a file costs no memory, so the seat need not wait.
+        // The leader writes the rest; a file needs no memory, so the seat need not wait.
         self.note(sent)
     }
 }
@@ -128,8 +129,8 @@ impl<'a> SeatOutlet<'a> {
         SeatOutlet { channel, unsent: false, spill: Spill::default(), must_wait: false, put_off: VecDeque::new() }
     }
 
-    /// Sends a piece of an answer that is being produced. What does not leave is waited for when the next piece comes: if none
-    /// does, the answer is complete and its producer free.
+    /// Sends a piece of an answer that is being produced. Data that is not sent is waited for when the next piece
+    /// comes. If none comes, the answer is complete and its producer is free.
     fn put_piece(&mut self, outgoing: Outgoing<'_>, whole: &mut dyn FnMut() -> Bytes, at: usize) -> Result<(), GaveUp> {
         let is_same_piece = at > 0;
         if !is_same_piece {
@@ -151,12 +152,12 @@ impl<'a> SeatOutlet<'a> {
         Ok(())
     }
 
-    /// Whether so much waits for the client that its producer has to wait before it gives more.
+    /// Whether so much data waits for the client that the producer has to wait before the next piece.
     fn is_behind(&self) -> bool {
         self.unsent && self.channel.link.kept_bytes() > self.channel.rules.response_buffer_bytes
     }
 
-    /// Waits for what is owed to the client before more is sent.
+    /// Waits until the client has taken enough for more to be sent.
     fn settle(&mut self) -> Result<(), GaveUp> {
         while let Some(PutOff { before, content, end }) = self.put_off.pop_front() {
             let outgoing = Outgoing { before: &before, content: &content, end: &end, more: false };
@@ -165,7 +166,7 @@ impl<'a> SeatOutlet<'a> {
         if std::mem::take(&mut self.must_wait) { self.wait_for_room() } else { Ok(()) }
     }
 
-    /// Sends content, keeps what may be kept of it, and waits for the rest.
+    /// Sends content, keeps what may be kept of it, and waits until the rest is sent.
     fn put_now(&mut self, mut outgoing: Outgoing<'_>, mut source: Source<'_>) -> Result<(), GaveUp> {
         let Outgoing { end, more, .. } = outgoing;
         let high_water_bytes = self.channel.rules.response_buffer_bytes;
@@ -182,7 +183,7 @@ impl<'a> SeatOutlet<'a> {
             self.note(sent)?;
             let is_whole = matches!(source, Source::Whole | Source::Shared(..));
             if taken == content.len() {
-                // When more is given: often this was the last.
+                // Waits when the next piece comes: often this was the last.
                 self.must_wait = !is_whole && self.channel.may_wait && self.is_behind();
                 return Ok(());
             }
@@ -190,13 +191,13 @@ impl<'a> SeatOutlet<'a> {
             if is_whole && self.spill(outgoing)? {
                 return Ok(());
             }
-            // As a generator does, whose pieces cannot be kept.
+            // As for a generator, whose pieces cannot be kept.
             source = Source::Borrowed;
             self.wait_for_room()?;
         }
     }
 
-    /// Notes what a write came to.
+    /// Notes the result of a write.
     ///
     /// # Errors
     /// The client is gone.
@@ -215,7 +216,7 @@ impl<'a> SeatOutlet<'a> {
         }
     }
 
-    /// Keeps a whole answer's rest in a nameless file. False: there is no room for it.
+    /// Keeps the unsent part of a whole answer in a nameless file. False: there is no room for it.
     fn spill(&mut self, outgoing: Outgoing<'_>) -> Result<bool, GaveUp> {
         let SeatOutlet { channel: Channel { rules, host, link, client_wait, .. }, spill, .. } = self;
         let content = outgoing.content;
@@ -272,7 +273,7 @@ impl<'a> SeatOutlet<'a> {
                     Ok(next_ms) => look_again_ms = next_ms,
                     Err(too_slow) => break Err(GaveUp::of(too_slow)),
                 }
-                // Where nothing could be kept there is no pace to judge.
+                // If nothing could be kept there is no pace to judge.
                 if judged.is_none() && began.elapsed().as_millis() as u64 >= rules.write_timeout_ms {
                     break Err(GaveUp::of(TooSlow::Idle));
                 }

@@ -11,11 +11,12 @@ use crate::protocol::connection::{Connection, Phase};
 use farrier_log::error::Level;
 use farrier_transport::reactor::poller::Readiness;
 
-/// Connections that are turned away before others get their turn.
+/// Connections that are refused before other connections get their turn.
 const DISMISSALS_A_TURN: usize = 64;
 
 impl Seat {
-    /// Takes connections that wait at a listener and serves at once what they bring along. `None`: the lead is elsewhere.
+    /// Takes connections that wait at a listener and serves the requests they bring at once. `None`: another seat
+    /// leads.
     pub(super) fn accept(&mut self, mut lead: Box<Lead>, listener: usize) -> Option<Box<Lead>> {
         if !lead.gate.is_open() {
             // Closed by an earlier event of the same batch.
@@ -67,7 +68,7 @@ impl Seat {
             Accepted::OverCap(mut connection) => {
                 let error = Error::server(
                     Kind::Overloaded,
-                    "the worker has as many connections as it may (see worker_connections)",
+                    "the worker has reached its connection limit (see worker_connections)",
                 );
                 let request = self.scratch.take_request();
                 self.refuse(&mut connection, error, request, lead.now_ms);

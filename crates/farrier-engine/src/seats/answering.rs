@@ -1,4 +1,5 @@
-//! What the leader does with a request that is complete: answers it here and now, or hands it to where it can wait.
+//! What the leader does with a complete request: it answers the request at once, or hands it over to a place where it
+//! can wait.
 
 use std::sync::Arc;
 
@@ -17,18 +18,18 @@ use farrier_scheduler::routes::ComputeShare;
 use farrier_scheduler::routes::Route;
 use farrier_scheduler::{Arrived, Ended, Enqueued, Job, JobKind};
 
-/// Where the lead is after a request was dealt with.
+/// Where the lead is after a request was handled.
 pub(super) enum Dispatched {
     /// Still here, and the connection too.
     Here(Box<Lead>, Box<Connection>, Settled),
     /// Still here; the connection waits for another seat.
     Queued(Box<Lead>),
-    /// Another seat has it; this one has finished what it was doing.
+    /// Another seat has it; this one has finished its work.
     Elsewhere,
 }
 
 impl Seat {
-    /// Deals with a complete request: here and now if its route is short, through the queues otherwise.
+    /// Handles a complete request: at once if its route is short, through the queues otherwise.
     pub(super) fn answer(
         &mut self,
         mut lead: Box<Lead>,
@@ -70,13 +71,13 @@ impl Seat {
         let shared = Arc::clone(&self.shared);
         let is_streamed = matches!(request.body, Body::Streamed(_)) && shared.seating.threads > 1;
         if is_streamed {
-            // It waits for its client, so it is nothing for the leader.
+            // It waits for its client, so the leader must not run it.
             let queued_ms = lead.now_ms;
             let work = Work { connection, request, end };
             return self.enqueue(lead, Job { work, route, kind: JobKind::Slow, queued_ms });
         }
         let now_ns = shared.clock.now_ns();
-        // Apart from the match: the lock is released before anything is done.
+        // Outside the match, so that the lock is released before anything is done.
         let arrived = shared.scheduler().arrived(self.id, lead, route, self.attached, now_ns);
         match arrived {
             Arrived::Serve => self.call_here(connection, request, end),
@@ -88,7 +89,7 @@ impl Seat {
         }
     }
 
-    /// Notes in a request what its connection knows, and decides about its fields.
+    /// Adds the connection's facts to a request, and decides about its fields.
     ///
     /// # Errors
     /// The request is refused.
@@ -96,14 +97,15 @@ impl Seat {
         self.shared.prepare(connection.origin, &connection.link, request)
     }
 
-    /// Lets a request wait for the disk, apart from everybody else.
+    /// Lets a request wait for the disk, outside the queues.
     fn send_for(&mut self, lead: Box<Lead>, waiting: Waiting, lookup: Box<dyn DiskLookup>) -> Dispatched {
-        // From here on only the poller sees the client leave. Without it that is seen when the answer is written.
+        // From here on only the poller notices that the client leaves. Without the poller it is noticed when the answer
+        // is written.
         let _ = waiting.connection.link.watch(&self.shared.poller, waiting.connection.token);
         match disk::send(&self.shared, Load::DiskLookup(waiting, lookup)) {
             Ok(()) => Dispatched::Queued(lead),
             Err(Load::DiskLookup(Waiting { mut connection, request, .. }, _)) => {
-                let error = Error::server(Kind::Overloaded, "no thread can be started that reads from the disk");
+                let error = Error::server(Kind::Overloaded, "cannot start the thread that reads from the disk");
                 self.refuse(&mut connection, error, request, lead.now_ms);
                 Dispatched::Here(lead, connection, Settled::Open)
             }
@@ -111,7 +113,7 @@ impl Seat {
         }
     }
 
-    /// Answers a request whose files are in memory now. `None`: the lead is elsewhere.
+    /// Answers a request whose files are in memory now. `None`: another seat leads.
     pub(super) fn answer_fetched(&mut self, mut lead: Box<Lead>, waiting: Waiting) -> Option<Box<Lead>> {
         let Waiting { mut connection, request, end } = waiting;
         connection.readable |= connection.link.take_pending();
@@ -126,7 +128,7 @@ impl Seat {
         }
     }
 
-    /// Runs a call whose record is on the state, and takes the lead back if nobody else has.
+    /// Runs a call that the state has recorded, and takes the lead back unless another seat has it.
     fn call_here(&mut self, mut connection: Box<Connection>, request: Box<Request>, end: usize) -> Dispatched {
         let shared = Arc::clone(&self.shared);
         shared.wake_monitor();
@@ -167,7 +169,7 @@ impl Seat {
         }
     }
 
-    /// Serves short jobs that no leader could take at their time, and that this one can. `None`: the lead is elsewhere.
+    /// Serves short jobs that no leader could take when they came, and that this one can. `None`: another seat leads.
     pub(super) fn take_short_jobs(&mut self, mut lead: Box<Lead>) -> Option<Box<Lead>> {
         let mut turn: Option<Turn> = None;
         loop {
@@ -184,7 +186,7 @@ impl Seat {
         }
     }
 
-    /// Serves a job as the leader does; the call has begun. `None`: the lead is elsewhere.
+    /// Serves a job as the leader does; the call has begun. `None`: another seat leads.
     pub(super) fn serve_here(&mut self, job: Job<Work>) -> Option<Box<Lead>> {
         let Work { connection, request, end } = job.work;
         match self.call_here(connection, request, end) {
@@ -207,7 +209,8 @@ impl Seat {
     /// Lets a request wait for a seat.
     fn enqueue(&mut self, lead: Box<Lead>, job: Job<Work>) -> Dispatched {
         let shared = Arc::clone(&self.shared);
-        // From here on only the poller sees the client leave. Without it that is seen when the answer is written.
+        // From here on only the poller notices that the client leaves. Without the poller it is noticed when the answer
+        // is written.
         let _ = job.work.connection.link.watch(&shared.poller, job.work.connection.token);
         let now_ns = shared.clock.now_ns();
         match shared.schedule(|scheduler, out| scheduler.enqueue(self.id, lead, job, now_ns, out)) {
@@ -227,7 +230,7 @@ impl Seat {
         }
     }
 
-    /// The request that has left with its job is replaced by one that a follower is done with.
+    /// The request that has left with its job is replaced by one that a follower has finished with.
     fn take_spare(&mut self) {
         if let Some(unused) = self.scratch.put_spare(self.shared.take_spare()) {
             self.shared.keep_spare(Some(unused));

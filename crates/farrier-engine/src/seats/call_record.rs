@@ -1,5 +1,5 @@
-//! What a seat tells of the call it is in, where calls have a limit: enough to answer the client in its stead and to name the
-//! request in the log.
+//! The record of a seat's current call, if calls have a limit. It is enough to answer the client in place of the seat
+//! and to name the request in the log.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,13 +11,13 @@ use farrier_log::access::printable;
 use farrier_scheduler::SeatId;
 use farrier_transport::link::{Link, TakenOver};
 
-/// One seat's record. The seat writes it, the overdue watch reads it; held for a few instructions, and while the connection
-/// of an overdue call is taken over.
+/// One seat's record. The seat writes it and the overdue watch reads it. Its lock is held for a few instructions, and
+/// while the connection of an overdue call is taken over.
 pub(crate) struct CallRecord {
     pub(crate) seat: SeatId,
     /// The runtime's number of the seat's thread.
     pub(crate) thread_ident: u64,
-    /// The kernel's.
+    /// The kernel's number of it.
     pub(crate) thread_id: i32,
     entry: Mutex<Entry>,
 }
@@ -31,7 +31,7 @@ struct Entry {
     path: Vec<u8>,
 }
 
-/// What a call is taken from its seat by.
+/// The connection or stream that a call can be taken from.
 pub(crate) enum CallTarget {
     /// A connection that carries one request at a time.
     Connection(Arc<Link>),
@@ -40,7 +40,7 @@ pub(crate) enum CallTarget {
 }
 
 impl CallTarget {
-    /// Whether all of a connection waits for the call.
+    /// Whether the call holds up a whole connection.
     fn is_connection(&self) -> bool {
         matches!(self, CallTarget::Connection(_))
     }
@@ -57,12 +57,12 @@ struct Running {
     target: CallTarget,
     facts: RequestFacts,
     via: Via,
-    /// What the request notes of its site.
+    /// The request's site, for its error page.
     choice: u32,
     stage: Stage,
 }
 
-/// How far a call is beyond its time.
+/// How far a call has exceeded its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     InTime,
@@ -71,13 +71,13 @@ enum Stage {
         at_ns: u64,
         taken: TakenOver,
     },
-    /// Nobody waits for it any more.
+    /// It is no longer waited for.
     GivenUp {
         taken: TakenOver,
     },
 }
 
-/// A call, for the log and for later questions.
+/// A call, for the log and for later checks.
 #[derive(Clone)]
 pub(crate) struct NamedCall {
     pub(crate) record: Arc<CallRecord>,
@@ -86,29 +86,29 @@ pub(crate) struct NamedCall {
     pub(crate) request: String,
     pub(crate) age_ns: u64,
     pub(crate) taken: TakenOver,
-    /// All of a connection waits for it.
+    /// It holds up a whole connection.
     pub(crate) is_connection: bool,
 }
 
-/// What a look at a record says.
+/// The result of a check of a record.
 pub(crate) enum Look {
-    /// No call runs, or nothing is left to be done about it.
+    /// No call runs, or nothing remains to be done about it.
     Nothing,
-    /// Look again at this time, in ns.
+    /// Check again at this time, in ns.
     At(u64),
     /// The call is overdue: its connection has been taken over just now.
     Overdue(NamedCall),
-    /// The call did not come back in its grace time either.
+    /// The call did not return in its grace time either.
     GivenUp(NamedCall),
 }
 
-/// What the record says of a call that has ended.
+/// The record of a call that has ended.
 pub(crate) struct Late {
-    /// What became of its client.
+    /// What its client got.
     pub(crate) taken: TakenOver,
-    /// It had been given up.
+    /// It was no longer waited for.
     pub(crate) was_given_up: bool,
-    /// All of a connection waited for it.
+    /// It held up a whole connection.
     pub(crate) is_connection: bool,
     pub(crate) request: String,
 }
@@ -133,7 +133,7 @@ impl CallRecord {
         entry.call = Some(Running { started_ns, target, facts, via, choice, stage: Stage::InTime });
     }
 
-    /// The call has ended. Something is left to be done only where it was late.
+    /// The call has ended. Something remains to be done only if it was late.
     pub(crate) fn close(&self) -> Option<Late> {
         let mut entry = self.entry();
         let call = entry.call.take()?;
@@ -147,7 +147,7 @@ impl CallRecord {
         Some(Late { taken, was_given_up, is_connection, request: entry.request() })
     }
 
-    /// Looks at the call, and takes its connection if it is overdue.
+    /// Checks the call, and takes its connection if it is overdue.
     ///
     /// # Arguments
     ///
@@ -183,7 +183,7 @@ impl CallRecord {
         if is_first { Look::Overdue(named) } else { Look::GivenUp(named) }
     }
 
-    /// The request that the seat is in, and since when in ns.
+    /// The seat's current request, and when it began, in ns.
     pub(crate) fn running(&self) -> Option<(String, u64)> {
         let entry = self.entry();
         entry.call.as_ref().map(|call| (entry.request(), call.started_ns))

@@ -19,7 +19,7 @@ pub(super) struct SeatWait<'a> {
 }
 
 impl SeatWait<'_> {
-    /// Those of the seat's call for a request of this connection.
+    /// The waits of the seat's call for a request of this connection.
     pub(super) fn of<'a>(shared: &'a Shared, seat: SeatId, connection: &Connection) -> SeatWait<'a> {
         SeatWait { shared, seat, token: connection.token, peer: connection.origin.peer }
     }
@@ -27,7 +27,7 @@ impl SeatWait<'_> {
     fn client(&self) -> Client {
         let address = match self.peer {
             Peer::Tcp(address) if !self.shared.rules.trusts(address.ip()) => Some(number(address.ip())),
-            // Others may stand behind it.
+            // Several clients may share the address.
             Peer::Tcp(_) | Peer::Unix => None,
         };
         Client { connection: self.token.0, address }

@@ -1,5 +1,6 @@
-//! Waits for the disk on a thread of its own, so that nobody else has to: opens files that are asked for the first time,
-//! brings into memory what is to be sent next, and writes the content of requests that memory does not hold. It never touches the interpreter, and starts when it is first needed.
+//! Runs disk operations on a thread of its own, so that no other thread waits for the disk. It opens files that are
+//! requested for the first time, reads into memory what is to be sent next, and writes request content that memory does
+//! not hold. It never touches the interpreter, and starts when it is first needed.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,19 +17,19 @@ use farrier_transport::link::Link;
 use farrier_transport::reactor::token::Token;
 use farrier_transport::spool_file::Spool;
 
-/// What the disk is sent for. A connection or stream has at most one of them under way, so their bounds are the queue's.
+/// A job for the disk thread. A connection or stream has at most one under way, so their limits bound the queue.
 pub(crate) enum Load {
     /// What a request needs before it can be answered.
     DiskLookup(Waiting, Box<dyn DiskLookup>),
-    /// What a response needs before more of it can be written.
+    /// What a response needs before more of it can be sent.
     Stretch(Token, Arc<Link>, ColdStretch),
     /// The same for one stream of a connection.
     Piece(Token, Arc<StreamLink>, ColdStretch),
-    /// What has come of a request's content and belongs in its file.
+    /// Request content that has arrived and belongs in its file.
     Spool(Token, Arc<Spool>),
 }
 
-/// The disk's queue, and whether there is a disk.
+/// The queue of the disk thread, and whether that thread runs.
 #[derive(Default)]
 pub(crate) struct DiskThread {
     queue: Mutex<Queue>,
@@ -38,7 +39,7 @@ pub(crate) struct DiskThread {
 #[derive(Default)]
 struct Queue {
     loads: VecDeque<Load>,
-    /// Content to be written: what somebody wants to read goes first.
+    /// Content to be written. Reads go first, because a client waits for them.
     spools: VecDeque<Load>,
     is_started: bool,
 }
@@ -49,10 +50,10 @@ impl DiskThread {
     }
 }
 
-/// Sends for something; it comes back to the leader through the state.
+/// Queues a job for the disk thread; its result comes back to the leader through the state.
 ///
 /// # Errors
-/// There is no disk and none can be started: the load comes back.
+/// The disk thread does not run and cannot be started: the job is returned.
 pub(crate) fn send(shared: &Arc<Shared>, load: Load) -> Result<(), Load> {
     let mut queue = shared.disk.queue();
     if !queue.is_started {
@@ -72,11 +73,12 @@ pub(crate) fn send(shared: &Arc<Shared>, load: Load) -> Result<(), Load> {
     Ok(())
 }
 
-/// Sends content to be written. Where that cannot be, the spool says so when it is looked at; true: it is to be looked at.
+/// Queues content to be written. If that is impossible, the spool reports the error when it is checked. True: check it
+/// now.
 pub(crate) fn send_spool(shared: &Arc<Shared>, token: Token, spool: Arc<Spool>) -> bool {
     match send(shared, Load::Spool(token, spool)) {
         Err(Load::Spool(_, spool)) => {
-            spool.fail(std::io::Error::other("no thread can be started that writes to the disk"));
+            spool.fail(std::io::Error::other("cannot start the thread that writes to the disk"));
             true
         }
         _ => false,
@@ -106,7 +108,7 @@ fn run(shared: &Arc<Shared>) {
 fn fetch(load: Load, spool_directory: &Path) -> Returned {
     match load {
         Load::DiskLookup(mut waiting, lookup) => {
-            // A fault leaves nothing found; the handler then looks for itself.
+            // After a fault nothing was found; the handler then looks for itself.
             let _ = catch_unwind(AssertUnwindSafe(|| lookup.run(&mut waiting.request)));
             Returned::Ready(waiting)
         }

@@ -1,14 +1,14 @@
-//! Says in the log which calls run when nobody can have the interpreter: the arbiter will replace the worker if that lasts,
+//! Logs which calls run while no thread can take the interpreter. The arbiter will replace the worker if that lasts,
 //! and knows nothing of requests.
 
 use super::native_hint;
 use super::shared::Shared;
 use farrier_log::error::Level;
 
-/// How long nobody could have the interpreter before the log is told, in ns, beyond the time that it takes to notice.
+/// How long the interpreter must be unavailable before it is logged, in ns, beyond the time that it takes to notice.
 const TOLD_AFTER_NS: u64 = 1_000_000_000;
 
-/// The monitor's memory of it.
+/// The monitor's record of such a time.
 #[derive(Default)]
 pub(crate) struct InterpreterStall {
     since_ns: Option<u64>,
@@ -16,11 +16,11 @@ pub(crate) struct InterpreterStall {
 }
 
 impl InterpreterStall {
-    /// Takes note of whether the interpreter can be had.
+    /// Notes whether the interpreter is available.
     pub(crate) fn look(&mut self, is_alive: bool, shared: &Shared, now_ns: u64) {
         if is_alive {
             if self.is_told {
-                shared.error_log.write(Level::Warning, "The interpreter can be had again");
+                shared.error_log.write(Level::Warning, "The interpreter is available again");
             }
             *self = InterpreterStall::default();
             return;
@@ -30,7 +30,7 @@ impl InterpreterStall {
             self.is_told = true;
             let calls = native_hint::of_calls(shared);
             let text = format!(
-                "No thread can have the interpreter: a call into C holds it, most likely one that does not wait for it. The worker is replaced after `timeout` if it stays so; {calls}"
+                "No thread can take the interpreter: most likely a call into C holds it and does not release it. The worker is replaced after `timeout` if this lasts; {calls}"
             );
             shared.error_log.write(Level::Error, &text);
         }

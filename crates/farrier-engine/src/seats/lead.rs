@@ -1,4 +1,4 @@
-//! What belongs to whoever leads: the connections, their deadlines, the listeners, and the events not yet dealt with.
+//! What belongs to the leader: the connections, their deadlines, the listeners, and the events not handled yet.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,10 +21,10 @@ use farrier_transport::reactor::slots::Slots;
 use farrier_transport::reactor::timers::{NEVER_MS, Timers};
 use farrier_transport::reactor::token::Token;
 
-/// Connections taken from one listener before others get their turn.
+/// Connections taken from one listener before other connections get their turn.
 const ACCEPTS_A_TURN: usize = 64;
 
-/// Turns that take one connection, after a turn in which nobody came behind the first.
+/// Turns that take one connection, after a turn in which no second connection waited.
 const SINGLE_ACCEPTS: u32 = 8;
 
 /// How long accepting pauses when the process is out of descriptors, in ms.
@@ -35,10 +35,10 @@ pub(crate) struct Lead {
     pub(crate) slots: Slots<Connection>,
     pub(crate) timers: Timers,
     pub(crate) ready: VecDeque<(Token, Readiness)>,
-    /// Requests that waited for the disk and can be answered now.
+    /// Requests whose disk reads are done: they can be answered now.
     pub(crate) fetched: Vec<Waiting>,
     pub(crate) listeners: Vec<OwnedFd>,
-    /// Whether connections are to be accepted.
+    /// Whether connections may be accepted.
     pub(crate) gate: AcceptGate,
     /// The poller watches the listeners.
     pub(crate) is_watching: bool,
@@ -51,19 +51,19 @@ pub(crate) struct Lead {
     pub(crate) single_accepts: u32,
     /// Requests of HTTP/2 connections that are to be served.
     pub(crate) arrivals: VecDeque<Arrival>,
-    /// Room for the connections whose waker have woken.
+    /// Buffer for the connections whose wakers were called.
     pub(crate) woken: Vec<Token>,
 }
 
-/// What came of looking at a listener.
+/// The result of accepting at a listener.
 pub(crate) enum Accepted {
     /// A connection within the cap.
     Connection(Box<Connection>),
-    /// A connection above the cap: it gets 503.
+    /// A connection above the cap: it is answered with 503.
     OverCap(Box<Connection>),
-    /// Its client has as many as it may; it is closed already.
+    /// Its client has reached its limit; the connection is closed already.
     Dismissed,
-    /// Nobody waits.
+    /// No connection waits.
     Nobody,
     /// The process or the system is out of descriptors or memory.
     OutOfDescriptors(io::Error),
@@ -83,7 +83,7 @@ impl Lead {
             match acceptfrom_with(listener, flags) {
                 Ok(accepted) => break accepted,
                 Err(rustix::io::Errno::AGAIN) => return Accepted::Nobody,
-                // The client left while it waited.
+                // The client left while its connection waited.
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED | rustix::io::Errno::PROTO) => continue,
                 Err(
                     error @ (rustix::io::Errno::MFILE
@@ -124,7 +124,7 @@ impl Lead {
             phase: Phase::Idle,
             deadline_ms: self.now_ms + patience_ms,
             requests: 0,
-            // Most clients speak first and at once.
+            // Most clients send first and at once.
             readable: true,
             ended: false,
             stream: None,
@@ -133,12 +133,12 @@ impl Lead {
         if over_cap { Accepted::OverCap(connection) } else { Accepted::Connection(connection) }
     }
 
-    /// Connections that one turn may take: where lately one came at a time, a second look would find nobody.
+    /// Connections that one turn may take: if they lately came one at a time, a second try would find none.
     pub(crate) fn accepts_a_turn(&self) -> usize {
         if self.single_accepts > 0 { 1 } else { ACCEPTS_A_TURN }
     }
 
-    /// Remembers how many connections a turn brought that looked for more than one.
+    /// Remembers how many connections came in a turn that tried for more than one.
     pub(crate) fn accepted(&mut self, count: usize) {
         self.single_accepts = match self.single_accepts {
             0 if count <= 1 => SINGLE_ACCEPTS,
@@ -146,7 +146,7 @@ impl Lead {
         };
     }
 
-    /// Watches the listeners, or stops watching them, as the gate says.
+    /// Watches the listeners, or stops watching them, as the gate decides.
     pub(crate) fn apply_gate(&mut self, poller: &Poller) {
         let is_open = self.gate.is_open();
         if is_open == self.is_watching {
@@ -154,7 +154,7 @@ impl Lead {
         }
         self.is_watching = is_open;
         for (index, listener) in self.listeners.iter().enumerate() {
-            // An error can only say that it is so already.
+            // An error can only mean that this is the state already.
             let _ = match is_open {
                 true => poller.watch_listener(listener.as_fd(), Token::listener(index)),
                 false => poller.forget(listener.as_fd()),
@@ -162,12 +162,12 @@ impl Lead {
         }
     }
 
-    /// Accepts nothing for a moment: the process is out of descriptors.
+    /// Stops accepting for a moment: the process is out of file descriptors.
     pub(crate) fn pause_accepting(&mut self) {
         self.gate.pause(self.now_ms + OUT_OF_DESCRIPTORS_PAUSE_MS);
     }
 
-    /// Lets the connection wait, with a look at it no later than its deadline.
+    /// Lets the connection wait, and makes sure that it is checked no later than its deadline.
     ///
     /// # Errors
     /// The poller cannot watch it; it is closed.
@@ -183,7 +183,7 @@ impl Lead {
         Ok(())
     }
 
-    /// Forgets a connection, and its deadline.
+    /// Removes a connection and its deadline.
     pub(crate) fn release(&mut self, token: Token) {
         if let Some(looked_at_ms) = self.slots.looked_at_ms(token) {
             self.timers.forget(token, looked_at_ms);

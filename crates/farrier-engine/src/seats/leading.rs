@@ -33,7 +33,8 @@ impl Seat {
                     None => return true,
                 };
             }
-            // What a turn leaves for later comes after the events that are polled next: nobody is served twice in a row.
+            // What a turn leaves for later comes after the events that are polled next: no connection is served twice
+            // in a row.
             for _ in 0..lead.ready.len() {
                 let Some((token, readiness)) = lead.ready.pop_front() else { break };
                 lead = match self.deal(lead, token, readiness) {
@@ -59,8 +60,8 @@ impl Seat {
         }
     }
 
-    /// With doubtful calls at hand, gives the lead to a parked seat and becomes the follower that serves them. `None`: the
-    /// lead is elsewhere.
+    /// If doubtful calls were gathered, gives the lead to a parked seat and becomes the follower that serves them.
+    /// `None`: another seat leads.
     fn hand_on(&mut self, lead: Box<Lead>) -> Option<Box<Lead>> {
         let shared = Arc::clone(&self.shared);
         let now_ns = shared.clock.now_ns();
@@ -77,14 +78,14 @@ impl Seat {
         }
     }
 
-    /// Waits for events, detached from the interpreter: threads that come back from a blocking call would otherwise wait
+    /// Waits for events, detached from the interpreter. Otherwise threads that return from a blocking call would wait
     /// for its switch interval.
     fn wait(&mut self, lead: &mut Lead) {
         let shared = Arc::clone(&self.shared);
         self.detach();
         self.last_ended_ns = None;
         loop {
-            // From here on whoever has something for the leader wakes it; what came before is found here.
+            // From here on, a thread that has something for the leader wakes it; what came before is found here.
             shared.leader.set_polling(true);
             let returns = shared.returns.take();
             if returns.is_empty() {
@@ -100,7 +101,7 @@ impl Seat {
         lead.gate.set_queue_full(!has_room);
         lead.gate.set_connections(lead.slots.open(), shared.rules.connections_max);
         lead.apply_gate(&shared.poller);
-        // The last connection may have come back closed just now: then there is nothing to wait for.
+        // The last connection may have been returned closed just now: then there is nothing to wait for.
         let drained = lead.draining_since_ms.is_some() && self.is_empty(lead);
         let has_streams = !lead.arrivals.is_empty() || shared.woken.has_any();
         let is_busy = has_streams || !lead.ready.is_empty() || !lead.fetched.is_empty();
@@ -113,7 +114,7 @@ impl Seat {
         let mut events = std::mem::take(&mut self.events);
         let ready = &mut lead.ready;
         let waited = shared.poller.wait(&mut events, timeout_ms, |token, readiness| match token {
-            // Commands go first: answers after a stop say that the connection ends.
+            // Commands go first: answers after a stop announce the end of the connection.
             Token::CONTROL => ready.push_front((token, readiness)),
             token => ready.push_back((token, readiness)),
         });
@@ -134,7 +135,7 @@ impl Seat {
         self.look_at_timers(lead);
     }
 
-    /// Deals with one event. `None`: the lead is elsewhere.
+    /// Handles one event. `None`: another seat leads.
     fn deal(&mut self, mut lead: Box<Lead>, token: Token, readiness: Readiness) -> Option<Box<Lead>> {
         if token == Token::WAKE {
             self.shared.poller.wake_seen();
@@ -150,7 +151,7 @@ impl Seat {
         match lead.slots.take(token) {
             Found::Nothing => Some(lead),
             Found::Busy(link) => {
-                // The seat that owns it may have given it back just now.
+                // The seat that owns it may have returned it just now.
                 let returns = {
                     let mut returns = self.shared.returns.lock();
                     link.set_pending();
@@ -187,7 +188,7 @@ impl Seat {
         }
     }
 
-    /// Brings a connection as far as it goes now, for one turn.
+    /// Advances a connection as far as possible now, for one turn.
     pub(super) fn advance(&mut self, mut lead: Box<Lead>, mut connection: Box<Connection>) -> Option<Box<Lead>> {
         let mut turn: Option<Turn> = None;
         loop {
@@ -273,7 +274,7 @@ impl Seat {
                             self.park(&mut lead, connection);
                             return Some(lead);
                         }
-                        // A client that sends one request after the other lets others have their turn.
+                        // A client that sends one request after the other gives others their turn.
                         let clock = &self.shared.clock;
                         if turn.get_or_insert_with(|| Turn::begin(clock)).served(clock) {
                             let again = Readiness { readable: connection.readable, ..Readiness::READABLE };
@@ -298,7 +299,7 @@ impl Seat {
         }
     }
 
-    /// Says in the log why a handshake failed, for whoever looks for the reason: strangers fail all day.
+    /// Logs why a handshake failed. At debug level only: handshakes of unknown clients fail all day.
     fn note_handshake(&self, connection: &Connection) {
         let log = &self.shared.error_log;
         if log.is_on(Level::Debug)

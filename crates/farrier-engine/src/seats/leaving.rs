@@ -1,4 +1,4 @@
-//! How the engine ends: commands from outside, the drain, and the last seat that goes.
+//! How the engine ends: commands from outside, the drain, and the last seat.
 
 use std::sync::atomic::Ordering;
 
@@ -8,8 +8,8 @@ use crate::control::Command;
 use crate::protocol::connection::{Connection, Phase};
 use farrier_transport::reactor::slots::Found;
 
-/// How long a connection that was lately used may stay silent in a drain before it is closed, in ms: a client that sends
-/// its next request at this moment must not lose it.
+/// How long a connection that was used lately may stay silent in a drain before it is closed, in ms. A client that
+/// sends its next request at this moment must not lose it.
 pub(super) const DRAIN_IDLE_MS: u64 = 2000;
 
 impl Seat {
@@ -32,7 +32,7 @@ impl Seat {
         }
     }
 
-    /// Begins to stop: takes what is queued at the listeners, then no more.
+    /// Begins to stop: accepts the connections that are queued at the listeners, then no more.
     fn drain(&mut self, lead: &mut Lead) {
         if lead.draining_since_ms.is_some() {
             return;
@@ -64,11 +64,11 @@ impl Seat {
         if lead.quits {
             return true;
         }
-        // Whoever connects after the stop is served by another process that has the listener, or by none.
+        // A client that connects after the stop is served by another process that has the listener, or by none.
         self.is_empty(lead) && lead.ready.is_empty() && lead.arrivals.is_empty()
     }
 
-    /// Whether no connection is left but those whose calls are not waited for.
+    /// Whether the only connections left are those whose calls are not waited for.
     pub(super) fn is_empty(&self, lead: &Lead) -> bool {
         let open = lead.slots.open();
         let Some(overdue) = &self.shared.overdue else { return open == 0 };
@@ -83,7 +83,7 @@ impl Seat {
         open <= overdue.given_up_connections() + lead.slots.count_parked(awaits_given_up_streams)
     }
 
-    /// Sends everybody home.
+    /// Orders all seats to end.
     pub(super) fn end(&mut self, lead: Box<Lead>) {
         drop(lead);
         let first_is_parked = self.shared.schedule(|scheduler, out| scheduler.stop(out));

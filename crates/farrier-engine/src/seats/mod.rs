@@ -1,9 +1,9 @@
 //! Threads that lead and serve, and the threads that watch them.
 //!
-//! Exactly one seat leads: it waits for events, reads and decodes. A complete request of a short route is served by the
-//! leader itself, so that no other thread is woken. A request of a route that may be slow goes to a follower. A monitor
-//! looks once a tick whether the leader's call has outlived it, and gives the lead to a parked seat if so. One seat is
-//! always left for short routes.
+//! Exactly one seat leads: it waits for events, reads and decodes. The leader itself serves a complete request of a
+//! short route, so that no other thread is woken. A request of a route that may be slow goes to a follower. Once a
+//! tick, a monitor checks whether the leader's call has outlived it; if so, it gives the lead to a parked seat. One
+//! seat is always reserved for short routes.
 
 mod accepting;
 pub(crate) mod answered_by;

@@ -1,4 +1,4 @@
-//! Guards the predictions: looks at running calls once a tick, and tells the scheduler of those that outlive one.
+//! Watches running calls: checks them once a tick, and reports to the scheduler those that outlive one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ const QUIET_TICKS_MAX: u32 = 8;
 pub(crate) fn run(shared: &Arc<Shared>) {
     let mut quiet_ticks = 0;
     let mut stall = InterpreterStall::default();
-    // First the sign of life, so that an old one is not taken for a silence.
+    // First report that the worker is alive, so that an old report is not taken for silence.
     shared.metrics.beat();
     shared.metrics.set_active(true);
     loop {
@@ -58,7 +58,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
 /// Sleeps until a seat begins a call.
 fn sleep(shared: &Arc<Shared>) {
     shared.monitor_asleep.store(true, Ordering::SeqCst);
-    // A call may have begun between the last look and the store.
+    // A call may have begun between the last check and the store.
     if shared.scheduler().calling() > 0 {
         shared.monitor_asleep.store(false, Ordering::SeqCst);
         return;
@@ -68,7 +68,7 @@ fn sleep(shared: &Arc<Shared>) {
     }
 }
 
-/// One look at the calls that have outlived a tick. Most looks find none.
+/// Checks the calls that have outlived a tick. Most checks find none.
 fn look(shared: &Shared, now_ns: u64) {
     let suspects = shared.scheduler().suspects(now_ns);
     for (seat, started_ns) in suspects {
@@ -77,15 +77,15 @@ fn look(shared: &Shared, now_ns: u64) {
     }
 }
 
-/// Whether the interpreter can be had. With a call that runs long the spawner is sent to find out: this thread must not touch
-/// the interpreter itself.
+/// Whether the interpreter is available. If a call runs long, the spawner tests this: the monitor's thread must not
+/// touch the interpreter itself.
 fn is_alive(shared: &Shared, now_ns: u64) -> bool {
     let since = |started_ns: u64| now_ns.saturating_sub(started_ns);
     let (mut attaches_long, mut runs_long) = (false, false);
     for (_, call) in shared.scheduler().calls() {
         let age_ns = since(call.started_ns);
         attaches_long |= call.attaching && age_ns > HELD_NS;
-        // Once a second for each call that runs so long.
+        // Once a second for each call that runs that long.
         runs_long |= age_ns > HELD_NS && age_ns % HELD_NS < HELD_NS / 8;
     }
     if attaches_long || shared.probe.waits_since_ns().is_some_and(|since_ns| since(since_ns) > HELD_NS) {

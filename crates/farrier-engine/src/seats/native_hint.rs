@@ -1,4 +1,5 @@
-//! What the kernel says of threads in calls, for the log: all there is to tell when the interpreter cannot be had.
+//! Describes threads in calls for the log, from the kernel's view: the only source while the interpreter is not
+//! available.
 
 use std::fmt::Write;
 

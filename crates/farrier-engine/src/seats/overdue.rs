@@ -1,8 +1,8 @@
-//! Calls that outlive `request_timeout`: the client is answered, the log told, the thread interrupted; and if the call does
-//! not come back even so, the worker asks to be replaced.
+//! Handles calls that outlive `request_timeout`. The client is answered, the log gets an entry, and the thread is
+//! interrupted. If the call still does not return, the worker asks to be replaced.
 //!
-//! A thread of its own looks when the oldest call may be overdue, so there is nothing to do per call but to fill in its
-//! record. It never touches the runtime: another thread does that, because a call may hold it for ever.
+//! A thread of its own checks when the oldest call may be overdue, so a call only has to fill in its record. That
+//! thread never touches the runtime, because a call may hold it for ever: another thread does.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicIsize, Ordering};
@@ -27,22 +27,23 @@ use farrier_transport::link::TakenOver;
 /// How long the log entry waits for the threads' stacks.
 const STACKS_PATIENCE: Duration = Duration::from_millis(500);
 
-/// After the stacks of all threads were told, how long only those of overdue calls are, in ns: when a database is away, many
-/// calls are overdue one after the other.
+/// How long after a log entry with all stacks only those of overdue calls are logged, in ns. When a database is down,
+/// many calls become overdue one after the other.
 const WHOLE_EVERY_NS: u64 = 10_000_000_000;
 
-/// The least and the most time that an interrupted call has to come back.
+/// The least and the most time that an interrupted call has to return.
 const GRACE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
-/// The watch over calls that have a limit. There is none where they have no limit.
+/// The watch over calls that have a limit. It does not exist if calls have no limit.
 pub(crate) struct Overdue {
     timeout: Duration,
     /// Asks for the worker's replacement.
     stuck: Box<dyn Fn() + Send + Sync>,
     records: Mutex<Vec<Weak<CallRecord>>>,
-    /// Calls that run and are not waited for. For a moment it may be too small by those that come back just then.
+    /// Calls that run and are not waited for. For a moment it may be too small by the number of calls that are just
+    /// returning.
     given_up: AtomicIsize,
-    /// Those of them for which all of a connection waits; the others answer streams.
+    /// Those of them that hold up a whole connection; the others answer streams.
     given_up_connections: AtomicIsize,
 }
 
@@ -68,7 +69,7 @@ impl Overdue {
         usize::try_from(self.given_up.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// Connections that wait for such a call and for nothing else. Those with several requests at once are not among them.
+    /// Connections that wait only for such a call. Those with several requests at once are not among them.
     pub(crate) fn given_up_connections(&self) -> usize {
         usize::try_from(self.given_up_connections.load(Ordering::Relaxed)).unwrap_or(0)
     }
@@ -134,7 +135,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     }
 }
 
-/// A late call has ended: nothing that was raised in its thread may reach the next one.
+/// A late call has ended: an exception raised in its thread must not reach the next call.
 pub(crate) fn came_back(shared: &Shared, late: &Late, call_ns: u64) {
     shared.host.clear_interrupt();
     if late.was_given_up
@@ -153,7 +154,7 @@ fn take_over(target: &CallTarget, facts: RequestFacts, via: Via, choice: u32, ru
     }
 }
 
-/// What an overdue call's client is told, and what the access log shows once the call is over.
+/// What the client of an overdue call gets, and what the access log shows once the call has ended.
 pub(crate) fn error() -> Error {
     Error::server(Kind::Overdue, "")
 }
@@ -176,9 +177,9 @@ fn report(shared: &Shared, overdue: &Overdue, interrupter: &Interrupter, late: V
     match interrupter.stacks(&late, whole) {
         Some(stacks) => text.push_str(&stacks),
         None => {
-            text.push_str("The interpreter cannot be had, so there are no stacks; ");
+            text.push_str("The interpreter is not available, so there are no stacks; ");
             text.push_str(&native_hint::of_calls(shared));
-            text.push_str("If it stays so, the worker is replaced after `timeout`.");
+            text.push_str("If this lasts, the worker is replaced after `timeout`.");
         }
     }
     shared.error_log.write(Level::Error, &text);
@@ -201,7 +202,7 @@ fn give_up(shared: &Shared, overdue: &Overdue, lost: &[NamedCall]) {
     }
     if !lost.is_empty() {
         (overdue.stuck)();
-        // A drain may have waited for nothing else.
+        // A drain may have waited only for this call.
         shared.poller.wake();
     }
 }
@@ -210,7 +211,7 @@ fn seconds(ns: u64) -> String {
     format!("{:.1}", ns as f64 / 1e9)
 }
 
-/// The thread that waits for the runtime.
+/// The thread that uses the runtime.
 struct Interrupter {
     questions: Sender<Question>,
 }
@@ -228,7 +229,7 @@ impl Interrupter {
             for question in asked {
                 match question {
                     Question::Stacks { stuck, whole, answer } => {
-                        // Nobody listens any more if it took too long.
+                        // The result is no longer wanted if it took too long.
                         let _ = answer.send(host.stacks(&stuck, whole));
                     }
                     Question::Interrupt(calls) => {
@@ -239,7 +240,7 @@ impl Interrupter {
                 }
             }
         };
-        // Without the thread there are no stacks and no interruptions; all else goes on.
+        // Without the thread there are no stacks and no interruptions; everything else works.
         let _ = std::thread::Builder::new().name("farrier-stacks".into()).spawn(answers);
         Interrupter { questions }
     }

@@ -1,4 +1,4 @@
-//! What is decided about a request before its handler is asked: whose it is, and which of its fields count.
+//! Decides what must be known of a request before its handler is called: its client, and which of its fields count.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +10,7 @@ use farrier_log::error::Level;
 use farrier_transport::link::Link;
 
 impl Shared {
-    /// Notes in a request what its connection knows, and decides about its fields.
+    /// Adds the connection's facts to a request, and decides about its fields.
     ///
     /// # Errors
     /// The request is refused.
@@ -26,7 +26,7 @@ impl Shared {
         self.decide_fields(request)
     }
 
-    /// Asks for the plans of requests that come by an HTTP/2 connection.
+    /// Plans requests that come on an HTTP/2 connection.
     pub(super) fn planner<'a>(
         &'a self,
         origin: Origin,
@@ -39,13 +39,13 @@ impl Shared {
         }
     }
 
-    /// Decides about forwarding fields, folded values and underscores; nothing where there are none.
+    /// Decides about forwarding fields, folded values and underscores; does nothing if there are none.
     fn decide_fields(&self, request: &mut Request) -> Result<(), Error> {
         let Shared { rules, error_log, .. } = self;
         rules.fields.apply(request, |address| rules.trusts(address), |name| rules.dropped_fields.note(name, error_log))
     }
 
-    /// Says once that a web server sends variables that are not obeyed here.
+    /// Logs once that a web server sends variables that are not obeyed here.
     fn note_commands(&self, request: &Request) {
         let Shared { rules, error_log, .. } = self;
         if request.head.gateway.had_uwsgi_variables && !rules.has_noted_commands.swap(true, Ordering::Relaxed) {

@@ -1,11 +1,11 @@
-//! Finds out whether the interpreter can be had: the monitor wishes to know, the spawner waits for it.
+//! Tests whether the interpreter is available: the monitor asks, and the spawner waits for the interpreter.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Nobody waits.
+/// The spawner does not wait.
 const NEVER: u64 = u64::MAX;
 
-/// What the monitor and the spawner share about it.
+/// What the monitor and the spawner share for the test.
 pub(crate) struct Probe {
     is_wished: AtomicBool,
     /// Since when the spawner waits for the interpreter, in ns; [`NEVER`] while it does not.
@@ -19,12 +19,12 @@ impl Default for Probe {
 }
 
 impl Probe {
-    /// Wishes to know. True when the spawner is to be woken: it does not wait for the interpreter already.
+    /// Requests a test. True when the spawner is to be woken, because it does not wait for the interpreter already.
     pub(crate) fn wish(&self) -> bool {
         self.waits_since_ns().is_none() && !self.is_wished.swap(true, Ordering::SeqCst)
     }
 
-    /// Takes the wish, once.
+    /// Takes the request, once.
     pub(crate) fn take_wish(&self) -> bool {
         self.is_wished.swap(false, Ordering::SeqCst)
     }
@@ -34,7 +34,7 @@ impl Probe {
         self.waits_since_ns.store(now_ns, Ordering::SeqCst);
     }
 
-    /// It waits no more.
+    /// The spawner no longer waits.
     pub(crate) fn end(&self) {
         self.waits_since_ns.store(NEVER, Ordering::SeqCst);
     }

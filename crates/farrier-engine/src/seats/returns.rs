@@ -1,5 +1,4 @@
-//! What comes back to the leader from other threads: connections that seats have finished with, and what was read from the
-//! disk.
+//! What other threads return to the leader: connections that seats have finished with, and what was read from the disk.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,15 +7,15 @@ use farrier_http::Request;
 use crate::protocol::connection::Connection;
 use farrier_transport::reactor::token::Token;
 
-/// Something that comes back to the leader.
+/// Something that is returned to the leader.
 pub(crate) enum Returned {
     /// A connection that goes on.
     Open(Box<Connection>),
     /// A connection that is closed; its slot is free.
     Closed(Token),
-    /// What its request needs is in memory: it can be answered at once.
+    /// The files that its request needs are in memory: it can be answered at once.
     Ready(Waiting),
-    /// What its response needs next is in memory: more of it can be written.
+    /// The data that its response needs next is in memory: more of it can be sent.
     Fetched(Token),
 }
 
@@ -28,7 +27,7 @@ pub(crate) struct Waiting {
     pub(crate) end: usize,
 }
 
-/// What has come back and was not looked at yet. Whoever adds something wakes the leader if it must act at once.
+/// What was returned and not looked at yet. The thread that adds something wakes the leader if it must act at once.
 #[derive(Default)]
 pub(crate) struct Returns(Mutex<Vec<Returned>>);
 
@@ -38,7 +37,7 @@ impl Returns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes all that has come back.
+    /// Takes everything that was returned.
     pub(crate) fn take(&self) -> Vec<Returned> {
         std::mem::take(&mut *self.lock())
     }

@@ -1,4 +1,4 @@
-//! A seat: a thread that can lead and that can serve. Here is what it does when it does not lead.
+//! A seat: a thread that can lead and that can serve. This module has what it does when it does not lead.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use farrier_log::access::Exchange;
 use farrier_scheduler::routes::ComputeShare;
 use farrier_scheduler::{Ended, Idle, Job, JobKind, Looked, Order, SeatId};
 
-/// A reading of the thread's meter serves this long, in ns.
+/// A reading of the thread's meter is valid for this long, in ns.
 const MARK_AGE_MAX_NS: u64 = 1_000_000;
 
 /// A seat.
@@ -35,7 +35,7 @@ pub(crate) struct Seat {
     pub(crate) id: SeatId,
     pub(crate) shared: Arc<Shared>,
     pub(crate) scratch: Scratch,
-    /// What it tells of its calls, where they have a limit.
+    /// The record of its calls, if they have a limit.
     pub(super) record: Option<Arc<CallRecord>>,
     /// The seat is attached to the interpreter.
     pub(crate) attached: bool,
@@ -43,13 +43,13 @@ pub(crate) struct Seat {
     /// A reading not older than a millisecond when a call begins.
     pub(crate) mark: Option<Reading>,
     pub(crate) marked_ns: u64,
-    /// When the last call ended, in ns, if nothing but the server's own work has followed.
+    /// When the last call ended, in ns, if only the server's own work has followed.
     pub(crate) last_ended_ns: Option<u64>,
-    /// What the poller fills while this seat leads.
+    /// The buffer that the poller fills while this seat leads.
     pub(crate) events: Vec<rustix::event::epoll::Event>,
 }
 
-/// Whether a connection lives on after a response.
+/// Whether a connection stays open after a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Settled {
     /// It goes on as its phase says.
@@ -75,7 +75,7 @@ impl Seat {
         }
     }
 
-    /// Waits for orders and performs them, until the engine ends or this seat is one too many.
+    /// Waits for orders and performs them, until the engine ends or more seats are parked than are kept.
     pub(crate) fn run(self) {
         let shared = Arc::clone(&self.shared);
         guard(&shared, || self.run_orders());
@@ -108,7 +108,7 @@ impl Seat {
         }
     }
 
-    /// Takes the interpreter, if it has not got it.
+    /// Takes the interpreter, unless the seat has it.
     pub(crate) fn attach(&mut self) {
         if !self.attached {
             self.shared.host.attach();
@@ -128,7 +128,7 @@ impl Seat {
         self.detach();
         let idle_timeout = self.shared.seating.threads_idle_timeout;
         loop {
-            // The answer first: the scheduler's lock must not be held while this thread is parked.
+            // The answer is computed first: the scheduler's lock must not be held while this thread is parked.
             let idle = self.shared.scheduler().idle(self.id);
             match idle {
                 Idle::Order(order) => return order,
@@ -144,8 +144,8 @@ impl Seat {
         }
     }
 
-    /// Serves jobs as long as there are any for this seat, and takes the lead if nobody else does. False: the engine ends.
-    /// True: the seat is parked.
+    /// Serves jobs as long as there are any for this seat, and takes the lead if no other seat does. False: the engine
+    /// ends. True: the seat is parked.
     pub(crate) fn work(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
         loop {
@@ -179,7 +179,7 @@ impl Seat {
         let process_before_ns = if measured { process_cpu_ns() } else { 0 };
         let started_ns = self.shared.clock.now_ns();
         let (settled, ended_ns) = if connection.link.is_gone() {
-            // The client left while the request waited: nobody is there to be answered.
+            // The client left while the request waited: there is no one to answer.
             self.scratch.give_back(request);
             (Settled::Closed, started_ns)
         } else {
@@ -211,8 +211,8 @@ impl Seat {
         }
     }
 
-    /// How long a call took, without the time in which others had its processor: that is not the route's fault. Only a call
-    /// that seems slow is looked into.
+    /// How long a call took, without the time in which other threads had its processor: the route does not cause that.
+    /// It is measured only for a call that seems slow.
     pub(crate) fn own_time_ns(&mut self, call_ns: u64, ended_ns: u64) -> u64 {
         if call_ns <= self.shared.seating.slow_call_ns {
             return call_ns;
@@ -228,7 +228,7 @@ impl Seat {
         }
     }
 
-    /// Gives the connection back to the leader, waking it only where it must act.
+    /// Returns the connection to the leader, and wakes the leader only if it must act.
     pub(crate) fn hand_back(&mut self, connection: Box<Connection>, settled: Settled) {
         let urgent = match settled {
             Settled::Closed => true,
@@ -246,8 +246,8 @@ impl Seat {
             return self.hand_back_upload(connection, settled);
         }
         let token = connection.token;
-        // A leader that was deposed in its call may hold a connection that the poller does not know yet. If it cannot be
-        // watched the leader finds out.
+        // A leader that was deposed in its call may hold a connection that the poller does not know yet. If it cannot
+        // be watched, the leader notices.
         let unwatched = settled == Settled::Open && connection.link.watch(&self.shared.poller, token).is_err();
         let mut returns = self.shared.returns.lock();
         let pending = connection.link.take_pending();
@@ -269,7 +269,8 @@ impl Seat {
         }
     }
 
-    /// Runs the handler for one request and writes its answer. Gives the connection's fate, and when the call ended in ns.
+    /// Runs the handler for one request and writes its answer. Returns whether the connection stays open, and when the
+    /// call ended in ns.
     pub(crate) fn serve(
         &mut self,
         connection: &mut Connection,
@@ -388,10 +389,10 @@ impl Seat {
             }
             return Settled::Open;
         }
-        // Bytes that nobody will read would turn the close into a reset, and the client would lose its answer.
+        // Unread bytes would turn the close into a reset, and the client would lose its answer.
         let unread = request.arena.filled().len() > end || connection.readable;
         self.scratch.give_back(request);
-        // What has broken off must not end in an orderly way.
+        // A response that has broken off must not end in an orderly way.
         if connection.link.is_gone() || connection.link.must_reset() && !outcome.unsent {
             return Settled::Closed;
         }
@@ -459,8 +460,8 @@ impl Seat {
     }
 }
 
-/// Runs what a thread of the engine does. A panic that reaches this place has lost the lead, or a request's account: the
-/// worker ends, so that the arbiter sees it and starts another.
+/// Runs a thread of the engine. A panic that reaches this function has lost the lead, or a request's accounting: the
+/// worker ends, so that the arbiter notices it and starts another.
 pub(super) fn guard(shared: &Shared, life: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(life)) {
         shared

@@ -45,7 +45,7 @@ pub(crate) struct Shared {
     scheduler: Mutex<SeatScheduler>,
     pub(crate) threads: Threads,
     pub(crate) returns: Returns,
-    /// Requests that followers are done with, for the reads of the leader.
+    /// Requests that followers have finished with, for the reads of the leader.
     #[allow(clippy::vec_box, reason = "boxes are handed on; a request moved in and out would be copied")]
     spare_requests: Mutex<Vec<Box<Request>>>,
     pub(crate) host: Arc<dyn Host>,
@@ -66,15 +66,15 @@ pub(crate) struct Shared {
     pub(crate) monitor: OnceLock<Thread>,
     pub(crate) spawner: OnceLock<Thread>,
     pub(crate) probe: Probe,
-    /// Somebody has asked for a seat.
+    /// A seat was requested.
     pub(crate) spawner_called: AtomicBool,
-    /// Ends the process when the first seat cannot: it is inside a call that does not end.
+    /// Ends the process if the first seat cannot: it is inside a call that does not end.
     pub(crate) abandon: Box<dyn Fn() + Send + Sync>,
-    /// Ends the process after a fault of the server's own, so that the arbiter sees it and replaces the worker.
+    /// Ends the process after an internal error, so that the arbiter notices it and replaces the worker.
     pub(crate) fail: Box<dyn Fn() + Send + Sync>,
-    /// The watch over calls, where they have a limit.
+    /// The watch over calls, if they have a limit.
     pub(crate) overdue: Option<Overdue>,
-    /// The thread that waits for the disk.
+    /// The disk thread.
     pub(crate) disk: DiskThread,
 }
 
@@ -125,7 +125,7 @@ impl Shared {
         }
     }
 
-    /// Tells the scheduler of an event, and wakes whom it leads to.
+    /// Reports an event to the scheduler, and wakes the threads that it names.
     ///
     /// The lock is held for the event alone: a few instructions, never across a wake-up, a system call or a handler.
     pub(crate) fn schedule<R>(&self, event: impl FnOnce(&mut SeatScheduler, &mut Actions) -> R) -> R {
@@ -154,7 +154,7 @@ impl Shared {
         }
     }
 
-    /// Lets the spawner look for seats to start.
+    /// Wakes the spawner to look for seats to start.
     pub(crate) fn wake_spawner(&self) {
         self.spawner_called.store(true, Ordering::SeqCst);
         if let Some(spawner) = self.spawner.get() {
@@ -162,7 +162,7 @@ impl Shared {
         }
     }
 
-    /// Gives something to the leader, which looks at it before it waits next.
+    /// Gives something to the leader, which looks at it before its next wait.
     pub(crate) fn give_back(&self, returned: Returned) {
         self.returns.lock().push(returned);
         self.leader.wake();
@@ -178,17 +178,17 @@ impl Shared {
         }
     }
 
-    /// A request that a follower is done with, if there is one.
+    /// A request that a follower has finished with, if there is one.
     pub(crate) fn take_spare(&self) -> Option<Box<Request>> {
         self.spare_requests.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// Tells a wait for the interpreter from other waits.
+    /// Distinguishes a wait for the interpreter from other waits.
     pub(crate) fn interpreter_lock(&self) -> &InterpreterLock {
         &self.interpreter_lock
     }
 
-    /// Lets the monitor tick, if it sleeps.
+    /// Wakes the monitor, if it sleeps.
     pub(crate) fn wake_monitor(&self) {
         if self.monitor_asleep.load(Ordering::Relaxed)
             && self.monitor_asleep.swap(false, Ordering::SeqCst)

@@ -1,5 +1,5 @@
-//! Starts seats, on a thread of its own: to start one the interpreter is needed, and the leader must not wait for it.
-//! For the same reason it finds out for the monitor whether the interpreter can be had at all.
+//! Starts seats, on a thread of its own: that needs the interpreter, and the leader must not wait for it. For the same
+//! reason it tests for the monitor whether the interpreter is available.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,7 +24,8 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             }
             scheduler.next_wanted()
         };
-        // The monitor looks how long this takes: whoever holds the interpreter for seconds has stopped the worker.
+        // The monitor measures how long this takes: a thread that holds the interpreter for seconds has stopped the
+        // worker.
         let probe = wanted.is_none() && shared.probe.take_wish();
         if wanted.is_some() || probe {
             shared.probe.begin(shared.clock.now_ns());
@@ -44,7 +45,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     }
 }
 
-/// Asks for the spare seats before the engine serves, and waits a moment for them: the first call may be the one that needs
+/// Requests the spare seats before the engine serves, and waits a moment for them: the first call may already need
 /// them.
 pub(crate) fn bring_spares(shared: &Shared) {
     let began_ns = shared.clock.now_ns();
@@ -57,7 +58,7 @@ pub(crate) fn bring_spares(shared: &Shared) {
 fn start(shared: &Arc<Shared>, id: SeatId) {
     let theirs = Arc::clone(shared);
     let life = move || {
-        // For those who look at the threads; it fails only on a name that is too long.
+        // Names the thread for tools that list threads; this fails only if the name is too long.
         let _ = rustix::thread::set_name(c"farrier-seat");
         theirs.threads.occupy(id);
         theirs.scheduler().began(id);

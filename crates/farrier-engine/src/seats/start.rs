@@ -32,32 +32,32 @@ use farrier_transport::reactor::token::Token;
 pub struct Parts {
     /// Listening sockets, non-blocking, in the order of `bind`.
     pub listeners: Vec<OwnedFd>,
-    /// What is spoken on each of them; HTTP on those beyond.
+    /// The protocol of each of them; HTTP for those beyond the list.
     pub protocols: Vec<Protocol>,
-    /// Where TLS is spoken, and on what terms.
+    /// Which of them use TLS, and on what terms.
     pub security: Security,
-    /// What bounds the connections of one client, if anything does.
+    /// What limits the connections of one client, if anything does.
     pub connection_limit: Option<ConnectionLimit>,
-    /// What answers.
+    /// The handler of all requests.
     pub handler: Arc<dyn Handler>,
-    /// The sites that the handler routes to, where the engine must know of them: for their pages and bounds.
+    /// The sites that the handler routes to, if the engine needs their error pages and limits.
     pub sites: Option<Arc<dyn SiteRules>>,
-    /// The runtime the handler lives in.
+    /// The runtime that the handler runs in.
     pub host: Arc<dyn Host>,
-    /// Where commands come from.
+    /// The source of commands.
     pub control: Option<Box<dyn Control>>,
     /// The access log, if there is one.
     pub access_log: Option<Arc<AccessLog>>,
     /// The error log.
     pub error_log: Arc<ErrorLog>,
-    /// What is counted.
+    /// The counters.
     pub metrics: Arc<dyn Metrics>,
     /// Ends the process at once; called when it must end and its first thread is inside a call.
     pub abandon: Box<dyn Fn() + Send + Sync>,
-    /// Ends the process at once with a code that the arbiter takes for a crash; called after a fault of the server's own that
-    /// has cost the lead or a request's account.
+    /// Ends the process at once with a code that the arbiter takes for a crash. It is called after an internal error
+    /// that has lost the lead or a request's accounting.
     pub fail: Box<dyn Fn() + Send + Sync>,
-    /// Asks for the worker's replacement; called when a call does not come back.
+    /// Asks for the worker's replacement; called when a call does not return.
     pub stuck: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -89,7 +89,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         }
     }
     for listener in &lead.listeners {
-        // Linux hands the option on to accepted sockets. On a unix socket there is nothing to set.
+        // Linux copies the option to accepted sockets. On a unix socket there is nothing to set.
         let _ = rustix::net::sockopt::set_tcp_nodelay(listener.as_fd(), true);
     }
     lead.apply_gate(&poller);

@@ -62,7 +62,8 @@ impl Seat {
         let run = RunningExchange::new(exchange, request, content, signal, answer, room, started_ns);
         let exchanging = Exchanging { run, feed, ended, end, moved_ms: lead.now_ms };
         let entry = StreamExchange::new(Arc::clone(stream), exchanging);
-        // Its session stands in the table while its requests are dealt with; without it the entry is dropped, and all it has.
+        // Its session is in the table while its requests are handled; without it the entry and everything it owns is
+        // dropped.
         if let Some(Phase::Http2(session)) = lead.slots.parked_at(carrier.token).map(|connection| &mut connection.phase)
         {
             session.exchanges.push(entry);
@@ -70,7 +71,7 @@ impl Seat {
         }
     }
 
-    /// Brings the exchanges of a session as far as they go now. True: the session is to be driven again.
+    /// Advances the exchanges of a session as far as possible now. True: the session is to be driven again.
     pub(super) fn step_exchanges(&mut self, session: &mut Session, link: &Link, now_ms: u64) -> bool {
         let mut is_to_be_driven = false;
         let mut index = 0;
@@ -85,7 +86,7 @@ impl Seat {
             }
             let StreamExchange { stream, exchanging, .. } = session.exchanges.swap_remove(index);
             let started_ns = exchanging.run.started_ns;
-            // The sink goes with it, and what has not ended is aborted.
+            // The sink is dropped with it, and an unfinished answer is aborted.
             let request = exchanging.run.into_request();
             if let Some((outcome, lines)) = exchanging.ended.get() {
                 let duration_ns = self.shared.clock.now_ns().saturating_sub(started_ns);
@@ -93,7 +94,7 @@ impl Seat {
             }
             self.scratch.give_back(request);
             session.take_back(&stream, now_ms);
-            // What was given at the end is still to be written.
+            // Data given at the end is still to be written.
             is_to_be_driven |= !link.is_gone();
         }
         is_to_be_driven

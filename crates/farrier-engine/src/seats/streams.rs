@@ -1,7 +1,7 @@
-//! What the leader does for HTTP/2: drives sessions, serves the requests that they bring as it serves those of other
-//! connections, and takes streams back that are answered.
+//! What the leader does for HTTP/2: it drives sessions, serves their requests as it serves those of other connections,
+//! and takes back streams that are answered.
 //!
-//! A session stands in the leader's table while its requests are served: a call may lose the lead, and whoever has it next
+//! A session stays in the leader's table while its requests are served: a call may lose the lead, and the next leader
 //! must find the session there.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,14 +34,14 @@ use farrier_transport::reactor::slots::Found;
 use farrier_transport::reactor::token::Token;
 use farrier_transport::reactor::waker::StreamWaker;
 
-/// How long streams are served before what was answered leaves and other connections get their turn, in ms.
+/// How long streams are served before answers are sent and other connections get their turn, in ms.
 const TURN_MS: u64 = 1;
 
-/// The least time between two looks at a session for the sake of its time-outs, in ms.
+/// The least time between two checks of a session's time-outs, in ms.
 const LOOK_AGAIN_MS: u64 = 10;
 
 impl Seat {
-    /// Lets a connection speak HTTP/2, which begins with what stands in the request's arena.
+    /// Starts HTTP/2 on a connection; it begins with the bytes in the request's arena.
     pub(super) fn begin_session(&mut self, lead: &Lead, connection: &mut Connection, request: Box<Request>) {
         let inbox = request.arena.filled().to_vec();
         self.scratch.give_back(request);
@@ -62,8 +62,8 @@ impl Seat {
         connection.phase = Phase::Http2(Box::new(session));
     }
 
-    /// Drives sessions and serves their requests until nothing is to be done or others have to get their turn. `None`: the
-    /// lead is elsewhere.
+    /// Drives sessions and serves their requests until nothing remains or other connections are to have their turn.
+    /// `None`: another seat leads.
     pub(super) fn serve_streams(&mut self, mut lead: Box<Lead>) -> Option<Box<Lead>> {
         let since_ms = lead.now_ms;
         loop {
@@ -136,16 +136,16 @@ impl Seat {
         let Some(connection) = lead.slots.parked_at(token) else { return };
         let Phase::Http2(session) = &mut connection.phase else { return };
         session.take_back(&stream, now_ms);
-        // Otherwise its waker has woken: a stream that was answered has something to send.
+        // Otherwise its waker was called: a stream that was answered has something to send.
         if session.is_over() && session.out == 0 {
             lead.ready.push_back((token, Readiness::WRITABLE));
         }
     }
 
-    /// Drives the sessions whose waker have woken.
+    /// Drives the sessions whose wakers were called.
     fn drive_woken(&mut self, lead: &mut Lead) {
         let shared = Arc::clone(&self.shared);
-        // Driving one may ring its waker again; what rings for a third time lets others have their turn.
+        // Driving a session may call its waker again; after the second time, other connections get their turn.
         for _ in 0..2 {
             if !shared.woken.has_any() {
                 return;
@@ -168,7 +168,7 @@ impl Seat {
         }
     }
 
-    /// Brings a session as far as it goes now, and lets it wait.
+    /// Advances a session as far as possible now, and lets it wait.
     pub(super) fn drive(&mut self, lead: &mut Lead, mut connection: Box<Connection>) {
         let shared = Arc::clone(&self.shared);
         let (readable, ended) = (std::mem::take(&mut connection.readable), connection.ended);
@@ -214,13 +214,13 @@ impl Seat {
                 lead.ready.push_back((connection.token, Readiness::WRITABLE));
             }
             Driven::Ended => {
-                // Calls of its streams go on; the connection waits for them and for nothing else.
+                // Calls of its streams go on; the connection waits only for them.
                 connection.link.flush();
                 connection.link.set_gone();
                 connection.deadline_ms = u64::MAX;
             }
             Driven::Open | Driven::More => {
-                // What is due was dealt with; a look at once would find the same again.
+                // Everything due was handled; an immediate check would find the same again.
                 connection.deadline_ms = deadline_ms.max(lead.now_ms + LOOK_AGAIN_MS);
                 if driven == Driven::More {
                     lead.ready.push_back((connection.token, Readiness::READABLE));
@@ -233,7 +233,7 @@ impl Seat {
         self.park(lead, connection);
     }
 
-    /// A session's time has come, or the time to look at it.
+    /// A session's deadline, or the time to check it, has come.
     pub(super) fn look_at_session(&mut self, lead: &mut Lead, mut connection: Box<Connection>) {
         let shared = Arc::clone(&self.shared);
         let Connection { token, link, origin, phase, .. } = &mut *connection;
@@ -313,7 +313,7 @@ impl Seat {
         (Settled::Open, ended_ns)
     }
 
-    /// Gives a stream back to the leader, waking it only where nothing else will.
+    /// Returns a stream to the leader, and wakes the leader only if nothing else will.
     pub(super) fn hand_back_stream(&self, carrier: Box<Connection>) {
         let urgent = carrier.link.is_gone() || self.shared.draining.load(Ordering::Relaxed);
         self.shared.returns.lock().push(Returned::Open(carrier));

@@ -1,5 +1,5 @@
-//! How the leader tends connections between their requests: takes them back, writes what is left, lets them wait, and ends
-//! those whose time has come.
+//! How the leader serves connections between their requests: takes them back, writes unsent data, lets them wait, and
+//! ends those that have timed out.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use farrier_transport::pace::TooSlow;
 use farrier_transport::reactor::poller::Readiness;
 use farrier_transport::reactor::slots::Found;
 
-/// Bytes discarded from a lingering connection before others get their turn.
+/// Bytes discarded from a lingering connection before other connections get their turn.
 const LINGER_TURN_BYTES: usize = 256 * 1024;
 
 impl Seat {
@@ -59,14 +59,14 @@ impl Seat {
         }
     }
 
-    /// Writes more of a response. False: the connection is to be closed.
+    /// Writes more of a response. False: the connection must be closed.
     pub(super) fn flush(&mut self, lead: &mut Lead, connection: &mut Connection) -> bool {
         match connection.link.flush() {
             Sent::Broken => return false,
             Sent::Unsent(_) => {
                 connection.link.watch_writable(&self.shared.poller, connection.token);
                 let look_again_ms = lead.now_ms + self.shared.rules.response_pace().look_again_ms();
-                // A look that is due is not put off: a client that drips has an event now and then.
+                // A pending check is not postponed: a client that reads slowly causes an event now and then.
                 connection.deadline_ms = connection.deadline_ms.min(look_again_ms);
                 if connection.link.has_more_now() {
                     let again = Readiness::WRITABLE;
@@ -88,7 +88,7 @@ impl Seat {
                 connection.link.shutdown_write();
                 connection.phase = Phase::Lingering { left_bytes: rules.linger_bytes_max };
                 connection.deadline_ms = lead.now_ms + rules.linger_timeout_ms;
-                // What came before the answer is not announced again.
+                // No event announces again what came before the answer.
                 connection.readable = true;
             }
             AfterResponse::KeepAlive => match next {
@@ -96,7 +96,7 @@ impl Seat {
                     connection.phase = Phase::Head(next);
                     connection.deadline_ms = lead.now_ms + rules.header_timeout_ms;
                 }
-                // Its answer said that it lives on; the drain has begun since.
+                // Its answer promised a persistent connection, but the drain has begun since.
                 None if lead.draining_since_ms.is_some() => connection.deadline_ms = lead.now_ms + DRAIN_IDLE_MS,
                 None => connection.deadline_ms = lead.now_ms + rules.keepalive_ms,
             },
@@ -104,7 +104,8 @@ impl Seat {
         true
     }
 
-    /// Reads and forgets what a client still sends after its last answer. False: it has closed, or sends more than it may.
+    /// Reads and discards what a client still sends after its last answer. False: it has closed, or sends more than it
+    /// may.
     pub(super) fn discard(&mut self, lead: &mut Lead, connection: &mut Connection) -> bool {
         let Phase::Lingering { left_bytes } = &mut connection.phase else { return true };
         if !connection.readable {
@@ -135,7 +136,7 @@ impl Seat {
         open
     }
 
-    /// Hands what waits of a request's content to the disk thread.
+    /// Hands request content that waits to the disk thread.
     pub(super) fn spool_content(&self, lead: &mut Lead, connection: &Connection) {
         if let Phase::Content(partial) = &connection.phase
             && let Some(spool) = partial.sink.take_load()
@@ -166,7 +167,7 @@ impl Seat {
     pub(super) fn look_at_timers(&mut self, lead: &mut Lead) {
         while let Some(token) = lead.pop_due() {
             match lead.slots.take(token) {
-                // A seat owns it: its deadline is entered when it comes back.
+                // A seat owns it: its deadline is entered when it is returned.
                 Found::Nothing | Found::Busy(_) => {}
                 Found::Connection(mut connection) => {
                     if matches!(connection.phase, Phase::Http2(_)) {
@@ -199,9 +200,9 @@ impl Seat {
         self.expire_jobs(lead);
     }
 
-    /// A client's time has come to have taken some of its response, or enough of it.
+    /// The time has come by which a client must have taken some of its response, or enough of it.
     fn look_at_flushing(&mut self, lead: &mut Lead, mut connection: Box<Connection>) {
-        // An event tells of a lot of room only; a client that drips is seen here.
+        // An event reports only a lot of room; a client that reads slowly is noticed here.
         connection.deadline_ms = lead.now_ms + self.shared.rules.response_pace().look_again_ms();
         if !self.flush(lead, &mut connection) {
             return self.close(lead, connection);
@@ -213,7 +214,7 @@ impl Seat {
                 connection.link.set_incomplete();
                 return self.close(lead, connection);
             }
-            // It has all of it, or the disk is waited for.
+            // The client has taken everything, or the response waits for the disk.
             None if matches!(connection.phase, Phase::Flushing { .. }) => {}
             None => {
                 let now = Readiness::WRITABLE;
@@ -232,7 +233,7 @@ impl Seat {
         }
     }
 
-    /// Requests that have waited too long for a seat get 503.
+    /// Requests that have waited too long for a seat are answered with 503.
     fn expire_jobs(&mut self, lead: &mut Lead) {
         loop {
             let job = self.shared.schedule(|scheduler, out| scheduler.expire(lead.now_ms, out));

@@ -1,4 +1,5 @@
-//! What a seat's thread did with its time, as the kernel's scheduler counts it: running, waiting for a processor, or neither.
+//! Measures how a seat's thread spent its time, as the kernel's scheduler counts it: running, waiting for a processor,
+//! or neither.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -7,7 +8,7 @@ use std::os::unix::fs::FileExt;
 #[derive(Default)]
 pub(crate) struct ThreadMeter {
     statistics: Option<File>,
-    /// The file is not there: nothing is measured.
+    /// The file is missing: nothing is measured.
     absent: bool,
 }
 
@@ -20,14 +21,14 @@ pub(crate) fn process_cpu_ns() -> u64 {
 /// Times since the thread began, in ns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(crate) struct Reading {
-    /// On a processor.
+    /// Running on a processor.
     pub(crate) ran_ns: u64,
     /// Ready to run while others ran.
     pub(crate) delayed_ns: u64,
 }
 
 impl ThreadMeter {
-    /// A reading; must be asked for on the thread that the meter belongs to.
+    /// A reading; must be taken on the thread that the meter belongs to.
     pub(crate) fn read(&mut self) -> Option<Reading> {
         if self.absent {
             return None;
@@ -47,8 +48,8 @@ impl ThreadMeter {
 }
 
 impl Reading {
-    /// Which share of the time since `before` the thread used a processor, leaving out the time it waited for one: from 0
-    /// (it slept, or waited for others) to 1 (it computed).
+    /// The share of the time since `before` in which the thread used a processor. The time that it waited for one is
+    /// left out. From 0 (it slept, or waited for others) to 1 (it computed).
     pub(crate) fn compute_share_since(&self, before: &Reading, elapsed_ns: u64) -> f32 {
         let ran_ns = self.ran_ns.saturating_sub(before.ran_ns);
         let delayed_ns = self.delayed_ns.saturating_sub(before.delayed_ns);
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_tells_of_this_thread() {
+    fn the_kernel_reports_the_times_of_this_thread() {
         let mut meter = ThreadMeter::default();
         let first = meter.read();
         assert!(first.is_none() || meter.read() >= first);

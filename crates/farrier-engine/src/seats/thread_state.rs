@@ -1,8 +1,8 @@
-//! What a thread of this process does at this moment: runs, waits for the interpreter, or waits for something else.
+//! Finds out what a thread of this process does now: it runs, waits for the interpreter, or waits for something else.
 //!
 //! A call that waits for the interpreter looks like one that waits for a database, but no other seat could run it any
-//! sooner. The kernel tells which lock a thread waits for (proc(5), `/proc/[pid]/task/[tid]/syscall`), and where the
-//! interpreter's lock lies is learned at the start by letting a thread wait for it.
+//! sooner. The kernel tells which lock a thread waits for (proc(5), `/proc/[pid]/task/[tid]/syscall`). The address of
+//! the interpreter's lock is learned at the start, by letting a thread wait for it.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, mpsc};
@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 use crate::host::Host;
 use farrier_scheduler::Doing;
 
-/// The parts of the interpreter's lock lie this near to each other, in bytes.
+/// The parts of the interpreter's lock are this near to each other, in bytes.
 const LOCK_BYTES: u64 = 128;
 
-/// How long the start tries to learn where the lock lies.
+/// How long the start tries to learn the address of the lock.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Between two looks at the thread that waits for the lock.
+/// The time between two checks of the thread that waits for the lock.
 const LOOK_EVERY: Duration = Duration::from_micros(100);
 
-/// Looks in a row that must show the same wait.
+/// Checks in a row that must show the same wait.
 const SAME_LOOKS: u32 = 3;
 
-/// Where the interpreter's lock lies, as far as that could be learned.
+/// The address of the interpreter's lock, as far as it could be learned.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct InterpreterLock {
     wait: Option<Wait>,
@@ -37,8 +37,8 @@ struct Wait {
 }
 
 impl InterpreterLock {
-    /// Lets a thread wait for the interpreter while the calling seat holds it, and looks where it waits. The seat must be
-    /// detached. A runtime without such a lock gives a value that recognises nothing.
+    /// Lets a thread wait for the interpreter while the calling seat holds it, and notes where it waits. The seat must
+    /// be detached. For a runtime without such a lock, the result recognises nothing.
     pub(crate) fn learn(host: &Arc<dyn Host>) -> InterpreterLock {
         let (tell, told) = mpsc::channel();
         let thread_id = Arc::new(AtomicI32::new(0));
@@ -64,7 +64,7 @@ impl InterpreterLock {
             std::thread::sleep(LOOK_EVERY);
             let thread_id = thread_id.load(Ordering::SeqCst);
             let now = match wait_of(thread_id) {
-                // The kernel does not tell, and will not.
+                // The kernel does not tell, and never will.
                 Err(()) if thread_id != 0 => break,
                 looked => looked.ok().flatten(),
             };
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_words_are_understood() {
+    fn the_kernels_answer_is_parsed() {
         assert_eq!(parse(b"running\n"), Some(None));
         let wait = Wait { call: 202, address: 0x7fa5 };
         assert_eq!(parse(b"202 0x7fa5 0x89 0x0 0x7fa55564dae0 0x0 0xffffffff 0x1 0x2\n"), Some(Some(wait)));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_for_the_runtime_is_told_from_one_that_waits_for_something_else() {
+    fn a_wait_for_the_runtime_is_distinguished_from_other_waits() {
         let lock = Arc::new(OneLock::default());
         let host: Arc<dyn Host> = lock;
         let learned = InterpreterLock::learn(&host);

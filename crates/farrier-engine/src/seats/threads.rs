@@ -1,4 +1,4 @@
-//! The threads behind the seats: how a parked one is woken, and by which number the kernel knows it.
+//! The threads of the seats: how a parked one is woken, and the number by which the kernel knows it.
 
 use std::sync::{PoisonError, RwLock};
 use std::thread::Thread;
@@ -9,7 +9,7 @@ use farrier_scheduler::SeatId;
 #[derive(Clone)]
 struct Entry {
     thread: Thread,
-    /// The kernel's number of it.
+    /// Its number in the kernel.
     thread_id: i32,
 }
 
@@ -18,7 +18,7 @@ struct Entry {
 pub(crate) struct Threads(RwLock<Vec<Option<Entry>>>);
 
 impl Threads {
-    /// The calling thread is the seat's.
+    /// Assigns the calling thread to the seat.
     pub(crate) fn occupy(&self, seat: SeatId) {
         let entry =
             Entry { thread: std::thread::current(), thread_id: rustix::thread::gettid().as_raw_nonzero().get() };
@@ -29,7 +29,7 @@ impl Threads {
         threads[seat] = Some(entry);
     }
 
-    /// Ends the seat's wait for an order; it finds one where it looks.
+    /// Ends the seat's wait for an order.
     pub(crate) fn wake(&self, seat: SeatId) {
         let threads = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(Some(entry)) = threads.get(seat) {
@@ -37,7 +37,7 @@ impl Threads {
         }
     }
 
-    /// The kernel's number of the seat's thread; 0 for a seat without one.
+    /// The number of the seat's thread in the kernel; 0 for a seat without one.
     pub(crate) fn id(&self, seat: SeatId) -> i32 {
         let threads = self.0.read().unwrap_or_else(PoisonError::into_inner);
         threads.get(seat).and_then(Option::as_ref).map_or(0, |entry| entry.thread_id)

@@ -1,4 +1,4 @@
-//! How long the leader stays with one connection before others have their turn.
+//! Limits how long the leader stays with one connection before other connections get their turn.
 
 use farrier_transport::reactor::clock::Clock;
 
@@ -8,7 +8,7 @@ const REQUESTS_MAX: u32 = 16;
 /// How long one turn may last, in ns.
 const TURN_NS: u64 = 1_000_000;
 
-/// One turn of one connection, or of one list of things to do.
+/// One turn of one connection, or of one list of tasks.
 pub(super) struct Turn {
     began_ns: u64,
     requests: u32,
@@ -20,7 +20,7 @@ impl Turn {
         Turn { began_ns: clock.now_ns(), requests: 0 }
     }
 
-    /// A request was served. True when others are to have their turn.
+    /// A request was served. True when other connections are to have their turn.
     pub(super) fn served(&mut self, clock: &Clock) -> bool {
         self.requests += 1;
         self.requests >= REQUESTS_MAX || self.is_over(clock)

@@ -97,7 +97,7 @@ impl ResponseEncoder {
         }
     }
 
-    /// Says that the connection does not live on after this response.
+    /// Closes the connection after this response.
     pub fn end_connection(&mut self) {
         self.facts.keep_alive = false;
     }
@@ -221,7 +221,7 @@ impl ResponseEncoder {
         matches!(self.form, Form::FastCgi(_))
     }
 
-    /// Whether the connection can live on after this response.
+    /// Whether the connection can stay open after this response.
     pub fn lives_on(&self) -> bool {
         self.facts.keep_alive && self.framing.permits_keep_alive()
     }

@@ -1,14 +1,14 @@
-//! What must hold: at once after every step, and within a time where somebody has to act first.
+//! What must hold: some laws at once after every step, others within a time in which a seat has to act.
 
 use super::world::{Program, World};
 use crate::queues::JobKind;
 use crate::seats::Role;
 
-/// How long somebody may take who was told to act, in ns: a few steps, each of which takes some microseconds, and the
-/// interpreter's switch interval.
+/// How long a notified seat may take to act, in ns: a few steps of some microseconds each, and the interpreter's switch
+/// interval.
 const REACTION_NS: u64 = 30_000_000;
 
-/// A law, by what breaks it.
+/// A law, named by its violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Law {
     /// More calls run than there are threads, or the counters are wrong.
@@ -35,7 +35,7 @@ pub(super) enum Law {
     NotServed,
 }
 
-/// Since when a state lasts that somebody has to end.
+/// Since when each state has lasted that a seat has to end.
 #[derive(Debug, Default)]
 pub(super) struct Lasting {
     waits_beside_free: Option<u64>,
@@ -43,7 +43,7 @@ pub(super) struct Lasting {
     stranded: Option<u64>,
 }
 
-/// Checks everything that can be told from one state, and how long what must not last has lasted.
+/// Checks every law that one state can break, and how long each temporary state has lasted.
 pub(super) fn check(world: &mut World) -> Result<(), Law> {
     counters(world)?;
     lead(world)?;
@@ -74,7 +74,7 @@ pub(super) fn check(world: &mut World) -> Result<(), Law> {
     Ok(())
 }
 
-/// Whether a job waits that a free seat may serve, told from outside: by what the seats do, not by what the scheduler counts.
+/// Whether a job waits that a free seat may serve. Judged by what the seats do, not by the scheduler's own counters.
 pub(super) fn could_serve(world: &World) -> bool {
     let queues = &world.scheduler.queues;
     let threads = world.plan.threads;
@@ -99,7 +99,7 @@ pub(super) fn could_serve(world: &World) -> bool {
     short || (free && slow_room && (slow || doubtful))
 }
 
-/// Whether the lead lies with a call that waits, beside a parked seat. With one thread the main thread is no successor.
+/// Whether a waiting call holds the lead while a seat is parked. With one thread the main thread is no successor.
 fn is_stranded(world: &World) -> bool {
     let scheduler = &world.scheduler;
     let first = usize::from(world.plan.threads == 1);

@@ -10,14 +10,14 @@ use crate::{Actions, Arrived, Bounds, Client, Doing, Ended, Enqueued, HandedOn, 
 
 const MS: u64 = 1_000_000;
 
-/// The interpreter is taken from a thread that computes after so long, in ns.
+/// The interpreter is taken from a computing thread after this time, in ns.
 const SWITCH_NS: u64 = 5 * MS;
 
-/// The lead: there is one.
+/// The lead. It exists once.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Lead;
 
-/// What a history is made of.
+/// The parameters of a history.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) threads: usize,
@@ -75,7 +75,7 @@ impl Plan {
         Plan { threads: 1, requests: 12, computes: 0, span_ns: 60 * MS, queue_timeout_ms: 4000, ..Plan::of(seed) }
     }
 
-    /// A queue that is soon full.
+    /// A short queue, which is soon full.
     pub(super) fn full(seed: u64) -> Plan {
         Plan { threads: 2 + (seed % 2) as usize, queue_max: 1 + (seed % 3) as usize, computes: 0, ..Plan::of(seed) }
     }
@@ -149,7 +149,7 @@ impl SeatInWorld {
         }
     }
 
-    /// Whether it is inside a call that waits for something else than the interpreter.
+    /// Whether it is inside a call that waits for something other than the interpreter.
     pub(super) fn is_sleeping(&self) -> bool {
         self.is_sleeping
     }
@@ -186,7 +186,7 @@ pub(super) struct World {
     pub(super) scheduler: Scheduler<usize, Lead>,
     pub(super) seats: Vec<SeatInWorld>,
     pub(super) now_ns: u64,
-    /// What the leader has last made of the queue's state.
+    /// Whether the leader accepts connections, as it decided last.
     pub(super) accepting: bool,
     pub(super) lasting: Lasting,
     happenings: BinaryHeap<Reverse<(u64, u64, Happening)>>,
@@ -471,7 +471,7 @@ impl World {
         }
     }
 
-    /// Ends the leader's wait; one that does not wait finds what there is before it does.
+    /// Ends the leader's wait. A leader that is not waiting looks for news before it waits.
     fn end_poll(&mut self) {
         match self.seats.iter().position(|seat| seat.program == Program::Polling) {
             Some(seat) => {

@@ -388,7 +388,7 @@ fn a_template_is_killed() {
     let next: Pid = server.expect("template 1 ").parse().expect("a pid");
     assert_ne!(template, next);
     expect_gone(template);
-    farrier_supervisor::process::kill(pids[0], Signal::Kill).expect("the workers live on");
+    farrier_supervisor::process::kill(pids[0], Signal::Kill).expect("the workers still run");
     // A worker that was requested just before its end is forked by the next template.
     farrier_supervisor::process::kill(next, Signal::Kill).expect("lives");
     server.expect_ready(1);

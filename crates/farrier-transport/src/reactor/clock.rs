@@ -27,7 +27,7 @@ impl Clock {
     }
 }
 
-/// The value of the Date field (RFC 9110 §6.6.1), an IMF-fixdate, made anew when the second changes.
+/// The value of the Date field (RFC 9110 §6.6.1), an IMF-fixdate, formatted again when the second changes.
 pub struct Date {
     second: i64,
     text: String,
@@ -40,7 +40,7 @@ impl Default for Date {
 }
 
 impl Date {
-    /// The present value.
+    /// The current value.
     pub fn now(&mut self) -> &str {
         // The coarse clock is read without a system call and is exact to a few milliseconds.
         let second = clock_gettime(ClockId::RealtimeCoarse).tv_sec;

@@ -1,4 +1,4 @@
-//! Events, deadlines and names of connections: what the engine asks of the kernel, and nothing of what is spoken.
+//! Events, deadlines and tokens of connections: what the engine needs from the kernel, independent of any protocol.
 
 pub mod clock;
 pub mod poller;

@@ -12,11 +12,11 @@ use crate::reactor::token::Token;
 /// What happened to a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Readiness {
-    /// There is something to read, or the end of it.
+    /// There is something to read, or the end of the stream.
     pub readable: bool,
     /// There is room to write again.
     pub writable: bool,
-    /// The client sends no more: a read that does not fill its buffer does not mean that nothing is left to be read.
+    /// The client sends no more: a read that does not fill its buffer does not mean that everything has been read.
     pub ended: bool,
     /// Both directions are closed, or an error is pending.
     pub hung_up: bool,
@@ -35,7 +35,7 @@ pub struct Poller {
     wake: OwnedFd,
 }
 
-/// Most events taken in one go.
+/// Most events taken at a time.
 const BATCH_MAX: usize = 256;
 
 impl Poller {
@@ -76,7 +76,7 @@ impl Poller {
         Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token.0), flags)?)
     }
 
-    /// Watches a control descriptor, edge-triggered: the end of a pipe is told once.
+    /// Watches a control descriptor, edge-triggered: the end of a pipe is reported once.
     ///
     /// # Errors
     /// Out of memory, or the user's limit of watches is reached.
@@ -84,7 +84,7 @@ impl Poller {
         Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token.0), EventFlags::IN | EventFlags::ET)?)
     }
 
-    /// Watches no more.
+    /// Stops watching a descriptor.
     ///
     /// # Errors
     /// The descriptor was not watched.
@@ -103,7 +103,7 @@ impl Poller {
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
     }
 
-    /// Waits for events and hands each to `each`. `timeout_ms`: `None` waits for ever.
+    /// Waits for events and hands each to `each`. With `None` as `timeout_ms` it waits without a limit.
     ///
     /// # Errors
     /// A signal interrupted the wait, among others.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::timers::NEVER_MS;
 use super::token::Token;
 
-/// What stands in a slot: something with a token, and a link that others may use while a seat owns it.
+/// What a slot holds: something with a token, and a link that other threads may use while a seat owns it.
 pub trait Endpoint {
     /// What stays in the slot while a seat owns the rest.
     type Link;
 
-    /// Its name.
+    /// Its token.
     fn token(&self) -> Token;
 
     /// Its link.
@@ -28,11 +28,11 @@ enum Place<E: Endpoint> {
 struct Slot<E: Endpoint> {
     generation: u32,
     place: Place<E>,
-    /// When the timers will look at it, in ms.
+    /// When the timers will check the connection, in ms.
     looked_at_ms: u64,
 }
 
-/// What the leader finds at a token.
+/// The result of looking up a token.
 pub enum Found<E: Endpoint> {
     /// The connection; its slot is busy now.
     Connection(Box<E>),
@@ -61,7 +61,7 @@ impl<E: Endpoint> Slots<E> {
         self.open
     }
 
-    /// A token for a connection to come; [`Slots::park`] puts it there.
+    /// A token for a new connection; [`Slots::park`] stores the connection there.
     pub fn reserve(&mut self, link: Arc<E::Link>) -> Token {
         self.open += 1;
         let place = Place::Busy(link);
@@ -109,12 +109,12 @@ impl<E: Endpoint> Slots<E> {
         }
     }
 
-    /// When the timers will look at the connection, in ms: for them to read and set.
+    /// When the timers will check the connection, in ms: for them to read and set.
     pub fn looked_at_ms(&mut self, token: Token) -> Option<&mut u64> {
         Some(&mut self.slot(token)?.looked_at_ms)
     }
 
-    /// Forgets the connection. Its entry with the timers must be gone.
+    /// Removes the connection. Its timer entry must be gone already.
     pub fn release(&mut self, token: Token) {
         if let Some(slot) = self.slot(token) {
             if matches!(slot.place, Place::Free) {

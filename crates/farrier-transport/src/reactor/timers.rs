@@ -1,26 +1,27 @@
-//! Deadlines of connections: at most one entry each, which says when to look at the connection.
+//! Deadlines of connections: at most one entry each, which says when to check the connection.
 
 use std::collections::BTreeSet;
 
 use super::token::Token;
 
-/// No look is due.
+/// No check is due.
 pub const NEVER_MS: u64 = u64::MAX;
 
-/// An ordered set of (time, connection). An entry says when to look at a connection, not what its deadline is: that stands in
-/// the connection and may have moved on. Where it moves later, as keep-alive traffic moves it, nothing is touched here.
+/// An ordered set of (time, connection). An entry says when to check a connection. The deadline itself is stored in the
+/// connection and may have changed since. A deadline that moves later, as with keep-alive traffic, changes nothing
+/// here.
 #[derive(Default)]
 pub struct Timers {
     entries: BTreeSet<(u64, Token)>,
 }
 
 impl Timers {
-    /// Sees to a look at the connection no later than `deadline_ms`.
+    /// Makes sure that the connection is checked no later than `deadline_ms`.
     ///
     /// # Arguments
     ///
-    /// `entered_ms` is the time of the connection's entry, or [`NEVER_MS`]; it is kept beside the connection for this method
-    /// alone.
+    /// `entered_ms` is the time of the connection's entry, or [`NEVER_MS`]. It is stored beside the connection, for
+    /// this method alone.
     pub fn look_at(&mut self, token: Token, deadline_ms: u64, entered_ms: &mut u64) {
         if deadline_ms < *entered_ms {
             self.forget(token, entered_ms);
@@ -29,7 +30,7 @@ impl Timers {
         }
     }
 
-    /// The connection is gone: its entry goes, too.
+    /// Removes the entry of a connection that is gone.
     pub fn forget(&mut self, token: Token, entered_ms: &mut u64) {
         if *entered_ms != NEVER_MS {
             self.entries.remove(&(*entered_ms, token));
@@ -42,7 +43,7 @@ impl Timers {
         self.entries.first().map(|&(at_ms, _)| at_ms)
     }
 
-    /// Takes the next entry whose time has come. The time that is kept beside the connection is to be set to [`NEVER_MS`].
+    /// Takes the next entry whose time has come. The time stored beside the connection is to be set to [`NEVER_MS`].
     pub fn pop_due(&mut self, now_ms: u64) -> Option<Token> {
         if self.next_ms()? > now_ms {
             return None;
@@ -50,7 +51,7 @@ impl Timers {
         self.entries.pop_first().map(|(_, token)| token)
     }
 
-    /// Entries that there are.
+    /// Number of entries.
     #[cfg(test)]
     fn entries(&self) -> usize {
         self.entries.len()
@@ -61,14 +62,14 @@ impl Timers {
 mod tests {
     use super::*;
 
-    /// A simple generator of numbers; the seed gives the history.
+    /// A simple random number generator with a seed.
     fn next(state: &mut u64) -> u64 {
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         *state >> 33
     }
 
     #[test]
-    fn a_connection_never_has_more_than_one_entry_and_is_looked_at_in_time() {
+    fn a_connection_never_has_more_than_one_entry_and_is_checked_in_time() {
         for seed in 0..2000 {
             let mut state = seed;
             let mut timers = Timers::default();
@@ -79,7 +80,7 @@ mod tests {
                 let one = next(&mut state) as usize % 8;
                 let token = Token::new(one, 0);
                 match next(&mut state) % 4 {
-                    // A deadline is set: nearer or farther than before.
+                    // A new deadline: nearer or farther than before.
                     0 | 1 => {
                         deadlines[one] = now_ms + 1 + next(&mut state) % 50;
                         timers.look_at(token, deadlines[one], &mut entered[one]);
@@ -117,7 +118,7 @@ mod tests {
             let token = Token::new(one, 0);
             // Far while it is idle, near while a head is incomplete.
             for deadline_ms in [1_000_000 - request, 500_000 - request] {
-                // The rule before: a nearer deadline is entered beside the old one.
+                // The former rule: a nearer deadline is entered beside the old one.
                 heap.push((std::cmp::Reverse(deadline_ms), token));
                 timers.look_at(token, deadline_ms, &mut entered[one]);
             }

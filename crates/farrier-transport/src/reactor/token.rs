@@ -1,6 +1,6 @@
-//! Names of what the poller watches: connections by place and generation, listeners, and the two descriptors of the engine.
+//! Names what the poller watches: connections by slot and generation, listeners, and the engine's two descriptors.
 
-/// Names a connection: its place, and a generation so that an event for its predecessor is recognised.
+/// Names a connection by its slot and a generation, which tells it from earlier connections in the same slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
 
@@ -29,12 +29,12 @@ impl Token {
         Token(u64::from(generation) << 32 | index as u64)
     }
 
-    /// Its place.
+    /// Its slot.
     pub fn index(self) -> usize {
         (self.0 & 0xffff_ffff) as usize
     }
 
-    /// Tells it from others that had its place before.
+    /// Tells it from earlier connections in the same slot.
     pub fn generation(self) -> u32 {
         (self.0 >> 32) as u32
     }

@@ -1,5 +1,5 @@
-//! Wakes the leader out of its wait, for other threads: when a connection comes back to it, and when a seat has given a
-//! stream of an HTTP/2 connection something to send.
+//! Wakes the leader from its wait, for other threads: when a connection is returned to it, and when an HTTP/2 stream
+//! has something to send.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,12 +21,12 @@ impl LeaderWaker {
         LeaderWaker { poller, is_polling: AtomicBool::new(false) }
     }
 
-    /// The leader is about to wait, or has ceased to.
+    /// The leader is about to wait, or has stopped waiting.
     pub fn set_polling(&self, is_polling: bool) {
         self.is_polling.store(is_polling, Ordering::SeqCst);
     }
 
-    /// Ends the leader's wait. One that does not wait looks for news before it does.
+    /// Ends the leader's wait. A leader that is not waiting looks for news before it waits.
     pub fn wake(&self) {
         if self.is_polling.load(Ordering::SeqCst) {
             self.poller.wake();
@@ -68,10 +68,10 @@ impl WokenStreams {
     }
 }
 
-/// The waker of one HTTP/2 connection. The `h2` crate calls it while it holds a lock of its own: nothing may be asked of the
-/// crate here.
+/// The waker of one HTTP/2 connection. The `h2` crate calls it while it holds a lock of its own: nothing in that crate
+/// may be called here.
 pub struct StreamWaker {
-    /// Where the connection is entered.
+    /// The connections with something to send; this one is added.
     pub woken: Arc<WokenStreams>,
     /// Wakes the leader.
     pub leader: Arc<LeaderWaker>,
@@ -85,9 +85,9 @@ impl Wake for StreamWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Once per look of the leader: the `h2` crate forgets the waker when it has used it.
+        // Once for each check by the leader: the `h2` crate drops the waker after its use.
         self.woken.add(self.token);
-        // A leader that calls it itself does not wait.
+        // A leader that calls it itself is not waiting.
         self.leader.wake();
     }
 }

@@ -1,4 +1,4 @@
-//! A request that came by a stream: its head as the `h2` crate gives it, and its content on its way in.
+//! A request that came on a stream: its head as the `h2` crate gives it, and its content as it arrives.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -17,7 +17,7 @@ use farrier_transport::spool::Sink;
 use farrier_transport::spool_file::Spool;
 use farrier_transport::upload_budget::ConnectionUploads;
 
-/// Room of a request's arena while its content comes.
+/// Size of a request's arena while its content arrives.
 const PARTIAL_ROOM_BYTES: usize = 1024;
 
 /// A request that waits for the leader.
@@ -30,13 +30,13 @@ pub(crate) struct Arrival {
     pub(crate) incoming: Incoming,
 }
 
-/// How far a request has come.
+/// The state of a request.
 pub(crate) enum Incoming {
     /// The head of a request without content, to be decoded.
     Head(Box<http::Request<()>>),
-    /// Complete, or to be answered while its content arrives; with what its handler has planned.
+    /// Complete, or to be answered while its content arrives; with the handler's plan.
     Planned(Box<Request>, Plan),
-    /// An exchange answers it, and its content comes by this pipe.
+    /// An exchange answers it, and its content goes through this pipe.
     Exchange(Box<Request>, Box<dyn Exchange>, PipeDrain, Arc<ContentSignal>),
     /// The client broke a rule; the request as far as it was understood.
     Refused(Error, Box<Request>),
@@ -73,22 +73,22 @@ pub(crate) struct IncompleteRequest {
     body_bytes_max: u64,
     /// When the head came, in ms.
     since_ms: u64,
-    /// When content came at last, in ms.
+    /// When content last came, in ms.
     moved_ms: u64,
     received_bytes: u64,
     /// Bytes that the client may send again.
     released_bytes: u64,
     /// All of it has come.
     is_complete: bool,
-    /// Since when it waits for the disk and not for the client, in ms.
+    /// Since when it waits for the disk rather than for the client, in ms.
     disk_since_ms: Option<u64>,
-    /// What its handler has planned, once that was asked.
+    /// The handler's plan, once the handler was asked.
     plan: Option<Plan>,
-    /// Where streamed content goes.
+    /// The pipe for streamed content.
     source: Option<PipeSource>,
-    /// The client may not be silent for long.
+    /// The client must not be silent for long.
     has_idle_timeout: bool,
-    /// The client waits for `100 Continue`, or was told.
+    /// The client waits for `100 Continue`, or has got it.
     expects_continue: bool,
     is_invited: bool,
 }
@@ -135,27 +135,27 @@ impl IncompleteRequest {
         })
     }
 
-    /// The request, for the question how its content is wanted.
+    /// The request, to ask how its content is wanted.
     pub(crate) fn request_mut(&mut self) -> &mut Request {
         &mut self.request
     }
 
-    /// Collects the content until it is complete, for what the handler has planned.
+    /// Collects the content until it is complete, as the handler's plan says.
     pub(crate) fn collect(&mut self, plan: Plan, rules: &Rules) {
         self.plan = Some(plan);
-        // What a proxy says of the host or the path may lead to another mount than the head alone did.
+        // The host or path from a proxy may lead to another mount than the head alone.
         self.body_bytes_max = rules.body_bytes_max(&mut self.request);
         self.invite();
     }
 
-    /// Gives the content to a pipe as it arrives, and the request away.
+    /// Passes the content to a pipe as it arrives, and gives the request away.
     ///
     /// # Arguments
     ///
-    /// `has_idle_timeout`: nobody else judges how long the client may be silent.
+    /// `has_idle_timeout`: no other code checks how long the client is silent.
     pub(crate) fn stream_into(&mut self, source: PipeSource, has_idle_timeout: bool, rules: &Rules) -> Box<Request> {
         self.body_bytes_max = rules.body_bytes_max(&mut self.request);
-        // What is taken must open the windows, however little it is.
+        // Every content that is taken must open the windows, however little it is.
         source.tell_when_empty();
         (self.source, self.has_idle_timeout) = (Some(source), has_idle_timeout);
         self.take_request()
@@ -166,17 +166,17 @@ impl IncompleteRequest {
         self.source.is_some()
     }
 
-    /// Tells a client that waits for it to send its content.
+    /// Sends `100 Continue` to a client that waits for it.
     fn invite(&mut self) {
         if self.expects_continue && !std::mem::replace(&mut self.is_invited, true) {
             let mut interim = http::Response::new(());
             *interim.status_mut() = http::StatusCode::CONTINUE;
-            // Who is gone is found gone when the content is looked for.
+            // A client that has left is noticed when the content is looked for.
             let _ = self.stream.inform(interim);
         }
     }
 
-    /// Gives the pipe what has come, as far as it has room. True: nothing more is to be read.
+    /// Passes new content to the pipe, as far as it has room. True: nothing more is to be read.
     pub(crate) fn take_streamed(&mut self, now_ms: u64) -> bool {
         if self.source.as_ref().is_some_and(PipeSource::is_wanted) {
             self.invite();
@@ -208,18 +208,18 @@ impl IncompleteRequest {
         if !source.has_room() {
             self.moved_ms = now_ms;
         }
-        // Windows open by what was taken from the pipe.
+        // The windows open by as much as was taken from the pipe.
         let taken_bytes = source.taken_bytes();
         let bytes = taken_bytes.saturating_sub(self.released_bytes);
         if bytes > 0 {
             self.released_bytes = taken_bytes;
-            // Who is gone needs no window.
+            // A client that has left needs no window.
             let _ = self.content.flow_control().release_capacity(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
         false
     }
 
-    /// Takes what content has come. `Ready` when the request is complete, refused, or broken off (`None`).
+    /// Takes the content that has arrived. `Ready` when the request is complete, refused, or broken off (`None`).
     pub(crate) fn take(&mut self, rules: &Rules, now_ms: u64) -> Poll<Option<Incoming>> {
         if let Err(error) = self.sink.check(&rules.spool) {
             return Poll::Ready(Some(self.refused(error)));
@@ -236,7 +236,7 @@ impl IncompleteRequest {
     }
 
     fn take_pieces(&mut self, rules: &Rules, now_ms: u64) -> Poll<Option<Incoming>> {
-        // Nobody needs to be told: content is looked for whenever bytes have come.
+        // No wake-up is needed: content is looked for whenever bytes have come.
         let context = &mut Context::from_waker(Waker::noop());
         loop {
             match self.content.poll_data(context) {
@@ -256,7 +256,7 @@ impl IncompleteRequest {
                 Poll::Ready(None) => break,
             }
         }
-        // Trailers are read and dropped, as those of HTTP/1.1 are.
+        // Trailers are read and dropped, as in HTTP/1.1.
         match self.content.poll_trailers(context) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(_)) => Poll::Ready(None),
@@ -267,14 +267,14 @@ impl IncompleteRequest {
         }
     }
 
-    /// Opens the client's windows by what has found its place, in counted memory or in the file: never before. (Content that
-    /// the application reads as it comes finds its place when it is read.)
+    /// Opens the client's windows by as much as was stored in counted memory or in the file: never before. (Content
+    /// that the application reads as it arrives counts as stored when it is read.)
     fn release(&mut self, now_ms: u64) {
         let waiting_bytes = self.sink.waiting_bytes() as u64;
         let placed_bytes = self.received_bytes.saturating_sub(waiting_bytes);
         if let Some(bytes) = placed_bytes.checked_sub(self.released_bytes).filter(|&bytes| bytes > 0) {
             self.released_bytes = placed_bytes;
-            // Who is gone needs no window.
+            // A client that has left needs no window.
             let _ = self.content.flow_control().release_capacity(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
         match (waiting_bytes, self.disk_since_ms) {
@@ -289,7 +289,7 @@ impl IncompleteRequest {
         }
     }
 
-    /// What the disk thread has to write of it.
+    /// Content that the disk thread must write.
     pub(crate) fn take_load(&self) -> Option<Arc<Spool>> {
         self.sink.take_load()
     }
@@ -308,12 +308,12 @@ impl IncompleteRequest {
         if rules.body_rate_min == 0 || self.is_streamed() {
             return idle_ms;
         }
-        // Until then what has come is enough for the least rate.
+        // Until then the received content satisfies the minimum rate.
         let earned_ms = (self.received_bytes + 1).saturating_mul(1000) / rules.body_rate_min;
         idle_ms.min(self.since_ms + rules.body_timeout_ms.max(earned_ms))
     }
 
-    /// The refusal when that time has come. `None` where the request was given away: whoever has it learns it by the pipe.
+    /// The refusal when that time has come. `None` if the request was given away: its owner learns it through the pipe.
     pub(crate) fn expire(mut self) -> Option<(Arc<StreamLink>, Incoming)> {
         let error = Error::client(Kind::RequestTimeout, "the content came too slowly");
         if let Some(source) = &self.source {
@@ -326,7 +326,7 @@ impl IncompleteRequest {
 
     fn complete(&mut self, rules: &Rules) -> Incoming {
         let mut request = self.take_request();
-        // RFC 9113 §8.1.1; the `h2` crate has looked at it too.
+        // RFC 9113 §8.1.1; the `h2` crate has checked it too.
         if let BodyFraming::Length(length) = request.head.framing
             && length != self.received_bytes
         {

@@ -1,4 +1,4 @@
-//! The end of a stream's answering side that the `h2` crate is asked through: it is given only what flow control admits.
+//! The answering side of a stream as the `h2` crate sees it: the crate gets only what flow control admits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,44 +15,45 @@ use farrier_transport::account::kept_bytes;
 use farrier_transport::file_stretch::ColdStretch;
 use farrier_transport::response_budget::ResponseBudget;
 
-/// Content that a seat gives to the `h2` crate itself; of more, the leader gives on what the connection takes.
+/// Content that a seat gives to the `h2` crate itself. For larger content, the leader passes on what the connection
+/// takes.
 const DIRECT_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of a stream that are asked for in flow control at a time, and read of a file in one go.
+/// Bytes of a stream requested in flow control at a time, and read from a file at a time.
 pub(crate) const PIECE_BYTES_MAX: usize = 64 * 1024;
 
-/// A stream of which nothing more can be sent.
+/// A stream on which nothing more can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
 
-/// What came of giving more of a stream to the connection.
+/// The result of passing more of a stream to the connection.
 pub(crate) enum Fed {
-    /// So many bytes were given, or an end; false: nothing can be given now.
+    /// So many bytes were passed, or an end; false: nothing can be passed now.
     Given(bool, usize),
-    /// The disk has to be waited for; `StreamLink::fetched` follows.
+    /// The next bytes must be read from the disk; `StreamLink::fetched` follows.
     Cold(ColdStretch),
     /// The stream was given up.
     GivenUp,
 }
 
-/// What is left to be given, and to whom.
+/// What is still to be passed, and to which stream.
 pub(crate) struct Exit {
-    /// Taken away only at the end.
+    /// Removed only at the end.
     pub(crate) respond: Option<SendResponse<Piece>>,
     pub(crate) body: Option<SendStream<Piece>>,
-    /// What the seat sends goes nowhere: another has answered, or the response was broken off.
+    /// Data from the seat is dropped: the stream was answered in place of the seat, or the response was broken off.
     pub(crate) is_closed: bool,
-    /// Nothing goes anywhere: the stream was reset.
+    /// Nothing can be sent: the stream was reset.
     pub(crate) is_gone: bool,
-    /// The last frame has been given.
+    /// The last frame was passed.
     pub(crate) ended: bool,
     pub(crate) outgoing: Outgoing,
-    /// Bytes that are asked for in flow control and were not given yet.
+    /// Bytes requested in flow control and not passed yet.
     reserved_bytes: usize,
 }
 
 impl Exit {
-    /// An exit through which nothing has gone.
+    /// An exit that has passed nothing yet.
     pub(crate) fn new(respond: SendResponse<Piece>) -> Exit {
         Exit {
             respond: Some(respond),
@@ -65,12 +66,12 @@ impl Exit {
         }
     }
 
-    /// Whether whatever its producer sends goes nowhere.
+    /// Whether all data from its producer is dropped.
     pub(crate) fn takes_nothing(&self) -> bool {
         self.is_closed || self.is_gone || self.ended || self.outgoing.end.is_some()
     }
 
-    /// Gives the head; with `is_whole` the response has no content.
+    /// Passes the head; with `is_whole` the response has no content.
     pub(crate) fn send_head(&mut self, head: Response<()>, is_whole: bool) -> Result<(), Gone> {
         let respond = self.respond.as_mut().ok_or(Gone)?;
         self.body = Some(ask(|| respond.send_response(head, is_whole))?.map_err(|_| Gone)?);
@@ -78,8 +79,8 @@ impl Exit {
         Ok(())
     }
 
-    /// Gives small content to the `h2` crate where nothing waits before it and flow control admits all of it. False: it has
-    /// to wait.
+    /// Passes small content to the `h2` crate if nothing waits before it and flow control admits all of it. False: it
+    /// has to wait.
     pub(crate) fn send_at_once(
         &mut self,
         first: &mut Vec<u8>,
@@ -101,7 +102,7 @@ impl Exit {
         if is_full || first.len() > DIRECT_BYTES_MAX || self.admitted(first.len())? < first.len() {
             return Ok(false);
         }
-        // It leaves at once, so that it need not fit into the bound.
+        // It is sent at once, so it need not fit into the limit.
         let kept = budget.keep(first.len() as u64);
         let unsent = Unsent::new(meter, first.len() as u64);
         self.send_data(Piece::new(kept_bytes(std::mem::take(first), kept), unsent), end)?;
@@ -116,7 +117,7 @@ impl Exit {
         Ok(())
     }
 
-    /// How many of these bytes both windows admit now. What they do not is asked for.
+    /// How many of these bytes both windows admit now. The rest is requested.
     fn admitted(&mut self, bytes: usize) -> Result<usize, Gone> {
         let body = self.body.as_mut().ok_or(Gone)?;
         if self.reserved_bytes != bytes {
@@ -126,7 +127,7 @@ impl Exit {
         Ok(ask(|| body.capacity())?.min(bytes))
     }
 
-    /// Gives what is admitted; the reason for giving the stream up where that cannot be.
+    /// Passes what is admitted; returns the reason for giving up the stream if that is impossible.
     pub(crate) fn feed(&mut self, bytes_max: usize, meter: &Arc<Meter>) -> Result<Fed, Reason> {
         if self.is_gone || self.is_reset() {
             return Err(Reason::CANCEL);
@@ -145,7 +146,7 @@ impl Exit {
             match self.outgoing.take(admitted, meter).map_err(|_| Reason::INTERNAL_ERROR)? {
                 None => {}
                 Some(Next::Cold(stretch)) => {
-                    // Others may use the connection's window meanwhile.
+                    // Other streams may use the connection's window meanwhile.
                     self.admitted(0).map_err(|Gone| Reason::CANCEL)?;
                     return Ok(Fed::Cold(stretch));
                 }
@@ -161,7 +162,7 @@ impl Exit {
         }
     }
 
-    /// Gives the end, if it is its turn.
+    /// Passes the end, if nothing waits before it.
     fn send_end(&mut self, meter: &Meter) -> Result<bool, Reason> {
         let sent = match self.outgoing.take_end() {
             None => return Ok(false),
@@ -179,7 +180,7 @@ impl Exit {
         sent.map(|()| true).map_err(|Gone| Reason::CANCEL)
     }
 
-    /// Asked without wishing to be told later.
+    /// Asked without being notified later.
     pub(crate) fn is_reset(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         let reset = match (&mut self.body, &mut self.respond) {
@@ -193,9 +194,9 @@ impl Exit {
     /// Resets the stream, and drops what waits.
     pub(crate) fn give_up(&mut self, reason: Reason) {
         self.outgoing.clear();
-        // Also after the last frame was given: it may wait for ever for the client's window.
+        // Also after the last frame was passed: it may wait for ever for the client's window.
         if !self.is_gone {
-            // A stream that cannot even be reset is gone with its connection.
+            // A stream that cannot even be reset has ended with its connection.
             let _ = match (&mut self.body, &mut self.respond) {
                 (Some(body), _) => ask(|| body.send_reset(reason)),
                 (None, Some(respond)) => ask(|| respond.send_reset(reason)),
@@ -209,13 +210,13 @@ impl Exit {
 impl Drop for Exit {
     fn drop(&mut self) {
         let (respond, body) = (self.respond.take(), self.body.take());
-        // Nobody is left who could be told.
+        // There is no client left to notify.
         let _ = ask(|| drop((respond, body)));
     }
 }
 
-/// Asks the `h2` crate for something. The streams of a connection share a lock in it, which a panic of the leader's would
-/// poison; then every question panics, on whichever seat: that must cost the stream, and not the seat.
+/// Calls the `h2` crate. The streams of a connection share a lock in it, which a panic of the leader would poison. Then
+/// every call panics, on any seat: that must end the stream, and not the seat.
 ///
 /// # Errors
 /// It panicked.

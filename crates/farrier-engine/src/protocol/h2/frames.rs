@@ -1,5 +1,5 @@
-//! Counts frames as they pass (RFC 9113 §4.1), in both directions: what a client may send without asking for work has a
-//! bound, and what it is answered earns it more.
+//! Counts frames as they pass (RFC 9113 §4.1), in both directions. Frames that request no work are limited; each
+//! answer to the client raises the limit.
 
 /// Length, type, flags and stream of a frame.
 const HEADER_BYTES: usize = 9;
@@ -13,30 +13,31 @@ const CONTINUATION: u8 = 9;
 /// Flag of DATA and HEADERS.
 const END_STREAM: u8 = 1;
 
-/// What an answer's HEADERS earn.
+/// What the HEADERS of an answer add to the limit.
 const EARNED_BY_HEADERS: (u32, u32) = (20, 2);
 
-/// Window updates that a DATA frame to the client earns: one for the stream, one for the connection, and as many to spare.
+/// Window updates that a DATA frame to the client adds: one for the stream, one for the connection, and as many to
+/// spare.
 const EARNED_BY_DATA: u32 = 4;
 
-/// Window updates that may be earned and not yet used: a client may answer many small frames at once.
+/// Most window updates in reserve: a client may answer many small frames at once.
 const UPDATES_MAX: u32 = 64 * 1024;
 
-/// What a second earns: control frames and resets.
+/// What each second adds: control frames and resets.
 const EARNED_BY_SECOND: (u64, u64) = (50, 10);
 
-/// Follows a stream of frames through any division into pieces.
+/// Follows a stream of frames, however it is divided into pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
     header: [u8; HEADER_BYTES],
     /// Bytes of the header that have come.
     have: usize,
-    /// Bytes that are not looked at: a frame's content, or what comes before the first frame.
+    /// Bytes that are skipped: a frame's content, or what comes before the first frame.
     skip: usize,
 }
 
 impl Scanner {
-    /// A scanner that leaves out the first bytes.
+    /// A scanner that skips the first bytes.
     pub(crate) fn after(skip: usize) -> Scanner {
         Scanner { skip, ..Scanner::default() }
     }
@@ -82,7 +83,7 @@ impl Allowance {
         Allowance { control: control_max, control_max, updates: 0, resets: resets_max, resets_max, earned_ms: now_ms }
     }
 
-    /// Time goes by.
+    /// Time passes.
     pub(crate) fn pass(&mut self, now_ms: u64) {
         let elapsed_ms = now_ms.saturating_sub(self.earned_ms);
         let (control, resets) = EARNED_BY_SECOND;
@@ -93,10 +94,10 @@ impl Allowance {
         }
     }
 
-    /// The client has sent a frame. False: it had none left of its kind.
+    /// The client has sent a frame. False: it had none left of that kind.
     pub(crate) fn received(&mut self, kind: u8, flags: u8, length: usize) -> bool {
         let left = match kind {
-            // CONTINUATION is bounded with the field list that it goes on with.
+            // CONTINUATION is limited with the field list that it continues.
             HEADERS | CONTINUATION => return true,
             DATA if length > 0 || flags & END_STREAM != 0 => return true,
             RST_STREAM => &mut self.resets,
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_spent_is_earned_by_answers_and_by_time() {
+    fn answers_and_time_allow_further_frames() {
         let mut allowance = Allowance::new(3, 1, 0);
         assert!((0..3).all(|_| allowance.received(PING, 0, 8)));
         assert!(!allowance.received(PING, 0, 8));
@@ -171,11 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn each_data_frame_earns_its_window_updates_however_late_they_come() {
+    fn each_data_frame_allows_its_window_updates_however_late_they_come() {
         let mut allowance = Allowance::new(3, 1, 0);
         (0..1000).for_each(|_| allowance.sent(DATA));
         assert!((0..2000).all(|_| allowance.received(WINDOW_UPDATE, 0, 4)));
-        // They earn nothing else.
+        // They add nothing else.
         assert!((0..3).all(|_| allowance.received(PING, 0, 8)) && !allowance.received(PING, 0, 8));
     }
 }

@@ -1,4 +1,4 @@
-//! A connection's socket as the `h2` crate sees it: reads what is there, gathers what is written into few system calls, and
+//! A connection's socket as the `h2` crate sees it. It reads what is there, gathers writes into few system calls, and
 //! counts the frames that pass.
 
 use std::io;
@@ -11,19 +11,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::protocol::h2::frames::{Allowance, Scanner};
 use farrier_transport::link::{Link, Received, Sent};
 
-/// Written bytes that are gathered before they leave in any case.
+/// Written bytes that are gathered before they are sent in any case.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes read in one turn, before others get theirs.
+/// Bytes read in one turn, before other connections get their turn.
 const READ_TURN_BYTES: usize = 256 * 1024;
 
-/// Most bytes of one read: what is read into has to be cleared first.
+/// Most bytes of one read: its buffer has to be cleared first.
 const READ_BYTES_MAX: usize = 16 * 1024;
 
-/// Room for written bytes that an idle connection keeps.
+/// Size of the write buffer that an idle connection keeps.
 const ROOM_KEPT_BYTES: usize = 4096;
 
-/// What a client begins an HTTP/2 connection with (RFC 9113 §3.4).
+/// The first bytes of a client on an HTTP/2 connection (RFC 9113 §3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the session and the `h2` crate share of a connection. Only the leader touches either.
@@ -106,7 +106,7 @@ impl Io {
         incoming.scan(piece, |kind, flags, length| *is_flooded |= !allowance.received(kind, flags, length));
     }
 
-    /// Sends what is gathered.
+    /// Sends the gathered bytes.
     fn send(&mut self, link: &Link) -> Poll<io::Result<()>> {
         if !self.is_full && !self.out.is_empty() {
             let sent = link.send(&[&self.out], false);

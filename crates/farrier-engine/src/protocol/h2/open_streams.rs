@@ -1,5 +1,5 @@
-//! The streams of a session whose requests were handed out: those that wait for a seat, are with one, or are answered and not
-//! written to their end. Each gives the connection what flow control admits of it, in its turn.
+//! The streams of a session whose requests were handed out. They wait for a seat, are with one, or are answered and not
+//! written to their end. Each in turn passes the connection what flow control admits.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -21,13 +21,13 @@ pub(crate) struct OpenStreams {
     leaving: usize,
     /// One of them has something in its queue.
     pub(crate) queued: Arc<QueueSignal>,
-    /// When they were looked at last, something was left in a queue.
+    /// At the last check, data was left in a queue.
     has_rest: bool,
 }
 
 struct OpenStream {
     stream: Arc<StreamLink>,
-    /// How its client takes the rest, once the seat has given all of it.
+    /// How fast its client takes the rest, once the seat has passed all of it.
     leaving: Option<Progress>,
 }
 
@@ -52,7 +52,7 @@ impl OpenStreams {
         self.streams.push(OpenStream { stream, leaving: None });
     }
 
-    /// A stream comes back from the seat that has answered it.
+    /// The seat that has answered a stream returns it.
     pub(crate) fn take_back(&mut self, stream: &Arc<StreamLink>, now_ms: u64) {
         let Some(index) = self.streams.iter().position(|open| Arc::ptr_eq(&open.stream, stream)) else { return };
         if stream.meter.unsent_bytes() > 0 || stream.has_rest() {
@@ -63,8 +63,8 @@ impl OpenStreams {
         }
     }
 
-    /// Gives the connection more of each stream, and lets go of those that are written. True when something was given. What has
-    /// to be read from the disk first joins `cold`.
+    /// Passes more of each stream to the connection, and removes those that are written. True when something was
+    /// passed. What must be read from the disk first is added to `cold`.
     pub(crate) fn feed(&mut self, turn_bytes: &mut usize, cold: &mut Vec<(Arc<StreamLink>, ColdStretch)>) -> bool {
         if !(self.queued.take() || self.has_rest || self.has_leaving()) {
             return false;
@@ -97,7 +97,7 @@ impl OpenStreams {
         });
         self.has_rest = has_rest;
         if *turn_bytes == 0 {
-            // Those behind are the first of the next turn.
+            // The streams behind it are the first of the next turn.
             let first = fed_until.min(self.streams.len());
             self.streams.rotate_left(first);
         }
@@ -109,7 +109,8 @@ impl OpenStreams {
         self.streams.iter().filter_map(|open| open.leaving).map(|progress| progress.deadline_ms(pace)).min()
     }
 
-    /// Resets those whose client is too slow: one that leaves a window shut keeps neither memory nor other streams.
+    /// Resets the streams whose client is too slow: a client that keeps a window shut must not hold memory or other
+    /// streams.
     pub(crate) fn expire(&mut self, pace: PaceRules, now_ms: u64) {
         self.keep(|OpenStream { stream, leaving }| {
             let Some(progress) = leaving else { return true };
@@ -126,7 +127,7 @@ impl OpenStreams {
         !self.has_leaving() && self.streams.iter().all(|open| open.stream.is_given_up())
     }
 
-    /// Whoever still answers a stream finds it gone, and what waits in it is dropped.
+    /// A seat or exchange that still answers a stream finds it gone, and its waiting data is dropped.
     pub(crate) fn give_up(&mut self) {
         self.keep(|OpenStream { stream, leaving }| {
             stream.give_up(Reason::CANCEL);
@@ -134,7 +135,7 @@ impl OpenStreams {
         });
     }
 
-    /// An idle connection keeps room for few.
+    /// An idle connection keeps room for few streams.
     pub(crate) fn let_go_of_room(&mut self) {
         self.streams.shrink_to(STREAMS_KEPT);
     }

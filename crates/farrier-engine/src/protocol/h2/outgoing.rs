@@ -1,4 +1,4 @@
-//! What a stream has to send and flow control does not admit yet: bytes, stretches of files, and how the response ends.
+//! Data of a stream that flow control does not admit yet: bytes, stretches of files, and how the response ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use crate::protocol::h2::piece::{Meter, Piece, Unsent};
 use farrier_transport::file_stretch::{self, ColdStretch, FileStretch};
 use farrier_transport::spill::Spilled;
 
-/// Bytes that small pieces are gathered to: a frame's usual bound.
+/// Size up to which small pieces are gathered: a frame's usual limit.
 const GATHERED_BYTES_MAX: usize = 16 * 1024;
 
-/// What stands in a stream's queue.
+/// An entry of a stream's queue.
 pub(crate) enum Stretch {
     /// Bytes in memory.
     Bytes(Piece),
     /// A part of a file that a handler has named.
     File(FileStretch),
-    /// Bytes that found no room in memory. The meter counts them as it counts bytes.
+    /// Bytes that did not fit in memory. The meter counts them as it counts bytes.
     Spilled(Spilled, Unsent),
 }
 
@@ -35,11 +35,11 @@ impl Stretch {
 
 /// How a response ends behind its content.
 pub(crate) enum End {
-    /// As usual.
+    /// Normally.
     Frame,
     /// With trailers.
     Trailers(HeaderMap),
-    /// Broken off, so that the client can tell, once what was given is written: a reset at once would overtake it.
+    /// Broken off, so that the client notices, once earlier data is written: a reset at once would overtake that data.
     Reset(Reason),
 }
 
@@ -48,15 +48,15 @@ pub(crate) enum End {
 pub(crate) struct Outgoing {
     stretches: VecDeque<Stretch>,
     pub(crate) end: Option<End>,
-    /// Somebody waits for the disk.
+    /// The disk is being read for it.
     is_fetching: bool,
 }
 
-/// What comes next.
+/// The next thing to send.
 pub(crate) enum Next {
     /// A piece to be sent now.
     Piece(Piece),
-    /// The disk has to be waited for; [`Outgoing::fetched`] follows.
+    /// The next bytes must be read from the disk; [`Outgoing::fetched`] follows.
     Cold(ColdStretch),
 }
 
@@ -75,12 +75,12 @@ impl Outgoing {
         *self = Outgoing::default();
     }
 
-    /// What was cold is in memory.
+    /// The missing bytes are in memory now.
     pub(crate) fn fetched(&mut self) {
         self.is_fetching = false;
     }
 
-    /// Bytes that can be taken next, as far as anybody asks; `None` where there are none. 0 while the disk is waited for.
+    /// Bytes that can be taken next, as far as any caller needs; `None` if there are none. 0 while the disk is read.
     pub(crate) fn next_bytes(&self) -> Option<usize> {
         let bytes = match self.stretches.front()? {
             _ if self.is_fetching => 0,
@@ -91,7 +91,7 @@ impl Outgoing {
         Some(bytes)
     }
 
-    /// The end, where nothing stands before it.
+    /// The end, if nothing waits before it.
     pub(crate) fn take_end(&mut self) -> Option<End> {
         if self.stretches.is_empty() { self.end.take() } else { None }
     }
@@ -143,8 +143,8 @@ impl Outgoing {
         Ok(Some(Next::Piece(piece)))
     }
 
-    /// Adds what stands behind a small piece: a client that grants what it has received would otherwise get ever smaller
-    /// frames.
+    /// Adds the data behind a small piece. Otherwise a client that grants only what it has received would get ever
+    /// smaller frames.
     fn gather(&mut self, first: Piece, bytes_max: usize) -> Piece {
         let bytes_max = bytes_max.min(GATHERED_BYTES_MAX);
         let mut gathered = first;

@@ -1,4 +1,4 @@
-//! A piece of a response's content on its way out, and the meter that knows how much of a stream's content is still here.
+//! A piece of a response's content to be sent, and the meter that counts how much of a stream's content is unsent.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,14 +9,14 @@ use bytes::{Buf, Bytes};
 
 use farrier_transport::pace::{PaceRules, Progress};
 
-/// How much of one stream's content was given to it and has not been written.
+/// How much content one stream was given that is not written yet.
 #[derive(Default)]
 pub(crate) struct Meter {
     unsent_bytes: AtomicU64,
     /// Bytes that have been written, or dropped with the stream.
     moved_bytes: AtomicU64,
     is_awaited: AtomicBool,
-    /// Wakes below this mark.
+    /// Wakes the waiting thread below this mark.
     low_water_bytes: AtomicU64,
     waiter: Mutex<Option<Thread>>,
 }
@@ -27,7 +27,7 @@ impl Meter {
         self.unsent_bytes.load(Ordering::Acquire)
     }
 
-    /// Bytes that have moved on since the beginning.
+    /// Bytes that have been written or dropped since the beginning.
     pub(crate) fn moved_bytes(&self) -> u64 {
         self.moved_bytes.load(Ordering::Relaxed)
     }
@@ -49,7 +49,7 @@ impl Meter {
             if is_over() {
                 break false;
             }
-            // Progress that does not reach the mark wakes nobody, and is looked for now and then.
+            // Progress that does not reach the mark wakes no thread; it is checked now and then.
             let left_ms = next_ms.saturating_sub(now_ms).clamp(1, 1000);
             std::thread::park_timeout(Duration::from_millis(left_ms));
         };
@@ -57,7 +57,7 @@ impl Meter {
         drained
     }
 
-    /// Wakes whoever waits: the stream has ended.
+    /// Wakes the thread that waits: the stream has ended.
     pub(crate) fn wake(&self) {
         if self.is_awaited.load(Ordering::SeqCst)
             && let Some(waiter) = &*self.waiter.lock().unwrap_or_else(PoisonError::into_inner)
@@ -90,7 +90,7 @@ impl Unsent {
         Unsent { meter: Arc::clone(meter), bytes }
     }
 
-    /// The first bytes of it, counted by a part of their own.
+    /// The first bytes of it, counted separately.
     pub(crate) fn split_to(&mut self, bytes: u64) -> Unsent {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
@@ -114,7 +114,7 @@ impl Drop for Unsent {
     }
 }
 
-/// A piece of content: the `h2` crate has it, or it waits to be given to it.
+/// A piece of content: the `h2` crate has it, or it waits to be passed to the crate.
 pub(crate) struct Piece {
     bytes: Bytes,
     unsent: Option<Unsent>,
@@ -130,7 +130,7 @@ impl Piece {
         Piece { bytes: Bytes::new(), unsent: None }
     }
 
-    /// The first bytes as a piece of its own. They are not copied.
+    /// The first bytes as a separate piece. They are not copied.
     pub(crate) fn split_to(&mut self, count: usize) -> Piece {
         let count = count.min(self.bytes.len());
         let unsent = self.unsent.as_mut().map(|unsent| unsent.split_to(count as u64));

@@ -1,5 +1,5 @@
-//! The writing side of the HTTP/2 front: one answer, given to its stream in as few frames as its handler allows. The leader
-//! writes what all streams of a connection have been given.
+//! The writing side of the HTTP/2 front: one answer, passed to its stream in as few frames as its handler allows. The
+//! leader writes the data of all streams of a connection.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -25,17 +25,17 @@ use crate::rules::Rules;
 use farrier_transport::file_stretch::FileStretch;
 use farrier_transport::link::Link;
 
-/// Content that is gathered before it is given to the stream, unless it has to leave earlier: a frame's usual bound.
+/// Content that is gathered before it is passed to the stream, unless it must be sent earlier: a frame's usual limit.
 const STAGED_BYTES_MAX: usize = 16 * 1024;
 
-/// Content that is shared with whoever gave it rather than copied, at least.
+/// Content of at least this size is shared with its owner rather than copied.
 const SHARED_BYTES_MIN: usize = 128 * 1024;
 
-/// Where an answer goes.
+/// The destination of an answer.
 pub(crate) struct StreamChannel<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) host: &'a dyn Host,
-    /// Told when the response waits for its client.
+    /// Notified when the response waits for its client.
     pub(crate) client_wait: &'a dyn ClientWait,
     pub(crate) link: &'a Link,
     pub(crate) stream: &'a StreamLink,
@@ -55,17 +55,17 @@ pub(crate) struct H2Respond<'a> {
     channel: StreamChannel<'a>,
     scratch: &'a mut Scratch,
     facts: RequestFacts,
-    /// What the request notes of its site, for the page of an error.
+    /// The request's site, for its error page.
     choice: u32,
     state: State,
     account: ResponseAccount,
     staged: Option<Response<()>>,
     trailers: Option<HeaderMap>,
-    /// The client is to take more before the next piece is sent.
+    /// The client must take more before the next piece is sent.
     must_wait: bool,
-    /// The head's field lines, where the access log asks for them.
+    /// The head's field lines, if the access log asks for them.
     kept_lines: Option<Vec<u8>>,
-    /// Fields that every head gets.
+    /// Fields that are added to every head.
     stamps: Vec<(Box<str>, Box<[u8]>)>,
 }
 
@@ -107,7 +107,7 @@ impl<'a> H2Respond<'a> {
         }
     }
 
-    /// Answers with an error: a whole response if nothing was sent yet, a visible break of the stream otherwise.
+    /// Answers with an error: a whole response if nothing was sent yet, otherwise the stream visibly breaks off.
     pub(crate) fn fail(&mut self, error: Error) {
         let rules = self.channel.rules;
         if matches!(self.state, State::Waiting | State::Staged) {
@@ -116,7 +116,7 @@ impl<'a> H2Respond<'a> {
                 self.state = State::Waiting;
                 self.trailers = None;
                 self.head(&head, Some(content.len() as u64));
-                // What cannot be sent is seen as broken by `outcome`.
+                // If it cannot be sent, `outcome` notices that.
                 let _ = self.send(&content, Flush::Later);
                 self.finish();
             } else {
@@ -128,7 +128,7 @@ impl<'a> H2Respond<'a> {
         self.account.fail(error);
     }
 
-    /// Ends the response, as far as the handler brought it, and says what it came to.
+    /// Ends the response, as far as the handler produced it, and returns its outcome.
     pub(crate) fn outcome(mut self) -> (Outcome, Option<Vec<u8>>) {
         match self.state {
             State::Finished | State::Broken => {}
@@ -149,14 +149,14 @@ impl<'a> H2Respond<'a> {
             }
             _ => self.account.status(),
         };
-        // The connection's fate is not the stream's.
+        // The stream does not decide whether the connection stays open.
         let after = AfterResponse::KeepAlive;
         let content_bytes = self.account.content_bytes();
         let outcome = Outcome { status, content_bytes, after, unsent: false, fault: self.account.into_fault() };
         (outcome, self.kept_lines)
     }
 
-    /// Gives a piece of content, which `keep` can make last.
+    /// Adds a piece of content; `keep` can make it outlive the call.
     fn give(&mut self, chunk: &[u8], flush: Flush, keep: Option<&mut dyn FnMut() -> Bytes>) -> Result<(), SendError> {
         match self.state {
             State::Staged | State::Sent => {}
@@ -169,10 +169,10 @@ impl<'a> H2Respond<'a> {
         self.settle()?;
         let counted = self.account.count(chunk.len() as u64);
         let content = &chunk[..counted.bytes as usize];
-        // With the declared length reached nothing else can come, but for trailers.
+        // Once the declared length is reached only trailers can come.
         let is_end = self.account.is_complete() && self.trailers.is_none();
         match keep {
-            // Without content the head is all there is to send; it leaves at the end.
+            // Without content there is only the head to send; it is sent at the end.
             _ if content.is_empty() => {}
             Some(keep) if content.len() >= SHARED_BYTES_MIN => {
                 self.emit(&[], false)?;
@@ -193,12 +193,13 @@ impl<'a> H2Respond<'a> {
         if counted.is_cut { Err(SendError::Full) } else { Ok(()) }
     }
 
-    /// Waits for what is owed to the client before more is sent: for a handler that has made its last piece it is nothing.
+    /// Waits until the client has taken enough for more to be sent. A handler that has made its last piece does not
+    /// wait.
     fn settle(&mut self) -> Result<(), SendError> {
         if std::mem::take(&mut self.must_wait) { self.wait_for_room() } else { Ok(()) }
     }
 
-    /// Gives what is staged and the content behind it to the stream. Never waits for the client.
+    /// Passes the staged bytes and the content behind them to the stream. Never waits for the client.
     fn emit(&mut self, content: &[u8], end: bool) -> Result<(), SendError> {
         let first = std::mem::take(&mut self.scratch.out);
         let head = self.staged.take();
@@ -212,17 +213,18 @@ impl<'a> H2Respond<'a> {
             Unsendable::Gone => self.give_up(Kind::ClientGone, "the client left before its answer was complete"),
             Unsendable::NoRoom(error) => {
                 self.break_off(Reason::INTERNAL_ERROR);
-                let cause = format!("cannot keep a response that its client is slow to take: {error}");
+                let cause = format!("cannot keep a response for a slow client: {error}");
                 self.account.note(Error::server(Kind::NoRoom, cause));
                 SendError::Gone
             }
         }
     }
 
-    /// Waits, detached from the interpreter, when too much is unsent: for a handler that makes its content as it is sent.
+    /// Waits, detached from the interpreter, if too much is unsent: for a handler that makes its content while it is
+    /// sent.
     fn wait_for_room(&mut self) -> Result<(), SendError> {
         let StreamChannel { rules, host, stream, may_wait, .. } = &self.channel;
-        // A response that is complete costs no seat.
+        // A complete response occupies no seat.
         if !may_wait || self.state == State::Ended || stream.meter.unsent_bytes() < rules.response_buffer_bytes {
             return Ok(());
         }
@@ -261,7 +263,7 @@ impl<'a> H2Respond<'a> {
     }
 }
 
-/// A whole answer to a request whose own seat cannot give it; `None` for an error that nobody can be told.
+/// A whole answer to a request whose own seat cannot give it; `None` for an error for which no answer can be sent.
 pub(crate) fn whole_answer(
     error: &Error,
     facts: RequestFacts,
@@ -274,7 +276,7 @@ pub(crate) fn whole_answer(
     Some((response, if facts.is_head { Vec::new() } else { content.into_owned() }))
 }
 
-/// The head of a response as the `h2` crate takes it.
+/// The head of a response in the form of the `h2` crate.
 pub(super) fn response(
     head: &ResponseHead,
     framing: ResponseFraming,
@@ -373,11 +375,11 @@ impl Respond for H2Respond<'_> {
         if bytes == 0 {
             return Ok(());
         }
-        // Only a head, or content that stands before the file.
+        // Only a head, or content that goes before the file.
         if self.staged.is_some() || !self.scratch.out.is_empty() {
             self.emit(&[], false)?;
         }
-        // The leader reads it as the client takes it, so the seat need not wait.
+        // The leader reads the file as the client takes it, so the seat need not wait.
         match FileStretch::new(file, offset, bytes, self.account.names_version()) {
             Ok(stretch) => self.channel.stream.send_file(stretch).map_err(|why| self.unsendable(why)),
             Err(error) => {
@@ -402,7 +404,7 @@ impl Respond for H2Respond<'_> {
             State::Waiting | State::Finished | State::Broken => return,
         }
         if !self.account.close() {
-            // Fewer bytes than declared: the stream is reset, so that the client can tell.
+            // Fewer bytes than declared: the stream is reset, so that the client notices.
             let _ = self.emit(&[], false);
             self.break_off(Reason::INTERNAL_ERROR);
             return;

@@ -1,4 +1,5 @@
-//! One HTTP/2 connection as the leader drives it: takes in what came, hands out requests, and sends what seats have answered.
+//! One HTTP/2 connection as the leader drives it: reads what came, hands out requests, and sends the answers of the
+//! seats.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -29,13 +30,13 @@ use farrier_transport::reactor::token::Token;
 use farrier_transport::spool_file::Spool;
 use farrier_transport::upload_budget::ConnectionUploads;
 
-/// How long a client has to let go after it was told that the connection ends, in ms.
+/// How long a client has to close after it was notified that the connection ends, in ms.
 const GOAWAY_PATIENCE_MS: u64 = 2000;
 
-/// Content that is given to a connection in one turn, before others get theirs.
+/// Content passed to a connection in one turn, before other connections get their turn.
 const SEND_TURN_BYTES: usize = 256 * 1024;
 
-/// Content of one stream that the `h2` crate has at most: what is not here, it cannot keep.
+/// Most content of one stream that the `h2` crate holds at a time: it cannot keep more than it gets.
 const STREAM_BUFFER_BYTES: usize = PIECE_BYTES_MAX;
 
 /// Incomplete requests for which an idle connection keeps room.
@@ -48,7 +49,7 @@ pub(crate) struct SessionContext<'a> {
     pub(crate) origin: Origin,
     pub(crate) rules: &'a Rules,
     pub(crate) now_ms: u64,
-    /// What is done with a request whose content arrives.
+    /// What happens to a request whose content arrives.
     pub(crate) planner: &'a Planner<'a>,
 }
 
@@ -58,14 +59,14 @@ pub(crate) struct SessionContext<'a> {
 /// The request is refused.
 pub(crate) type Planner<'a> = dyn Fn(&mut Request) -> Result<Plan, Error> + 'a;
 
-/// What driving a session came to.
+/// The result of driving a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Driven {
     /// It goes on, and waits for its client or its seats.
     Open,
-    /// It goes on, and there is more to do: others get their turn before.
+    /// It goes on, and there is more to do: other connections get their turn first.
     More,
-    /// It has ended, and everything that could be said is with the link.
+    /// It has ended, and the link has all data that could be sent.
     Ended,
 }
 
@@ -77,11 +78,11 @@ pub(crate) struct Session {
     incoming: Vec<IncompleteRequest>,
     /// Streams whose requests were handed out.
     streams: OpenStreams,
-    /// What its requests may have of content at once.
+    /// How much content its requests may have at once.
     uploads: ConnectionUploads,
-    /// Parts of files that have to be read from the disk first.
+    /// Parts of files that must be read from the disk first.
     cold: Vec<(Arc<StreamLink>, ColdStretch)>,
-    /// Content that has to be written to the disk.
+    /// Content that must be written to the disk.
     spools: Vec<Arc<Spool>>,
     /// Streams that exchanges answer.
     pub(crate) exchanges: Vec<StreamExchange>,
@@ -89,13 +90,13 @@ pub(crate) struct Session {
     pub(crate) out: usize,
     /// Requests received.
     requests: u64,
-    /// Bytes received when content was looked for at last.
+    /// Bytes received when content was last looked for.
     looked_at_bytes: u64,
     /// When the session began, or the last stream ended, in ms.
     idle_since_ms: u64,
-    /// When the socket took bytes at last, or had no need to, in ms.
+    /// When the socket last took bytes, or needed none, in ms.
     flowing_ms: u64,
-    /// When the client was told that the connection ends, in ms.
+    /// When the client was notified that the connection ends, in ms.
     goaway_ms: Option<u64>,
 }
 
@@ -107,8 +108,8 @@ enum State {
 }
 
 impl Session {
-    /// A session on a link, of which `inbox` has been received already. `waker` is told when a seat has given a stream
-    /// something to send.
+    /// A session on a link, with the bytes of `inbox` received already. `waker` is called when a seat has given a
+    /// stream something to send.
     pub(crate) fn begin(session_context: &SessionContext<'_>, inbox: Vec<u8>, waker: Waker) -> Session {
         let rules = &session_context.rules.http2;
         let allowance = Allowance::new(rules.control_frames_max, rules.resets_max, session_context.now_ms);
@@ -150,7 +151,7 @@ impl Session {
         io.ended |= ended;
     }
 
-    /// Brings the session as far as it goes now. Requests that are complete join `arrivals`.
+    /// Advances the session as far as possible now. Complete requests are added to `arrivals`.
     pub(crate) fn drive(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) -> Driven {
         lock(&self.io).begin_turn(session_context.now_ms);
         if !self.unblock(session_context) {
@@ -167,7 +168,7 @@ impl Session {
         driven
     }
 
-    /// Takes in what came, and gives the connection what it takes, for one turn.
+    /// Reads what came, and passes the connection what it takes, for one turn.
     fn exchange(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) -> Driven {
         let mut turn_bytes = SEND_TURN_BYTES;
         loop {
@@ -184,26 +185,26 @@ impl Session {
         }
     }
 
-    /// A stream comes back from the seat that has answered it.
+    /// The seat that has answered a stream returns it.
     pub(crate) fn take_back(&mut self, stream: &Arc<StreamLink>, now_ms: u64) {
         self.out = self.out.saturating_sub(1);
         self.idle_since_ms = now_ms;
-        // What of its content nobody has taken is wanted no more.
+        // Content that was not read is no longer wanted.
         self.incoming.retain(|incoming| !Arc::ptr_eq(&incoming.stream, stream));
         self.streams.take_back(stream, now_ms);
     }
 
-    /// What has to be read from the disk before more of a stream can be sent.
+    /// What must be read from the disk before more of a stream can be sent.
     pub(crate) fn take_cold(&mut self) -> Vec<(Arc<StreamLink>, ColdStretch)> {
         std::mem::take(&mut self.cold)
     }
 
-    /// What has come of content and has to be written to the disk.
+    /// Content that has arrived and must be written to the disk.
     pub(crate) fn take_spools(&mut self) -> Vec<Arc<Spool>> {
         std::mem::take(&mut self.spools)
     }
 
-    /// Tells the client that the connection ends with the streams that are open.
+    /// Notifies the client that the connection ends with the streams that are open.
     pub(crate) fn send_goaway(&mut self, now_ms: u64) {
         if self.goaway_ms.is_none() {
             self.goaway_ms = Some(now_ms);
@@ -214,11 +215,11 @@ impl Session {
         }
     }
 
-    /// Lets go of everything at once.
+    /// Drops everything at once.
     pub(crate) fn abandon(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Ended);
         let incoming = std::mem::take(&mut self.incoming);
-        // After a panic what it lets go of may find a poisoned lock.
+        // After a panic, dropping may find a poisoned lock.
         let _ = catch_unwind(AssertUnwindSafe(|| drop((state, incoming))));
         self.streams.give_up();
     }
@@ -228,7 +229,7 @@ impl Session {
         matches!(self.state, State::Ended)
     }
 
-    /// Whether nothing is left of it but streams whose calls are not waited for.
+    /// Whether only streams are left whose calls are not waited for.
     pub(crate) fn awaits_only_given_up_calls(&self) -> bool {
         self.out > 0 && self.incoming.is_empty() && self.streams.are_given_up()
     }
@@ -238,9 +239,9 @@ impl Session {
         lock(&self.io).is_full
     }
 
-    /// When the session is to be looked at even if nothing happens, in ms.
+    /// When the session must be checked even if nothing happens, in ms.
     pub(crate) fn deadline_ms(&self, rules: &Rules) -> u64 {
-        // While streams are with seats nothing is due, and a look now and then costs nothing.
+        // While streams are with seats nothing is due, and a check now and then is cheap.
         let mut deadline_ms = self.flowing_ms + rules.keepalive_ms.max(1000);
         let mut at = |ms: u64| deadline_ms = deadline_ms.min(ms);
         if let State::Beginning(_) = self.state {
@@ -264,8 +265,8 @@ impl Session {
         deadline_ms
     }
 
-    /// Deals with what has waited for too long. Requests that are refused for it join `arrivals`. False: the session is
-    /// to be driven no more.
+    /// Ends what has waited for too long. Requests refused for that are added to `arrivals`. False: the session must
+    /// not be driven any more.
     pub(crate) fn expire(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) -> bool {
         let (rules, now_ms) = (session_context.rules, session_context.now_ms);
         if self.is_full() && self.flowing_ms + rules.write_timeout_ms <= now_ms {
@@ -301,7 +302,7 @@ impl Session {
         self.out == 0 && self.incoming.is_empty() && self.streams.is_empty()
     }
 
-    /// Writes what the socket did not take before. False: the client is gone.
+    /// Writes what the socket did not take before. False: the client has left.
     fn unblock(&mut self, session_context: &SessionContext<'_>) -> bool {
         use farrier_transport::link::Sent;
         let mut io = lock(&self.io);
@@ -397,7 +398,7 @@ impl Session {
         }
     }
 
-    /// Asks how the content of a request is wanted.
+    /// Asks how the handler wants the content of a request.
     fn plan_content(
         &mut self,
         session_context: &SessionContext<'_>,
@@ -443,7 +444,7 @@ impl Session {
         }
     }
 
-    /// Takes content of all requests, if any bytes have come or gone to the disk.
+    /// Takes content of all requests, if any bytes have arrived or were written to the disk.
     fn take_content(&mut self, session_context: &SessionContext<'_>, arrivals: &mut VecDeque<Arrival>) {
         let received_bytes = lock(&self.io).received_bytes;
         let awaits_others = self.incoming.iter().any(|incoming| incoming.awaits_disk() || incoming.is_streamed());
@@ -485,7 +486,7 @@ impl Session {
         self.out += 1;
     }
 
-    /// Gives the connection what flow control admits of each stream. True when something was given.
+    /// Passes the connection what flow control admits of each stream. True when something was passed.
     fn feed(&mut self, session_context: &SessionContext<'_>, turn_bytes: &mut usize) -> bool {
         // What the socket does not take stays in the streams, where it is counted.
         if self.is_full() {

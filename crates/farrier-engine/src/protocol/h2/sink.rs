@@ -1,5 +1,5 @@
-//! How an answer on HTTP/2 is given by somebody who must not wait: what the client does not take is kept by its stream and
-//! counted, and the producer is told when it is enough.
+//! An answer on HTTP/2 from a producer that must not wait. Data that the client does not take is kept by its stream and
+//! counted, and the producer learns when the limit is reached.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::rules::Rules;
 use farrier_transport::file_stretch::FileStretch;
 use farrier_transport::link::Link;
 
-/// Content from which on it is shared rather than copied.
+/// Content of at least this size is shared rather than copied.
 const SHARED_BYTES_MIN: usize = 16 * 1024;
 
 /// One answer that is owned by its producer.
@@ -33,7 +33,7 @@ pub(crate) struct H2Sink {
     link: Arc<Link>,
     stream: Arc<StreamLink>,
     facts: RequestFacts,
-    /// What the request notes of its site, for the page of an error.
+    /// The request's site, for its error page.
     choice: u32,
     scratch: Scratch,
     state: State,
@@ -56,12 +56,12 @@ enum State {
     /// The last frame was given.
     Ended,
     Broken,
-    /// What came of it was told.
+    /// Its outcome was reported.
     Closed,
 }
 
 impl H2Sink {
-    /// The answer to a request that came by this stream.
+    /// The answer to a request that came on this stream.
     pub(crate) fn new(
         rules: Arc<Rules>,
         link: Arc<Link>,
@@ -110,7 +110,7 @@ impl H2Sink {
             }
             Err(Unsendable::NoRoom(error)) => {
                 self.break_off(Reason::INTERNAL_ERROR);
-                let cause = format!("cannot keep a response that its client is slow to take: {error}");
+                let cause = format!("cannot keep a response for a slow client: {error}");
                 self.account.note(Error::server(Kind::NoRoom, cause));
             }
         }
@@ -156,7 +156,7 @@ impl H2Sink {
             return;
         }
         if !self.account.close() {
-            // Fewer bytes than declared: the stream is reset, so that the client can tell.
+            // Fewer bytes than declared: the stream is reset, so that the client notices.
             let given = self.give(Bytes::new(), false);
             self.note(given);
             self.break_off(Reason::INTERNAL_ERROR);
@@ -172,7 +172,7 @@ impl H2Sink {
         }
     }
 
-    /// Says what came of the answer, as far as its producer brought it.
+    /// Reports the outcome of the answer, as far as its producer made it.
     fn close(&mut self) {
         match self.state {
             State::Closed => return,
@@ -196,11 +196,11 @@ impl H2Sink {
             }
             _ => account.status(),
         };
-        // The connection's fate is not the stream's.
+        // The stream does not decide whether the connection stays open.
         let after = AfterResponse::KeepAlive;
         let content_bytes = account.content_bytes();
         let outcome = Outcome { status, content_bytes, after, unsent: false, fault: account.into_fault() };
-        // Set once: the state says that it was not.
+        // Set once: the state says that it was not set before.
         let _ = self.ended.set((outcome, self.kept_lines.take()));
     }
 }
@@ -243,7 +243,7 @@ impl AnswerSink for H2Sink {
         let counted = self.account.count(piece.len() as u64);
         let content = piece.slice(..counted.bytes as usize);
         if !content.is_empty() {
-            // With the declared length reached nothing else can come, but for trailers.
+            // Once the declared length is reached only trailers can come.
             let is_end = self.account.is_complete() && self.trailers.is_none();
             let given = self.give(content, is_end);
             self.note(given);

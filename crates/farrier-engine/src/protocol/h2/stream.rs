@@ -1,8 +1,8 @@
-//! The answering side of one stream, shared by the seat that answers it, the leader that sends it, and the watch that
-//! answers in place of an overdue call.
+//! The answering side of one stream. The seat that answers it, the leader that sends it, and the watch that answers in
+//! place of an overdue call share it.
 //!
-//! The `h2` crate is given only what flow control admits. All else waits here, counted, and the leader gives it on as the
-//! client's windows open.
+//! The `h2` crate gets only what flow control admits. All other data waits here, counted, and the leader passes it on
+//! as the client's windows open.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,15 +26,15 @@ use farrier_transport::pace::PaceRules;
 use farrier_transport::response_budget::ResponseBudget;
 use farrier_transport::spill::Spill;
 
-/// Content in memory is kept in segments of this size, so that what is sent frees its memory soon.
+/// Content in memory is kept in segments of this size, so that sent content frees its memory soon.
 const SEGMENT_BYTES: usize = 64 * 1024;
 
-/// Why a stream takes nothing.
+/// Why a stream accepts nothing.
 #[derive(Debug)]
 pub(crate) enum Unsendable {
     /// It was reset, taken over, or its connection is gone.
     Gone,
-    /// There is no room to keep what its client does not take yet.
+    /// There is no room for data that its client does not take yet.
     NoRoom(std::io::Error),
 }
 
@@ -42,16 +42,16 @@ pub(crate) enum Unsendable {
 #[derive(Clone, Copy)]
 pub(crate) struct Keeping<'a> {
     pub(crate) budget: &'a ResponseBudget,
-    /// Folder of the files for what finds no room in memory.
+    /// Folder of the files for data that does not fit in memory.
     pub(crate) directory: &'a Path,
-    /// The seat that may wait for the disk meanwhile, if one does.
+    /// The seat that may wait for the disk meanwhile, if any.
     pub(crate) seat: Option<(&'a dyn ClientWait, &'a dyn Host)>,
 }
 
 /// Tells a session that one of its streams has something in its queue.
 pub(crate) struct QueueSignal {
     is_raised: AtomicBool,
-    /// The connection's socket takes nothing more for now: what is given to it would wait there uncounted.
+    /// The connection's socket takes nothing more for now: data passed to it would wait there uncounted.
     is_full: AtomicBool,
     waker: Waker,
 }
@@ -62,12 +62,12 @@ impl QueueSignal {
         QueueSignal { is_raised: AtomicBool::new(false), is_full: AtomicBool::new(false), waker }
     }
 
-    /// Whether a stream has queued something since this was last asked.
+    /// Whether a stream has queued something since the last call.
     pub(crate) fn take(&self) -> bool {
         self.is_raised.load(Ordering::SeqCst) && self.is_raised.swap(false, Ordering::SeqCst)
     }
 
-    /// Says whether the socket takes anything.
+    /// Notes whether the socket takes anything.
     pub(crate) fn set_full(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::Relaxed);
     }
@@ -82,7 +82,8 @@ impl QueueSignal {
 /// One stream's answering side.
 pub(crate) struct StreamLink {
     exit: Mutex<Exit>,
-    /// Apart from the rest: whoever produces the response may wait for the disk with it, and the leader must not.
+    /// Separate from the rest: the producer of the response may hold this lock while it waits for the disk, and the
+    /// leader must not wait for that.
     spill: Mutex<Spill>,
     pub(crate) meter: Arc<Meter>,
     signal: Arc<QueueSignal>,
@@ -101,10 +102,10 @@ impl StreamLink {
         }
     }
 
-    /// Sends the head, content in two parts and perhaps the end, whatever of it there is. Never waits for the client.
+    /// Sends the head, content in two parts and perhaps the end, as far as they are given. Never waits for the client.
     ///
     /// # Errors
-    /// Nobody is there to be answered, or the content cannot be kept.
+    /// There is no client to answer, or the content cannot be kept.
     pub(crate) fn send(
         &self,
         head: Option<Response<()>>,
@@ -137,10 +138,10 @@ impl StreamLink {
         self.queue(stretches, end.then_some(End::Frame))
     }
 
-    /// Sends content that is shared with whoever gave it, so that it is not copied.
+    /// Sends content that is shared with its owner, so that it is not copied.
     ///
     /// # Errors
-    /// Nobody is there to be answered, or the content cannot be kept.
+    /// There is no client to answer, or the content cannot be kept.
     pub(crate) fn send_shared(&self, content: Bytes, end: bool, keeping: Keeping<'_>) -> Result<(), Unsendable> {
         let mut stretches = Vec::new();
         match keeping.budget.try_keep(content.len() as u64) {
@@ -156,15 +157,15 @@ impl StreamLink {
     /// Sends trailers, which end the response.
     ///
     /// # Errors
-    /// Nobody is there to be answered.
+    /// There is no client to answer.
     pub(crate) fn send_trailers(&self, trailers: HeaderMap) -> Result<(), Unsendable> {
         self.queue(Vec::new(), Some(End::Trailers(trailers)))
     }
 
-    /// Lets a stretch of a file follow what was given. It is read as the client takes it.
+    /// Appends a stretch of a file. It is read as the client takes it.
     ///
     /// # Errors
-    /// Nobody is there to be answered.
+    /// There is no client to answer.
     pub(crate) fn send_file(&self, stretch: FileStretch) -> Result<(), Unsendable> {
         self.queue(vec![Stretch::File(stretch)], None)
     }
@@ -172,7 +173,7 @@ impl StreamLink {
     /// Sends an interim response.
     ///
     /// # Errors
-    /// Nobody is there to be answered.
+    /// There is no client to answer.
     pub(crate) fn inform(&self, interim: Response<()>) -> Result<(), Gone> {
         let mut exit = self.exit();
         if exit.is_closed {
@@ -182,17 +183,17 @@ impl StreamLink {
         ask(|| respond.send_informational(interim))?.map_err(|_| Gone)
     }
 
-    /// Whether the leader has something to send, or the stream to reset.
+    /// Whether the leader has something to send, or must reset the stream.
     pub(crate) fn has_rest(&self) -> bool {
         !self.exit().outgoing.is_empty()
     }
 
-    /// What was cold is in memory.
+    /// The missing bytes are in memory now.
     pub(crate) fn fetched(&self) {
         self.exit().outgoing.fetched();
     }
 
-    /// Gives the connection what flow control admits now, at most so many bytes.
+    /// Passes the connection what flow control admits now, at most so many bytes.
     pub(crate) fn feed(&self, bytes_max: usize) -> Fed {
         let mut exit = self.exit();
         let fed = exit.feed(bytes_max, &self.meter);
@@ -213,7 +214,7 @@ impl StreamLink {
         exit.is_closed || exit.is_reset()
     }
 
-    /// Ends the stream visibly before its end, when what was given is written.
+    /// Breaks the stream off visibly, once earlier data is written.
     pub(crate) fn break_off(&self, reason: Reason) {
         let mut exit = self.exit();
         if !exit.is_closed {
@@ -224,7 +225,8 @@ impl StreamLink {
         }
     }
 
-    /// Its producer ends the stream visibly before its end, at once. Nothing happens where another has answered it.
+    /// The producer breaks the stream off visibly, at once. Does nothing if the stream was answered in the producer's
+    /// place.
     pub(crate) fn abandon(&self, reason: Reason) {
         let mut exit = self.exit();
         if !exit.is_closed {
@@ -232,7 +234,7 @@ impl StreamLink {
         }
     }
 
-    /// Ends the stream visibly before its end, at once, whatever it still has to send.
+    /// Breaks the stream off visibly, at once, whatever is still unsent.
     pub(crate) fn give_up(&self, reason: Reason) {
         self.exit().give_up(reason);
         self.meter.wake();
@@ -247,8 +249,8 @@ impl StreamLink {
         if self.is_gone() { Err(Gone) } else { Ok(drained) }
     }
 
-    /// Takes the stream from the seat that answers it: whatever that seat sends from now on goes nowhere. The client gets the
-    /// answer that is given if the seat has sent nothing yet; otherwise the stream is reset. Other streams live on.
+    /// Takes the stream from the seat that answers it: data that the seat sends from now on is dropped. The client gets
+    /// the given answer if the seat has sent nothing yet; otherwise the stream is reset. Other streams stay open.
     pub(crate) fn take_over(&self, answer: Option<(Response<()>, Vec<u8>)>, budget: &ResponseBudget) -> TakenOver {
         let mut exit = self.exit();
         if exit.is_closed || exit.is_reset() {
@@ -283,7 +285,7 @@ impl StreamLink {
         taken
     }
 
-    /// Says whether the call that answers it is waited for.
+    /// Notes whether the call that answers it is waited for.
     pub(crate) fn set_given_up(&self, is_given_up: bool) {
         self.is_given_up.store(is_given_up, Ordering::Relaxed);
     }
@@ -293,7 +295,7 @@ impl StreamLink {
         self.is_given_up.load(Ordering::Relaxed)
     }
 
-    /// Makes stretches of content: in memory as long as the worker has room for it, the rest in a file.
+    /// Splits content into stretches: in memory as long as the worker has room, the rest in a file.
     fn keep(&self, content: &[u8], keeping: Keeping<'_>, stretches: &mut Vec<Stretch>) -> std::io::Result<()> {
         let mut rest = content;
         while !rest.is_empty() {

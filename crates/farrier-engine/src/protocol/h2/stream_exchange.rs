@@ -1,4 +1,4 @@
-//! A stream that an exchange answers, and how its client takes what is unsent.
+//! A stream that an exchange answers, and how fast its client takes the unsent data.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl StreamExchange {
         StreamExchange { stream, exchanging, progress: None }
     }
 
-    /// Notes whether the client has anything to take.
+    /// Notes whether there is unsent data.
     pub(crate) fn note_unsent(&mut self, now_ms: u64) {
         self.progress = match self.stream.meter.unsent_bytes() {
             0 => None,
@@ -29,7 +29,7 @@ impl StreamExchange {
         };
     }
 
-    /// When it is to be looked at even if nothing happens, in ms.
+    /// When it must be checked even if nothing happens, in ms.
     pub(crate) fn deadline_ms(&self, pace: PaceRules) -> Option<u64> {
         let judged_ms = self.progress.map(|progress| progress.deadline_ms(pace));
         let timer_ms = self.exchanging.run.timer_ms();
