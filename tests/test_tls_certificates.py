@@ -87,7 +87,7 @@ BAD = {
     "no key in it": lambda c, a, t: (["--certfile", c.pem], ["certfile", "contains no private key", "keyfile"]),
     "no key in the key's file": lambda c, a, t: (
         ["--certfile", c.pem, "--keyfile", c.pem],
-        ["keyfile", "no private key in", c.pem],
+        ["keyfile", "contains no private key", c.pem],
     ),
     "a damaged certificate": lambda c, a, t: (
         ["--certfile", written(t, open(c.pem).read().replace("MII", "M!I")), "--keyfile", c.key],

@@ -40,7 +40,10 @@ pub enum HandedOn<T, L> {
 impl<T, L> Scheduler<T, L> {
     /// The leader has a complete request.
     pub fn arrived(&mut self, seat: SeatId, lead: L, route: Route, is_attached: bool, now_ns: u64) -> Arrived<L> {
-        let kind = self.kind_of(route);
+        let mut kind = self.kind_of(route);
+        if kind == JobKind::Short && self.risks_last_seat(route) {
+            kind = JobKind::Doubtful;
+        }
         let serves =
             kind == JobKind::Short && self.may_call(seat) && self.queues.short.is_empty() && !self.is_floor_taken(seat);
         if !serves {
@@ -111,6 +114,7 @@ impl<T, L> Scheduler<T, L> {
         if self.queues.short.is_empty() || self.is_floor_taken(seat) || !self.may_call(seat) {
             return Err(lead);
         }
+        self.demote_short();
         let Some(job) = self.queues.short.pop_front() else { return Err(lead) };
         self.begin_here(seat, lead, job.route, is_attached, now_ns);
         Ok(job)
@@ -166,13 +170,7 @@ impl<T, L> Scheduler<T, L> {
 
     /// The next doubtful job, if the seat reserved for short routes may be used for it.
     fn pop_unstuck(&mut self) -> Option<Job<T>> {
-        let place = self.queues.doubtful.iter().position(|job| {
-            #[cfg(test)]
-            if self.faults.risks_last_seat {
-                return true;
-            }
-            self.routes.is_unstuck(job.route)
-        })?;
+        let place = self.queues.doubtful.iter().position(|job| self.is_unstuck(job.route))?;
         self.queues.doubtful.remove(place)
     }
 }

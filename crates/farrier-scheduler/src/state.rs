@@ -159,6 +159,30 @@ impl<T, L> Scheduler<T, L> {
         }
     }
 
+    /// Whether none of the route's calls is stuck or runs on a follower's seat.
+    pub(super) fn is_unstuck(&self, route: Route) -> bool {
+        #[cfg(test)]
+        if self.faults.risks_last_seat {
+            return true;
+        }
+        self.routes.is_unstuck(route)
+    }
+
+    /// Whether a call of this route would take the last seat, which is kept for routes none of whose calls is stuck.
+    pub(super) fn risks_last_seat(&self, route: Route) -> bool {
+        !self.is_strict() && self.calling + 1 >= self.bounds.threads && !self.is_unstuck(route)
+    }
+
+    /// Short jobs at the front of the queue that may not take the last seat wait as doubtful ones.
+    pub(super) fn demote_short(&mut self) {
+        while let Some(job) = self.queues.short.front()
+            && self.risks_last_seat(job.route)
+            && let Some(job) = self.queues.short.pop_front()
+        {
+            self.queues.push(Job { kind: JobKind::Doubtful, ..job });
+        }
+    }
+
     /// Whether the queue has room for a job of this kind.
     pub(super) fn has_room(&self, kind: JobKind) -> bool {
         let kept = if kind == JobKind::Short { 0 } else { self.bounds.queue_max / KEPT_FOR_SHORT };
@@ -177,7 +201,7 @@ impl<T, L> Scheduler<T, L> {
 
     /// Whether fewer seats are parked than should be.
     pub fn lacks_spares(&self) -> bool {
-        self.seats.idle.len() < SPARES && self.seats.seated() < self.seats_max().min(SPARES + 1)
+        self.seats.idle.len() < SPARES
     }
 
     /// Requests the spare seats before the engine serves: the first call may already need them.

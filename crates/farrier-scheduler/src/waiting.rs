@@ -55,6 +55,7 @@ impl<T, L> Scheduler<T, L> {
             self.reconcile(now_ns, out);
             return Looked::Lead(lead);
         }
+        self.demote_short();
         let permitted = self.may_call(seat);
         let may = Permit {
             be_short: permitted && self.may_be_short(seat, is_attached),

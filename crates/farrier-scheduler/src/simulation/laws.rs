@@ -31,6 +31,8 @@ pub(super) enum Law {
     RoomButNotAccepting,
     /// The leader's call proved slow, a seat is parked, and it does not lead.
     LeadStranded,
+    /// The last seat runs a call of a route that has stuck calls.
+    LastSeatRisked,
     /// Requests are left when everything has come to rest.
     NotServed,
 }
@@ -46,6 +48,9 @@ pub(super) struct Lasting {
 /// Checks every law that one state can break, and how long each temporary state has lasted.
 pub(super) fn check(world: &mut World) -> Result<(), Law> {
     counters(world)?;
+    if world.risked {
+        return Err(Law::LastSeatRisked);
+    }
     lead(world)?;
     let now_ns = world.now_ns;
     let free = could_serve(world);

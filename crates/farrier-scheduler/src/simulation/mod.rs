@@ -84,3 +84,10 @@ fn the_lead_is_stranded_if_a_successor_is_not_requested_again() {
     let found = broken(400, |seed| Plan { faults, ..Plan::burst(seed) });
     assert!(matches!(found, Some((_, Law::LeadStranded))), "{found:?}");
 }
+
+#[test]
+fn the_last_seat_is_lost_where_any_route_may_take_it() {
+    let faults = Faults { risks_last_seat: true, ..Faults::default() };
+    let found = broken(HISTORIES, |seed| Plan { faults, ..Plan::of(seed) });
+    assert!(matches!(found, Some((_, Law::LastSeatRisked))), "{found:?}");
+}

@@ -5,8 +5,11 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use super::laws::{self, Lasting, Law};
 use crate::routes::Route;
+use crate::seats::Call;
 use crate::state::Faults;
-use crate::{Actions, Arrived, Bounds, Client, Doing, Ended, Enqueued, HandedOn, Idle, Job, Looked, Order, Scheduler};
+use crate::{
+    Actions, Arrived, Bounds, Client, Doing, Ended, Enqueued, HandedOn, Idle, Job, JobKind, Looked, Order, Scheduler,
+};
 
 const MS: u64 = 1_000_000;
 
@@ -200,6 +203,8 @@ pub(super) struct World {
     wait: u64,
     wake_pending: bool,
     spawner_called: bool,
+    /// A call of a route with stuck calls has taken the last seat.
+    pub(super) risked: bool,
 }
 
 impl World {
@@ -232,6 +237,7 @@ impl World {
             wait: 0,
             wake_pending: false,
             spawner_called: false,
+            risked: false,
         };
         world.seats[0].program = Program::LookForOrder;
         world.later(0, Happening::Seat(0));
@@ -488,6 +494,12 @@ impl World {
 
     fn begin_call(&mut self, seat: usize, number: usize, as_leader: bool) {
         let route = self.requests[number].route;
+        let is_last = self.plan.threads > 1 && self.scheduler.calling() == self.plan.threads;
+        let stuck = |(other, call): (usize, &Call)| {
+            other != seat && call.stuck && !call.is_excused && call.route == Route::numbered(route)
+        };
+        let is_short = self.scheduler.calls().any(|(of, call)| of == seat && call.kind == JobKind::Short);
+        self.risked |= is_last && is_short && self.scheduler.calls().any(stuck);
         let slow_ns = MS + self.below(self.plan.slow_ns);
         let mut steps = VecDeque::new();
         steps.push_back(Step::Hold(2_000 + self.below(30_000)));
