@@ -289,18 +289,8 @@ impl Seat {
         let within_limit = rules.keepalive_requests == 0 || connection.requests < rules.keepalive_requests;
         let keep_alive = request.head.keep_alive && within_limit && rules.keepalive_ms > 0;
         let facts = RequestFacts { is_head: request.method() == b"HEAD", version: request.head.version, keep_alive };
-        let channel = Channel {
-            rules,
-            host: &*shared.host,
-            client_wait: &SeatWait::of(shared, self.id, connection),
-            poller: &shared.poller,
-            link: &connection.link,
-            token: connection.token,
-            peer: connection.origin.peer,
-            draining: &shared.draining,
-            upload: connection.upload.as_deref(),
-            may_wait: by == AnsweredBy::Seat,
-        };
+        let client_wait = SeatWait::of(shared, self.id, connection);
+        let channel = channel(shared, &client_wait, connection, by == AnsweredBy::Seat);
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
         let record = self.record.as_ref().filter(|_| by == AnsweredBy::Seat);
         if let Some(record) = record {
@@ -340,18 +330,8 @@ impl Seat {
         }
         let shared = &*self.shared;
         let facts = RequestFacts { is_head: false, version: request.head.version, keep_alive: false };
-        let channel = Channel {
-            rules: &shared.rules,
-            host: &*shared.host,
-            client_wait: &SeatWait::of(shared, self.id, connection),
-            poller: &shared.poller,
-            link: &connection.link,
-            token: connection.token,
-            peer: connection.origin.peer,
-            draining: &shared.draining,
-            upload: connection.upload.as_deref(),
-            may_wait: false,
-        };
+        let client_wait = SeatWait::of(shared, self.id, connection);
+        let channel = channel(shared, &client_wait, connection, false);
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
         let mut respond =
             H1Respond::new(channel, &mut self.scratch, facts, request.head.gateway.via, request.choice, keep_lines);
@@ -457,6 +437,27 @@ impl Seat {
             ),
         };
         self.shared.error_log.write(level, &text);
+    }
+}
+
+/// How a response of this connection leaves.
+fn channel<'a>(
+    shared: &'a Shared,
+    client_wait: &'a SeatWait<'a>,
+    connection: &'a Connection,
+    may_wait: bool,
+) -> Channel<'a> {
+    Channel {
+        rules: &shared.rules,
+        host: &*shared.host,
+        client_wait,
+        poller: &shared.poller,
+        link: &connection.link,
+        token: connection.token,
+        peer: connection.origin.peer,
+        draining: &shared.draining,
+        upload: connection.upload.as_deref(),
+        may_wait,
     }
 }
 
