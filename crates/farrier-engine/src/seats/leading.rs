@@ -62,18 +62,17 @@ impl Seat {
 
     /// If doubtful calls were gathered, gives the lead to a parked seat and becomes the follower that serves them.
     /// `None`: another seat leads.
-    fn hand_on(&mut self, lead: Box<Lead>) -> Option<Box<Lead>> {
+    fn hand_on(&mut self, mut lead: Box<Lead>) -> Option<Box<Lead>> {
         let shared = Arc::clone(&self.shared);
-        let now_ns = shared.clock.now_ns();
-        match shared.schedule(|scheduler, out| scheduler.hand_on(self.id, lead, self.attached, now_ns, out)) {
-            HandedOn::Keep(lead) => Some(lead),
-            HandedOn::Serve(job) => {
-                let lead = self.serve_here(job)?;
-                Some(lead)
-            }
-            HandedOn::LeadGiven => {
-                self.last_ended_ns = None;
-                None
+        loop {
+            let now_ns = shared.clock.now_ns();
+            match shared.schedule(|scheduler, out| scheduler.hand_on(self.id, lead, self.attached, now_ns, out)) {
+                HandedOn::Keep(lead) => return Some(lead),
+                HandedOn::Serve(job) => lead = self.serve_here(job)?,
+                HandedOn::LeadGiven => {
+                    self.last_ended_ns = None;
+                    return None;
+                }
             }
         }
     }
