@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 
-#: They leave room for the noise of a busy machine with two cores; an undisturbed server stays far below them.
+#: They leave room for the noise of two cores on which other tests run as well. An undisturbed server stays far below them:
+#: its longest wait in these attacks is under 20 ms. The faults took 300 ms, or 20 ms in the median.
 MEDIAN_S = 0.010
-P99_S = 0.040
-LONGEST_S = 0.150
+P99_S = 0.100
+LONGEST_S = 0.250
 
 PAUSE_S = 0.001
 TIMEOUT_S = 8
