@@ -1,11 +1,13 @@
 """Exchanges: requests that the engine answers without a thread, later and in pieces. The server has one for this test only."""
 
+import gzip
 import os
 import random
 import signal
 import socket
 import threading
 import time
+import zlib
 
 import pytest
 
@@ -285,3 +287,91 @@ def test_an_exchange_stands_in_the_access_log(serve):
     with server.connect() as wire:
         wire.request(head("piece=2", length=4) + b"abcd")
     server.output.wait(r'"POST /exchange\?piece=2 HTTP/1.1" 200 4')
+
+
+ACCEPTS = [("Accept-Encoding", "gzip")]
+
+
+@pytest.fixture(scope="module")
+def compressing(serve_module):
+    return serve_module(APPLICATION, *FLAGS, "--compress", "gzip", environment=ENVIRONMENT)
+
+
+@pytest.mark.parametrize("query", ["", "&buffered=1", "&piece=1000", "&delay=50"])
+@pytest.mark.parametrize("size", [0, 1, 65537, 3 * MIB])
+def test_the_answer_of_an_exchange_is_compressed(compressing, size, query):
+    body = content(size)
+    with compressing.connect() as wire:
+        wire.send(head("text=1" + query, ACCEPTS, length=size))
+        sender = threading.Thread(target=wire.socket.sendall, args=(body,))
+        sender.start()
+        response = wire.read_response()
+        sender.join(20)
+        assert response.value("Vary") == "Accept-Encoding"
+        # Without content there is nothing to encode.
+        assert response.value("Content-Encoding") == ("gzip" if size else None)
+        assert (gzip.decompress(response.body) if size else response.body) == body
+        assert wire.request(message()).body == b"application"
+
+
+def test_an_exchange_is_compressed_only_for_clients_that_accept_it(compressing):
+    with compressing.connect() as wire:
+        plain = wire.request(head("text=1&make=5000", length=0))
+        assert (plain.body, plain.value("Content-Encoding")) == (b"x" * 5000, None)
+        assert plain.value("Vary") == "Accept-Encoding"
+        untyped = wire.request(head("make=5000", ACCEPTS, length=0))
+        assert (untyped.body, untyped.value("Content-Encoding")) == (b"x" * 5000, None)
+        short = wire.request(head("text=1&make=500&length=500", ACCEPTS, length=0))
+        assert (short.body, short.value("Content-Encoding")) == (b"x" * 500, None)
+
+
+def test_a_late_piece_of_a_compressed_answer_arrives_before_the_end(compressing):
+    """The client sends each letter only after it has decoded the one before."""
+    decoder = zlib.decompressobj(31)
+    with compressing.connect() as wire:
+        wire.send(head("text=1", CHUNKED + ACCEPTS))
+        for letter in (b"a", b"b", b"c"):
+            wire.send(b"1\r\n" + letter + b"\r\n")
+            if letter == b"a":
+                assert wire.read_head().value("Content-Encoding") == "gzip"
+            decoded = b""
+            while not decoded:
+                decoded = decoder.decompress(wire.read_chunk())
+            assert decoded == letter
+        wire.send(b"0\r\n\r\n")
+        assert b"".join(wire.read_chunks()) and decoder.flush() == b""
+        assert wire.request(message()).body == b"application"
+
+
+def test_others_are_served_while_a_large_answer_is_compressed(compressing):
+    with compressing.connect() as wire:
+        size = 10 * MIB
+        began = time.monotonic()
+        wire.send(head("text=1&make=%d" % size, ACCEPTS, length=0))
+        assert compressing.get("/").body == b"application"
+        between = time.monotonic()
+        response = wire.read_response()
+        assert between - began < (time.monotonic() - began) / 2
+        assert len(gzip.decompress(response.body)) == size
+
+
+def test_a_slow_reader_of_a_compressed_answer_holds_back_what_it_sends(compressing):
+    with compressing.connect(receive_buffer=8192) as wire:
+        size, piece = 60 * MIB, content(MIB)
+        wire.send(head("text=1", ACCEPTS, length=size))
+        wire.socket.settimeout(0.7)
+        sent = 0
+        with pytest.raises(socket.timeout):
+            while sent < size:
+                sent += wire.socket.send(piece[sent % MIB :][: min(65536, size - sent)])
+        assert sent < 20 * MIB
+
+
+def test_what_a_producer_of_a_wrong_length_sends_compressed_looks_broken(compressing):
+    with compressing.connect() as wire:
+        wire.send(head("text=1&make=5000&length=9000&piece=2000&pause=20", ACCEPTS, length=0))
+        with pytest.raises(Incomplete):
+            wire.read_response()
+    with compressing.connect() as wire:
+        response = wire.request(head("text=1&make=9000&length=5000", ACCEPTS, length=0))
+        assert gzip.decompress(response.body) == b"x" * 5000

@@ -1,9 +1,11 @@
 """Exchanges and streamed request bodies on HTTP/2: content in pieces, closed windows, streams beside each other."""
 
+import gzip
 import hashlib
 import random
 import signal
 import time
+import zlib
 
 import pytest
 
@@ -271,3 +273,40 @@ def test_a_reset_is_told_to_the_application(server):
         connection.send(reset(stream, CANCEL))
         server.output.wait("caught ConnectionResetError", since=mark)
         assert connection.get("/").body == b"application"
+
+
+ACCEPTS = [("accept-encoding", "gzip")]
+
+
+@pytest.fixture(scope="module")
+def compressing(serve_module):
+    return serve_module(APPLICATION, *FLAGS, "--compress", "gzip", **OPTIONS)
+
+
+@pytest.mark.parametrize("size", [1, 65535, 3 * MIB])
+def test_the_answer_of_an_exchange_is_compressed(compressing, size):
+    body = content(size)
+    with Connection(compressing.address) as connection:
+        sender = Sender(connection)
+        stream = sender.open("/exchange?text=1", ACCEPTS)
+        sender.send(stream, body)
+        response = sender.response(stream)
+        assert response.value("content-encoding") == "gzip"
+        assert gzip.decompress(response.body) == body
+
+
+def test_a_late_piece_of_a_compressed_answer_arrives_before_the_end(compressing):
+    with Connection(compressing.address) as connection:
+        sender = Sender(connection)
+        stream = sender.open("/exchange?text=1", ACCEPTS)
+        for sent in (b"a", b"ab", b"abc"):
+            sender.send(stream, sent[-1:], end=False)
+            while not (stream in connection.messages and decoded(connection.messages[stream].body) == sent):
+                sender.read()
+            assert not connection.messages[stream].ended
+        connection.send(frame(DATA, END_STREAM, stream, b""))
+        assert gzip.decompress(sender.response(stream).body) == b"abc"
+
+
+def decoded(begun):
+    return zlib.decompressobj(31).decompress(bytes(begun))

@@ -44,12 +44,14 @@ pub struct ExchangeIo<'a> {
     pub content: &'a PipeDrain,
     /// Where the answer goes. Give no more than it has room for.
     pub answer: &'a mut dyn AnswerSink,
+    /// Set by a step that stopped early, so that others get their turn: [`Event::Room`] follows once the sink has room.
+    pub is_stopped_early: bool,
 }
 
 impl<'a> ExchangeIo<'a> {
     /// What a step works with.
     pub fn new(request: &'a Request, content: &'a PipeDrain, answer: &'a mut dyn AnswerSink) -> ExchangeIo<'a> {
-        ExchangeIo { request, content, answer }
+        ExchangeIo { request, content, answer, is_stopped_early: false }
     }
 }
 

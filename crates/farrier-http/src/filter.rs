@@ -41,6 +41,21 @@ pub trait AnswerFilter: Send {
     fn end(&mut self, next: &mut dyn AnswerSink) {
         next.end();
     }
+
+    /// A step of the exchange is over, and the exchange waits. What the filter holds back goes on now, if `next` has room.
+    fn step_ended(&mut self, next: &mut dyn AnswerSink) -> Stepped {
+        let _ = next;
+        Stepped::Waits
+    }
+}
+
+/// What a filter says of a step of its exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stepped {
+    /// The exchange waits for its next event.
+    Waits,
+    /// The filter said [`Accepted::Full`] of its own accord, so that the step ends. [`Event::Room`] must follow.
+    StoppedEarly,
 }
 
 /// Fields that every head of an answer gets, one for an error too.
@@ -66,7 +81,14 @@ impl Exchange for Filtered {
             self.filter.begin(io.answer);
         }
         let mut answer = FilteredSink { filter: &mut *self.filter, next: &mut *io.answer };
-        self.exchange.step(event, now_ms, &mut ExchangeIo::new(io.request, io.content, &mut answer))
+        let mut filtered = ExchangeIo::new(io.request, io.content, &mut answer);
+        let next = self.exchange.step(event, now_ms, &mut filtered);
+        let mut is_stopped_early = filtered.is_stopped_early;
+        if next != Next::Done && !io.answer.is_gone() {
+            is_stopped_early |= self.filter.step_ended(io.answer) == Stepped::StoppedEarly;
+        }
+        io.is_stopped_early |= is_stopped_early;
+        next
     }
 }
 

@@ -43,7 +43,7 @@ pub use error::{Error, Kind, Side};
 pub use exchange::{Event, Exchange, ExchangeIo, Next};
 pub use field::{Field, KnownField, Seen, Span};
 pub use field_policy::{FieldPolicy, SchemeField, Underscores};
-pub use filter::{AnswerFilter, Stamps};
+pub use filter::{AnswerFilter, Stamps, Stepped};
 pub use forwarded::Forwarded;
 pub use gateway::{Gateway, Variable, Via};
 pub use handler::{Flush, Handler, Respond, SendError};

@@ -20,7 +20,7 @@ use pyo3::prelude::*;
 
 use crate::painted::Paint;
 use crate::sites::Opened;
-use crate::{acme, filters, logging, recycling, sites, test_exchange};
+use crate::{acme, filters, logging, recycling, sites};
 
 /// The arbiter's settings.
 pub(crate) fn arbiter_settings(config: &Config) -> ArbiterSettings {
@@ -59,8 +59,7 @@ pub(crate) fn handler(
         ready: path(&config.readyz_path),
         is_logged: config.health_access_log,
     };
-    let sites = test_exchange::around(route(&opened.sites, mounts));
-    let limited = rate_limit::around(sites, rate_limit, &opened.sites);
+    let limited = rate_limit::around(route(&opened.sites, mounts), rate_limit, &opened.sites);
     let told = hsts::around(limited, filters::hsts(config));
     let secured = https_redirect::around(told, secure_port);
     let challenged = acme_challenge::around(secured, acme::answers(config, farrier_acme::Challenge::Http01));

@@ -14,7 +14,7 @@ use farrier_log::error::ErrorLog;
 use pyo3::prelude::*;
 
 use crate::files::{self, Files};
-use crate::filters;
+use crate::{filters, test_exchange};
 
 /// The plans of the sites, and their handlers.
 pub(crate) struct Opened {
@@ -120,7 +120,8 @@ impl Makers<'_> {
                     Some(codings) if *codings != self.config.compress => filters::compressor(self.config, codings),
                     _ => self.compressor.clone(),
                 };
-                let compressed = compression::around((self.application)(name.as_deref(), mount), compressor.as_ref());
+                let application = test_exchange::around((self.application)(name.as_deref(), mount));
+                let compressed = compression::around(application, compressor.as_ref());
                 internal_files::around(compressed, self.internal.as_ref())
             }
             Target::Static(folder) => self.files.folder(folder)?,

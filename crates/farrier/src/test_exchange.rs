@@ -41,6 +41,7 @@ impl Handler for Tested {
             piece_bytes: usize::try_from(number("piece").unwrap_or(64 * 1024)).unwrap_or(usize::MAX),
             made_bytes: number("make"),
             length: number("length"),
+            is_text: number("text").is_some(),
             ready_ms: 0,
             has_head: false,
             is_full: false,
@@ -70,6 +71,8 @@ struct Echo {
     made_bytes: Option<u64>,
     /// The length that the head declares.
     length: Option<u64>,
+    /// The head says `text/plain`, so that the answer may be compressed.
+    is_text: bool,
     ready_ms: u64,
     has_head: bool,
     is_full: bool,
@@ -104,7 +107,12 @@ impl Exchange for Echo {
             }
             if !self.has_head {
                 self.has_head = true;
-                io.answer.head(&ResponseHead::new(Status::OK), self.length);
+                let mut head = ResponseHead::new(Status::OK);
+                if self.is_text {
+                    // It cannot be refused: the field is valid.
+                    let _ = head.add(b"Content-Type", b"text/plain");
+                }
+                io.answer.head(&head, self.length);
             }
             match self.next_piece(io) {
                 Popped::Piece(piece) => match io.answer.data(piece) {

@@ -106,17 +106,21 @@ impl RunningExchange {
             let RunningExchange { exchange, request, content, answer, .. } = self;
             let mut io = ExchangeIo::new(request, content, &mut **answer);
             let stepped = catch_unwind(AssertUnwindSafe(|| exchange.step(event, now_ms, &mut io)));
+            let is_stopped_early = io.is_stopped_early;
             let next = stepped.unwrap_or_else(|_| {
                 let cause = "a fault of the server's own in an exchange (please report it)";
                 answer.abort(Error::server(Kind::Internal, cause));
                 Next::Done
             });
-            self.awaits_room |= self.answer.room_bytes() == 0;
+            self.awaits_room |= is_stopped_early || self.answer.room_bytes() == 0;
             match next {
                 _ if event == Event::ClientGone => return Turn::Done,
                 Next::Done => return Turn::Done,
                 Next::Wait => {}
                 Next::WaitUntil(at_ms) => self.timer_ms = Some(at_ms),
+            }
+            if is_stopped_early {
+                return Turn::Over;
             }
         }
         Turn::Over
@@ -316,6 +320,29 @@ mod tests {
         assert_eq!(world.advance(11), Turn::Done);
         assert_eq!(world.client().taken, b"abc");
         assert!(world.client().has_failed);
+    }
+
+    #[test]
+    fn a_step_that_stopped_early_is_followed_by_room_after_others_had_their_turn() {
+        struct Busy(Arc<Mutex<Vec<Event>>>);
+        impl Exchange for Busy {
+            fn step(&mut self, event: Event, _: u64, io: &mut ExchangeIo<'_>) -> Next {
+                let mut events = self.0.lock().expect("whole");
+                events.push(event);
+                io.is_stopped_early = events.len() < 3;
+                if events.len() < 3 { Next::WaitUntil(50) } else { Next::Wait }
+            }
+        }
+        let mut world = world(100);
+        world.run.as_mut().expect("runs").exchange = Box::new(Busy(Arc::clone(&world.events)));
+        assert_eq!((world.advance(0), world.advance(0)), (Turn::Over, Turn::Over));
+        // Without room it waits for the room.
+        world.client().room = 0;
+        assert_eq!(world.advance(0), Turn::Waits);
+        world.client().room = 100;
+        // The time that it named is kept.
+        assert_eq!((world.advance(0), world.advance(50)), (Turn::Waits, Turn::Waits));
+        assert_eq!(*world.events.lock().expect("whole"), [Event::Begin, Event::Room, Event::Room, Event::Timer]);
     }
 
     #[test]

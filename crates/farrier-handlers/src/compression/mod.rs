@@ -1,15 +1,21 @@
 //! Compresses an application's responses for clients that accept it (RFC 9110 §8.4), without holding the interpreter.
 
+mod answer;
 mod eligible;
 mod encoder;
+mod filter;
 mod respond;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
-use farrier_http::{AcceptEncoding, Coding, Error, Handler, Kind, KnownField, Plan, Request, Respond};
+use farrier_http::{AcceptEncoding, Coding, Error, Handler, Kind, Plan, Request, Respond};
 
 pub use self::eligible::MediaPattern;
 use self::encoder::Encoders;
+use self::filter::CompressingFilter;
 use self::respond::Compressing;
 use farrier_engine::Host;
 
@@ -31,6 +37,8 @@ pub struct Compressor {
     encoders: Vec<Encoders>,
     rules: CompressionRules,
     host: Arc<dyn Host>,
+    /// The exchanges whose answers are being compressed.
+    exchanges: AtomicUsize,
 }
 
 impl Compressor {
@@ -40,13 +48,13 @@ impl Compressor {
             return None;
         }
         let encoders = rules.codings.iter().map(|&(coding, level)| Encoders::new(coding, level)).collect();
-        Some(Arc::new(Compressor { encoders, rules, host }))
+        Some(Arc::new(Compressor { encoders, rules, host, exchanges: AtomicUsize::new(0) }))
     }
 
-    /// The encoders for the offered coding that the client prefers.
-    fn encoders_for(&self, request: &Request) -> Option<&Encoders> {
+    /// The place of the encoders for the offered coding that the client prefers.
+    fn choice_for(&self, request: &Request) -> Option<usize> {
         let best = AcceptEncoding::of_request(request).best(self.encoders.iter().map(Encoders::coding))?;
-        self.encoders.iter().find(|encoders| encoders.coding() == best)
+        self.encoders.iter().position(|encoders| encoders.coding() == best)
     }
 }
 
@@ -66,16 +74,12 @@ struct Compressed {
 
 impl Handler for Compressed {
     fn plan(&self, request: &mut Request) -> Plan {
-        self.inner.plan(request)
+        let plan = self.inner.plan(request);
+        plan.filtered(|| Some(Box::new(CompressingFilter::new(&self.compressor, request))))
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
-        let compressor = &*self.compressor;
-        let encoders = compressor.encoders_for(request);
-        // Only a client that accepts a coding can have an encoded copy.
-        let if_none_match = encoders.and_then(|_| request.field(KnownField::IfNoneMatch)).map(<[u8]>::to_vec);
-        let is_head = request.method() == b"HEAD";
-        let mut compressing = Compressing::new(compressor, encoders, is_head, if_none_match, respond);
+        let mut compressing = Compressing::new(&self.compressor, request, respond);
         let handled = self.inner.handle(request, &mut compressing);
         handled.and(compressing.end())
     }
