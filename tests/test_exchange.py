@@ -248,6 +248,23 @@ def test_a_client_that_leaves_frees_everything(serve, phase, how):
     assert server.get("/").body == b"application"
 
 
+@pytest.mark.parametrize("phase", ["before the delay is over", "while content is missing and nothing was said"])
+def test_a_reset_that_arrives_together_with_its_request_ends_the_exchange(serve, phase):
+    """The poller reports a reset once. It was forgotten if the request had not been read yet: the connection stayed open."""
+    server = serve(APPLICATION, *FLAGS, environment=ENVIRONMENT)
+    server.get("/")
+    worker = worker_of(server)
+    wire = Wire(server.address)
+    # The connection is accepted before the worker stops.
+    assert wire.request(head("", length=0)).status == 200
+    with_connection = sockets(worker)
+    os.kill(worker, signal.SIGSTOP)
+    wire.send(PHASES[phase][0])
+    wire.reset()
+    os.kill(worker, signal.SIGCONT)
+    until(lambda: sockets(worker) < with_connection, 20, "the socket to close")
+
+
 def test_a_drain_waits_for_an_exchange(serve):
     server = serve(APPLICATION, *FLAGS, environment=ENVIRONMENT)
     server.get("/")

@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     pub(crate) readable: bool,
     /// The client has ended its direction: reading continues until the end is reached.
     pub(crate) ended: bool,
+    /// The client has hung up or reset the connection. The poller says so once, and it may say so together with a request.
+    pub(crate) hung_up: bool,
     /// This represents one stream of an HTTP/2 connection, which has the same token and link. It is never in the
     /// leader's table.
     pub(crate) stream: Option<Arc<StreamLink>>,
@@ -66,6 +68,7 @@ impl Connection {
             requests: 0,
             readable: false,
             ended: false,
+            hung_up: false,
             stream: Some(stream),
             upload: None,
         }
@@ -92,6 +95,7 @@ impl Connection {
             requests: *requests,
             readable: false,
             ended: false,
+            hung_up: false,
             stream: None,
             upload: Some(upload),
         }

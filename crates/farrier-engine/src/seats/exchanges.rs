@@ -120,7 +120,7 @@ impl Seat {
         let Phase::Exchange(mut exchanging) = mem::replace(&mut connection.phase, Phase::Idle) else {
             return Some(connection);
         };
-        if !self.write_answer(lead, &connection) {
+        if connection.hung_up || !self.write_answer(lead, &connection) {
             connection.link.set_gone();
         }
         let turn = turn::Turn::begin(&self.shared.clock);

@@ -127,6 +127,7 @@ impl Lead {
             // Most clients send first and at once.
             readable: true,
             ended: false,
+            hung_up: false,
             stream: None,
             upload: None,
         });

@@ -171,6 +171,7 @@ impl Seat {
                         link.take_pending();
                         connection.readable |= readiness.readable;
                         connection.ended |= readiness.ended;
+                        connection.hung_up |= readiness.hung_up;
                         return self.advance(lead, connection);
                     }
                 }
@@ -179,9 +180,7 @@ impl Seat {
             Found::Connection(mut connection) => {
                 connection.readable |= readiness.readable;
                 connection.ended |= readiness.ended;
-                if readiness.hung_up && matches!(connection.phase, Phase::Streaming(_) | Phase::Exchange(_)) {
-                    connection.link.set_gone();
-                }
+                connection.hung_up |= readiness.hung_up;
                 self.advance(lead, connection)
             }
         }

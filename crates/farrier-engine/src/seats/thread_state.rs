@@ -116,11 +116,15 @@ mod tests {
     use super::*;
     use crate::host::NoHost;
 
-    /// A runtime with one lock, as CPython has it.
+    /// A runtime with one lock, as CPython has it. It has room on both sides: a futex of something else on the heap, next to
+    /// the lock, would be taken for it.
     #[derive(Default)]
+    #[repr(C)]
     struct OneLock {
+        _before: [[u64; 32]; 4],
         is_held: Mutex<bool>,
         released: Condvar,
+        _after: [[u64; 32]; 4],
     }
 
     impl Host for OneLock {

@@ -119,6 +119,9 @@ impl Seat {
         let Phase::Streaming(mut upload) = mem::replace(&mut connection.phase, Phase::Idle) else {
             return Some(connection);
         };
+        if connection.hung_up {
+            connection.link.set_gone();
+        }
         let is_written = self.write_answer(lead, &connection);
         let turn = connection.read_upload(&mut upload, &self.shared.rules);
         if let Some(answer) = upload.answer {
