@@ -1,4 +1,4 @@
-//! An exchange that runs: which event it is given next, and what it waits for. Whoever leads owns it and drives it.
+//! An exchange that runs: which event it is given next, and what it waits for. The leader owns it and drives it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

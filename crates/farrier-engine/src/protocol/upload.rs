@@ -183,7 +183,7 @@ impl Upload {
         self.received_bytes
     }
 
-    /// Whether it waits for the client, and not for whoever takes it.
+    /// Whether it waits for the client, and not for its consumer.
     pub(crate) fn awaits_client(&self) -> bool {
         self.state == State::Incomplete && !self.is_full()
     }

@@ -72,12 +72,12 @@ impl Seat {
         Arc::new(StreamWaker { woken, leader, token }).into()
     }
 
-    /// How much content waits between the leader and whoever takes it.
+    /// How much content waits between the leader and its consumer.
     pub(super) fn pipe_marks(&self) -> Marks {
         Marks::with_high(usize::try_from(self.shared.rules.request_buffer_bytes).unwrap_or(usize::MAX))
     }
 
-    /// Room of a sink at which its exchange is told of it.
+    /// An exchange gets `Room` when its sink has room for this many bytes.
     pub(super) fn room_bytes_min(&self) -> u64 {
         self.shared.rules.response_buffer_bytes / 2
     }

@@ -1,4 +1,4 @@
-//! Passes one answer through an encoder, whoever gives it. A short answer is gathered, so that its length is known. A longer
+//! Passes one answer of a seat or of an exchange through an encoder. A short answer is gathered, so that its length is known. A longer
 //! one is streamed.
 
 use std::fs::File;

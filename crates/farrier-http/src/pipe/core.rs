@@ -25,7 +25,7 @@ impl Marks {
     }
 }
 
-/// What became of a piece that was pushed.
+/// The result of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
     /// It was taken, and more may come at once.
