@@ -12,7 +12,7 @@ import zlib
 import pytest
 
 from memory import pss_bytes
-from wire import Incomplete, Wire, chunked, message, until
+from wire import Incomplete, Wire, chunked, cut, message, until
 
 APPLICATION = """
     def application(environ, start_response):
@@ -75,18 +75,12 @@ def test_bytes_in_are_bytes_out(server, size, query):
 def test_any_split_of_the_wire_gives_the_same_bytes(server, seed):
     dice = random.Random(seed)
     body = content(dice.randrange(1, 4000), seed)
-    chunks, rest = [], body
-    while rest:
-        cut = dice.randrange(1, 500)
-        chunks.append(rest[:cut])
-        rest = rest[cut:]
+    chunks = cut(body, lambda: dice.randrange(1, 500))
     raw = head("piece=%d" % dice.choice([1, 10, 1000]), fields=CHUNKED) + chunked(chunks)
     raw += head("", length=4) + b"next" + message()
     with server.connect() as wire:
-        while raw:
-            cut = dice.choice([1, 7, 100, 1000])
-            wire.send(raw[:cut])
-            raw = raw[cut:]
+        for piece in cut(raw, lambda: dice.choice([1, 7, 100, 1000])):
+            wire.send(piece)
         assert wire.read_response().body == body
         assert wire.read_response().body == b"next"
         assert wire.read_response().body == b"application"

@@ -12,7 +12,7 @@ import pytest
 
 from gateway import PARAMS, STDIN, Records, begin, packet, pairs, record, variables
 from test_exchange import sockets
-from wire import Wire, chunked, message, until
+from wire import Wire, chunked, cut, message, until
 
 APPLICATION = """
     import hashlib, json, threading, time
@@ -150,17 +150,11 @@ def test_a_body_arrives_whole_and_the_connection_lives_on(server, size):
 def test_any_split_of_the_wire_gives_the_same_body(server, seed):
     dice = random.Random(seed)
     body = content(dice.randrange(1, 5000), seed)
-    chunks, rest = [], body
-    while rest:
-        cut = dice.randrange(1, 700)
-        chunks.append(rest[:cut])
-        rest = rest[cut:]
+    chunks = cut(body, lambda: dice.randrange(1, 700))
     raw = head(fields=CHUNKED) + chunked(chunks) + message("POST", "/digest", body=b"next")
     with server.connect() as wire:
-        while raw:
-            cut = dice.choice([1, 7, 100, 1000])
-            wire.send(raw[:cut])
-            raw = raw[cut:]
+        for piece in cut(raw, lambda: dice.choice([1, 7, 100, 1000])):
+            wire.send(piece)
         assert wire.read_response().text == told(body, length=False)
         assert wire.read_response().text == told(b"next")
 

@@ -291,6 +291,14 @@ def message(method="GET", target="/", body=b"", version="1.1", host="farrier.tes
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
+def cut(data, size):
+    """The data in pieces, whose sizes in bytes are what `size()` returns one after the other."""
+    while data:
+        at = size()
+        yield data[:at]
+        data = data[at:]
+
+
 def chunked(chunks, trailers=b""):
     """The chunked coding of the chunks."""
     return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks if chunk) + b"0\r\n" + trailers + b"\r\n"
