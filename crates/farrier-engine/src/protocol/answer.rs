@@ -7,12 +7,11 @@ use std::sync::Arc;
 use farrier_http::wire::h1::RequestFacts;
 use farrier_http::wire::response_encoder::ServerFields;
 use farrier_http::wire::{ResponseAccount, ResponseEncoder};
-use farrier_http::{Error, Flush, ResponseHead, SendError, Side, Status, Via};
+use farrier_http::{Error, Flush, ResponseHead, SendError, Via};
 
 use crate::protocol::after_response::AfterResponse;
 use crate::protocol::file_names;
 use crate::protocol::outlet::{GaveUp, Outcome, Outlet, Source, Stretch};
-use crate::rescue;
 use farrier_transport::outbox::Outgoing;
 use farrier_transport::reactor::clock::Date;
 
@@ -285,20 +284,7 @@ impl Answer {
             _ if self.encoder.lives_on() => AfterResponse::KeepAlive,
             _ => AfterResponse::Close,
         };
-        let status = match self.account.fault() {
-            // Also if a head was sent: the client did not wait for the rest.
-            Some(error) if self.account.status() == Status(0) || error.side == Side::Client => {
-                rescue::logged_status_of(error)
-            }
-            _ => self.account.status(),
-        };
-        let outcome = Outcome {
-            status,
-            content_bytes: self.account.content_bytes(),
-            after,
-            unsent: outlet.has_unsent(),
-            fault: self.account.into_fault(),
-        };
+        let outcome = Outcome::of(self.account, after, outlet.has_unsent());
         self.out.clear();
         (outcome, self.kept_lines, self.out)
     }

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use farrier_http::wire::ResponseAccount;
 use farrier_http::wire::response_encoder::PieceFraming;
-use farrier_http::{Bytes, Error, Kind, Status};
+use farrier_http::{Bytes, Error, Kind, Side, Status};
 
 use crate::protocol::after_response::AfterResponse;
 use crate::rescue;
@@ -27,6 +28,18 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// The outcome that an account shows at the end of its answer.
+    pub(crate) fn of(account: ResponseAccount, after: AfterResponse, unsent: bool) -> Outcome {
+        let status = match account.fault() {
+            // Also if a head was sent: the client did not wait for the rest.
+            Some(error) if account.status() == Status(0) || error.side == Side::Client => {
+                rescue::logged_status_of(error)
+            }
+            _ => account.status(),
+        };
+        Outcome { status, content_bytes: account.content_bytes(), after, unsent, fault: account.into_fault() }
+    }
+
     /// The connection was taken from the seat during the call, and its client was answered with `error` or cut off.
     pub(crate) fn take_over(&mut self, taken: &TakenOver, error: Error) {
         if *taken == TakenOver::Answered {

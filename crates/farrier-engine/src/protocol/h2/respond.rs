@@ -7,7 +7,7 @@ use std::sync::Arc;
 use farrier_http::wire::ResponseAccount;
 use farrier_http::wire::h1::framing::response_framing;
 use farrier_http::wire::h1::{RequestFacts, ResponseFraming};
-use farrier_http::{Bytes, Error, Flush, Kind, Respond, ResponseHead, SendError, Side, Status};
+use farrier_http::{Bytes, Error, Flush, Kind, Respond, ResponseHead, SendError};
 use h2::Reason;
 use http::header::{CONTENT_LENGTH, DATE, SERVER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -20,7 +20,6 @@ use crate::protocol::h2::exit::Gone;
 use crate::protocol::h2::stream::{Keeping, StreamLink, Unsendable};
 use crate::protocol::outlet::Outcome;
 use crate::protocol::scratch::Scratch;
-use crate::rescue;
 use crate::rules::Rules;
 use farrier_transport::file_stretch::FileStretch;
 use farrier_transport::link::Link;
@@ -143,16 +142,8 @@ impl<'a> H2Respond<'a> {
                 self.account.note(Error::application("the handler ended in the middle of its response"));
             }
         }
-        let status = match self.account.fault() {
-            Some(error) if self.account.status() == Status(0) || error.side == Side::Client => {
-                rescue::logged_status_of(error)
-            }
-            _ => self.account.status(),
-        };
         // The stream does not decide whether the connection stays open.
-        let after = AfterResponse::KeepAlive;
-        let content_bytes = self.account.content_bytes();
-        let outcome = Outcome { status, content_bytes, after, unsent: false, fault: self.account.into_fault() };
+        let outcome = Outcome::of(self.account, AfterResponse::KeepAlive, false);
         (outcome, self.kept_lines)
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use farrier_http::wire::ResponseAccount;
 use farrier_http::wire::h1::RequestFacts;
 use farrier_http::wire::h1::framing::response_framing;
-use farrier_http::{Accepted, AnswerSink, Error, Kind, ResponseHead, Side, Status};
+use farrier_http::{Accepted, AnswerSink, Error, Kind, ResponseHead};
 use h2::Reason;
 use http::{HeaderMap, Response};
 
@@ -19,7 +19,6 @@ use crate::protocol::h2::respond::{field_map, interim, response};
 use crate::protocol::h2::stream::{StreamLink, Unsendable};
 use crate::protocol::outlet::Outcome;
 use crate::protocol::scratch::Scratch;
-use crate::rescue;
 use crate::rules::Rules;
 use farrier_transport::file_stretch::FileStretch;
 use farrier_transport::link::Link;
@@ -190,16 +189,8 @@ impl H2Sink {
         }
         self.state = State::Closed;
         let account = std::mem::take(&mut self.account);
-        let status = match account.fault() {
-            Some(error) if account.status() == Status(0) || error.side == Side::Client => {
-                rescue::logged_status_of(error)
-            }
-            _ => account.status(),
-        };
         // The stream does not decide whether the connection stays open.
-        let after = AfterResponse::KeepAlive;
-        let content_bytes = account.content_bytes();
-        let outcome = Outcome { status, content_bytes, after, unsent: false, fault: account.into_fault() };
+        let outcome = Outcome::of(account, AfterResponse::KeepAlive, false);
         // Set once: the state says that it was not set before.
         let _ = self.ended.set((outcome, self.kept_lines.take()));
     }
