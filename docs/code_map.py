@@ -25,6 +25,7 @@ ROOMS = (
     "crates/farrier-tls",
     "crates/farrier-transport",
     "crates/farrier-scheduler",
+    "crates/farrier-protocol",
     "crates/farrier-engine",
     "crates/farrier-handlers",
     "crates/farrier-supervisor",

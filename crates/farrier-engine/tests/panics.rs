@@ -8,11 +8,13 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use farrier_config::{Config, Protocol};
+use farrier_engine::Parts;
 use farrier_engine::metrics::NoMetrics;
-use farrier_engine::{NoHost, Parts, Security};
 use farrier_http::{BodyMode, Error, Handler, Plan, Request, Respond, ResponseHead, Status};
 use farrier_log::error::{ErrorLog, Level};
 use farrier_log::writer::Target;
+use farrier_protocol::host::NoHost;
+use farrier_protocol::rules::Security;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use farrier_acme::Challenge;
 use farrier_config::{BindAddress, ClientCertificates, Config};
-use farrier_engine::Security;
 use farrier_log::error::{ErrorLog, Level};
+use farrier_protocol::rules::Security;
 use farrier_supervisor::Listener;
 use farrier_supervisor::clock::monotonic;
 use farrier_supervisor::keyring::{Keyring, KeyringReader};

@@ -4,11 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use farrier_config::Config;
-use farrier_engine::client_hash;
-use farrier_engine::connection_limit::{self, ConnectionLimit};
 use farrier_handlers::rate_limit::{self, Rate, RateLimit};
 use farrier_log::error::ErrorLog;
 use farrier_log::occasional::Occasional;
+use farrier_protocol::client_hash;
+use farrier_protocol::connection_limit::{self, ConnectionLimit};
 use farrier_supervisor::{SharedWords, Slot};
 
 use crate::recycling;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use farrier_engine::Host;
+use farrier_protocol::host::Host;
 use farrier_wsgi::{overdue, seam};
 
 /// The host behind WSGI applications.

@@ -141,7 +141,10 @@ fn boot(
             clients.rate_limit(config, log),
             link.slot(),
         ),
-        sites: opened.sites.are_needed().then(|| Arc::clone(&opened.sites) as Arc<dyn farrier_engine::SiteRules>),
+        sites: opened
+            .sites
+            .are_needed()
+            .then(|| Arc::clone(&opened.sites) as Arc<dyn farrier_protocol::rules::SiteRules>),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),
         access_log: logs.access.clone(),

@@ -7,8 +7,8 @@ use farrier_http::{Error, Kind};
 use super::lead::{Accepted, Lead};
 use super::seat::Seat;
 use super::turn::Turn;
-use crate::protocol::connection::{Connection, Phase};
 use farrier_log::error::Level;
+use farrier_protocol::connection::{Connection, Phase};
 use farrier_transport::reactor::poller::Readiness;
 
 /// Connections that are refused before other connections get their turn.

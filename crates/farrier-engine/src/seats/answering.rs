@@ -13,7 +13,7 @@ use super::returns::Waiting;
 use super::seat::{Seat, Settled};
 use super::shared::Work;
 use super::turn::Turn;
-use crate::protocol::connection::Connection;
+use farrier_protocol::connection::Connection;
 use farrier_scheduler::routes::ComputeShare;
 use farrier_scheduler::routes::Route;
 use farrier_scheduler::{Arrived, Ended, Enqueued, Job, JobKind};

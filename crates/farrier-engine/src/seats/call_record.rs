@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use farrier_http::wire::h1::RequestFacts;
 use farrier_http::{Request, Via};
 
-use crate::protocol::h2::stream::StreamLink;
 use farrier_log::access::printable;
+use farrier_protocol::h2::stream::StreamLink;
 use farrier_scheduler::SeatId;
 use farrier_transport::link::{Link, TakenOver};
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use farrier_http::Peer;
 
 use super::shared::Shared;
-use crate::protocol::client_wait::ClientWait;
-use crate::protocol::connection::Connection;
+use farrier_protocol::client_wait::ClientWait;
+use farrier_protocol::connection::Connection;
 use farrier_scheduler::{Client, SeatId};
 use farrier_transport::reactor::token::Token;
 

@@ -11,7 +11,7 @@ use farrier_http::DiskLookup;
 
 use super::returns::{Returned, Waiting};
 use super::shared::Shared;
-use crate::protocol::h2::stream::StreamLink;
+use farrier_protocol::h2::stream::StreamLink;
 use farrier_transport::file_stretch::ColdStretch;
 use farrier_transport::link::Link;
 use farrier_transport::reactor::token::Token;

@@ -9,11 +9,11 @@ use farrier_http::{ListenerId, Origin, Peer, Scheme};
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 
 use super::returns::Waiting;
-use crate::connection_limit::TooMany;
 use crate::control::Control;
-use crate::protocol::connection::{Connection, Phase};
-use crate::protocol::h2::arrival::Arrival;
-use crate::rules::Rules;
+use farrier_protocol::connection::{Connection, Phase};
+use farrier_protocol::connection_limit::TooMany;
+use farrier_protocol::h2::arrival::Arrival;
+use farrier_protocol::rules::Rules;
 use farrier_scheduler::AcceptGate;
 use farrier_transport::link::{Link, Permit};
 use farrier_transport::reactor::poller::{Poller, Readiness};

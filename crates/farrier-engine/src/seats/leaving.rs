@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::lead::Lead;
 use super::seat::Seat;
 use crate::control::Command;
-use crate::protocol::connection::{Connection, Phase};
+use farrier_protocol::connection::{Connection, Phase};
 use farrier_transport::reactor::slots::Found;
 
 /// How long a connection that was used lately may stay silent in a drain before it is closed, in ms. A client that

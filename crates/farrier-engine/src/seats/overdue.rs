@@ -16,11 +16,11 @@ use farrier_http::{Error, Kind, Via};
 use super::call_record::{CallRecord, CallTarget, Late, Look, NamedCall};
 use super::native_hint;
 use super::shared::Shared;
-use crate::host::Host;
-use crate::protocol::h1_error::whole_response;
-use crate::protocol::h2::respond::whole_answer;
-use crate::rules::Rules;
 use farrier_log::error::Level;
+use farrier_protocol::h1_error::whole_response;
+use farrier_protocol::h2::respond::whole_answer;
+use farrier_protocol::host::Host;
+use farrier_protocol::rules::Rules;
 use farrier_scheduler::SeatId;
 use farrier_transport::link::TakenOver;
 

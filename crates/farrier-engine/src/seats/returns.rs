@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use farrier_http::Request;
 
-use crate::protocol::connection::Connection;
+use farrier_protocol::connection::Connection;
 use farrier_transport::reactor::token::Token;
 
 /// Something that is returned to the leader.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::host::Host;
+use farrier_protocol::host::Host;
 use farrier_scheduler::Doing;
 
 /// The parts of the interpreter's lock are this near to each other, in bytes.
@@ -114,7 +114,7 @@ mod tests {
     use std::sync::{Condvar, Mutex};
 
     use super::*;
-    use crate::host::NoHost;
+    use farrier_protocol::host::NoHost;
 
     /// A runtime with one lock, as CPython has it. It has room on both sides: a futex of something else on the heap, next to
     /// the lock, would be taken for it.

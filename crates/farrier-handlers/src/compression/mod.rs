@@ -17,7 +17,7 @@ pub use self::eligible::MediaPattern;
 use self::encoder::Encoders;
 use self::filter::CompressingFilter;
 use self::respond::Compressing;
-use farrier_engine::Host;
+use farrier_protocol::host::Host;
 
 /// Which responses are compressed, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]

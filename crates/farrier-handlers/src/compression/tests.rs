@@ -7,12 +7,12 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
-use farrier_engine::NoHost;
 use farrier_http::pipe::{End, Marks, pipe};
 use farrier_http::{
     Accepted, AnswerSink, BodyMode, Bytes, Coding, Error, Event, Exchange, ExchangeIo, Handler, Next, Plan, Request,
     Respond, ResponseHead, Span, Status,
 };
+use farrier_protocol::host::NoHost;
 
 use super::{CompressionRules, Compressor, MediaPattern, around};
 

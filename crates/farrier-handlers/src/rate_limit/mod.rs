@@ -15,8 +15,8 @@ pub use self::gcra::Rate;
 use self::table::Table;
 pub use self::table::words_for;
 use crate::sites::Sites;
-use farrier_engine::rescue;
 use farrier_log::occasional::Occasional;
+use farrier_protocol::rescue;
 
 /// Clients that are counted at the same time: half a megabyte of words.
 pub const CLIENTS: usize = 1 << 16;
@@ -26,7 +26,7 @@ pub struct RateLimit {
     /// How many requests one client may send.
     pub rate: Rate,
     /// Words that all workers share: [`words_for`] gives the number for [`CLIENTS`]. They include the key of the hash
-    /// ([`farrier_engine::client_hash::seed`]).
+    /// ([`farrier_protocol::client_hash::seed`]).
     pub words: &'static [AtomicU64],
     /// Addresses that are not limited: proxies that have not named their client.
     pub is_exempt: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,

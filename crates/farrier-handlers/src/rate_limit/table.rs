@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::gcra::Pace;
-use farrier_engine::client_hash::{ClientHash, LINE_WORDS};
+use farrier_protocol::client_hash::{ClientHash, LINE_WORDS};
 
 /// Bits of a word that hold the time. The rest is the tag.
 const TIME_BITS: u32 = 40;
@@ -89,7 +89,7 @@ mod tests {
 
     use super::super::gcra::Rate;
     use super::*;
-    use farrier_engine::client_hash::seed;
+    use farrier_protocol::client_hash::seed;
 
     const SECOND_NS: u64 = 1_000_000_000;
 

@@ -12,9 +12,9 @@ mod router;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use farrier_engine::SiteRules;
-use farrier_engine::rescue::Page;
 use farrier_http::{BodyFraming, Request, Status};
+use farrier_protocol::rescue::Page;
+use farrier_protocol::rules::SiteRules;
 
 use self::choice::{Choice, Slot};
 use self::hosts::Hosts;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use farrier_engine::rescue::Page;
 use farrier_http::{Status, media_type};
+use farrier_protocol::rescue::Page;
 
 /// The largest page, in bytes.
 pub const PAGE_BYTES_MAX: u64 = 1024 * 1024;

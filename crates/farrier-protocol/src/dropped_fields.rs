@@ -1,0 +1,63 @@
+//! Logs the name of each field that was dropped for its underscore, once, so that a missing field can be explained.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use farrier_log::error::{ErrorLog, Level};
+
+/// Names kept; a client that invents names must not fill memory or the log.
+const NAMES_MAX: usize = 64;
+
+/// The names that were logged.
+#[derive(Default)]
+pub struct DroppedFields {
+    names: Mutex<BTreeSet<Box<[u8]>>>,
+}
+
+impl DroppedFields {
+    /// A field of this name, which is a token, was dropped.
+    pub fn note(&self, name: &[u8], log: &ErrorLog) {
+        let count = {
+            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            let name = name.to_ascii_lowercase();
+            if names.len() >= NAMES_MAX || !names.insert(name.into()) {
+                return;
+            }
+            names.len()
+        };
+        let name = name.escape_ascii();
+        let last = if count == NAMES_MAX { "; no further names will be logged" } else { "" };
+        log.write(
+            Level::Warning,
+            &format!(
+                "Dropped the header field {name}: its name contains an underscore, so it could pose as another field (see header_map and forwarder_headers); logged once per name{last}"
+            ),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use farrier_log::writer::Target;
+
+    #[test]
+    fn a_name_is_logged_once_and_not_without_end() {
+        let path = std::env::temp_dir().join(format!("farrier-dropped-fields-{}", std::process::id()));
+        let log = ErrorLog::new(Level::Info, Target::File(path.clone()).direct().expect("opened"), None, None);
+        let dropped = DroppedFields::default();
+        for number in 0..200 {
+            dropped.note(b"x_a", &log);
+            dropped.note(b"X_A", &log);
+            dropped.note(format!("x_{number}").as_bytes(), &log);
+        }
+        let mut text = String::new();
+        std::fs::File::open(&path).and_then(|mut file| file.read_to_string(&mut text)).expect("read");
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!(text.lines().count(), NAMES_MAX);
+        assert_eq!(text.to_lowercase().matches("field x_a:").count(), 1);
+        assert!(text.ends_with("no further names will be logged\n"));
+    }
+}
