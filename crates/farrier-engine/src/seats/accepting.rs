@@ -44,7 +44,7 @@ impl Seat {
         while let Some(connection) = self.take_connection(lead, listener) {
             if matches!(connection.phase, Phase::Flushing { .. }) {
                 let now = Readiness::WRITABLE;
-                lead.ready.push_back((connection.token, now));
+                lead.ready.push(connection.token, now);
             }
             self.park(lead, connection);
         }

@@ -130,7 +130,7 @@ impl Seat {
                 Turn::Done => return self.end_exchange(lead, connection, *exchanging),
                 Turn::Waits if !has_fed => break,
                 Turn::Waits | Turn::Over if turn.is_over(&self.shared.clock) => {
-                    lead.ready.push_back((connection.token, Readiness::WRITABLE));
+                    lead.ready.push(connection.token, Readiness::WRITABLE);
                     break;
                 }
                 Turn::Waits | Turn::Over => {}

@@ -16,7 +16,8 @@ use farrier_protocol::h2::arrival::Arrival;
 use farrier_protocol::rules::Rules;
 use farrier_scheduler::AcceptGate;
 use farrier_transport::link::{Link, Permit};
-use farrier_transport::reactor::poller::{Poller, Readiness};
+use farrier_transport::reactor::poller::Poller;
+use farrier_transport::reactor::ready::ReadyQueue;
 use farrier_transport::reactor::slots::Slots;
 use farrier_transport::reactor::timers::{NEVER_MS, Timers};
 use farrier_transport::reactor::token::Token;
@@ -34,7 +35,7 @@ const OUT_OF_DESCRIPTORS_PAUSE_MS: u64 = 100;
 pub(crate) struct Lead {
     pub(crate) slots: Slots<Connection>,
     pub(crate) timers: Timers,
-    pub(crate) ready: VecDeque<(Token, Readiness)>,
+    pub(crate) ready: ReadyQueue,
     /// Requests whose disk reads are done: they can be answered now.
     pub(crate) fetched: Vec<Waiting>,
     pub(crate) listeners: Vec<OwnedFd>,

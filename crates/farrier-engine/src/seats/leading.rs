@@ -36,7 +36,7 @@ impl Seat {
             // What a turn leaves for later comes after the events that are polled next: no connection is served twice
             // in a row.
             for _ in 0..lead.ready.len() {
-                let Some((token, readiness)) = lead.ready.pop_front() else { break };
+                let Some((token, readiness)) = lead.ready.pop() else { break };
                 lead = match self.deal(lead, token, readiness) {
                     Some(lead) => lead,
                     None => return true,
@@ -114,8 +114,8 @@ impl Seat {
         let ready = &mut lead.ready;
         let waited = shared.poller.wait(&mut events, timeout_ms, |token, readiness| match token {
             // Commands go first: answers after a stop announce the end of the connection.
-            Token::CONTROL => ready.push_front((token, readiness)),
-            token => ready.push_back((token, readiness)),
+            Token::CONTROL => ready.push_first(token, readiness),
+            token => ready.push(token, readiness),
         });
         shared.leader.set_polling(false);
         self.events = events;
@@ -245,7 +245,7 @@ impl Seat {
             match step {
                 Ok(step @ (Step::Wait | Step::More)) => {
                     if matches!(step, Step::More) {
-                        lead.ready.push_back((connection.token, Readiness::READABLE));
+                        lead.ready.push(connection.token, Readiness::READABLE);
                     }
                     self.spool_content(&mut lead, &connection);
                     self.park(&mut lead, connection);
@@ -276,7 +276,7 @@ impl Seat {
                         let clock = &self.shared.clock;
                         if turn.get_or_insert_with(|| Turn::begin(clock)).served(clock) {
                             let again = Readiness { readable: connection.readable, ..Readiness::READABLE };
-                            lead.ready.push_back((connection.token, again));
+                            lead.ready.push(connection.token, again);
                             self.park(&mut lead, connection);
                             return Some(lead);
                         }

@@ -24,6 +24,7 @@ use farrier_protocol::rules::SiteRules;
 use farrier_protocol::rules::{Rules, Seating, Security};
 use farrier_scheduler::AcceptGate;
 use farrier_transport::reactor::poller::Poller;
+use farrier_transport::reactor::ready::ReadyQueue;
 use farrier_transport::reactor::slots::Slots;
 use farrier_transport::reactor::timers::Timers;
 use farrier_transport::reactor::token::Token;
@@ -70,7 +71,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
     let mut lead = Box::new(Lead {
         slots: Slots::default(),
         timers: Timers::default(),
-        ready: VecDeque::new(),
+        ready: ReadyQueue::default(),
         fetched: Vec::new(),
         listeners: parts.listeners,
         gate: AcceptGate::default(),

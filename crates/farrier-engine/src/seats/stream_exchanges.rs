@@ -67,7 +67,7 @@ impl Seat {
         if let Some(Phase::Http2(session)) = lead.slots.parked_at(carrier.token).map(|connection| &mut connection.phase)
         {
             session.exchanges.push(entry);
-            lead.ready.push_back((carrier.token, Readiness::WRITABLE));
+            lead.ready.push(carrier.token, Readiness::WRITABLE);
         }
     }
 

@@ -138,7 +138,7 @@ impl Seat {
         session.take_back(&stream, now_ms);
         // Otherwise its waker was called: a stream that was answered has something to send.
         if session.is_over() && session.out == 0 {
-            lead.ready.push_back((token, Readiness::WRITABLE));
+            lead.ready.push(token, Readiness::WRITABLE);
         }
     }
 
@@ -158,7 +158,7 @@ impl Seat {
                         self.drive(lead, connection);
                     } else {
                         if matches!(connection.phase, Phase::Streaming(_) | Phase::Exchange(_)) {
-                            lead.ready.push_back((token, Readiness::WRITABLE));
+                            lead.ready.push(token, Readiness::WRITABLE);
                         }
                         self.park(lead, connection);
                     }
@@ -195,7 +195,7 @@ impl Seat {
         }
         for spool in session.take_spools() {
             if disk::send_spool(&shared, *token, spool) {
-                lead.ready.push_back((*token, Readiness::READABLE));
+                lead.ready.push(*token, Readiness::READABLE);
             }
         }
         if driven == Driven::Ended {
@@ -203,7 +203,7 @@ impl Seat {
         }
         let is_over = self.step_exchanges(session, link, lead.now_ms);
         if is_over {
-            lead.ready.push_back((*token, Readiness::WRITABLE));
+            lead.ready.push(*token, Readiness::WRITABLE);
         }
         let (deadline_ms, out) = (session.deadline_ms(&shared.rules), session.out);
         match driven {
@@ -211,7 +211,7 @@ impl Seat {
                 // What was said last is with the link.
                 connection.phase = Phase::Flushing { then: AfterResponse::Linger, next: None };
                 connection.deadline_ms = lead.now_ms + shared.rules.write_timeout_ms;
-                lead.ready.push_back((connection.token, Readiness::WRITABLE));
+                lead.ready.push(connection.token, Readiness::WRITABLE);
             }
             Driven::Ended => {
                 // Calls of its streams go on; the connection waits only for them.
@@ -223,7 +223,7 @@ impl Seat {
                 // Everything due was handled; an immediate check would find the same again.
                 connection.deadline_ms = deadline_ms.max(lead.now_ms + LOOK_AGAIN_MS);
                 if driven == Driven::More {
-                    lead.ready.push_back((connection.token, Readiness::READABLE));
+                    lead.ready.push(connection.token, Readiness::READABLE);
                 }
                 if is_full {
                     connection.link.watch_writable(&shared.poller, connection.token);

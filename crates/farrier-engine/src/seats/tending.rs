@@ -32,7 +32,7 @@ impl Seat {
             match returned {
                 Returned::Closed(token) => lead.release(token),
                 Returned::Ready(waiting) => lead.fetched.push(waiting),
-                Returned::Fetched(token) => lead.ready.push_back((token, Readiness::WRITABLE)),
+                Returned::Fetched(token) => lead.ready.push(token, Readiness::WRITABLE),
                 Returned::Open(connection) if connection.stream.is_some() => self.stream_ended(lead, &connection),
                 Returned::Open(connection) if connection.upload.is_some() => {
                     self.upload_answered(lead, &connection, Settled::Open);
@@ -52,7 +52,7 @@ impl Seat {
                     }
                     self.park(lead, connection);
                     if !waits {
-                        lead.ready.push_back((token, readiness));
+                        lead.ready.push(token, readiness);
                     }
                 }
             }
@@ -70,7 +70,7 @@ impl Seat {
                 connection.deadline_ms = connection.deadline_ms.min(look_again_ms);
                 if connection.link.has_more_now() {
                     let again = Readiness::WRITABLE;
-                    lead.ready.push_back((connection.token, again));
+                    lead.ready.push(connection.token, again);
                 }
                 if let Some(cold) = connection.link.take_cold() {
                     let load = Load::Stretch(connection.token, Arc::clone(&connection.link), cold);
@@ -120,7 +120,7 @@ impl Seat {
                     *left_bytes -= count as u64;
                     if count >= turn_bytes {
                         let again = Readiness::READABLE;
-                        lead.ready.push_back((connection.token, again));
+                        lead.ready.push(connection.token, again);
                         break true;
                     }
                     turn_bytes -= count;
@@ -142,7 +142,7 @@ impl Seat {
             && let Some(spool) = partial.sink.take_load()
             && disk::send_spool(&self.shared, connection.token, spool)
         {
-            lead.ready.push_back((connection.token, Readiness::READABLE));
+            lead.ready.push(connection.token, Readiness::READABLE);
         }
     }
 
@@ -179,7 +179,7 @@ impl Seat {
                         continue;
                     }
                     if matches!(connection.phase, Phase::Exchange(_)) {
-                        lead.ready.push_back((token, Readiness::WRITABLE));
+                        lead.ready.push(token, Readiness::WRITABLE);
                         connection.deadline_ms = u64::MAX;
                         self.park(lead, connection);
                         continue;
@@ -190,7 +190,7 @@ impl Seat {
                         Expired::Refuse(error, request) => {
                             self.refuse(&mut connection, error, request, lead.now_ms);
                             let now = Readiness::WRITABLE;
-                            lead.ready.push_back((token, now));
+                            lead.ready.push(token, now);
                             self.park(lead, connection);
                         }
                     }
@@ -218,7 +218,7 @@ impl Seat {
             None if matches!(connection.phase, Phase::Flushing { .. }) => {}
             None => {
                 let now = Readiness::WRITABLE;
-                lead.ready.push_back((connection.token, now));
+                lead.ready.push(connection.token, now);
             }
         }
         self.park(lead, connection);
@@ -249,7 +249,7 @@ impl Seat {
                 continue;
             }
             let now = Readiness::WRITABLE;
-            lead.ready.push_back((connection.token, now));
+            lead.ready.push(connection.token, now);
             self.park(lead, connection);
         }
     }

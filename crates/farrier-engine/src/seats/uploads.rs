@@ -133,7 +133,7 @@ impl Seat {
             connection.deadline_ms = linger_ms;
         }
         if turn == Turn::Over {
-            lead.ready.push_back((connection.token, Readiness::READABLE));
+            lead.ready.push(connection.token, Readiness::READABLE);
         }
         connection.phase = Phase::Streaming(upload);
         self.park(lead, connection);
@@ -148,7 +148,7 @@ impl Seat {
             Sent::Unsent(_) => {
                 connection.link.watch_writable(&self.shared.poller, connection.token);
                 if connection.link.has_more_now() {
-                    lead.ready.push_back((connection.token, Readiness::WRITABLE));
+                    lead.ready.push(connection.token, Readiness::WRITABLE);
                 }
                 match connection.link.take_cold() {
                     Some(cold) => {
@@ -201,7 +201,7 @@ impl Seat {
                     && matches!(carrier.phase, Phase::Idle | Phase::Flushing { then: AfterResponse::KeepAlive, .. });
                 upload.let_go(Answer { lives_on, at_ms: lead.now_ms });
                 connection.requests = carrier.requests;
-                lead.ready.push_back((token, Readiness::WRITABLE));
+                lead.ready.push(token, Readiness::WRITABLE);
             }
             self.park(lead, connection);
         }

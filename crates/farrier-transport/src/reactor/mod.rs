@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod poller;
+pub mod ready;
 pub mod slots;
 pub mod timers;
 pub mod token;

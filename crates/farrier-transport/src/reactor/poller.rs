@@ -27,6 +27,16 @@ impl Readiness {
     pub const READABLE: Readiness = Readiness { readable: true, writable: false, ended: false, hung_up: false };
     /// Room to write.
     pub const WRITABLE: Readiness = Readiness { readable: false, writable: true, ended: false, hung_up: false };
+
+    /// Both what happened and what happened later.
+    pub fn and(self, later: Readiness) -> Readiness {
+        Readiness {
+            readable: self.readable | later.readable,
+            writable: self.writable | later.writable,
+            ended: self.ended | later.ended,
+            hung_up: self.hung_up | later.hung_up,
+        }
+    }
 }
 
 /// One epoll instance and the descriptor that wakes it.

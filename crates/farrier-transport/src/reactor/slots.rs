@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::timers::NEVER_MS;
-use super::token::Token;
+use super::token::{GENERATION_MAX, Token};
 
 /// What a slot holds: something with a token, and a link that other threads may use while a seat owns it.
 pub trait Endpoint {
@@ -122,7 +122,7 @@ impl<E: Endpoint> Slots<E> {
             }
             slot.place = Place::Free;
             slot.looked_at_ms = NEVER_MS;
-            slot.generation = slot.generation.wrapping_add(1) & 0x7fff_ffff;
+            slot.generation = slot.generation.wrapping_add(1) & GENERATION_MAX;
             self.free.push(token.index() as u32);
             self.open -= 1;
         }

@@ -1,5 +1,8 @@
 //! Names what the poller watches: connections by slot and generation, listeners, and the engine's two descriptors.
 
+/// The largest generation; the next one is 0.
+pub const GENERATION_MAX: u32 = 0x7fff_ffff;
+
 /// Names a connection by its slot and a generation, which tells it from earlier connections in the same slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
@@ -24,6 +27,11 @@ impl Token {
             .then(|| (self.0 - u64::from(Token::RESERVED)) as usize)
     }
 
+    /// Whether it names a connection.
+    pub fn is_connection(self) -> bool {
+        self.0 < u64::from(Token::RESERVED) || self.0 > u64::from(u32::MAX)
+    }
+
     /// The token of a connection.
     pub fn new(index: usize, generation: u32) -> Token {
         Token(u64::from(generation) << 32 | index as u64)
@@ -32,6 +40,12 @@ impl Token {
     /// Its slot.
     pub fn index(self) -> usize {
         (self.0 & 0xffff_ffff) as usize
+    }
+
+    /// Whether it names a later connection of its slot than the one of this generation. Generations wrap around.
+    pub fn is_later_than(self, generation: u32) -> bool {
+        let ahead = self.generation().wrapping_sub(generation) & GENERATION_MAX;
+        ahead != 0 && ahead <= GENERATION_MAX / 2
     }
 
     /// Tells it from earlier connections in the same slot.
