@@ -9,11 +9,16 @@ use super::state::Scheduler;
 /// Ticks after which a call loses the lead even if it has been runnable all the time.
 const RUNNABLE_TICKS_MAX: u64 = 6;
 
+/// The same for a call whose processor others have: no other seat would be served sooner.
+const STARVED_TICKS_MAX: u64 = 60;
+
 /// What a thread does at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doing {
     /// It runs, or is ready to run and has no processor.
     Running,
+    /// It is ready to run, and others have had its processor for most of the call.
+    Starved,
     /// It waits for the interpreter.
     AwaitingInterpreter,
     /// It waits for something else, or its state is unknown.
@@ -119,7 +124,12 @@ impl<T, L> Scheduler<T, L> {
         // No other seat could help a call that runs, or whose processor others have taken: it gets some ticks more.
         let age_ns = now_ns.saturating_sub(started_ns);
         let ran_ns = age_ns.saturating_sub(u64::from(call.held_up_ticks) * tick_ns);
-        if doing == Doing::Running && ran_ns < RUNNABLE_TICKS_MAX * tick_ns {
+        let patience_ticks = match doing {
+            Doing::Running => RUNNABLE_TICKS_MAX,
+            Doing::Starved => STARVED_TICKS_MAX,
+            Doing::AwaitingInterpreter | Doing::Waiting => 0,
+        };
+        if ran_ns < patience_ticks * tick_ns {
             return;
         }
         call.held_up = call.attaching || doing == Doing::AwaitingInterpreter;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::interpreter_stall::InterpreterStall;
 use super::shared::Shared;
+use super::thread_meter::Reading;
+use farrier_scheduler::{Doing, SeatId};
 
 /// Nobody holds the interpreter this long without letting others have their turn, in ns.
 const HELD_NS: u64 = 1_000_000_000;
@@ -17,6 +19,7 @@ const QUIET_TICKS_MAX: u32 = 8;
 pub(crate) fn run(shared: &Arc<Shared>) {
     let mut quiet_ticks = 0;
     let mut stall = InterpreterStall::default();
+    let mut suspects = Suspects::default();
     // First report that the worker is alive, so that an old report is not taken for silence.
     shared.metrics.beat();
     shared.metrics.set_active(true);
@@ -46,7 +49,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         quiet_ticks = 0;
         shared.metrics.running(calling);
         let now_ns = shared.clock.now_ns();
-        look(shared, now_ns);
+        suspects.look(shared, now_ns);
         let alive = is_alive(shared, now_ns);
         if alive {
             shared.metrics.beat();
@@ -68,12 +71,44 @@ fn sleep(shared: &Arc<Shared>) {
     }
 }
 
-/// Checks the calls that have outlived a tick. Most checks find none.
-fn look(shared: &Shared, now_ns: u64) {
-    let suspects = shared.scheduler().suspects(now_ns);
-    for (seat, started_ns) in suspects {
-        let doing = shared.interpreter_lock().doing(shared.threads.id(seat));
-        shared.schedule(|scheduler, out| scheduler.observed(seat, started_ns, doing, now_ns, out));
+/// What the monitor saw of a call when it first looked at it.
+struct FirstLook {
+    seat: SeatId,
+    started_ns: u64,
+    at_ns: u64,
+    ran_ns: u64,
+}
+
+/// The calls that outlived a tick when it looked last.
+#[derive(Default)]
+struct Suspects(Vec<FirstLook>);
+
+impl Suspects {
+    /// Checks the calls that have outlived a tick. Most checks find none.
+    fn look(&mut self, shared: &Shared, now_ns: u64) {
+        let suspects = shared.scheduler().suspects(now_ns);
+        self.0.retain(|first| suspects.contains(&(first.seat, first.started_ns)));
+        for (seat, started_ns) in suspects {
+            let thread_id = shared.threads.id(seat);
+            let mut doing = shared.interpreter_lock().doing(thread_id);
+            if doing == Doing::Running && self.is_starved(seat, started_ns, thread_id, now_ns) {
+                doing = Doing::Starved;
+            }
+            shared.schedule(|scheduler, out| scheduler.observed(seat, started_ns, doing, now_ns, out));
+        }
+    }
+
+    /// Whether a call that is ready to run has had a processor for less than half of the time since the first look.
+    fn is_starved(&mut self, seat: SeatId, started_ns: u64, thread_id: i32, now_ns: u64) -> bool {
+        let Some(Reading { ran_ns, .. }) = Reading::of(thread_id) else { return false };
+        let is_it = |first: &&FirstLook| first.seat == seat && first.started_ns == started_ns;
+        match self.0.iter().find(is_it) {
+            Some(first) => ran_ns.saturating_sub(first.ran_ns) < now_ns.saturating_sub(first.at_ns) / 2,
+            None => {
+                self.0.push(FirstLook { seat, started_ns, at_ns: now_ns, ran_ns });
+                false
+            }
+        }
     }
 }
 

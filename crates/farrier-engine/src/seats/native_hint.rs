@@ -28,7 +28,7 @@ pub(crate) fn of_calls(shared: &Shared) -> String {
 pub(crate) fn of_thread(shared: &Shared, thread_id: i32) -> String {
     let doing = shared.interpreter_lock().doing(thread_id);
     let mut text = match doing {
-        Doing::Running => format!("thread {thread_id} runs"),
+        Doing::Running | Doing::Starved => format!("thread {thread_id} runs"),
         Doing::AwaitingInterpreter => return format!("thread {thread_id} waits for the interpreter"),
         Doing::Waiting => format!("thread {thread_id} waits"),
     };

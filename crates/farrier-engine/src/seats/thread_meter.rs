@@ -48,6 +48,11 @@ impl ThreadMeter {
 }
 
 impl Reading {
+    /// A reading of any thread of this process.
+    pub(crate) fn of(thread_id: i32) -> Option<Reading> {
+        parse(&std::fs::read(format!("/proc/self/task/{thread_id}/schedstat")).ok()?)
+    }
+
     /// The share of the time since `before` in which the thread used a processor. The time that it waited for one is
     /// left out. From 0 (it slept, or waited for others) to 1 (it computed).
     pub(crate) fn compute_share_since(&self, before: &Reading, elapsed_ns: u64) -> f32 {

@@ -309,7 +309,8 @@ impl World {
             let doing = if self.seats[seat].is_sleeping {
                 Doing::Waiting
             } else if self.interpreter == Some(seat) {
-                Doing::Running
+                // A seat that holds the interpreter may lack a processor.
+                if self.now_ns % 3 == 0 { Doing::Starved } else { Doing::Running }
             } else {
                 Doing::AwaitingInterpreter
             };
