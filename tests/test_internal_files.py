@@ -234,3 +234,36 @@ def test_the_access_log_tells_of_the_file(serve, tmp_path):
     server = serve(APPLICATION, "--internal", "/p=files", "--access-logfile", "-", directory=tmp_path)
     server.get(target(("X-Accel-Redirect", "/p/text.txt")))
     until(lambda: server.output.find(r"\" 200 %d " % len(TEXT)), 10, "the access log's line")
+
+
+@pytest.fixture(scope="module")
+def exchanging(serve_module, tmp_path_factory):
+    """A site whose answers come from an exchange, as those of a proxy do."""
+    directory = tmp_path_factory.mktemp("exchanging")
+    fill(directory)
+    environment = {"_FARRIER_TEST_EXCHANGE": "/exchange"}
+    return serve_module(APPLICATION, "--internal", "/protected/=files", directory=directory, environment=environment)
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "fields", "status"),
+    [
+        ("GET", "/protected/text.txt", [], 200),
+        ("HEAD", "/protected/text.txt", [], 200),
+        ("GET", "/protected/text.txt", [("Range", "bytes=1-3")], 206),
+        ("GET", "/protected/text.txt", [("If-Modified-Since", MODIFIED)], 304),
+        ("GET", "/protected/large.bin", [], 200),
+        ("GET", "/protected/none.txt", [], 404),
+        ("GET", "/elsewhere/text.txt", [], 500),
+    ],
+)
+def test_an_exchange_names_a_file_as_an_application_does(exchanging, method, name, fields, status):
+    targets = ("/exchange?make=100000&file=" + name, target(("X-Accel-Redirect", name)))
+    answers = [
+        exchanging.exchange(message(method, where, fields=fields), head_only=method == "HEAD") for where in targets
+    ]
+    assert [answer.status for answer in answers] == [status, status]
+    assert answers[0].body == answers[1].body
+    apart = ("date", "content-type", "server")
+    left = [sorted(field for field in answer.fields if field[0].lower() not in apart) for answer in answers]
+    assert left[0] == left[1]

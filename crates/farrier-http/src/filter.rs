@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::exchange::{Event, Exchange, ExchangeIo, Next};
+use crate::request::Request;
 use crate::response::ResponseHead;
 use crate::sink::{Accepted, AnswerSink};
 
@@ -37,8 +38,9 @@ pub trait AnswerFilter: Send {
         next.trailers(trailers);
     }
 
-    /// As [`AnswerSink::end`].
-    fn end(&mut self, next: &mut dyn AnswerSink) {
+    /// As [`AnswerSink::end`]. `request` is the one that is answered.
+    fn end(&mut self, request: &Request, next: &mut dyn AnswerSink) {
+        let _ = request;
         next.end();
     }
 
@@ -80,10 +82,13 @@ impl Exchange for Filtered {
         if event == Event::Begin {
             self.filter.begin(io.answer);
         }
-        let mut answer = FilteredSink { filter: &mut *self.filter, next: &mut *io.answer };
+        let mut answer = FilteredSink { filter: &mut *self.filter, next: &mut *io.answer, has_ended: false };
         let mut filtered = ExchangeIo::new(io.request, io.content, &mut answer);
         let next = self.exchange.step(event, now_ms, &mut filtered);
         let mut is_stopped_early = filtered.is_stopped_early;
+        if answer.has_ended {
+            self.filter.end(io.request, io.answer);
+        }
         if next != Next::Done && !io.answer.is_gone() {
             is_stopped_early |= self.filter.step_ended(io.answer) == Stepped::StoppedEarly;
         }
@@ -96,6 +101,8 @@ impl Exchange for Filtered {
 struct FilteredSink<'a> {
     filter: &'a mut dyn AnswerFilter,
     next: &'a mut dyn AnswerSink,
+    /// The exchange has ended its answer. The filter is told when the step is over.
+    has_ended: bool,
 }
 
 impl AnswerSink for FilteredSink<'_> {
@@ -124,7 +131,7 @@ impl AnswerSink for FilteredSink<'_> {
     }
 
     fn end(&mut self) {
-        self.filter.end(self.next);
+        self.has_ended = true;
     }
 
     fn abort(&mut self, error: Error) {

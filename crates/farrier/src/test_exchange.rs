@@ -42,6 +42,7 @@ impl Handler for Tested {
             made_bytes: number("make"),
             length: number("length"),
             is_text: number("text").is_some(),
+            file: text_in(request.query(), "file").map(str::to_owned),
             ready_ms: 0,
             has_head: false,
             is_full: false,
@@ -56,8 +57,12 @@ impl Handler for Tested {
 }
 
 fn number_in(query: &[u8], name: &str) -> Option<u64> {
+    text_in(query, name)?.parse().ok()
+}
+
+fn text_in<'a>(query: &'a [u8], name: &str) -> Option<&'a str> {
     let text = std::str::from_utf8(query).ok()?;
-    text.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1.parse().ok()
+    Some(text.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1)
 }
 
 /// Sends back what comes.
@@ -73,6 +78,8 @@ struct Echo {
     length: Option<u64>,
     /// The head says `text/plain`, so that the answer may be compressed.
     is_text: bool,
+    /// The head names a file by this URL in X-Accel-Redirect.
+    file: Option<String>,
     ready_ms: u64,
     has_head: bool,
     is_full: bool,
@@ -111,6 +118,9 @@ impl Exchange for Echo {
                 if self.is_text {
                     // It cannot be refused: the field is valid.
                     let _ = head.add(b"Content-Type", b"text/plain");
+                }
+                if let Some(url) = &self.file {
+                    let _ = head.add(b"X-Accel-Redirect", url.as_bytes());
                 }
                 io.answer.head(&head, self.length);
             }

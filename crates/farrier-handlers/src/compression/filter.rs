@@ -115,7 +115,7 @@ impl AnswerFilter for CompressingFilter {
         self.settle(given, behind)
     }
 
-    fn end(&mut self, next: &mut dyn AnswerSink) {
+    fn end(&mut self, _: &Request, next: &mut dyn AnswerSink) {
         self.answer.finish(&mut Behind::new(next));
         self.settle_permit();
         self.abort_if_broken(next);

@@ -1,11 +1,16 @@
 //! Sends a file in place of an application's response that names one: in `X-Sendfile` by path, or in `X-Accel-Redirect`
 //! by URL. The file must be in a declared folder.
 
+mod filter;
+
 use std::fs::File;
 use std::sync::Arc;
 
-use farrier_http::{Bytes, Error, Flush, Handler, Kind, Request, Respond, ResponseHead, SendError, Status, percent};
+use farrier_http::{
+    AnswerFilter, Bytes, Error, Flush, Handler, Kind, Request, Respond, ResponseHead, SendError, Status, percent,
+};
 
+use self::filter::DivertingFilter;
 use crate::static_files::answer::{self, Plan, carry_out, refuse};
 use crate::static_files::found::{Found, Representation, What};
 use crate::static_files::room::Room;
@@ -56,7 +61,8 @@ struct Diverted {
 
 impl Handler for Diverted {
     fn plan(&self, request: &mut Request) -> farrier_http::Plan {
-        self.inner.plan(request)
+        let filter = || Box::new(DivertingFilter::new(Arc::clone(&self.files))) as Box<dyn AnswerFilter>;
+        self.inner.plan(request).filtered(|| Some(filter()))
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
@@ -64,11 +70,20 @@ impl Handler for Diverted {
         self.inner.handle(request, &mut diverting)?;
         let Diverting { inner, order, is_finished, .. } = diverting;
         match order {
-            Some(order) if is_finished => self.files.carry_out(&order, request, inner),
+            Some(order) if is_finished => self.files.carry_out(&order, request, inner, Looking::Detached),
             // The application failed to complete its response: it stays incomplete, as without a file.
             _ => Ok(()),
         }
     }
+}
+
+/// Who looks a name up, if the kernel must ask the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looking {
+    /// A thread in a call of the application: it releases the interpreter meanwhile.
+    Detached,
+    /// A thread that has no interpreter.
+    Here,
 }
 
 /// A response that names a file.
@@ -87,11 +102,17 @@ enum Named {
 }
 
 impl InternalFiles {
-    fn carry_out(&self, order: &Order, request: &Request, respond: &mut dyn Respond) -> Result<(), Error> {
+    fn carry_out(
+        &self,
+        order: &Order,
+        request: &Request,
+        respond: &mut dyn Respond,
+        looking: Looking,
+    ) -> Result<(), Error> {
         let (room, names) = self.place(&order.file)?;
-        let mut found = self.look(room, &names[0]);
+        let mut found = self.look(room, &names[0], looking);
         if let (What::Nothing, Some(other)) = (&found.what, names.get(1)) {
-            found = self.look(room, other);
+            found = self.look(room, other, looking);
         }
         let mut representation = match &found.what {
             What::File(file) => &file.plain,
@@ -161,10 +182,12 @@ impl InternalFiles {
         }
     }
 
-    /// Looks a name up. The interpreter is released while the disk is read.
-    fn look(&self, room: &Room, name: &[u8]) -> Arc<Found> {
+    fn look(&self, room: &Room, name: &[u8], looking: Looking) -> Arc<Found> {
         if let Some(found) = room.look(name) {
             return found;
+        }
+        if looking == Looking::Here {
+            return room.look_and_wait(name);
         }
         let mut found = None;
         self.host.detached(&mut || found = Some(room.look_and_wait(name)));
