@@ -8,6 +8,7 @@
 use crate::pipe::PipeDrain;
 use crate::request::Request;
 use crate::sink::AnswerSink;
+use crate::upstream::Upstreams;
 
 /// What has happened for an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Event {
     Content,
     /// The sink has room again, where it had none.
     Room,
+    /// Something has happened on the connection to a server that it has.
+    Upstream,
     /// The time has come that [`Next::WaitUntil`] named.
     Timer,
     /// The client has left. It is the last event, whatever the exchange says.
@@ -44,14 +47,21 @@ pub struct ExchangeIo<'a> {
     pub content: &'a PipeDrain,
     /// Where the answer goes. Give no more than it has room for.
     pub answer: &'a mut dyn AnswerSink,
+    /// Connections to other servers.
+    pub upstreams: &'a mut dyn Upstreams,
     /// Set by a step that stopped early, so that others get their turn: [`Event::Room`] follows once the sink has room.
     pub is_stopped_early: bool,
 }
 
 impl<'a> ExchangeIo<'a> {
     /// What a step works with.
-    pub fn new(request: &'a Request, content: &'a PipeDrain, answer: &'a mut dyn AnswerSink) -> ExchangeIo<'a> {
-        ExchangeIo { request, content, answer, is_stopped_early: false }
+    pub fn new(
+        request: &'a Request,
+        content: &'a PipeDrain,
+        answer: &'a mut dyn AnswerSink,
+        upstreams: &'a mut dyn Upstreams,
+    ) -> ExchangeIo<'a> {
+        ExchangeIo { request, content, answer, upstreams, is_stopped_early: false }
     }
 }
 

@@ -30,6 +30,7 @@ pub mod response;
 pub mod secure;
 pub mod sink;
 pub mod status;
+pub mod upstream;
 pub mod wire;
 
 mod octets;

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
 use farrier_http::pipe::PipeDrain;
+use farrier_transport::reactor::token::Token;
+use farrier_transport::upstream::{Door, Signal, UpstreamPool};
+
 use farrier_http::{AnswerSink, Error, Event, Exchange, ExchangeIo, Kind, Next, Request};
 
 /// Steps of one exchange before others get their turn.
@@ -58,6 +61,8 @@ pub struct RunningExchange {
     awaits_room: bool,
     room_bytes_min: u64,
     timer_ms: Option<u64>,
+    /// What happens on the connection to a server that the exchange took last.
+    upstream: Option<Arc<Signal>>,
     /// When the request was complete or its exchange began, in ns.
     pub started_ns: u64,
 }
@@ -85,6 +90,7 @@ impl RunningExchange {
             awaits_room: false,
             room_bytes_min,
             timer_ms: None,
+            upstream: None,
             started_ns,
         }
     }
@@ -99,12 +105,13 @@ impl RunningExchange {
         self.request
     }
 
-    /// Gives the exchange what has happened for it.
-    pub fn advance(&mut self, now_ms: u64) -> Turn {
+    /// Gives the exchange what has happened for it. `owner` is the client's connection.
+    pub fn advance(&mut self, now_ms: u64, pool: &mut UpstreamPool, owner: Token) -> Turn {
         for _ in 0..STEPS_A_TURN {
             let Some(event) = self.next_event(now_ms) else { return Turn::Waits };
-            let RunningExchange { exchange, request, content, answer, .. } = self;
-            let mut io = ExchangeIo::new(request, content, &mut **answer);
+            let RunningExchange { exchange, request, content, answer, upstream, .. } = self;
+            let mut door = Door { pool, owner, signal: upstream, now_ms };
+            let mut io = ExchangeIo::new(request, content, &mut **answer, &mut door);
             let stepped = catch_unwind(AssertUnwindSafe(|| exchange.step(event, now_ms, &mut io)));
             let is_stopped_early = io.is_stopped_early;
             let next = stepped.unwrap_or_else(|_| {
@@ -134,6 +141,9 @@ impl RunningExchange {
             self.is_begun = true;
             return Some(Event::Begin);
         }
+        if self.upstream.as_deref().is_some_and(Signal::take_news) {
+            return Some(Event::Upstream);
+        }
         if self.signal.take() {
             return Some(Event::Content);
         }
@@ -157,6 +167,8 @@ mod tests {
     use bytes::Bytes;
     use farrier_http::pipe::{End, Marks, PipeSource, Popped, pipe};
     use farrier_http::{Accepted, ResponseHead, Status};
+
+    use farrier_transport::reactor::poller::Poller;
 
     use super::*;
 
@@ -239,10 +251,15 @@ mod tests {
     }
 
     struct World {
+        pool: UpstreamPool,
         run: Option<RunningExchange>,
         client: Arc<Mutex<Client>>,
         source: Option<PipeSource>,
         events: Arc<Mutex<Vec<Event>>>,
+    }
+
+    fn pool() -> UpstreamPool {
+        UpstreamPool::new(Arc::new(Poller::new().expect("made")))
     }
 
     fn world(room: u64) -> World {
@@ -254,12 +271,12 @@ mod tests {
         let echo = Box::new(Echo { events: Arc::clone(&events), is_full: false });
         let request = Box::new(Request::with_room(16));
         let run = RunningExchange::new(echo, request, drain, signal, Box::new(Sink(Arc::clone(&client))), 4, 0);
-        World { run: Some(run), client, source: Some(source), events }
+        World { pool: pool(), run: Some(run), client, source: Some(source), events }
     }
 
     impl World {
         fn advance(&mut self, now_ms: u64) -> Turn {
-            self.run.as_mut().expect("runs").advance(now_ms)
+            self.run.as_mut().expect("runs").advance(now_ms, &mut self.pool, Token::new(0, 0))
         }
         fn give(&self, bytes: &'static [u8]) {
             self.source.as_ref().expect("open").push(Bytes::from_static(bytes));

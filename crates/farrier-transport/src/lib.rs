@@ -1,7 +1,7 @@
 //! Sockets and files: events from the kernel, data still to be sent, and received content that waits.
 //!
 //! `reactor` has events, deadlines and tokens. `link` is a connection's socket. `outbox`, `rest` and `spill` hold the
-//! data that its client has not taken. `spool` stores the content of requests.
+//! data that its client has not taken. `upstream` has connections to other servers. `spool` stores the content of requests.
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +27,7 @@ pub mod spool;
 pub mod spool_file;
 pub mod tls_flow;
 pub mod upload_budget;
+pub mod upstream;
 
 /// Sends as much as the socket takes now; 0 when it takes nothing. `more`: further bytes follow at once.
 ///

@@ -102,7 +102,7 @@ impl Exchange for Echo {
         match event {
             Event::Begin => self.ready_ms = now_ms + self.delay_ms,
             Event::Room => self.is_full = false,
-            Event::Content | Event::Timer => {}
+            Event::Content | Event::Upstream | Event::Timer => {}
             Event::ClientGone => return Next::Done,
         }
         loop {

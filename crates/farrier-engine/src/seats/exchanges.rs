@@ -126,7 +126,7 @@ impl Seat {
         let turn = turn::Turn::begin(&self.shared.clock);
         loop {
             let has_fed = self.feed_exchange(lead, &mut connection, &mut exchanging);
-            match exchanging.run.advance(lead.now_ms) {
+            match exchanging.run.advance(lead.now_ms, &mut lead.upstreams, connection.token) {
                 Turn::Done => return self.end_exchange(lead, connection, *exchanging),
                 Turn::Waits if !has_fed => break,
                 Turn::Waits | Turn::Over if turn.is_over(&self.shared.clock) => {

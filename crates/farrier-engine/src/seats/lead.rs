@@ -21,6 +21,7 @@ use farrier_transport::reactor::ready::ReadyQueue;
 use farrier_transport::reactor::slots::Slots;
 use farrier_transport::reactor::timers::{NEVER_MS, Timers};
 use farrier_transport::reactor::token::Token;
+use farrier_transport::upstream::UpstreamPool;
 
 /// Connections taken from one listener before other connections get their turn.
 const ACCEPTS_A_TURN: usize = 64;
@@ -54,6 +55,8 @@ pub(crate) struct Lead {
     pub(crate) arrivals: VecDeque<Arrival>,
     /// Buffer for the connections whose wakers were called.
     pub(crate) woken: Vec<Token>,
+    /// Connections to other servers.
+    pub(crate) upstreams: UpstreamPool,
 }
 
 /// The result of accepting at a listener.

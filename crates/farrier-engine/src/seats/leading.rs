@@ -16,6 +16,7 @@ use farrier_scheduler::HandedOn;
 use farrier_transport::reactor::poller::Readiness;
 use farrier_transport::reactor::slots::Found;
 use farrier_transport::reactor::token::Token;
+use farrier_transport::upstream::Happened;
 
 impl Seat {
     /// Leads until the lead is lost (true) or the engine ends (false).
@@ -107,14 +108,19 @@ impl Seat {
         let timeout_ms = if is_busy || drained {
             Some(0)
         } else {
-            let due = [lead.timers.next_ms(), scheduler_ms, lead.gate.paused_until_ms()];
+            let due = [lead.timers.next_ms(), scheduler_ms, lead.gate.paused_until_ms(), lead.upstreams.next_ms()];
             due.into_iter().flatten().min().map(|at_ms| at_ms.saturating_sub(lead.now_ms))
         };
         let mut events = std::mem::take(&mut self.events);
-        let ready = &mut lead.ready;
+        let (ready, upstreams) = (&mut lead.ready, &mut lead.upstreams);
         let waited = shared.poller.wait(&mut events, timeout_ms, |token, readiness| match token {
             // Commands go first: answers after a stop announce the end of the connection.
             Token::CONTROL => ready.push_first(token, readiness),
+            token if token.is_upstream() => {
+                if let Happened::To(client) = upstreams.note(token, readiness) {
+                    ready.push(client, Readiness::WRITABLE);
+                }
+            }
             token => ready.push(token, readiness),
         });
         shared.leader.set_polling(false);
@@ -131,6 +137,7 @@ impl Seat {
         let returns = shared.returns.take();
         self.absorb(lead, returns);
         lead.gate.pass(lead.now_ms);
+        lead.upstreams.tend(lead.now_ms);
         self.look_at_timers(lead);
     }
 

@@ -42,6 +42,7 @@ impl Seat {
         self.sweep_listeners(lead);
         lead.gate.drain();
         lead.apply_gate(&self.shared.poller);
+        lead.upstreams.drain();
         for token in lead.slots.parked() {
             if let Found::Connection(mut connection) = lead.slots.take(token) {
                 if matches!(connection.phase, Phase::Http2(_)) {

@@ -28,6 +28,7 @@ use farrier_transport::reactor::ready::ReadyQueue;
 use farrier_transport::reactor::slots::Slots;
 use farrier_transport::reactor::timers::Timers;
 use farrier_transport::reactor::token::Token;
+use farrier_transport::upstream::UpstreamPool;
 
 /// What an engine is made of.
 pub struct Parts {
@@ -83,6 +84,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         single_accepts: 0,
         arrivals: VecDeque::new(),
         woken: Vec::new(),
+        upstreams: UpstreamPool::new(Arc::clone(&poller)),
     });
     if let Some(control) = &lead.control {
         for descriptor in control.descriptors() {

@@ -18,6 +18,7 @@ use farrier_protocol::h2::sink::H2Sink;
 use farrier_protocol::h2::stream_exchange::StreamExchange;
 use farrier_transport::link::Link;
 use farrier_transport::reactor::poller::Readiness;
+use farrier_transport::reactor::token::Token;
 
 impl Seat {
     /// Lets an exchange answer a stream's request whose content is complete.
@@ -72,12 +73,13 @@ impl Seat {
     }
 
     /// Advances the exchanges of a session as far as possible now. True: the session is to be driven again.
-    pub(super) fn step_exchanges(&mut self, session: &mut Session, link: &Link, now_ms: u64) -> bool {
+    pub(super) fn step_exchanges(&mut self, session: &mut Session, link: &Link, lead: &mut Lead, token: Token) -> bool {
+        let now_ms = lead.now_ms;
         let mut is_to_be_driven = false;
         let mut index = 0;
         while let Some(exchange) = session.exchanges.get_mut(index) {
             let has_fed = exchange.exchanging.feed.read_file();
-            let turn = exchange.exchanging.run.advance(now_ms);
+            let turn = exchange.exchanging.run.advance(now_ms, &mut lead.upstreams, token);
             is_to_be_driven |= has_fed || turn == Turn::Over;
             exchange.note_unsent(now_ms);
             if turn != Turn::Done {

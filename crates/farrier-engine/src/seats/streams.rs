@@ -201,7 +201,7 @@ impl Seat {
         if driven == Driven::Ended {
             link.set_gone();
         }
-        let is_over = self.step_exchanges(session, link, lead.now_ms);
+        let is_over = self.step_exchanges(session, link, lead, *token);
         if is_over {
             lead.ready.push(*token, Readiness::WRITABLE);
         }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use farrier_http::pipe::{End, Marks, pipe};
+use farrier_http::upstream::NoUpstreams;
 use farrier_http::{
     Accepted, AnswerSink, BodyMode, Bytes, Coding, Error, Event, Exchange, ExchangeIo, Handler, Next, Plan, Request,
     Respond, ResponseHead, Span, Status,
@@ -166,7 +167,8 @@ impl Run {
     /// True: the step stopped early.
     fn step(&mut self, event: Event) -> bool {
         let (_source, content) = pipe(Marks::with_high(1), End::Seat, End::Engine(Waker::noop().clone()));
-        let mut io = ExchangeIo::new(&self.request, &content, &mut self.client);
+        let mut upstreams = NoUpstreams;
+        let mut io = ExchangeIo::new(&self.request, &content, &mut self.client, &mut upstreams);
         self.exchange.step(event, 0, &mut io);
         io.is_stopped_early
     }

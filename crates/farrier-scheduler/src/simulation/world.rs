@@ -310,7 +310,7 @@ impl World {
                 Doing::Waiting
             } else if self.interpreter == Some(seat) {
                 // A seat that holds the interpreter may lack a processor.
-                if self.now_ns % 3 == 0 { Doing::Starved } else { Doing::Running }
+                if self.now_ns.is_multiple_of(3) { Doing::Starved } else { Doing::Running }
             } else {
                 Doing::AwaitingInterpreter
             };

@@ -77,6 +77,17 @@ impl Poller {
         Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(token.0), flags)?)
     }
 
+    /// Watches a connection to another server for input, and for room to write if it `awaits_room`: one that is being made
+    /// does.
+    ///
+    /// # Errors
+    /// Out of memory, or the user's limit of watches is reached.
+    pub fn watch_upstream(&self, fd: BorrowedFd<'_>, token: Token, awaits_room: bool) -> io::Result<()> {
+        let mut flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        flags.set(EventFlags::OUT, awaits_room);
+        Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token.0), flags)?)
+    }
+
     /// Watches a listener: level-triggered, and only one of the workers that share it is woken.
     ///
     /// # Errors

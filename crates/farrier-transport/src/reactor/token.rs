@@ -29,12 +29,22 @@ impl Token {
 
     /// Whether it names a connection.
     pub fn is_connection(self) -> bool {
-        self.0 < u64::from(Token::RESERVED) || self.0 > u64::from(u32::MAX)
+        !self.is_upstream() && (self.0 < u64::from(Token::RESERVED) || self.0 > u64::from(u32::MAX))
     }
 
     /// The token of a connection.
     pub fn new(index: usize, generation: u32) -> Token {
         Token(u64::from(generation) << 32 | index as u64)
+    }
+
+    /// The token of a connection to another server.
+    pub fn upstream(index: usize, generation: u32) -> Token {
+        Token(1 << 63 | u64::from(generation & GENERATION_MAX) << 32 | index as u64)
+    }
+
+    /// Whether it names a connection to another server.
+    pub fn is_upstream(self) -> bool {
+        self.0 >> 63 != 0
     }
 
     /// Its slot.
@@ -50,6 +60,6 @@ impl Token {
 
     /// Tells it from earlier connections in the same slot.
     pub fn generation(self) -> u32 {
-        (self.0 >> 32) as u32
+        (self.0 >> 32) as u32 & GENERATION_MAX
     }
 }

@@ -1,0 +1,12 @@
+//! Connections to other servers: sockets that the leader's poller watches beside those of clients.
+//!
+//! - `registry`: names them for the poller, and holds what happened on each.
+//! - `stream`: one connection, owned by the exchange that uses it or by the pool.
+//! - `pool`: idle connections, by target.
+
+mod pool;
+mod registry;
+mod stream;
+
+pub use self::pool::{Door, UpstreamPool};
+pub use self::registry::{Happened, Signal};
