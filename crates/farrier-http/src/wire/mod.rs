@@ -1,5 +1,6 @@
 //! The codecs, one module per protocol. Each is sans-I/O: bytes in, values out.
 
+pub mod client;
 pub mod fastcgi;
 pub mod h1;
 pub mod h2;

@@ -1,4 +1,4 @@
-//! Decodes a request's content: a length or the chunked coding with its trailer section (RFC 9112 §6, §7.1).
+//! Decodes the content of a message: a length or the chunked coding with its trailer section (RFC 9112 §6, §7.1).
 
 use std::ops::Range;
 
@@ -12,7 +12,28 @@ use crate::request::BodyFraming;
 /// dropped, so without a bound tiny chunks could carry any amount of them past the bound on content (RFC 9112 §7.1.1).
 const EXTENSION_BYTES_FREE: u64 = 16 * 1024;
 
-/// Decodes the content of one request.
+/// The limits that concern content.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ContentBounds {
+    /// Content after decoding.
+    pub(crate) body_bytes_max: u64,
+    /// One chunk's size line, extensions included.
+    pub(crate) chunk_line_bytes_max: usize,
+    /// The whole trailer section.
+    pub(crate) trailer_bytes_max: usize,
+}
+
+impl ContentBounds {
+    fn of(limits: &Limits) -> Self {
+        ContentBounds {
+            body_bytes_max: limits.body_bytes_max,
+            chunk_line_bytes_max: limits.chunk_line_bytes_max,
+            trailer_bytes_max: limits.trailer_bytes_max,
+        }
+    }
+}
+
+/// Decodes the content of one message.
 ///
 /// As with the head, the result depends only on the bytes, not on how they arrive, and each byte is read once. A line
 /// is checked when its end has arrived; its limit is checked as soon as it is exceeded. After an error the decoder
@@ -65,13 +86,20 @@ impl ContentDecoder {
     /// # Errors
     /// The declared length is above `limits.body_bytes_max`.
     pub fn new(framing: BodyFraming, limits: &Limits) -> Result<Self, Error> {
+        match framing {
+            BodyFraming::Length(length) if length > limits.body_bytes_max => Err(TOO_LARGE),
+            _ => Ok(ContentDecoder::unbounded(framing)),
+        }
+    }
+
+    /// A decoder for content whose declared length is not bounded.
+    pub(crate) fn unbounded(framing: BodyFraming) -> Self {
         let (stage, remaining) = match framing {
             BodyFraming::None | BodyFraming::Length(0) => (Stage::Done, 0),
-            BodyFraming::Length(length) if length > limits.body_bytes_max => return Err(TOO_LARGE),
             BodyFraming::Length(length) => (Stage::Length, length),
             BodyFraming::Chunked => (Stage::ChunkSize, 0),
         };
-        Ok(ContentDecoder { remaining, total: remaining, extension_bytes: 0, scanned: 0, trailer_bytes: 0, stage })
+        ContentDecoder { remaining, total: remaining, extension_bytes: 0, scanned: 0, trailer_bytes: 0, stage }
     }
 
     /// Decodes from the front of `input` and stops after one run of content. Call it again with the rest, followed by
@@ -80,14 +108,29 @@ impl ContentDecoder {
     /// # Errors The chunked coding is malformed or a limit is exceeded. No further byte of the connection may be
     /// parsed.
     pub fn decode(&mut self, input: &[u8], limits: &Limits) -> Result<Decoded, Error> {
-        let outcome = self.step(input, limits);
+        self.decode_with(input, ContentBounds::of(limits), &mut trailer::check)
+    }
+
+    /// The same, and `take_trailer` is given each line of the trailer section without its CRLF, once.
+    pub(crate) fn decode_with(
+        &mut self,
+        input: &[u8],
+        bounds: ContentBounds,
+        take_trailer: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<Decoded, Error> {
+        let outcome = self.step(input, bounds, take_trailer);
         if outcome.is_err() {
             self.stage = Stage::Failed;
         }
         outcome
     }
 
-    fn step(&mut self, input: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    fn step(
+        &mut self,
+        input: &[u8],
+        bounds: ContentBounds,
+        take_trailer: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<Decoded, Error> {
         let mut at = 0;
         loop {
             let rest = &input[at..];
@@ -95,9 +138,9 @@ impl ContentDecoder {
                 Stage::Length => return Ok(self.run(at, rest.len(), Stage::Done)),
                 Stage::ChunkData if !rest.is_empty() => return Ok(self.run(at, rest.len(), Stage::ChunkEnd)),
                 Stage::ChunkData => None,
-                Stage::ChunkSize => self.chunk_size(rest, limits)?,
+                Stage::ChunkSize => self.chunk_size(rest, bounds)?,
                 Stage::ChunkEnd => self.chunk_end(rest)?,
-                Stage::Trailer => self.trailer_line(rest, limits)?,
+                Stage::Trailer => self.trailer_line(rest, bounds, take_trailer)?,
                 Stage::Done => None,
                 Stage::Failed => return Err(Error::bad_request("the connection has failed before")),
             };
@@ -118,8 +161,8 @@ impl ContentDecoder {
         Decoded { consumed: at + length, content: at..at + length, done: self.stage == Stage::Done }
     }
 
-    fn chunk_size(&mut self, rest: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
-        let line = match line::scan(rest, &mut self.scanned, limits.chunk_line_bytes_max) {
+    fn chunk_size(&mut self, rest: &[u8], bounds: ContentBounds) -> Result<Option<usize>, Error> {
+        let line = match line::scan(rest, &mut self.scanned, bounds.chunk_line_bytes_max) {
             Line::Partial => return Ok(None),
             Line::Complete(length) => &rest[..length],
             Line::TooLong => return Err(Error::bad_request("a chunk's size line is above its bound")),
@@ -128,7 +171,7 @@ impl ContentDecoder {
         };
         let chunk = chunk::parse(line)?;
         self.total =
-            self.total.checked_add(chunk.bytes).filter(|&sum| sum <= limits.body_bytes_max).ok_or(TOO_LARGE)?;
+            self.total.checked_add(chunk.bytes).filter(|&sum| sum <= bounds.body_bytes_max).ok_or(TOO_LARGE)?;
         self.extension_bytes += chunk.extension_bytes as u64;
         if self.extension_bytes > self.total.saturating_add(EXTENSION_BYTES_FREE) {
             return Err(Error::bad_request("the chunk extensions are above their bound"));
@@ -151,8 +194,13 @@ impl ContentDecoder {
 
     /// The limit applies to the field lines with their line ends; the empty line that ends every chunked message is not
     /// counted.
-    fn trailer_line(&mut self, rest: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
-        let room = limits.trailer_bytes_max.saturating_sub(self.trailer_bytes as usize + 2);
+    fn trailer_line(
+        &mut self,
+        rest: &[u8],
+        bounds: ContentBounds,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<Option<usize>, Error> {
+        let room = bounds.trailer_bytes_max.saturating_sub(self.trailer_bytes as usize + 2);
         let line = match line::scan(rest, &mut self.scanned, room) {
             Line::Partial => return Ok(None),
             Line::Complete(length) => &rest[..length],
@@ -165,7 +213,7 @@ impl ContentDecoder {
         if line.is_empty() {
             self.stage = Stage::Done;
         } else {
-            trailer::check(line)?;
+            take(line)?;
             self.trailer_bytes += line.len() as u32 + 2;
         }
         Ok(Some(line.len() + 2))

@@ -8,17 +8,17 @@ use crate::octets;
 
 /// A field line's parts. The value, a range of the line, is without surrounding white space.
 #[derive(Debug)]
-pub(super) struct FieldLine {
-    pub(super) known: KnownField,
+pub(crate) struct FieldLine {
+    pub(crate) known: KnownField,
     /// An underscore in its name.
-    pub(super) oddity: Seen,
-    pub(super) name_bytes: usize,
-    pub(super) value: Range<usize>,
+    pub(crate) oddity: Seen,
+    pub(crate) name_bytes: usize,
+    pub(crate) value: Range<usize>,
 }
 
 /// Parses a line without its CRLF. It must contain no control characters except tab, so its value is valid.
 #[inline]
-pub(super) fn parse(line: &[u8]) -> Result<FieldLine, Error> {
+pub(crate) fn parse(line: &[u8]) -> Result<FieldLine, Error> {
     let Some(colon) = octets::position(line, b':') else {
         return Err(no_name(line));
     };

@@ -1,5 +1,5 @@
-//! Decides framing: where a request's content ends and how a response's is delimited (RFC 9112 §6.3). No other module
-//! decides this.
+//! Decides framing: where the content of a request or a received response ends, and how that of a message that is sent is
+//! delimited (RFC 9112 §6.3). No other module decides this.
 
 use super::list;
 use crate::error::{Error, Kind};
@@ -105,6 +105,78 @@ pub(crate) fn request_framing(bytes: &[u8], version: Version, fields: &[Field]) 
     }
     codings.check()?;
     Ok(BodyFraming::Chunked)
+}
+
+/// Decides for one response that was received, from all its fields. `is_head` is whether the request was HEAD.
+///
+/// # Errors
+/// Lengths that differ or are malformed, Transfer-Encoding with HTTP/1.0 or with Content-Length, and codings other than
+/// chunked alone. The end of the content would be doubtful.
+pub(crate) fn received_framing(
+    bytes: &[u8],
+    is_head: bool,
+    version: Version,
+    status: Status,
+    fields: &[Field],
+) -> Result<ResponseFraming, Error> {
+    let mut length = None;
+    let mut lengths_fault = None;
+    let mut codings = Codings::default();
+    for field in fields {
+        let value = &bytes[field.value.range()];
+        match field.known {
+            KnownField::ContentLength => match received_length(value, length) {
+                Ok(told) => length = Some(told),
+                Err(error) => lengths_fault = Some(error),
+            },
+            KnownField::TransferEncoding => codings.read(value),
+            _ => {}
+        }
+    }
+    // RFC 9112 §6.3 (1): no content, whatever the fields say. A doubtful length is not passed on.
+    if is_head || status.has_no_content() {
+        let is_certain = lengths_fault.is_none() && codings.is_empty();
+        return Ok(ResponseFraming::NoContent(length.filter(|_| is_certain)));
+    }
+    if let Some(error) = lengths_fault {
+        return Err(error);
+    }
+    if codings.is_empty() {
+        return Ok(length.map_or(ResponseFraming::UntilClose, ResponseFraming::Length));
+    }
+    if version == Version::Http10 {
+        return Err(Error::bad_request("Transfer-Encoding in an HTTP/1.0 response"));
+    }
+    // RFC 9112 §6.3 (3): one of both was added on the way, perhaps to split the response.
+    if length.is_some() {
+        return Err(Error::bad_request("Transfer-Encoding together with Content-Length"));
+    }
+    codings.check()?;
+    Ok(ResponseFraming::Chunked)
+}
+
+/// The length in one Content-Length line, where the lines before it said `before`. RFC 9110 §8.6: equal values count once.
+fn received_length(value: &[u8], before: Option<u64>) -> Result<u64, Error> {
+    let mut length = before;
+    for element in list::elements(value) {
+        let told =
+            parse_length(element).ok_or(Error::bad_request("the Content-Length is not digits only, or too large"))?;
+        if length.is_some_and(|length| length != told) {
+            return Err(Error::bad_request("the Content-Length is given twice, and differently"));
+        }
+        length = Some(told);
+    }
+    length.ok_or(Error::bad_request("the Content-Length is empty"))
+}
+
+/// Decides for one request that is sent. `length` is the length of its content in bytes; `None` is content of unknown length.
+pub fn sent_framing(method: &[u8], length: Option<u64>) -> BodyFraming {
+    match length {
+        None => BodyFraming::Chunked,
+        // RFC 9110 §8.6: without the field, a server may wait for the content that these methods mean.
+        Some(0) if !matches!(method, b"POST" | b"PUT" | b"PATCH") => BodyFraming::None,
+        Some(length) => BodyFraming::Length(length),
+    }
 }
 
 /// The transfer codings of all Transfer-Encoding lines, counted (RFC 9112 §6.1).

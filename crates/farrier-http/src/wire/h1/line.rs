@@ -6,7 +6,7 @@ use crate::octets;
 
 /// The line at the front of the input.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// A line that is not complete yet, and within its bound so far.
     Partial,
     /// A line of this many bytes, then CRLF. Its only control characters are tabs.
@@ -25,7 +25,7 @@ pub(super) enum Line {
 /// The limit is checked first: a line above it is `TooLong` from the byte that exceeds it on, whatever it contains, and
 /// even before its end has arrived. So the result depends only on the bytes, not on how they arrive.
 #[inline]
-pub(super) fn scan(input: &[u8], scanned: &mut u32, bytes_max: usize) -> Line {
+pub(crate) fn scan(input: &[u8], scanned: &mut u32, bytes_max: usize) -> Line {
     // The usual case: text and CRLF, in one piece.
     if *scanned == 0 {
         let bytes = octets::text_prefix(input);

@@ -1,7 +1,7 @@
 //! Comma-separated lists in field values (RFC 9110 §5.6.1).
 
 /// The elements, including empty ones, without the spaces and tabs around them.
-pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(trim)
 }
 

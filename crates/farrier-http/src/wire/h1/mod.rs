@@ -6,14 +6,14 @@ pub mod framing;
 pub mod head;
 
 mod chunk;
-mod field_line;
+pub(crate) mod field_line;
 pub(crate) mod host;
-mod line;
-mod list;
+pub(crate) mod line;
+pub(crate) mod list;
 pub(crate) mod request_line;
 pub(crate) mod semantics;
 pub(crate) mod target;
-mod trailer;
+pub(crate) mod trailer;
 
 pub use content::{ContentDecoder, Decoded};
 pub use framing::{RequestFacts, ResponseFraming};
