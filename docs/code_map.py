@@ -31,6 +31,7 @@ ROOMS = (
     "crates/farrier-supervisor",
     "crates/farrier-acme",
     "crates/farrier-wsgi",
+    "crates/farrier-proxy",
     "crates/farrier",
     "python/farrier",
     "wheel-data",

@@ -41,6 +41,7 @@ ARROWS = {
     },
     "farrier-handlers": {"farrier-http", "farrier-log", "farrier-protocol", "farrier-transport"},
     "farrier-supervisor": set(),
+    "farrier-proxy": {"farrier-http"},
     "farrier-wsgi": {"farrier-http"},
     "farrier-acme": set(),
     "farrier": {
@@ -195,6 +196,13 @@ def test_http_does_no_io_and_reads_no_clock():
     )
 
 
+def test_forwarding_does_no_io_and_reads_no_clock():
+    outside = r"\bstd::(fs|env|thread|process|time)\b|\bInstant\b|\bSystemTime\b|\bTcp(?:Stream|Listener)\b|\bprintln!"
+    files = list(rust("farrier-proxy"))
+    assert len(files) > 5
+    assert not found_in(files, outside)
+
+
 def test_unsafe_stands_only_in_the_rooms_named_for_it():
     files = [file for crate in ARROWS for file in rust(crate)]
     rooms = {name for name, text in files if re.search(r"\bunsafe\b", text)}
@@ -222,6 +230,7 @@ def test_unsafe_states_the_invariant_it_stands_on():
         "farrier-engine",
         "farrier-handlers",
         "farrier-log",
+        "farrier-proxy",
         "farrier-scheduler",
         "farrier-tls",
         "farrier-transport",
@@ -310,8 +319,14 @@ def test_only_one_room_decides_framing():
     reading = {
         place.partition(":")[0] for place in found_in(files, r"KnownField::(?:TransferEncoding|ContentLength)\b")
     }
-    # The environ leaves Transfer-Encoding out, and so do the variables of a gateway; neither decides anything.
-    assert reading == {room, "farrier-wsgi/src/environ.rs", "farrier-http/src/wire/variables.rs"}
+    # The environ leaves Transfer-Encoding out, and so do the variables of a gateway. A forwarded request gets its framing
+    # anew. None of them decides anything.
+    assert reading == {
+        room,
+        "farrier-wsgi/src/environ.rs",
+        "farrier-http/src/wire/variables.rs",
+        "farrier-proxy/src/request.rs",
+    }
 
 
 def test_configuration_becomes_values_at_two_doors():

@@ -13,6 +13,8 @@ pub enum Side {
     Application,
     /// The server lacks a resource or is overloaded.
     Server,
+    /// A server that requests are forwarded to failed.
+    Upstream,
 }
 
 /// The kind of error; each is a row of `rescue`'s table.
@@ -54,6 +56,12 @@ pub enum Kind {
     NoRoom,
     /// The application raised, or broke a rule of PEP 3333, before anything was sent.
     ApplicationFailed,
+    /// An upstream could not be reached, or its answer is wrong or incomplete (RFC 9110 §15.6.3).
+    BadGateway,
+    /// An upstream did not answer in time (RFC 9110 §15.6.5).
+    GatewayTimeout,
+    /// No server of an upstream is available.
+    NoUpstream,
     /// An internal error, such as a caught panic.
     Internal,
     /// A handler answers with a status only: the server adds its own text, or a site's error page.

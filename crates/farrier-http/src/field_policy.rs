@@ -175,11 +175,8 @@ impl FieldPolicy {
 
     /// Whether the field is one that only a trusted proxy may send.
     fn poses(&self, field: &Field, name: &[u8]) -> bool {
-        const PREFIX: &[u8] = b"x-forwarded-";
         let is_row = |row: &SchemeField| row.known == field.known && name.eq_ignore_ascii_case(&row.name);
-        POSING.contains(&field.known)
-            || name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
-            || self.scheme_fields.iter().any(is_row)
+        tells_of_client(field.known, name) || self.scheme_fields.iter().any(is_row)
     }
 
     fn judge_underscores(
@@ -222,6 +219,12 @@ impl FieldPolicy {
     fn forwards(&self, name: &[u8]) -> bool {
         self.forwarder_names.iter().any(|known| name.eq_ignore_ascii_case(known) || **known == *b"*")
     }
+}
+
+/// Whether proxies use a field of this name to tell of the client: `Forwarded`, `X-Real-IP` and every `X-Forwarded-*`.
+pub fn tells_of_client(known: KnownField, name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"x-forwarded-";
+    POSING.contains(&known) || name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
 fn is_trusted(request: &Request, trusts: &impl Fn(IpAddr) -> bool) -> bool {

@@ -26,8 +26,9 @@ pub fn status_of(error: &Error) -> Option<Status> {
         Kind::UnsupportedVersion => 505,
         Kind::RequestTimeout => 408,
         Kind::TooManyRequests => 429,
-        Kind::Overloaded | Kind::Stopping => 503,
-        Kind::Overdue => 504,
+        Kind::BadGateway => 502,
+        Kind::Overloaded | Kind::Stopping | Kind::NoUpstream => 503,
+        Kind::Overdue | Kind::GatewayTimeout => 504,
         Kind::NoRoom => 507,
         Kind::ApplicationFailed | Kind::Internal => 500,
         Kind::Answer(status) => status.0,
@@ -63,8 +64,10 @@ pub fn response_to<'a>(
     };
     // These names and values are tokens and digits, so `add` refuses none.
     let _ = head.add(b"Content-Type", content_type.as_bytes());
-    let is_temporary =
-        matches!(error.kind, Kind::Overloaded | Kind::Stopping | Kind::TooManyRequests | Kind::Answer(Status(503)));
+    let is_temporary = matches!(
+        error.kind,
+        Kind::Overloaded | Kind::Stopping | Kind::NoUpstream | Kind::TooManyRequests | Kind::Answer(Status(503))
+    );
     if is_temporary {
         let _ = head.add(b"Retry-After", retry_after_s.max(1).to_string().as_bytes());
     }
@@ -90,6 +93,17 @@ mod tests {
         assert!(head.fields().any(|field| field == (b"Content-Type", b"text/html; charset=utf-8")));
         let (_, content) = response_to(&Error::answer(Status(421)), 1, found).expect("has a response");
         assert_eq!(&*content, b"421 Misdirected Request\n");
+    }
+
+    #[test]
+    fn a_failure_of_an_upstream_is_a_status_of_gateways() {
+        for (kind, code) in [(Kind::BadGateway, 502), (Kind::GatewayTimeout, 504), (Kind::NoUpstream, 503)] {
+            let error = Error { kind, side: Side::Upstream, cause: "10.0.0.1 refused".into() };
+            let (head, content) = response_to(&error, 3, |_| None).expect("has a response");
+            assert_eq!(head.status(), Status(code));
+            assert!(!content.windows(4).any(|window| window == b"10.0"), "the cause stays in the log");
+            assert_eq!(head.fields().any(|(name, _)| name == b"Retry-After"), code == 503);
+        }
     }
 
     #[test]

@@ -422,7 +422,7 @@ impl Seat {
         let level = match (fault.side, fault.kind) {
             (Side::Client, Kind::ClientGone | Kind::RequestTimeout | Kind::WriteTimeout) => Level::Debug,
             (Side::Client, _) => Level::Warning,
-            (Side::Application | Side::Server, _) => Level::Error,
+            (Side::Application | Side::Server | Side::Upstream, _) => Level::Error,
         };
         if !self.shared.error_log.is_on(level) {
             return;

@@ -1,0 +1,28 @@
+//! The semantics of a reverse proxy: which fields of a request go to the upstream, what is added, what is changed in the
+//! response, and what a failure of an upstream means (RFC 9110 §7).
+//!
+//! Nothing in this crate does I/O or reads a clock. A mount has a [`RequestPolicy`] and a [`ResponsePolicy`], made from the
+//! configuration once. For each request the caller fills [`Facts`] and writes the head in the upstream's protocol, as in
+//! [`http1::encode_head`]. The upstream's [`farrier_http::wire::client::ReceivedHead`] becomes a
+//! [`farrier_http::ResponseHead`] by [`ResponsePolicy::fill`]. An upstream that fails is a [`Failure`], which becomes an
+//! [`farrier_http::Error`].
+
+#![forbid(unsafe_code)]
+
+pub mod client_fields;
+pub mod connection;
+pub mod failure;
+pub mod http1;
+pub mod request;
+pub mod response;
+pub mod rewrite;
+pub mod target;
+pub mod template;
+pub mod via;
+
+pub use client_fields::ForwardedForm;
+pub use failure::{Failure, Retry};
+pub use request::{Facts, Refused, RequestPolicy};
+pub use response::{Accel, ResponsePolicy, Signals};
+pub use rewrite::Rewrite;
+pub use template::Template;
