@@ -5,6 +5,8 @@
 //! what it waits for. The leader owns it, so it moves when the lead moves. Dropping it at any moment
 //! frees everything it owns.
 
+use std::task::Waker;
+
 use crate::pipe::PipeDrain;
 use crate::request::Request;
 use crate::sink::AnswerSink;
@@ -15,7 +17,7 @@ use crate::upstream::Upstreams;
 pub enum Event {
     /// The exchange begins: the first event, once.
     Begin,
-    /// There is more content, or its end, where the last [`PipeDrain::pop`] gave nothing.
+    /// There is more content, or its end, where the last [`PipeDrain::pop`] gave nothing; or a waker was called.
     Content,
     /// The sink has room again, where it had none.
     Room,
@@ -49,6 +51,8 @@ pub struct ExchangeIo<'a> {
     pub answer: &'a mut dyn AnswerSink,
     /// Connections to other servers.
     pub upstreams: &'a mut dyn Upstreams,
+    /// Makes a waker that steps the exchange with [`Event::Content`], for one that waits for something of the worker's own.
+    pub waker: &'a dyn Fn() -> Waker,
     /// Set by a step that stopped early, so that others get their turn: [`Event::Room`] follows once the sink has room.
     pub is_stopped_early: bool,
 }
@@ -60,8 +64,9 @@ impl<'a> ExchangeIo<'a> {
         content: &'a PipeDrain,
         answer: &'a mut dyn AnswerSink,
         upstreams: &'a mut dyn Upstreams,
+        waker: &'a dyn Fn() -> Waker,
     ) -> ExchangeIo<'a> {
-        ExchangeIo { request, content, answer, upstreams, is_stopped_early: false }
+        ExchangeIo { request, content, answer, upstreams, waker, is_stopped_early: false }
     }
 }
 

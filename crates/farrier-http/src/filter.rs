@@ -28,6 +28,11 @@ pub trait AnswerFilter: Send {
         next.data(piece)
     }
 
+    /// As [`AnswerSink::lend`].
+    fn lend(&mut self, piece: &[u8], next: &mut dyn AnswerSink) -> Accepted {
+        self.data(Bytes::copy_from_slice(piece), next)
+    }
+
     /// As [`AnswerSink::file`].
     fn file(&mut self, file: Arc<File>, offset: u64, bytes: u64, next: &mut dyn AnswerSink) -> Accepted {
         next.file(file, offset, bytes)
@@ -69,6 +74,10 @@ impl AnswerFilter for Stamps {
             next.stamp(name, value);
         }
     }
+
+    fn lend(&mut self, piece: &[u8], next: &mut dyn AnswerSink) -> Accepted {
+        next.lend(piece)
+    }
 }
 
 /// An exchange whose answer goes through a filter.
@@ -83,7 +92,7 @@ impl Exchange for Filtered {
             self.filter.begin(io.answer);
         }
         let mut answer = FilteredSink { filter: &mut *self.filter, next: &mut *io.answer, has_ended: false };
-        let mut filtered = ExchangeIo::new(io.request, io.content, &mut answer, &mut *io.upstreams);
+        let mut filtered = ExchangeIo::new(io.request, io.content, &mut answer, &mut *io.upstreams, io.waker);
         let next = self.exchange.step(event, now_ms, &mut filtered);
         let mut is_stopped_early = filtered.is_stopped_early;
         if answer.has_ended {
@@ -120,6 +129,14 @@ impl AnswerSink for FilteredSink<'_> {
 
     fn data(&mut self, piece: Bytes) -> Accepted {
         self.filter.data(piece, self.next)
+    }
+
+    fn lend(&mut self, piece: &[u8]) -> Accepted {
+        self.filter.lend(piece, self.next)
+    }
+
+    fn flush(&mut self) {
+        self.next.flush();
     }
 
     fn file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Accepted {

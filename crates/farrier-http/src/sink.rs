@@ -43,6 +43,14 @@ pub trait AnswerSink: Send {
     /// Gives a piece of content. An empty one is skipped.
     fn data(&mut self, piece: Bytes) -> Accepted;
 
+    /// Gives a piece of content whose memory the producer uses again: what is not sent at once is copied.
+    fn lend(&mut self, piece: &[u8]) -> Accepted {
+        self.data(Bytes::copy_from_slice(piece))
+    }
+
+    /// Sends the head now, without waiting for content.
+    fn flush(&mut self) {}
+
     /// Gives `bytes` of a plain file from `offset` on. The file's own position is neither used nor changed.
     fn file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Accepted;
 

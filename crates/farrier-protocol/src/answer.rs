@@ -182,6 +182,14 @@ impl Answer {
         Ok(())
     }
 
+    /// Sends the head, unless it was sent.
+    pub fn flush(&mut self, outlet: &mut impl Outlet) {
+        if self.state == State::Staged {
+            // If it cannot be sent, the end of the response notices that.
+            let _ = self.emit(outlet, false, Source::Whole);
+        }
+    }
+
     /// Adds a stretch of a file as content.
     ///
     /// # Errors

@@ -117,6 +117,19 @@ impl AnswerSink for H1Sink {
         self.accepted(given)
     }
 
+    fn lend(&mut self, piece: &[u8]) -> Accepted {
+        let Some(answer) = &mut self.answer else { return Accepted::Gone };
+        let mut whole = || Bytes::copy_from_slice(piece);
+        let given = answer.send(&mut self.outlet, piece, Flush::Now, Source::Piece(&mut whole, 0));
+        self.accepted(given)
+    }
+
+    fn flush(&mut self) {
+        if let Some(answer) = &mut self.answer {
+            answer.flush(&mut self.outlet);
+        }
+    }
+
     fn file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Accepted {
         let Some(answer) = &mut self.answer else { return Accepted::Gone };
         let given = answer.send_file(&mut self.outlet, file, offset, bytes);

@@ -109,9 +109,10 @@ impl RunningExchange {
     pub fn advance(&mut self, now_ms: u64, pool: &mut UpstreamPool, owner: Token) -> Turn {
         for _ in 0..STEPS_A_TURN {
             let Some(event) = self.next_event(now_ms) else { return Turn::Waits };
-            let RunningExchange { exchange, request, content, answer, upstream, .. } = self;
+            let RunningExchange { exchange, request, content, answer, upstream, signal, .. } = self;
+            let waker = || Waker::from(Arc::clone(signal));
             let mut door = Door { pool, owner, signal: upstream, now_ms };
-            let mut io = ExchangeIo::new(request, content, &mut **answer, &mut door);
+            let mut io = ExchangeIo::new(request, content, &mut **answer, &mut door, &waker);
             let stepped = catch_unwind(AssertUnwindSafe(|| exchange.step(event, now_ms, &mut io)));
             let is_stopped_early = io.is_stopped_early;
             let next = stepped.unwrap_or_else(|_| {

@@ -37,6 +37,8 @@ pub enum Failure {
     Answer(Fault),
     /// The request came back to this server too often.
     Loop,
+    /// The server answered with a status after which another one is asked.
+    Status(u16),
 }
 
 /// Whether another attempt is allowed.
@@ -53,6 +55,8 @@ pub enum Retry {
     Timeout,
     /// For idempotent methods, if `retry_on` has `bad_response`, and only before a head was passed on.
     BadResponse,
+    /// For idempotent methods; the caller has checked that `retry_on` has the status.
+    Status,
     /// Never.
     No,
 }
@@ -136,6 +140,13 @@ impl Failure {
                 Retry::No,
                 false,
                 "the request came back to this server too often",
+            ),
+            Failure::Status(_) => row(
+                BadGateway,
+                "http_protocol_error",
+                Retry::Status,
+                true,
+                "the upstream answered with a status after which another server is asked",
             ),
             Failure::Answer(fault) => answer_row(fault.kind),
         }

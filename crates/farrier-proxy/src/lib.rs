@@ -9,17 +9,24 @@
 
 #![forbid(unsafe_code)]
 
+mod balance;
+mod budget;
 pub mod client_fields;
 pub mod connection;
+mod exchange;
 pub mod failure;
+pub mod group;
 pub mod http1;
+pub mod mount;
 pub mod request;
 pub mod response;
 pub mod rewrite;
+pub mod server;
 pub mod target;
 pub mod template;
 pub mod via;
 
+pub use balance::Balance;
 pub use client_fields::ForwardedForm;
 pub use failure::{Failure, Retry};
 pub use request::{Facts, Refused, RequestPolicy};

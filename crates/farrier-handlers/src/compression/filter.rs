@@ -102,6 +102,16 @@ impl AnswerFilter for CompressingFilter {
         self.settle(given, behind)
     }
 
+    fn lend(&mut self, piece: &[u8], next: &mut dyn AnswerSink) -> Accepted {
+        if !self.answer.is_plain() {
+            return self.data(Bytes::copy_from_slice(piece), next);
+        }
+        if !piece.is_empty() {
+            self.answer.note_plain_content();
+        }
+        next.lend(piece)
+    }
+
     fn file(&mut self, file: Arc<File>, offset: u64, bytes: u64, next: &mut dyn AnswerSink) -> Accepted {
         let mut behind = Behind::new(next);
         // A file that begins the content is not compressed, since reading it here could wait for the disk.

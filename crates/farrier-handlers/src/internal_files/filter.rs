@@ -41,6 +41,10 @@ impl AnswerFilter for DivertingFilter {
         if self.order.is_some() { self.drop_content() } else { next.data(piece) }
     }
 
+    fn lend(&mut self, piece: &[u8], next: &mut dyn AnswerSink) -> Accepted {
+        if self.order.is_some() { self.drop_content() } else { next.lend(piece) }
+    }
+
     fn file(&mut self, file: Arc<File>, offset: u64, bytes: u64, next: &mut dyn AnswerSink) -> Accepted {
         if self.order.is_some() { self.drop_content() } else { next.file(file, offset, bytes) }
     }

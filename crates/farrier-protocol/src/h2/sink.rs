@@ -242,6 +242,15 @@ impl AnswerSink for H2Sink {
         if counted.is_cut { Accepted::End } else { self.accepted() }
     }
 
+    fn flush(&mut self) {
+        if matches!(self.state, State::Staged) {
+            self.state = State::Sent;
+            let (head, keeping) = (self.staged.take(), self.rules.keeping());
+            let given = self.stream.send(head, Vec::new(), &[], false, keeping);
+            self.note(given);
+        }
+    }
+
     fn file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Accepted {
         if !matches!(self.state, State::Staged | State::Sent) {
             return self.accepted();

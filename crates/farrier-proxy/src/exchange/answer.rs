@@ -1,0 +1,226 @@
+//! A server's answer on its way to the client: read, made anew by the mount's policy, and given to the sink.
+
+use farrier_http::wire::client::Event;
+use farrier_http::{Accepted, ExchangeIo, ResponseHead, Status};
+
+use super::attempt::{Attempt, facts};
+use super::{Progress, ProxyExchange, READ_BYTES, SCRATCH, Stop, TURN_BYTES};
+use crate::failure::Failure;
+
+/// What reading has come to.
+enum Read {
+    /// The bytes were used, or are the beginning of something.
+    All,
+    /// The sink is full: the rest waits.
+    Full,
+    /// The answer is complete.
+    End,
+    /// The client takes no more.
+    Unwanted,
+}
+
+impl ProxyExchange {
+    /// Passes on what has come of the answer.
+    pub(super) fn pass_on(&mut self, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<Progress, Stop> {
+        if self.is_sink_full {
+            return Ok(Progress::Waits);
+        }
+        let passed = SCRATCH.with_borrow_mut(|scratch| {
+            if scratch.inbox.is_empty() {
+                scratch.inbox.resize(2 * READ_BYTES, 0);
+            }
+            let (mut inbox, mut values) = (std::mem::take(&mut scratch.inbox), std::mem::take(&mut scratch.values));
+            let passed = self.read(&mut inbox, &mut values, now_ms, io);
+            (scratch.inbox, scratch.values) = (inbox, values);
+            passed
+        })?;
+        if self.has_head && passed != Progress::Done {
+            // A head without content, so far: the client need not wait for it.
+            io.answer.flush();
+        }
+        Ok(passed)
+    }
+
+    fn read(
+        &mut self,
+        inbox: &mut [u8],
+        values: &mut Vec<u8>,
+        now_ms: u64,
+        io: &mut ExchangeIo<'_>,
+    ) -> Result<Progress, Stop> {
+        let mut turn = 0;
+        loop {
+            let Some(attempt) = &mut self.attempt else { return Ok(Progress::Waits) };
+            let held = attempt.rest.len();
+            if inbox.len() < held + READ_BYTES {
+                // A head that is longer than one read, up to its limit.
+                return Err(Failure::MALFORMED.into());
+            }
+            inbox[..held].copy_from_slice(&attempt.rest);
+            attempt.rest.clear();
+            let mut filled = held;
+            let mut end = None;
+            if attempt.needs_more {
+                match attempt.stream.receive(&mut inbox[held..held + READ_BYTES]) {
+                    Ok(None) => {
+                        attempt.rest.extend_from_slice(&inbox[..held]);
+                        return Ok(Progress::Waits);
+                    }
+                    Ok(Some(0)) => end = Some(true),
+                    Ok(Some(count)) => {
+                        filled += count;
+                        turn += count;
+                        attempt.moved(now_ms, &self.mount.group.policy);
+                    }
+                    Err(_) => end = Some(false),
+                }
+            }
+            if let Some(is_orderly) = end {
+                attempt.rest.extend_from_slice(&inbox[..held]);
+                return self.closed(is_orderly, now_ms, io);
+            }
+            match self.take(&inbox[..filled], values, now_ms, io)? {
+                Read::All => {}
+                Read::Full => {
+                    self.is_sink_full = true;
+                    return Ok(Progress::Waits);
+                }
+                Read::End => return Ok(self.end(now_ms, io)),
+                Read::Unwanted => {
+                    self.attempt = None;
+                    io.answer.end();
+                    return Ok(Progress::Done);
+                }
+            }
+            if turn >= TURN_BYTES {
+                return Ok(Progress::StoppedEarly);
+            }
+        }
+    }
+
+    /// Takes received bytes. What is left of them is kept.
+    fn take(
+        &mut self,
+        received: &[u8],
+        values: &mut Vec<u8>,
+        now_ms: u64,
+        io: &mut ExchangeIo<'_>,
+    ) -> Result<Read, Stop> {
+        let mut at = 0;
+        loop {
+            let Some(attempt) = &mut self.attempt else { return Ok(Read::Unwanted) };
+            let step = attempt.reader.read(&received[at..], &self.mount.limits).map_err(Failure::from)?;
+            let mut accepted = Accepted::Room;
+            match step.event {
+                Event::NeedMore => {
+                    attempt.needs_more = true;
+                    attempt.rest.extend_from_slice(&received[at + step.consumed..]);
+                    return Ok(Read::All);
+                }
+                Event::Interim => self.inform(values, io)?,
+                Event::Head => self.head(values, now_ms, io)?,
+                Event::Data(range) => accepted = io.answer.lend(&received[at..][range]),
+                Event::Trailers => {
+                    let mut trailers = ResponseHead::new(Status::OK);
+                    self.mount.response.fill_trailers(attempt.reader.trailers(), &mut trailers);
+                    io.answer.trailers(&trailers);
+                }
+                Event::End => {
+                    attempt.rest.extend_from_slice(&received[at + step.consumed..]);
+                    return Ok(Read::End);
+                }
+                Event::Switched => return Err(Failure::MALFORMED.into()),
+            }
+            at += step.consumed;
+            match accepted {
+                Accepted::Room => {}
+                Accepted::Full => {
+                    if let Some(attempt) = &mut self.attempt {
+                        attempt.needs_more = false;
+                        attempt.rest.extend_from_slice(&received[at..]);
+                        // The end may be known already.
+                        if attempt.reader.is_complete() {
+                            return Ok(Read::End);
+                        }
+                    }
+                    return Ok(Read::Full);
+                }
+                Accepted::End | Accepted::Gone => return Ok(Read::Unwanted),
+            }
+        }
+    }
+
+    fn inform(&mut self, values: &mut Vec<u8>, io: &mut ExchangeIo<'_>) -> Result<(), Stop> {
+        let Some(attempt) = &self.attempt else { return Ok(()) };
+        // 100 is for this server: the client was told to send, or its content is complete (RFC 9110 §10.1.1).
+        if attempt.reader.head().status() != Status(100) {
+            let mut head = ResponseHead::new(Status::OK);
+            self.fill(attempt, &mut head, values, io)?;
+            io.answer.inform(&head);
+        }
+        Ok(())
+    }
+
+    fn head(&mut self, values: &mut Vec<u8>, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<(), Stop> {
+        let mut head = ResponseHead::new(Status::OK);
+        if let Some(attempt) = &self.attempt {
+            let status = attempt.reader.head().status().0;
+            if self.may_try_for_status(status, attempt, now_ms, io) {
+                return Err(Stop::Failed(Failure::Status(status)));
+            }
+            self.fill(attempt, &mut head, values, io)?;
+        }
+        if let Some(attempt) = &mut self.attempt {
+            attempt.head_came(now_ms, &self.mount.group.policy);
+        }
+        self.has_head = true;
+        io.answer.head(&head, None);
+        Ok(())
+    }
+
+    fn fill(
+        &self,
+        attempt: &Attempt,
+        head: &mut ResponseHead,
+        values: &mut Vec<u8>,
+        io: &ExchangeIo<'_>,
+    ) -> Result<(), Stop> {
+        let server = attempt.lease.server();
+        let facts = facts(&self.mount, io.request, server, self.outgoing.length);
+        self.mount.response.fill(attempt.reader.head(), io.request, &facts, head, values)?;
+        Ok(())
+    }
+
+    /// The server sends no more.
+    fn closed(&mut self, is_orderly: bool, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<Progress, Stop> {
+        let Some(attempt) = &mut self.attempt else { return Ok(Progress::Waits) };
+        match attempt.closed(is_orderly)? {
+            Event::Trailers => {
+                let mut trailers = ResponseHead::new(Status::OK);
+                self.mount.response.fill_trailers(attempt.reader.trailers(), &mut trailers);
+                io.answer.trailers(&trailers);
+                Ok(self.end(now_ms, io))
+            }
+            Event::End => Ok(self.end(now_ms, io)),
+            _ => Err(Failure::MALFORMED.into()),
+        }
+    }
+
+    /// The answer is complete.
+    fn end(&mut self, now_ms: u64, io: &mut ExchangeIo<'_>) -> Progress {
+        if let Some(attempt) = self.attempt.take() {
+            let Attempt { lease, stream, reader, rest, is_send_broken, .. } = *attempt;
+            let policy = &self.mount.group.policy;
+            let is_sent = self.outgoing.is_complete() && !is_send_broken;
+            let is_young = stream.requests() < policy.keepalive_requests
+                && now_ms.saturating_sub(stream.born_ms()) < policy.keepalive_time_ms;
+            if is_sent && is_young && reader.is_reusable(&rest) {
+                let server = lease.server();
+                let idle_ms = server.idle_ms(reader.head().keep_alive_timeout_s());
+                io.upstreams.keep(&server.target, stream, idle_ms);
+            }
+        }
+        io.answer.end();
+        Progress::Done
+    }
+}

@@ -1,0 +1,252 @@
+//! One server that is asked: its connection, the request on its way there, and how long that may take.
+
+use std::io;
+use std::sync::Arc;
+
+use farrier_http::upstream::UpstreamStream;
+use farrier_http::wire::client::{Asked, Fault, FaultKind, ResponseReader};
+use farrier_http::{ExchangeIo, Request};
+
+use super::content::Outgoing;
+use super::{Stop, TURN_BYTES, of_content};
+use crate::failure::Failure;
+use crate::group::{GroupPolicy, Lease};
+use crate::http1;
+use crate::mount::Mount;
+use crate::request::{Facts, Refused};
+use crate::server::Server;
+
+/// What the attempt does now, which decides how long it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    Sending,
+    AwaitsHead,
+    Content,
+}
+
+/// A server that is asked.
+pub(super) struct Attempt {
+    pub(super) lease: Lease,
+    pub(super) stream: Box<dyn UpstreamStream>,
+    pub(super) reader: ResponseReader,
+    /// Bytes of the answer that were received and not read yet.
+    pub(super) rest: Vec<u8>,
+    /// `rest` is the beginning of something: more must be received first.
+    pub(super) needs_more: bool,
+    phase: Phase,
+    deadline_ms: u64,
+    has_sent: bool,
+    /// The final head has come.
+    has_head: bool,
+    /// The server takes no more of the request. Its answer may be there already.
+    pub(super) is_send_broken: bool,
+    /// When the request was sent, in ms.
+    sent_ms: u64,
+}
+
+/// Why an attempt did not begin.
+pub(super) enum NotBegun {
+    /// The server was not reached.
+    Failed(Failure),
+    /// The request is not forwarded.
+    Refused(Refused),
+}
+
+impl From<NotBegun> for Stop {
+    fn from(not_begun: NotBegun) -> Stop {
+        match not_begun {
+            NotBegun::Failed(failure) => Stop::Failed(failure),
+            NotBegun::Refused(refused) => refused.into(),
+        }
+    }
+}
+
+/// What the policies must know of a request to this server.
+pub(super) fn facts<'a>(mount: &Mount, request: &'a Request, server: &'a Server, length: Option<u64>) -> Facts<'a> {
+    let facts = Facts {
+        is_trusted: request.is_from_proxy,
+        takes_trailers: request.takes_trailers(),
+        ..Facts::new(request, &server.authority, length)
+    };
+    facts.stripping(request, &mount.request.path, mount.path.len())
+}
+
+impl Attempt {
+    /// Takes a connection, and makes the head of the request.
+    pub(super) fn begin(
+        lease: Lease,
+        mount: &Mount,
+        wants_fresh: bool,
+        outgoing: &mut Outgoing,
+        now_ms: u64,
+        io: &mut ExchangeIo<'_>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Attempt, NotBegun> {
+        let server = Arc::clone(lease.server());
+        let facts = facts(mount, io.request, &server, outgoing.length);
+        let before = &mut outgoing.before;
+        http1::encode_head(before, io.request, &mount.request, &facts, scratch).map_err(NotBegun::Refused)?;
+        let reused = if wants_fresh { None } else { io.upstreams.reuse(&server.target) };
+        let stream = match reused {
+            Some(stream) => stream,
+            None => io.upstreams.connect(&server.target).map_err(|error| NotBegun::Failed(connect_failure(&error)))?,
+        };
+        let mut reader = ResponseReader::default();
+        reader.restart(Asked::of(io.request.method()));
+        Ok(Attempt {
+            lease,
+            stream,
+            reader,
+            rest: Vec::new(),
+            needs_more: true,
+            phase: Phase::Connecting,
+            deadline_ms: now_ms + mount.group.policy.connect_timeout_ms,
+            has_sent: false,
+            has_head: false,
+            is_send_broken: false,
+            sent_ms: now_ms,
+        })
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.lease.index()
+    }
+
+    pub(super) fn is_reused(&self) -> bool {
+        self.stream.is_reused()
+    }
+
+    /// Whether the kernel has taken a byte of the request.
+    pub(super) fn has_sent(&self) -> bool {
+        self.has_sent
+    }
+
+    pub(super) fn went_stale(&self) {
+        self.lease.server().went_stale(self.stream.idle_ms());
+    }
+
+    /// Whether the connection is there.
+    pub(super) fn is_connected(&mut self, now_ms: u64, policy: &GroupPolicy) -> Result<bool, Failure> {
+        if self.phase != Phase::Connecting {
+            return Ok(true);
+        }
+        if !self.stream.is_ready().map_err(|error| connect_failure(&error))? {
+            return Ok(false);
+        }
+        self.phase = Phase::Sending;
+        self.deadline_ms = now_ms + policy.send_timeout_ms;
+        Ok(true)
+    }
+
+    /// Sends what is there of the request. True: there is more, and others get their turn.
+    pub(super) fn send(
+        &mut self,
+        outgoing: &mut Outgoing,
+        now_ms: u64,
+        policy: &GroupPolicy,
+        io: &ExchangeIo<'_>,
+    ) -> Result<bool, Stop> {
+        if self.phase != Phase::Sending || self.is_send_broken {
+            return Ok(false);
+        }
+        let mut turn = 0;
+        while outgoing.refill(io.content).map_err(of_content)? {
+            let before = &outgoing.before[outgoing.before_sent..];
+            let given = before.len() + outgoing.piece.len();
+            let more = !outgoing.is_taken && outgoing.length.is_some_and(|length| length > outgoing.piece.len() as u64);
+            let sent = match (before, &*outgoing.piece) {
+                (before, []) => self.stream.send(&[before], more),
+                ([], piece) => self.stream.send(&[piece], more),
+                (before, piece) => self.stream.send(&[before, piece], more),
+            };
+            let Ok(sent) = sent else {
+                // What came back is read: an answer such as 413 is often there already.
+                self.is_send_broken = true;
+                self.awaits_head(now_ms, policy);
+                return Ok(false);
+            };
+            outgoing.sent(sent);
+            if sent > 0 {
+                self.has_sent = true;
+                self.deadline_ms = now_ms + policy.send_timeout_ms;
+            }
+            if sent < given {
+                return Ok(false);
+            }
+            turn += sent;
+            if turn >= TURN_BYTES {
+                return Ok(true);
+            }
+        }
+        if outgoing.is_complete() {
+            self.awaits_head(now_ms, policy);
+        }
+        Ok(false)
+    }
+
+    fn awaits_head(&mut self, now_ms: u64, policy: &GroupPolicy) {
+        if self.has_head {
+            self.phase = Phase::Content;
+            self.deadline_ms = now_ms + policy.read_timeout_ms;
+            return;
+        }
+        self.phase = Phase::AwaitsHead;
+        self.sent_ms = now_ms;
+        self.deadline_ms = now_ms + policy.first_byte_timeout_ms;
+    }
+
+    /// The final head has come.
+    pub(super) fn head_came(&mut self, now_ms: u64, policy: &GroupPolicy) {
+        self.lease.group_succeeded(now_ms.saturating_sub(self.sent_ms) * 1000);
+        self.has_head = true;
+        // While the request is still sent, its own time counts.
+        if self.phase == Phase::AwaitsHead {
+            self.phase = Phase::Content;
+        }
+        self.moved(now_ms, policy);
+    }
+
+    /// Content has come.
+    pub(super) fn moved(&mut self, now_ms: u64, policy: &GroupPolicy) {
+        if self.phase == Phase::Content {
+            self.deadline_ms = now_ms + policy.read_timeout_ms;
+        }
+    }
+
+    /// When it is looked at even if nothing happens. The time in which the client is slow does not count.
+    pub(super) fn deadline_ms(&self, is_sink_full: bool) -> u64 {
+        if is_sink_full && self.phase == Phase::Content { u64::MAX } else { self.deadline_ms }
+    }
+
+    pub(super) fn overdue(&self, now_ms: u64, is_sink_full: bool) -> Option<Failure> {
+        if self.deadline_ms(is_sink_full) > now_ms {
+            return None;
+        }
+        Some(match self.phase {
+            Phase::Connecting => Failure::ConnectTimeout,
+            Phase::Sending => Failure::SendTimeout,
+            Phase::AwaitsHead => Failure::HeadTimeout,
+            Phase::Content => Failure::ContentTimeout,
+        })
+    }
+
+    /// The failure that the end of the connection means: what was sent and not taken is one of sending.
+    pub(super) fn closed(&mut self, is_orderly: bool) -> Result<farrier_http::wire::client::Event, Failure> {
+        let closed = self.reader.closed(&self.rest, is_orderly);
+        closed.map_err(|fault| match fault {
+            Fault { kind: FaultKind::Unanswered, .. } if self.is_send_broken => Failure::SendBroken,
+            fault => Failure::Answer(fault),
+        })
+    }
+}
+
+/// What a failed connect means.
+pub(super) fn connect_failure(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+        io::ErrorKind::InvalidData => Failure::Handshake,
+        io::ErrorKind::PermissionDenied if error.get_ref().is_some() => Failure::Certificate,
+        _ => Failure::Refused,
+    }
+}

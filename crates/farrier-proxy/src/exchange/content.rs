@@ -1,0 +1,151 @@
+//! The content of a request on its way to a server: taken from the pipe, framed, and kept for another attempt as long as it
+//! is small.
+
+use std::collections::VecDeque;
+
+use farrier_http::pipe::{PipeDrain, Popped};
+use farrier_http::wire::h1::encode::encode_chunk_size;
+use farrier_http::{Bytes, Error};
+
+/// Content up to this size is kept, so that it can be sent again.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// Content that is taken from the pipe at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// A request's content, and what has been sent of it.
+pub(super) struct Outgoing {
+    /// Its length; `None` if it is sent in chunks.
+    pub(super) length: Option<u64>,
+    /// What was taken from the pipe, from the beginning on.
+    kept: VecDeque<Bytes>,
+    kept_bytes: usize,
+    /// The next piece of `kept` that is to be sent.
+    next: usize,
+    /// The beginning is no longer kept.
+    is_dropped: bool,
+    /// The pipe has ended.
+    has_ended: bool,
+    /// Bytes before the piece: the rest of the head, and the framing.
+    pub(super) before: Vec<u8>,
+    pub(super) before_sent: usize,
+    /// What is being sent.
+    pub(super) piece: Bytes,
+    /// All of it is in `before` and `piece`, or was sent.
+    pub(super) is_taken: bool,
+    /// The end of a chunk is still to be sent.
+    is_in_chunk: bool,
+}
+
+impl Outgoing {
+    pub(super) fn new(length: Option<u64>) -> Outgoing {
+        Outgoing {
+            length,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            next: 0,
+            is_dropped: false,
+            has_ended: length == Some(0),
+            before: Vec::new(),
+            before_sent: 0,
+            piece: Bytes::new(),
+            is_taken: false,
+            is_in_chunk: false,
+        }
+    }
+
+    /// Whether another attempt can send all of it.
+    pub(super) fn is_replayable(&self) -> bool {
+        !self.is_dropped
+    }
+
+    /// The next attempt begins with the first byte.
+    pub(super) fn rewind(&mut self) {
+        self.next = 0;
+        self.before.clear();
+        self.before_sent = 0;
+        self.piece = Bytes::new();
+        self.is_taken = false;
+        self.is_in_chunk = false;
+    }
+
+    /// Puts the next bytes into `before` and `piece`, which are sent together. False: there are none now.
+    ///
+    /// # Errors
+    /// The content failed.
+    pub(super) fn refill(&mut self, content: &PipeDrain) -> Result<bool, Error> {
+        if !self.piece.is_empty() {
+            return Ok(true);
+        }
+        if self.before_sent == self.before.len() {
+            self.before.clear();
+            self.before_sent = 0;
+        }
+        let piece = match self.kept.get(self.next) {
+            Some(piece) => {
+                self.next += 1;
+                Some(piece.clone())
+            }
+            None if self.has_ended => None,
+            None => match content.pop(PIECE_BYTES) {
+                Popped::Piece(piece) => {
+                    self.keep(&piece);
+                    Some(piece)
+                }
+                Popped::Nothing => return Ok(!self.before.is_empty()),
+                Popped::End => {
+                    self.has_ended = true;
+                    None
+                }
+                Popped::Failed(error) => return Err(error),
+            },
+        };
+        match piece {
+            Some(piece) => {
+                if self.length.is_none() {
+                    if self.is_in_chunk {
+                        self.before.extend_from_slice(b"\r\n");
+                    }
+                    encode_chunk_size(&mut self.before, piece.len());
+                    self.is_in_chunk = true;
+                }
+                self.piece = piece;
+                Ok(true)
+            }
+            None => {
+                if !self.is_taken && self.length.is_none() {
+                    self.before.extend_from_slice(if self.is_in_chunk { b"\r\n0\r\n\r\n" } else { b"0\r\n\r\n" });
+                }
+                self.is_taken = true;
+                Ok(!self.before.is_empty())
+            }
+        }
+    }
+
+    fn keep(&mut self, piece: &Bytes) {
+        if self.is_dropped {
+            return;
+        }
+        self.kept_bytes += piece.len();
+        if self.kept_bytes > KEPT_BYTES_MAX {
+            self.is_dropped = true;
+            self.kept.clear();
+            self.next = 0;
+            return;
+        }
+        self.kept.push_back(piece.clone());
+        self.next += 1;
+    }
+
+    /// So many of the bytes were sent.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        let of_before = bytes.min(self.before.len() - self.before_sent);
+        self.before_sent += of_before;
+        drop(self.piece.split_to((bytes - of_before).min(self.piece.len())));
+    }
+
+    /// Whether everything was sent.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_taken && self.before_sent == self.before.len() && self.piece.is_empty()
+    }
+}

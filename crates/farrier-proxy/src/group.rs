@@ -1,0 +1,307 @@
+//! An upstream: its servers, which of them is asked next, and who waits when all are busy.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use farrier_http::Request;
+
+use crate::balance::Balance;
+use crate::budget::RetryBudget;
+use crate::failure::Failure;
+use crate::server::Server;
+
+/// Bounds of an upstream and what is done when a server fails. Times in ms.
+#[derive(Debug, Clone)]
+pub struct GroupPolicy {
+    /// How a server is chosen.
+    pub balance: Balance,
+    /// Requests in flight to all servers together, from this worker.
+    pub max_requests: u32,
+    /// Requests that wait when all servers are busy.
+    pub queue_max: usize,
+    /// How long they wait.
+    pub queue_timeout_ms: u64,
+    /// For one attempt to connect, TLS included.
+    pub connect_timeout_ms: u64,
+    /// Between two writes that made progress.
+    pub send_timeout_ms: u64,
+    /// From the end of the request to the final head.
+    pub first_byte_timeout_ms: u64,
+    /// Between two reads of content.
+    pub read_timeout_ms: u64,
+    /// For attempts, queue and head together.
+    pub total_timeout_ms: u64,
+    /// Requests on one connection.
+    pub keepalive_requests: u64,
+    /// A connection is used for this long.
+    pub keepalive_time_ms: u64,
+    /// Attempts beyond the first.
+    pub retries: u32,
+    /// Failures after which another attempt is made.
+    pub retry_on: RetryOn,
+    /// Requests that are not idempotent are tried again as well.
+    pub retry_unsafe: bool,
+    /// No attempt begins later.
+    pub retry_timeout_ms: u64,
+    /// Failures of a server before it is left out; 0 leaves none out.
+    pub fail_max: u32,
+    /// How long it is left out the first time.
+    pub eject_ms: u64,
+}
+
+impl Default for GroupPolicy {
+    fn default() -> Self {
+        GroupPolicy {
+            balance: Balance::Least,
+            max_requests: 1024,
+            queue_max: 256,
+            queue_timeout_ms: 5_000,
+            connect_timeout_ms: 3_000,
+            send_timeout_ms: 30_000,
+            first_byte_timeout_ms: 60_000,
+            read_timeout_ms: 60_000,
+            total_timeout_ms: 300_000,
+            keepalive_requests: 1000,
+            keepalive_time_ms: 3_600_000,
+            retries: 1,
+            retry_on: RetryOn::default(),
+            retry_unsafe: false,
+            retry_timeout_ms: 10_000,
+            fail_max: 3,
+            eject_ms: 10_000,
+        }
+    }
+}
+
+/// Failures after which another attempt is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryOn {
+    /// The server was not reached.
+    pub connect: bool,
+    /// A connection that had been idle was closed before it answered.
+    pub stale: bool,
+    /// A fresh connection was reset before the head.
+    pub reset: bool,
+    /// The head did not come in time.
+    pub timeout: bool,
+    /// The answer breaks the protocol.
+    pub bad_response: bool,
+    /// Statuses.
+    pub statuses: Vec<u16>,
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        let statuses = Vec::new();
+        RetryOn { connect: true, stale: true, reset: false, timeout: false, bad_response: false, statuses }
+    }
+}
+
+/// An upstream.
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Its servers.
+    pub servers: Vec<Arc<Server>>,
+    /// Its bounds.
+    pub policy: GroupPolicy,
+    in_flight: AtomicU32,
+    queue: Mutex<Queue>,
+    /// Retries that are allowed.
+    pub(crate) budget: Mutex<RetryBudget>,
+    /// What a balance remembers from one choice to the next.
+    pub(crate) turn: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<(u64, Waker)>,
+    next: u64,
+}
+
+/// Where a request goes.
+pub enum Chosen {
+    /// To this server.
+    Server(Lease),
+    /// All servers are busy: it waits.
+    Busy,
+}
+
+impl Group {
+    /// An upstream with these servers.
+    pub fn new(name: String, servers: Vec<Arc<Server>>, policy: GroupPolicy) -> Group {
+        let budget = Mutex::new(RetryBudget::default());
+        Group {
+            name,
+            servers,
+            policy,
+            in_flight: AtomicU32::new(0),
+            queue: Mutex::default(),
+            budget,
+            turn: AtomicU64::new(0),
+        }
+    }
+
+    /// Chooses a server for a request. `tried` are indexes of servers that failed for it.
+    ///
+    /// # Errors
+    /// [`Failure::NoServer`]: none may be asked.
+    pub fn choose(self: &Arc<Self>, request: &Request, tried: &[usize], now_ms: u64) -> Result<Chosen, Failure> {
+        if self.in_flight.load(Ordering::Relaxed) >= self.policy.max_requests {
+            return Ok(Chosen::Busy);
+        }
+        let eligible = self.eligible(tried, now_ms);
+        if eligible.is_empty() {
+            return Err(Failure::NoServer);
+        }
+        let free: Vec<usize> = eligible.into_iter().filter(|&index| self.servers[index].has_room()).collect();
+        let Some(index) = self.policy.balance.choose(self, &free, request) else { return Ok(Chosen::Busy) };
+        Ok(Chosen::Server(self.lease(index)))
+    }
+
+    /// The servers that may be asked: those that are up and were not tried, else backups, else any that is up.
+    fn eligible(&self, tried: &[usize], now_ms: u64) -> Vec<usize> {
+        let up = |&index: &usize| {
+            let server = &self.servers[index];
+            !server.is_down && !server.is_draining.load(Ordering::Relaxed)
+        };
+        let all: Vec<usize> = (0..self.servers.len()).filter(up).collect();
+        // A single server is never left out, and neither are all of them.
+        let healthy = |&&index: &&usize| all.len() == 1 || !self.servers[index].is_ejected(now_ms);
+        let untried = |&&index: &&usize| !tried.contains(&index);
+        let of = |is_backup: bool| {
+            all.iter()
+                .filter(|&&index| self.servers[index].is_backup == is_backup)
+                .filter(healthy)
+                .filter(untried)
+                .copied()
+                .collect::<Vec<_>>()
+        };
+        let primary = of(false);
+        if !primary.is_empty() {
+            return primary;
+        }
+        let backup = of(true);
+        if !backup.is_empty() {
+            return backup;
+        }
+        all.into_iter().filter(|&index| !self.servers[index].is_backup || tried.is_empty()).collect()
+    }
+
+    /// Whether another server than this one may be asked.
+    pub(crate) fn has_other(&self, index: usize, tried: &[usize], now_ms: u64) -> bool {
+        self.eligible(tried, now_ms).into_iter().any(|other| other != index && !tried.contains(&other))
+    }
+
+    fn lease(self: &Arc<Self>, index: usize) -> Lease {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.servers[index].in_flight.fetch_add(1, Ordering::Relaxed);
+        Lease { group: Arc::clone(self), index }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a request wait until a server has room. `None`: too many wait already.
+    pub fn wait(self: &Arc<Self>, waker: Waker) -> Option<QueuePlace> {
+        let mut queue = self.queue();
+        if queue.waiting.len() >= self.policy.queue_max {
+            return None;
+        }
+        let number = queue.next;
+        queue.next += 1;
+        queue.waiting.push_back((number, waker));
+        Some(QueuePlace { group: Arc::clone(self), number })
+    }
+
+    /// A server has room again: the next request that waits may try.
+    fn wake_next(&self) {
+        if let Some((_, waker)) = self.queue().waiting.pop_front() {
+            waker.wake();
+        }
+    }
+
+    /// Notes that a server has answered.
+    pub fn succeeded(&self, index: usize, head_us: u64) {
+        let server = &self.servers[index];
+        server.answered(head_us);
+        if server.failures.load(Ordering::Relaxed) > 0 {
+            server.failures.store(0, Ordering::Relaxed);
+            server.ejection_ms.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a server has failed. True: it is left out from now on.
+    pub fn failed(&self, index: usize, now_ms: u64) -> bool {
+        let server = &self.servers[index];
+        let failures = server.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.policy.fail_max == 0 || failures < self.policy.fail_max || server.is_ejected(now_ms) {
+            return false;
+        }
+        let out = self.servers.iter().filter(|server| server.is_ejected(now_ms)).count();
+        if (out + 1) * 2 > self.servers.len() {
+            // At most half of the servers.
+            return false;
+        }
+        let before = server.ejection_ms.load(Ordering::Relaxed);
+        let lasts_ms = if before == 0 { self.policy.eject_ms } else { (before * 2).min(300_000) };
+        server.ejection_ms.store(lasts_ms, Ordering::Relaxed);
+        server.ejected_until_ms.store(now_ms + lasts_ms, Ordering::Relaxed);
+        // One trial decides when it comes back.
+        server.failures.store(self.policy.fail_max - 1, Ordering::Relaxed);
+        true
+    }
+}
+
+/// A request's place at a server. Dropped, the place is free.
+pub struct Lease {
+    group: Arc<Group>,
+    index: usize,
+}
+
+impl Lease {
+    /// The server.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.group.servers[self.index]
+    }
+
+    /// The server has answered, so long after the request.
+    pub(crate) fn group_succeeded(&self, head_us: u64) {
+        self.group.succeeded(self.index, head_us);
+    }
+
+    /// Its index in the group.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.server().in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.group.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.group.wake_next();
+    }
+}
+
+/// A request's place among those that wait.
+pub struct QueuePlace {
+    group: Arc<Group>,
+    number: u64,
+}
+
+impl Drop for QueuePlace {
+    fn drop(&mut self) {
+        let mut queue = self.group.queue();
+        let before = queue.waiting.len();
+        queue.waiting.retain(|(number, _)| *number != self.number);
+        if queue.waiting.len() == before {
+            // It was called already. Another one takes the room if this one does not.
+            drop(queue);
+            self.group.wake_next();
+        }
+    }
+}
