@@ -111,19 +111,18 @@ impl ProxyExchange {
 
     /// Goes on as far as it can.
     fn advance(&mut self, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<Progress, Stop> {
-        loop {
-            if self.attempt.is_none() && !self.begin_attempt(now_ms, io)? {
-                return Ok(Progress::Waits);
-            }
-            let Some(attempt) = &mut self.attempt else { return Ok(Progress::Waits) };
-            if !attempt.is_connected(now_ms, &self.mount.group.policy)? {
-                return Ok(Progress::Waits);
-            }
-            let is_sending_cut = attempt.send(&mut self.outgoing, now_ms, &self.mount.group.policy, io)?;
-            return match self.pass_on(now_ms, io)? {
-                Progress::Waits if is_sending_cut => Ok(Progress::StoppedEarly),
-                progress => Ok(progress),
-            };
+        if self.attempt.is_none() && !self.begin_attempt(now_ms, io)? {
+            return Ok(Progress::Waits);
+        }
+        let Some(attempt) = &mut self.attempt else { return Ok(Progress::Waits) };
+        let policy = &self.mount.group.policy;
+        if !attempt.is_connected(now_ms, policy)? {
+            return Ok(Progress::Waits);
+        }
+        let is_sending_cut = attempt.send(&mut self.outgoing, now_ms, policy, io)?;
+        match self.pass_on(now_ms, io)? {
+            Progress::Waits if is_sending_cut => Ok(Progress::StoppedEarly),
+            progress => Ok(progress),
         }
     }
 
