@@ -47,6 +47,8 @@ pub struct ExchangeIo<'a> {
     pub request: &'a Request,
     /// The content of the request. Where it was wanted buffered, all of it is there or can be had without the client.
     pub content: &'a PipeDrain,
+    /// The content's length in bytes; `None` if it is not known before its end.
+    pub content_bytes: Option<u64>,
     /// Where the answer goes. Give no more than it has room for.
     pub answer: &'a mut dyn AnswerSink,
     /// Connections to other servers.
@@ -62,11 +64,12 @@ impl<'a> ExchangeIo<'a> {
     pub fn new(
         request: &'a Request,
         content: &'a PipeDrain,
+        content_bytes: Option<u64>,
         answer: &'a mut dyn AnswerSink,
         upstreams: &'a mut dyn Upstreams,
         waker: &'a dyn Fn() -> Waker,
     ) -> ExchangeIo<'a> {
-        ExchangeIo { request, content, answer, upstreams, waker, is_stopped_early: false }
+        ExchangeIo { request, content, content_bytes, answer, upstreams, waker, is_stopped_early: false }
     }
 }
 

@@ -92,7 +92,8 @@ impl Exchange for Filtered {
             self.filter.begin(io.answer);
         }
         let mut answer = FilteredSink { filter: &mut *self.filter, next: &mut *io.answer, has_ended: false };
-        let mut filtered = ExchangeIo::new(io.request, io.content, &mut answer, &mut *io.upstreams, io.waker);
+        let mut filtered =
+            ExchangeIo::new(io.request, io.content, io.content_bytes, &mut answer, &mut *io.upstreams, io.waker);
         let next = self.exchange.step(event, now_ms, &mut filtered);
         let mut is_stopped_early = filtered.is_stopped_early;
         if answer.has_ended {

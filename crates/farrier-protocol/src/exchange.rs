@@ -49,12 +49,21 @@ impl Wake for ContentSignal {
     }
 }
 
+/// The content of a request, as its exchange gets it.
+pub struct Content {
+    /// Where it comes out.
+    pub drain: PipeDrain,
+    /// The waker of the drain.
+    pub signal: Arc<ContentSignal>,
+    /// Its length, if it is known before its end.
+    pub bytes: Option<u64>,
+}
+
 /// An exchange that runs.
 pub struct RunningExchange {
     exchange: Box<dyn Exchange>,
     pub(crate) request: Box<Request>,
-    content: PipeDrain,
-    signal: Arc<ContentSignal>,
+    content: Content,
     answer: Box<dyn AnswerSink>,
     is_begun: bool,
     /// The sink is at its high mark: the exchange waits until it has room for so many bytes.
@@ -70,12 +79,11 @@ pub struct RunningExchange {
 impl RunningExchange {
     /// # Arguments
     ///
-    /// `signal` is the waker of the content's drain; `room_bytes_min` is the room at which a sink that was full counts as having room again.
+    /// `room_bytes_min` is the room at which a sink that was full counts as having room again.
     pub fn new(
         exchange: Box<dyn Exchange>,
         request: Box<Request>,
-        content: PipeDrain,
-        signal: Arc<ContentSignal>,
+        content: Content,
         answer: Box<dyn AnswerSink>,
         room_bytes_min: u64,
         started_ns: u64,
@@ -84,7 +92,6 @@ impl RunningExchange {
             exchange,
             request,
             content,
-            signal,
             answer,
             is_begun: false,
             awaits_room: false,
@@ -109,10 +116,10 @@ impl RunningExchange {
     pub fn advance(&mut self, now_ms: u64, pool: &mut UpstreamPool, owner: Token) -> Turn {
         for _ in 0..STEPS_A_TURN {
             let Some(event) = self.next_event(now_ms) else { return Turn::Waits };
-            let RunningExchange { exchange, request, content, answer, upstream, signal, .. } = self;
-            let waker = || Waker::from(Arc::clone(signal));
+            let RunningExchange { exchange, request, content, answer, upstream, .. } = self;
+            let waker = || Waker::from(Arc::clone(&content.signal));
             let mut door = Door { pool, owner, signal: upstream, now_ms };
-            let mut io = ExchangeIo::new(request, content, &mut **answer, &mut door, &waker);
+            let mut io = ExchangeIo::new(request, &content.drain, content.bytes, &mut **answer, &mut door, &waker);
             let stepped = catch_unwind(AssertUnwindSafe(|| exchange.step(event, now_ms, &mut io)));
             let is_stopped_early = io.is_stopped_early;
             let next = stepped.unwrap_or_else(|_| {
@@ -145,7 +152,7 @@ impl RunningExchange {
         if self.upstream.as_deref().is_some_and(Signal::take_news) {
             return Some(Event::Upstream);
         }
-        if self.signal.take() {
+        if self.content.signal.take() {
             return Some(Event::Content);
         }
         if self.awaits_room && self.answer.room_bytes() >= self.room_bytes_min {
@@ -271,7 +278,14 @@ mod tests {
         let events = Arc::new(Mutex::new(Vec::new()));
         let echo = Box::new(Echo { events: Arc::clone(&events), is_full: false });
         let request = Box::new(Request::with_room(16));
-        let run = RunningExchange::new(echo, request, drain, signal, Box::new(Sink(Arc::clone(&client))), 4, 0);
+        let run = RunningExchange::new(
+            echo,
+            request,
+            Content { drain, signal, bytes: None },
+            Box::new(Sink(Arc::clone(&client))),
+            4,
+            0,
+        );
         World { pool: pool(), run: Some(run), client, source: Some(source), events }
     }
 

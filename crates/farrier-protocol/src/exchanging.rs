@@ -6,11 +6,11 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use farrier_http::body::ReadSeek;
-use farrier_http::pipe::{End, Marks, PipeDrain, PipeSource, pipe};
-use farrier_http::{Body, Error, Kind, Request};
+use farrier_http::pipe::{End, Marks, PipeSource, pipe};
+use farrier_http::{Body, BodyFraming, Error, Kind, Request};
 
 use crate::answer_sink::Ended;
-use crate::exchange::{ContentSignal, RunningExchange};
+use crate::exchange::{Content, ContentSignal, RunningExchange};
 use crate::upload::Upload;
 
 /// Content that is read from a temporary file in one go.
@@ -65,23 +65,29 @@ impl Feed {
     }
 }
 
-/// The pipe of content that still arrives: its source, its drain, and what tells of news.
-pub fn arriving(waker: &Waker, marks: Marks) -> (PipeSource, PipeDrain, Arc<ContentSignal>) {
+/// The pipe of content that still arrives: its source, and the content.
+pub fn arriving(waker: &Waker, marks: Marks, framing: BodyFraming) -> (PipeSource, Content) {
     let signal = ContentSignal::new(waker.clone());
     let (source, drain) = pipe(marks, End::Engine(waker.clone()), End::Engine(Arc::clone(&signal).into()));
-    (source, drain, signal)
+    let bytes = match framing {
+        BodyFraming::None => Some(0),
+        BodyFraming::Length(bytes) => Some(bytes),
+        BodyFraming::Chunked => None,
+    };
+    (source, Content { drain, signal, bytes })
 }
 
 /// The pipe of content that is complete, which the request gives away.
-pub fn complete(waker: &Waker, marks: Marks, request: &mut Request) -> (Feed, PipeDrain, Arc<ContentSignal>) {
-    let (source, drain, signal) = arriving(waker, marks);
-    let content = match std::mem::take(&mut request.body) {
-        Body::Spooled { file, .. } => return (Feed::File(file, source), drain, signal),
-        Body::Memory(content) => content,
+pub fn complete(waker: &Waker, marks: Marks, request: &mut Request) -> (Feed, Content) {
+    let bytes = request.body.bytes();
+    let (source, content) = arriving(waker, marks, BodyFraming::Length(bytes));
+    let whole = match std::mem::take(&mut request.body) {
+        Body::Spooled { file, .. } => return (Feed::File(file, source), content),
+        Body::Memory(whole) => whole,
         Body::InArena(span) => Bytes::copy_from_slice(request.arena.slice(span)),
         Body::Empty | Body::Streamed(_) => Bytes::new(),
     };
-    source.push(content);
+    source.push(whole);
     source.finish();
-    (Feed::Nothing, drain, signal)
+    (Feed::Nothing, content)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use farrier_http::wire::client::ResponseLimits;
-use farrier_http::{Body, BodyFraming, BodyMode, Error, Handler, Kind, Plan, Request, Respond, Status};
+use farrier_http::{BodyMode, Error, Handler, Kind, Plan, Request, Respond, Status};
 
 use crate::exchange::ProxyExchange;
 use crate::group::Group;
@@ -31,30 +31,10 @@ pub struct Mount {
 /// Answers requests by asking an upstream.
 pub struct Proxy(pub Arc<Mount>);
 
-impl Proxy {
-    /// The content's length, if it is known, and none if it is not.
-    fn content_length(&self, request: &Request) -> Option<u64> {
-        match &request.body {
-            // The content still arrives.
-            Body::Empty | Body::Streamed(_) if !self.0.is_request_buffered => match request.head.framing {
-                BodyFraming::None => Some(0),
-                BodyFraming::Length(length) => Some(length),
-                BodyFraming::Chunked => None,
-            },
-            Body::Empty => Some(0),
-            Body::InArena(span) => Some(u64::from(span.len)),
-            Body::Memory(content) => Some(content.len() as u64),
-            Body::Spooled { bytes, .. } => Some(*bytes),
-            Body::Streamed(_) => None,
-        }
-    }
-}
-
 impl Handler for Proxy {
-    fn plan(&self, request: &mut Request) -> Plan {
+    fn plan(&self, _: &mut Request) -> Plan {
         let mode = if self.0.is_request_buffered { BodyMode::Buffered } else { BodyMode::Streamed };
-        let length = self.content_length(request);
-        Plan::Exchange(Box::new(ProxyExchange::new(Arc::clone(&self.0), length)), mode)
+        Plan::Exchange(Box::new(ProxyExchange::new(Arc::clone(&self.0))), mode)
     }
 
     fn handle(&self, _: &mut Request, _: &mut dyn Respond) -> Result<(), Error> {

@@ -33,10 +33,10 @@ impl Seat {
         exchange: Box<dyn Exchange>,
     ) {
         let waker = self.waker_of(connection.token);
-        let (feed, content, signal) = exchanging::complete(&waker, self.pipe_marks(), &mut request);
+        let (feed, content) = exchanging::complete(&waker, self.pipe_marks(), &mut request);
         let (answer, ended) = self.owned_answer(connection, &request, None);
         let (room, started_ns) = (self.room_bytes_min(), self.shared.clock.now_ns());
-        let run = RunningExchange::new(exchange, request, content, signal, answer, room, started_ns);
+        let run = RunningExchange::new(exchange, request, content, answer, room, started_ns);
         self.enter_exchange(connection, Exchanging { run, feed, ended, end, moved_ms: lead.now_ms });
     }
 
@@ -49,13 +49,13 @@ impl Seat {
         exchange: Box<dyn Exchange>,
     ) {
         let waker = self.waker_of(connection.token);
-        let (source, content, signal) = exchanging::arriving(&waker, self.pipe_marks());
         let PartialContent { mut request, reader, limits, .. } = partial;
+        let (source, content) = exchanging::arriving(&waker, self.pipe_marks(), request.head.framing);
         let upload = Upload::begin(&mut request, reader, limits, source);
         let end = request.head.bytes;
         let (answer, ended) = self.owned_answer(connection, &request, Some(&upload));
         let (room, started_ns) = (self.room_bytes_min(), self.shared.clock.now_ns());
-        let run = RunningExchange::new(exchange, request, content, signal, answer, room, started_ns);
+        let run = RunningExchange::new(exchange, request, content, answer, room, started_ns);
         let feed = Feed::Upload(Box::new(upload));
         self.enter_exchange(connection, Exchanging { run, feed, ended, end, moved_ms: lead.now_ms });
     }

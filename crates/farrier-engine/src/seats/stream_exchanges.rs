@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use farrier_http::Exchange;
 use farrier_http::Request;
-use farrier_http::pipe::PipeDrain;
 
 use super::lead::Lead;
 use super::seat::Seat;
 use super::streams::facts;
 use farrier_protocol::answer_sink::Ended;
 use farrier_protocol::connection::{Connection, Phase};
-use farrier_protocol::exchange::{ContentSignal, RunningExchange, Turn};
+use farrier_protocol::exchange::{Content, RunningExchange, Turn};
 use farrier_protocol::exchanging::{self, Exchanging, Feed};
 use farrier_protocol::h2::session::Session;
 use farrier_protocol::h2::sink::H2Sink;
@@ -30,8 +29,8 @@ impl Seat {
         exchange: Box<dyn Exchange>,
     ) {
         let waker = self.waker_of(carrier.token);
-        let (feed, content, signal) = exchanging::complete(&waker, self.pipe_marks(), &mut request);
-        self.begin_stream_exchange(lead, carrier, request, exchange, feed, content, signal);
+        let (feed, content) = exchanging::complete(&waker, self.pipe_marks(), &mut request);
+        self.begin_stream_exchange(lead, carrier, request, exchange, feed, content);
     }
 
     /// Lets an exchange answer a stream's request, whose content comes by the pipe.
@@ -43,8 +42,7 @@ impl Seat {
         request: Box<Request>,
         exchange: Box<dyn Exchange>,
         feed: Feed,
-        content: PipeDrain,
-        signal: Arc<ContentSignal>,
+        content: Content,
     ) {
         let Some(stream) = &carrier.stream else { return };
         let shared = &self.shared;
@@ -60,7 +58,7 @@ impl Seat {
             Arc::clone(&ended),
         ));
         let (room, started_ns, end) = (self.room_bytes_min(), shared.clock.now_ns(), request.head.bytes);
-        let run = RunningExchange::new(exchange, request, content, signal, answer, room, started_ns);
+        let run = RunningExchange::new(exchange, request, content, answer, room, started_ns);
         let exchanging = Exchanging { run, feed, ended, end, moved_ms: lead.now_ms };
         let entry = StreamExchange::new(Arc::clone(stream), exchanging);
         // Its session is in the table while its requests are handled; without it the entry and everything it owns is

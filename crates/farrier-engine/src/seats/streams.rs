@@ -96,8 +96,8 @@ impl Seat {
                 plan = Some(planned);
                 (request, None)
             }
-            Incoming::Exchange(request, exchange, content, signal) => {
-                self.begin_stream_exchange(&mut lead, &carrier, request, exchange, Feed::Nothing, content, signal);
+            Incoming::Exchange(request, exchange, content) => {
+                self.begin_stream_exchange(&mut lead, &carrier, request, exchange, Feed::Nothing, content);
                 return Some(lead);
             }
             Incoming::Refused(error, request) => (request, Some(error)),

@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use farrier_http::pipe::{End, Marks, pipe};
-use std::task::Waker;
-
 use farrier_http::upstream::NoUpstreams;
 use farrier_http::{
     Accepted, AnswerSink, BodyMode, Bytes, Coding, Error, Event, Exchange, ExchangeIo, Handler, Next, Plan, Request,
@@ -170,8 +168,9 @@ impl Run {
     fn step(&mut self, event: Event) -> bool {
         let (_source, content) = pipe(Marks::with_high(1), End::Seat, End::Engine(Waker::noop().clone()));
         let mut upstreams = NoUpstreams;
-        let mut io =
-            ExchangeIo::new(&self.request, &content, &mut self.client, &mut upstreams, &|| Waker::noop().clone());
+        let mut io = ExchangeIo::new(&self.request, &content, Some(0), &mut self.client, &mut upstreams, &|| {
+            Waker::noop().clone()
+        });
         self.exchange.step(event, 0, &mut io);
         io.is_stopped_early
     }

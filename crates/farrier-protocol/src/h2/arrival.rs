@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use farrier_http::pipe::{PipeDrain, PipeSource};
+use farrier_http::pipe::PipeSource;
 use farrier_http::wire::h2::{Pseudo, read_head};
 use farrier_http::{Body, BodyFraming, Error, Exchange, Kind, Origin, Plan, Request, Scheme};
 use h2::RecvStream;
 
-use crate::exchange::ContentSignal;
+use crate::exchange::Content;
 use crate::h2::stream::StreamLink;
 use crate::rules::Rules;
 use farrier_transport::link::Link;
@@ -41,7 +41,7 @@ pub enum Incoming {
     /// Complete, or to be answered while its content arrives; with the handler's plan.
     Planned(Box<Request>, Plan),
     /// An exchange answers it, and its content goes through this pipe.
-    Exchange(Box<Request>, Box<dyn Exchange>, PipeDrain, Arc<ContentSignal>),
+    Exchange(Box<Request>, Box<dyn Exchange>, Content),
     /// The client broke a rule; the request as far as it was understood.
     Refused(Error, Box<Request>),
 }

@@ -433,9 +433,13 @@ impl Session {
                 Some(Incoming::Planned(request, Plan::Seat(BodyMode::Streamed)))
             }
             Ok(Plan::Exchange(exchange, BodyMode::Streamed)) => {
-                let (source, drain, signal) = exchanging::arriving(&self.waker, marks);
+                let (source, mut content) = exchanging::arriving(&self.waker, marks, BodyFraming::Chunked);
                 let request = incoming.stream_into(source, true, rules);
-                Some(Incoming::Exchange(request, exchange, drain, signal))
+                // Without a length the end of the stream is the end of the content.
+                if let BodyFraming::Length(bytes) = request.head.framing {
+                    content.bytes = Some(bytes);
+                }
+                Some(Incoming::Exchange(request, exchange, content))
             }
             Ok(plan) => {
                 incoming.collect(plan, rules);

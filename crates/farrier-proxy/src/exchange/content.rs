@@ -14,6 +14,7 @@ const KEPT_BYTES_MAX: usize = 64 * 1024;
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// A request's content, and what has been sent of it.
+#[derive(Default)]
 pub(super) struct Outgoing {
     /// Its length; `None` if it is sent in chunks.
     pub(super) length: Option<u64>,
@@ -38,20 +39,10 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(length: Option<u64>) -> Outgoing {
-        Outgoing {
-            length,
-            kept: VecDeque::new(),
-            kept_bytes: 0,
-            next: 0,
-            is_dropped: false,
-            has_ended: length == Some(0),
-            before: Vec::new(),
-            before_sent: 0,
-            piece: Bytes::new(),
-            is_taken: false,
-            is_in_chunk: false,
-        }
+    /// The content has this length, if it is known.
+    pub(super) fn begin(&mut self, length: Option<u64>) {
+        self.length = length;
+        self.has_ended = length == Some(0);
     }
 
     /// Whether another attempt can send all of it.

@@ -81,11 +81,11 @@ pub(crate) struct ProxyExchange {
 }
 
 impl ProxyExchange {
-    /// A request whose content has this length, if it is known.
-    pub(crate) fn new(mount: Arc<Mount>, content_length: Option<u64>) -> ProxyExchange {
+    /// A request to the servers of a mount.
+    pub(crate) fn new(mount: Arc<Mount>) -> ProxyExchange {
         ProxyExchange {
             mount,
-            outgoing: Outgoing::new(content_length),
+            outgoing: Outgoing::default(),
             attempt: None,
             queued: None,
             tried: Vec::new(),
@@ -100,6 +100,7 @@ impl ProxyExchange {
 
     fn begin(&mut self, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<(), Stop> {
         self.began_ms = now_ms;
+        self.outgoing.begin(io.content_bytes);
         if let Some(error) = self.mount.refuses(io.request.method()) {
             return Err(Stop::Answer(error));
         }
