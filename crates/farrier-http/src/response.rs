@@ -50,7 +50,7 @@ impl ResponseHead {
     /// Starts again with a status line's `ddd reason` (PEP 3333, "The start_response() Callable"); keeps the memory.
     ///
     /// # Errors
-    /// The status is not three digits from 100 to 999, followed by nothing or a space and a reason without control characters.
+    /// The status is not three digits from 200 to 999, followed by nothing or a space and a reason without control characters.
     pub fn restart(&mut self, status: &[u8]) -> Result<(), Error> {
         self.lines.clear();
         self.fields.clear();
@@ -64,8 +64,11 @@ impl ResponseHead {
             [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] => {
                 (u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'), rest)
             }
-            _ => return Err(Error::application("the status must be three digits (100 to 999), a space and a reason")),
+            _ => return Err(Error::application("the status must be three digits (200 to 999), a space and a reason")),
         };
+        if code < 200 {
+            return Err(Error::application(INTERIM_AS_FINAL));
+        }
         let reason = match rest {
             [] => rest,
             [b' ', reason @ ..] => reason,
@@ -149,6 +152,14 @@ impl ResponseHead {
         copy
     }
 
+    /// Checks that it can be the head of a final response, which every request gets (RFC 9110 §15.2).
+    ///
+    /// # Errors
+    /// The status is 1xx: the client would wait for another response, or take the next one for this.
+    pub fn check_final(&self) -> Result<(), Error> {
+        if self.status.0 < 200 { Err(Error::application(INTERIM_AS_FINAL)) } else { Ok(()) }
+    }
+
     /// The status.
     pub fn status(&self) -> Status {
         self.status
@@ -210,6 +221,10 @@ impl ResponseHead {
         self.has_server
     }
 }
+
+/// The error of a final response with an interim status.
+const INTERIM_AS_FINAL: &str =
+    "a status of 1xx cannot be the response's own (for 103 Early Hints, call environ[\"wsgi.early_hints\"])";
 
 /// Room for the fields that a filter adds.
 const ADDED_BYTES: usize = 64;

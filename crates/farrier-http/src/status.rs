@@ -32,9 +32,14 @@ impl Status {
     /// Range Not Satisfiable.
     pub const RANGE_NOT_SATISFIABLE: Status = Status(416);
 
-    /// Whether a response with it has no content, regardless of its fields (RFC 9110 §6.4.1): 1xx, 204, 304.
+    /// Whether a response with it has no content, regardless of its fields (RFC 9110 §6.4.1, §15.3.6): 1xx, 204, 205, 304.
     pub fn has_no_content(self) -> bool {
-        self.0 < 200 || self.0 == 204 || self.0 == 304
+        self.0 < 200 || matches!(self.0, 204 | 205 | 304)
+    }
+
+    /// Whether an interim response may have it (RFC 9110 §15.2). 101 is none: it ends HTTP on the connection.
+    pub fn is_interim(self) -> bool {
+        matches!(self.0, 100 | 102..=199)
     }
 
     /// The standard reason; empty for a code that is not in the table.

@@ -7,7 +7,7 @@ use farrier_http::wire::h1::ResponseFraming::{Chunked, Length, NoContent, UntilC
 use farrier_http::wire::h1::encode::{encode_chunk_size, encode_head};
 use farrier_http::wire::h1::framing::response_framing;
 use farrier_http::wire::h1::{HeadDecoder, RequestFacts, ResponseFraming};
-use farrier_http::{Limits, RequestHead, ResponseHead, Version};
+use farrier_http::{Limits, RequestHead, ResponseHead, Status, Version};
 
 fn facts(method: &str, version: Version) -> RequestFacts {
     let bytes = format!("{method} / {}\r\nHost: a\r\n\r\n", version.as_str());
@@ -55,7 +55,10 @@ fn framing_follows_from_method_status_version_and_length() {
     check("GET", Http11, "200 OK", Some("7"), Some(5), Length(7));
     check("GET", Http11, "200 OK", Some("7"), None, Length(7));
     check("GET", Http11, "500 X", None, Some(0), Length(0));
-    check("GET", Http11, "205 Reset Content", None, Some(0), Length(0));
+    // RFC 9110 §15.3.6: a 205 has no content, whatever the application gives or declares.
+    check("GET", Http11, "205 Reset Content", None, None, NoContent(Some(0)));
+    check("GET", Http10, "205 Reset Content", Some("7"), Some(7), NoContent(Some(0)));
+    check("HEAD", Http11, "205 Reset Content", Some("7"), None, NoContent(Some(0)));
     check("HEAD", Http11, "200 OK", None, None, NoContent(None));
     check("HEAD", Http10, "200 OK", None, None, NoContent(None));
     check("HEAD", Http11, "200 OK", None, Some(5), NoContent(Some(5)));
@@ -65,8 +68,18 @@ fn framing_follows_from_method_status_version_and_length() {
     check("GET", Http11, "204 No Content", Some("0"), Some(0), NoContent(None));
     check("GET", Http11, "304 Not Modified", None, Some(0), NoContent(None));
     check("GET", Http11, "304 Not Modified", Some("7"), Some(0), NoContent(Some(7)));
-    check("GET", Http11, "103 Early Hints", Some("7"), Some(0), NoContent(None));
-    check("GET", Http11, "199 X", None, None, NoContent(None));
+}
+
+#[test]
+fn an_interim_status_cannot_be_the_status_of_a_final_response() {
+    for status in ["100 Continue", "101 Switching Protocols", "102", "103 Early Hints", "199 X"] {
+        let error = ResponseHead::default().restart(status.as_bytes()).unwrap_err();
+        assert!(error.cause.contains("1xx"), "{status}: {error}");
+    }
+    for code in [100, 101, 103, 199] {
+        assert!(ResponseHead::new(Status(code)).check_final().is_err(), "{code}");
+    }
+    assert!(response("200 OK", &[]).check_final().is_ok());
 }
 
 #[test]

@@ -71,6 +71,16 @@ fn only_a_response_that_ends_with_its_connection_ends_by_close() {
 }
 
 #[test]
+fn only_an_interim_status_makes_an_interim_response() {
+    let encoder = ResponseEncoder::new(facts(Version::Http11), Via::Http);
+    for (status, is_sent) in [(100, true), (101, false), (103, true), (200, false)] {
+        let mut out = Vec::new();
+        assert_eq!(encoder.interim(&mut out, &ResponseHead::new(Status(status))), is_sent, "{status}");
+        assert_eq!(out.is_empty(), !is_sent);
+    }
+}
+
+#[test]
 fn the_account_cuts_what_is_too_long_and_misses_what_is_too_short() {
     let mut account = ResponseAccount::default();
     account.begin(&ResponseHead::new(Status::OK), ResponseFraming::Length(5));

@@ -71,9 +71,12 @@ impl Answer {
     }
 
     /// Stages the head, or replaces the staged one.
-    pub fn head(&mut self, outlet: &impl Outlet, date: &mut Date, head: &ResponseHead, length: Option<u64>) {
+    pub fn head(&mut self, outlet: &mut impl Outlet, date: &mut Date, head: &ResponseHead, length: Option<u64>) {
         if self.head_sent() {
             return;
+        }
+        if let Err(error) = head.check_final() {
+            return self.fail(outlet, date, error);
         }
         let hidden = (head.names_file() && !outlet.passes_file_names())
             .then(|| file_names::hide(head, self.account.fault_mut()));

@@ -97,7 +97,7 @@ impl AnswerSink for H1Sink {
 
     fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
         if let Some(answer) = &mut self.answer {
-            answer.head(&self.outlet, &mut self.date, head, length);
+            answer.head(&mut self.outlet, &mut self.date, head, length);
         }
     }
 

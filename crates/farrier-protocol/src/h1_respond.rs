@@ -55,7 +55,7 @@ impl<'a> H1Respond<'a> {
 
 impl Respond for H1Respond<'_> {
     fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
-        self.answer.head(&self.outlet, &mut self.scratch.date, head, length);
+        self.answer.head(&mut self.outlet, &mut self.scratch.date, head, length);
     }
 
     fn stamp(&mut self, name: &str, value: &[u8]) {

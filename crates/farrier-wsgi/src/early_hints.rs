@@ -1,10 +1,10 @@
 //! `wsgi.early_hints`: an application names resources that its response will need, before it has the response (RFC 8297).
 
-use farrier_http::{ResponseHead, SendError};
+use farrier_http::{ResponseHead, SendError, Status};
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
 
-use crate::start_response::{add_fields, refused, with_running};
+use crate::start_response::{add_fields, with_running};
 
 /// The callable. One serves all requests of a seat: it finds the request that runs on the calling thread.
 #[pyclass(frozen, module = "farrier", name = "EarlyHints")]
@@ -15,8 +15,7 @@ impl EarlyHints {
     /// Sends `103 Early Hints` at once with these headers, a list of tuples as for `start_response`. It has no effect
     /// for HTTP/1.0 clients, or after the response has begun.
     fn __call__(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
-        let mut head = ResponseHead::default();
-        head.restart(b"103 Early Hints").map_err(refused)?;
+        let mut head = ResponseHead::new(Status(103));
         add_fields(&mut head, headers)?;
         match with_running(|respond| respond.inform(&head)) {
             Some(Ok(()) | Err(SendError::Full)) => Ok(()),

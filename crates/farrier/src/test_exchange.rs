@@ -43,6 +43,7 @@ impl Handler for Tested {
             length: number("length"),
             is_text: number("text").is_some(),
             file: text_in(request.query(), "file").map(str::to_owned),
+            status: number("status").and_then(|status| u16::try_from(status).ok()).map_or(Status::OK, Status),
             ready_ms: 0,
             has_head: false,
             is_full: false,
@@ -80,6 +81,8 @@ struct Echo {
     is_text: bool,
     /// The head names a file by this URL in X-Accel-Redirect.
     file: Option<String>,
+    /// The answer's status.
+    status: Status,
     ready_ms: u64,
     has_head: bool,
     is_full: bool,
@@ -114,7 +117,7 @@ impl Exchange for Echo {
             }
             if !self.has_head {
                 self.has_head = true;
-                let mut head = ResponseHead::new(Status::OK);
+                let mut head = ResponseHead::new(self.status);
                 if self.is_text {
                     // It cannot be refused: the field is valid.
                     let _ = head.add(b"Content-Type", b"text/plain");

@@ -125,7 +125,8 @@ impl ResponseEncoder {
     /// Stages an interim response. False: the protocol or the client knows none. Not beside a staged head.
     pub fn interim(&self, out: &mut Vec<u8>, interim: &ResponseHead) -> bool {
         // Behind a gateway protocol the first head is the only one.
-        let may = self.facts.version != Version::Http10 && matches!(self.form, Form::Http);
+        let may =
+            self.facts.version != Version::Http10 && matches!(self.form, Form::Http) && interim.status().is_interim();
         if may {
             encode_interim(out, interim);
         }

@@ -316,6 +316,9 @@ impl Respond for H2Respond<'_> {
         if !matches!(self.state, State::Waiting | State::Staged) {
             return;
         }
+        if let Err(error) = head.check_final() {
+            return self.fail(error);
+        }
         let hidden = head.names_file().then(|| file_names::hide(head, self.account.fault_mut()));
         let head = hidden.as_ref().unwrap_or(head);
         let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
@@ -336,7 +339,7 @@ impl Respond for H2Respond<'_> {
     }
 
     fn inform(&mut self, head: &ResponseHead) -> Result<(), SendError> {
-        if !matches!(self.state, State::Waiting | State::Staged) {
+        if !matches!(self.state, State::Waiting | State::Staged) || !head.status().is_interim() {
             return Ok(());
         }
         match self.channel.stream.inform(interim(head)) {

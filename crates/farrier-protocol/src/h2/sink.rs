@@ -205,6 +205,9 @@ impl AnswerSink for H2Sink {
         if !matches!(self.state, State::Waiting | State::Staged) {
             return;
         }
+        if let Err(error) = head.check_final() {
+            return self.fail(error);
+        }
         let hidden = head.names_file().then(|| file_names::hide(head, self.account.fault_mut()));
         let head = hidden.as_ref().unwrap_or(head);
         let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
@@ -220,7 +223,8 @@ impl AnswerSink for H2Sink {
     }
 
     fn inform(&mut self, head: &ResponseHead) {
-        if matches!(self.state, State::Waiting | State::Staged) && self.stream.inform(interim(head)).is_err() {
+        let may = matches!(self.state, State::Waiting | State::Staged) && head.status().is_interim();
+        if may && self.stream.inform(interim(head)).is_err() {
             self.note(Err(Unsendable::Gone));
         }
     }

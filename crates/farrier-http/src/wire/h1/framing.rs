@@ -33,7 +33,7 @@ impl RequestFacts {
 /// How a response's content is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseFraming {
-    /// No content follows (HEAD, 1xx, 204, 304); for HEAD and 304 a Content-Length may still be sent.
+    /// No content follows (HEAD, 1xx, 204, 205, 304); for all but 1xx and 204 a Content-Length may still be sent.
     NoContent(Option<u64>),
     /// Exactly this many bytes.
     Length(u64),
@@ -58,6 +58,8 @@ pub fn response_framing(facts: RequestFacts, head: &ResponseHead, length: Option
         // RFC 9110 §8.6: no Content-Length in 1xx and 204; in 304 it would be that of the 200, which only the head can know.
         Status(100..=199 | 204) => ResponseFraming::NoContent(None),
         Status(304) => ResponseFraming::NoContent(declared),
+        // RFC 9110 §15.3.6: a 205 has no content, and says so by a length of 0.
+        Status(205) => ResponseFraming::NoContent(Some(0)),
         _ if facts.is_head => ResponseFraming::NoContent(declared.or(length)),
         _ => match declared.or(length) {
             Some(length) => ResponseFraming::Length(length),
