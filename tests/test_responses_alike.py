@@ -90,3 +90,52 @@ def test_a_205_has_no_content_and_a_length_of_0(server, front, target):
     """RFC 9110 §15.3.6: content behind a 205 would be taken for the next response."""
     answer = ask(server, front, target)
     assert (answer.status, answer.body, answer.values("content-length")) == (205, b"", ["0"])
+
+
+HOP_BY_HOP = [
+    "Connection",
+    "CONNECTION",
+    "Keep-Alive",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "transfer-encoding",
+    "Upgrade",
+]
+
+
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("name", HOP_BY_HOP)
+def test_a_hop_by_hop_field_of_the_application_is_dropped(server, front, name):
+    """PEP 3333 reserves these fields for the server. Gunicorn drops them, and tutorials about event streams set them."""
+    answer = ask(server, front, "/?field=%s:keep-alive&field=X-Kept:1" % name)
+    assert (answer.status, answer.body) == (200, b"Hello")
+    assert (answer.values(name.lower()), answer.values("x-kept")) == ([], ["1"])
+
+
+def test_a_dropped_field_of_the_application_is_logged_once_per_name(serve):
+    server = serve(APPLICATION)
+    for _ in range(3):
+        assert server.get("/?field=Connection:keep-alive&field=X-Kept:1").status == 200
+    assert server.get("/?field=Keep-Alive:timeout%3D5").status == 200
+    server.log.wait("Dropped the header field Keep-Alive: the application gave it")
+    assert len(server.log.find("Dropped the header field Connection: the application gave it")) == 1
+
+
+def test_connection_close_of_the_application_closes_the_connection(server):
+    """RFC 9112 §9.6: the server says so and closes, as the application wants."""
+    mark = server.log.mark()
+    with server.connect() as wire:
+        response = wire.request(message("GET", "/?field=Connection:close"))
+        assert (response.status, response.values("Connection")) == (200, ["close"])
+        wire.assert_closed()
+    assert not server.log.find("header field Connection", mark)
+
+
+@pytest.mark.parametrize("front", ["http2", "uwsgi", "fastcgi"])
+def test_connection_close_of_the_application_stays_within_http_1(server, front):
+    """RFC 9113 §8.2.2: HTTP/2 has no such field, and behind a web server the connection is the web server's."""
+    answer = ask(server, front, "/?field=Connection:close")
+    assert (answer.status, answer.body, answer.values("connection")) == (200, b"Hello", [])

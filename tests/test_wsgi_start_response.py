@@ -296,38 +296,6 @@ def test_a_field_that_is_not_token_and_plain_value_raises_and_its_value_is_not_l
     assert not [m for m in app.server.log.find("secret-7141", mark) if "fields = [" not in m.string]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "Connection",
-        "Keep-Alive",
-        "Proxy-Authenticate",
-        "Proxy-Authorization",
-        "TE",
-        "Trailer",
-        "Transfer-Encoding",
-        "Upgrade",
-        "transfer-encoding",
-        "CONNECTION",
-    ],
-)
-def test_hop_by_hop_fields_from_the_application_raise(host, name):
-    app = host(
-        """
-        def application(environ, start_response):
-            try:
-                start_response("200 OK", [(%r, "close")])
-            except Exception:
-                SEEN.append("raised")
-                raise
-            return [b"accepted"]
-    """
-        % name
-    )
-    assert app.get().status == 500
-    assert app.seen() == ["raised"]
-
-
 @pytest.mark.parametrize("length", ["-1", "+5", "0x5", "5_0", "5, 5", "", "five", "99999999999999999999999999"])
 def test_a_content_length_that_is_not_digits_is_refused(host, length):
     app = host(

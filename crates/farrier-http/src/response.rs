@@ -19,6 +19,8 @@ pub struct ResponseHead {
     has_server: bool,
     has_etag: bool,
     names_file: bool,
+    closes: bool,
+    dropped: Vec<Box<[u8]>>,
 }
 
 impl Default for ResponseHead {
@@ -44,6 +46,8 @@ impl ResponseHead {
             has_server: false,
             has_etag: false,
             names_file: false,
+            closes: false,
+            dropped: Vec::new(),
         }
     }
 
@@ -60,6 +64,8 @@ impl ResponseHead {
         self.has_server = false;
         self.has_etag = false;
         self.names_file = false;
+        self.closes = false;
+        self.dropped.clear();
         let (code, rest) = match status {
             [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] => {
                 (u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'), rest)
@@ -87,14 +93,17 @@ impl ResponseHead {
     /// A head with the same status and reason, and no fields.
     pub fn without_fields(&self) -> ResponseHead {
         let lines = Vec::with_capacity(self.lines.len() + ADDED_BYTES);
-        ResponseHead { reason: self.reason.clone(), lines, ..ResponseHead::without_reason(self.status) }
+        let mut head = ResponseHead { reason: self.reason.clone(), lines, ..ResponseHead::without_reason(self.status) };
+        head.take_after(self);
+        head
     }
 
-    /// Adds a field.
+    /// Adds a field. A hop-by-hop field is not added, because only the server may set it (PEP 3333): its name is kept for the
+    /// log, and `Connection: close` is obeyed.
     ///
     /// # Errors
-    /// The name is no token or names a hop-by-hop field, the value contains a control character, or a second or malformed
-    /// Content-Length. The value never appears in the error.
+    /// The name is no token, the value contains a control character, or a second or malformed Content-Length. The value never
+    /// appears in the error.
     pub fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
         if !is_token(name) {
             return Err(Error::application("a response field's name is not a token"));
@@ -106,10 +115,8 @@ impl ResponseHead {
             )));
         }
         if is_hop_by_hop(name) {
-            return Err(Error::application(format!(
-                "{:?} is a hop-by-hop field: only the server may set it (PEP 3333)",
-                String::from_utf8_lossy(name)
-            )));
+            self.leave_out(name, value);
+            return Ok(());
         }
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"date") => self.has_date = true,
@@ -138,6 +145,38 @@ impl ResponseHead {
         self.fields.push((Span::new(name_start, name_end), Span::new(value_start, self.lines.len())));
         self.lines.extend_from_slice(b"\r\n");
         Ok(())
+    }
+
+    /// Notes a hop-by-hop field (RFC 9110 §7.6.1) in place of adding it.
+    #[cold]
+    fn leave_out(&mut self, name: &[u8], value: &[u8]) {
+        if name.eq_ignore_ascii_case(b"connection") {
+            let mut options = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+            let closes = |option: &[u8]| option.eq_ignore_ascii_case(b"close");
+            self.closes |= options.clone().any(closes);
+            if options.all(closes) {
+                return;
+            }
+        }
+        if self.dropped.len() < DROPPED_MAX && !self.dropped.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            self.dropped.push(name.into());
+        }
+    }
+
+    /// Takes over what another head says about the connection, and the names of the fields that were left out of it.
+    pub fn take_after(&mut self, other: &ResponseHead) {
+        self.closes |= other.closes;
+        self.dropped.extend_from_slice(&other.dropped);
+    }
+
+    /// Whether the connection is to be closed after the response.
+    pub fn closes(&self) -> bool {
+        self.closes
+    }
+
+    /// The names of hop-by-hop fields that were given and left out.
+    pub fn dropped(&self) -> &[Box<[u8]>] {
+        &self.dropped
     }
 
     /// A copy with additional fields of the server, except those whose name it already has.
@@ -207,6 +246,7 @@ impl ResponseHead {
             content_length: self.content_length,
             ..ResponseHead::new(self.status)
         };
+        head.take_after(self);
         let is_named =
             |name: &[u8]| name.eq_ignore_ascii_case(b"x-sendfile") || name.eq_ignore_ascii_case(b"x-accel-redirect");
         for (name, value) in self.fields().filter(|(name, _)| !is_named(name)) {
@@ -225,6 +265,9 @@ impl ResponseHead {
 /// The error of a final response with an interim status.
 const INTERIM_AS_FINAL: &str =
     "a status of 1xx cannot be the response's own (for 103 Early Hints, call environ[\"wsgi.early_hints\"])";
+
+/// The most names of left-out fields that a head keeps; there are nine.
+const DROPPED_MAX: usize = 16;
 
 /// Room for the fields that a filter adds.
 const ADDED_BYTES: usize = 64;

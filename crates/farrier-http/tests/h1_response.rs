@@ -163,6 +163,32 @@ fn a_head_is_status_line_own_fields_framing_and_the_applications_fields() {
 }
 
 #[test]
+fn a_hop_by_hop_field_is_left_out_and_named() {
+    let given = [("Connection", "keep-alive"), ("KEEP-ALIVE", "timeout=5"), ("keep-alive", "x"), ("X-A", "1")];
+    let head = response("200 OK", &given);
+    assert_eq!((head.lines(), head.closes()), (&b"X-A: 1\r\n"[..], false));
+    assert_eq!(head.dropped(), [b"Connection"[..].into(), b"KEEP-ALIVE"[..].into()]);
+    assert_eq!(head.without_fields().dropped(), head.dropped());
+    assert_eq!(head.without_file_names().dropped(), head.dropped());
+}
+
+#[test]
+fn connection_close_is_obeyed_and_another_option_beside_it_is_named() {
+    let said = |value| {
+        let head = response("200 OK", &[("Connection", value)]);
+        (head.closes(), head.dropped().len())
+    };
+    assert_eq!(said("close"), (true, 0));
+    assert_eq!(said("Close , close"), (true, 0));
+    assert_eq!(said("keep-alive, close"), (true, 1));
+    assert_eq!(said("closed"), (false, 1));
+    assert_eq!(said("upgrade"), (false, 1));
+    let mut head = response("200 OK", &[("Connection", "close")]);
+    head.restart(b"200 OK").unwrap();
+    assert!(!head.closes());
+}
+
+#[test]
 fn a_reason_may_be_empty_and_its_space_stays() {
     let mut out = Vec::new();
     encode_head(&mut out, &response("999", &[]), Length(1), facts("GET", Http11), true, b"d", b"");

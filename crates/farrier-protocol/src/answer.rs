@@ -102,7 +102,8 @@ impl Answer {
     }
 
     /// The bytes of an interim response, if one may be sent.
-    pub fn interim(&self, interim: &ResponseHead) -> Option<Vec<u8>> {
+    pub fn interim(&mut self, interim: &ResponseHead) -> Option<Vec<u8>> {
+        self.account.note_dropped(interim);
         let mut bytes = Vec::new();
         // Beside the buffer: a staged head stays where it is.
         (!self.head_sent() && self.encoder.interim(&mut bytes, interim)).then_some(bytes)
@@ -220,6 +221,7 @@ impl Answer {
     }
 
     pub(crate) fn trailers(&mut self, trailers: &ResponseHead) {
+        self.account.note_dropped(trailers);
         self.encoder.trailers(trailers);
     }
 

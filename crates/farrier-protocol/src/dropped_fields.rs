@@ -1,4 +1,4 @@
-//! Logs the name of each field that was dropped for its underscore, once, so that a missing field can be explained.
+//! Logs the name of each field that was dropped, once and with the reason, so that a missing field can be explained.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +8,28 @@ use farrier_log::error::{ErrorLog, Level};
 /// Names kept; a client that invents names must not fill memory or the log.
 const NAMES_MAX: usize = 64;
 
+/// Why a field was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// Its name has an underscore.
+    Underscore,
+    /// An application gave it, and it belongs to one connection.
+    HopByHop,
+}
+
+impl Dropped {
+    fn text(self) -> &'static str {
+        match self {
+            Dropped::Underscore => {
+                "its name contains an underscore, so it could pose as another field (see header_map and forwarder_headers)"
+            }
+            Dropped::HopByHop => {
+                "the application gave it, but it belongs to one connection, so only the server may set it (PEP 3333); remove it from the application"
+            }
+        }
+    }
+}
+
 /// The names that were logged.
 #[derive(Default)]
 pub struct DroppedFields {
@@ -16,7 +38,7 @@ pub struct DroppedFields {
 
 impl DroppedFields {
     /// A field of this name, which is a token, was dropped.
-    pub fn note(&self, name: &[u8], log: &ErrorLog) {
+    pub fn note(&self, name: &[u8], why: Dropped, log: &ErrorLog) {
         let count = {
             let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
             let name = name.to_ascii_lowercase();
@@ -29,9 +51,7 @@ impl DroppedFields {
         let last = if count == NAMES_MAX { "; no further names will be logged" } else { "" };
         log.write(
             Level::Warning,
-            &format!(
-                "Dropped the header field {name}: its name contains an underscore, so it could pose as another field (see header_map and forwarder_headers); logged once per name{last}"
-            ),
+            &format!("Dropped the header field {name}: {}; logged once per name{last}", why.text()),
         );
     }
 }
@@ -49,9 +69,9 @@ mod tests {
         let log = ErrorLog::new(Level::Info, Target::File(path.clone()).direct().expect("opened"), None, None);
         let dropped = DroppedFields::default();
         for number in 0..200 {
-            dropped.note(b"x_a", &log);
-            dropped.note(b"X_A", &log);
-            dropped.note(format!("x_{number}").as_bytes(), &log);
+            dropped.note(b"x_a", Dropped::Underscore, &log);
+            dropped.note(b"X_A", Dropped::Underscore, &log);
+            dropped.note(format!("x_{number}").as_bytes(), Dropped::Underscore, &log);
         }
         let mut text = String::new();
         std::fs::File::open(&path).and_then(|mut file| file.read_to_string(&mut text)).expect("read");

@@ -27,11 +27,13 @@ pub struct Outcome {
     pub unsent: bool,
     /// Why the response is not what the handler meant, for the log.
     pub fault: Option<Error>,
+    /// Names of hop-by-hop fields that the handler gave and that were left out, for the log.
+    pub dropped: Vec<Box<[u8]>>,
 }
 
 impl Outcome {
     /// The outcome that an account shows at the end of its answer.
-    pub fn of(account: ResponseAccount, after: AfterResponse, unsent: bool) -> Outcome {
+    pub fn of(mut account: ResponseAccount, after: AfterResponse, unsent: bool) -> Outcome {
         let status = match account.fault() {
             // Also if a head was sent: the client did not wait for the rest.
             Some(error) if account.status() == Status(0) || error.side == Side::Client => {
@@ -39,7 +41,8 @@ impl Outcome {
             }
             _ => account.status(),
         };
-        Outcome { status, content_bytes: account.content_bytes(), after, unsent, fault: account.into_fault() }
+        let (content_bytes, dropped) = (account.content_bytes(), account.take_dropped());
+        Outcome { status, content_bytes, after, unsent, fault: account.into_fault(), dropped }
     }
 
     /// The connection was taken from the seat during the call, and its client was answered with `error` or cut off.

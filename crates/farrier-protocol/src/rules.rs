@@ -58,13 +58,10 @@ pub struct Rules {
     pub(crate) sendfile: bool,
     pub(crate) server_header: Vec<u8>,
     pub(crate) retry_after_s: u64,
-    /// Open connections of the worker.
     pub connections_max: usize,
-    /// Which request fields are obeyed and passed on.
     pub fields: FieldPolicy,
-    /// Fields that were dropped were logged.
     pub dropped_fields: DroppedFields,
-    /// Which peer may speak which protocol.
+    pub dropped_response_fields: DroppedFields,
     pub admission: Admission,
     pub(crate) http2: Http2Rules,
     /// Variables that are not obeyed were logged.
@@ -148,6 +145,7 @@ impl Rules {
             connections_max: config.worker_connections as usize,
             fields: field_policy(config),
             dropped_fields: DroppedFields::default(),
+            dropped_response_fields: DroppedFields::default(),
             admission: admission(config, protocols),
             http2: Http2Rules::of(config),
             has_noted_commands: AtomicBool::new(false),

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use farrier_http::{Error, Origin, Plan, Request};
 
 use super::shared::Shared;
+use crate::dropped_fields::Dropped;
 use farrier_log::error::Level;
 use farrier_transport::link::Link;
 
@@ -42,7 +43,11 @@ impl Shared {
     /// Decides about forwarding fields, folded values and underscores; does nothing if there are none.
     fn decide_fields(&self, request: &mut Request) -> Result<(), Error> {
         let Shared { rules, error_log, .. } = self;
-        rules.fields.apply(request, |address| rules.trusts(address), |name| rules.dropped_fields.note(name, error_log))
+        rules.fields.apply(
+            request,
+            |address| rules.trusts(address),
+            |name| rules.dropped_fields.note(name, Dropped::Underscore, error_log),
+        )
     }
 
     /// Logs once that a web server sends variables that are not obeyed here.

@@ -203,6 +203,7 @@ fn head_of(
     media_type: Option<&str>,
 ) -> Result<ResponseHead, Error> {
     let mut head = ResponseHead::new(status);
+    head.take_after(own);
     let mut has_type = false;
     for (name, value) in own.fields() {
         let tells_of_content = name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));

@@ -15,6 +15,8 @@ pub struct ResponseAccount {
     content_bytes: u64,
     names_version: bool,
     fault: Option<Error>,
+    /// Names of the hop-by-hop fields that were left out.
+    dropped: Vec<Box<[u8]>>,
 }
 
 /// How much of a piece of content is to be sent.
@@ -26,6 +28,9 @@ pub struct Counted {
     pub is_cut: bool,
 }
 
+/// The most names of left-out fields that an account keeps.
+const DROPPED_MAX: usize = 32;
+
 impl Default for ResponseAccount {
     fn default() -> Self {
         ResponseAccount {
@@ -35,6 +40,7 @@ impl Default for ResponseAccount {
             content_bytes: 0,
             names_version: false,
             fault: None,
+            dropped: Vec::new(),
         }
     }
 }
@@ -50,6 +56,20 @@ impl ResponseAccount {
         self.status = head.status();
         self.content_bytes = 0;
         self.names_version = head.has_etag();
+        self.note_dropped(head);
+    }
+
+    /// Notes which hop-by-hop fields were left out of a head, of an interim response or of trailers, for the log.
+    pub fn note_dropped(&mut self, head: &ResponseHead) {
+        if !head.dropped().is_empty() {
+            self.dropped.extend_from_slice(head.dropped());
+            self.dropped.truncate(DROPPED_MAX);
+        }
+    }
+
+    /// The names of the hop-by-hop fields that were left out, which are forgotten here.
+    pub fn take_dropped(&mut self) -> Vec<Box<[u8]>> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// Counts a piece of content. One that is too long is cut, and that is a fault of the application's.

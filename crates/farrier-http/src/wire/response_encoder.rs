@@ -112,6 +112,8 @@ impl ResponseEncoder {
         fields: ServerFields<'_>,
         account: &mut ResponseAccount,
     ) {
+        // A connection of a gateway protocol is the web server's: the application cannot close it.
+        self.facts.keep_alive &= !(head.closes() && matches!(self.form, Form::Http));
         self.framing = response_framing(self.facts, head, length);
         account.begin(head, self.framing);
         let keep_alive = self.lives_on();

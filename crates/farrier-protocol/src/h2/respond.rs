@@ -339,6 +339,7 @@ impl Respond for H2Respond<'_> {
     }
 
     fn inform(&mut self, head: &ResponseHead) -> Result<(), SendError> {
+        self.account.note_dropped(head);
         if !matches!(self.state, State::Waiting | State::Staged) || !head.status().is_interim() {
             return Ok(());
         }
@@ -385,6 +386,7 @@ impl Respond for H2Respond<'_> {
     }
 
     fn trailers(&mut self, trailers: &ResponseHead) {
+        self.account.note_dropped(trailers);
         self.trailers = Some(field_map(trailers, 0)).filter(|trailers| !trailers.is_empty());
     }
 

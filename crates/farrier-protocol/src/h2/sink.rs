@@ -223,6 +223,7 @@ impl AnswerSink for H2Sink {
     }
 
     fn inform(&mut self, head: &ResponseHead) {
+        self.account.note_dropped(head);
         let may = matches!(self.state, State::Waiting | State::Staged) && head.status().is_interim();
         if may && self.stream.inform(interim(head)).is_err() {
             self.note(Err(Unsendable::Gone));
@@ -280,6 +281,7 @@ impl AnswerSink for H2Sink {
     }
 
     fn trailers(&mut self, trailers: &ResponseHead) {
+        self.account.note_dropped(trailers);
         self.trailers = Some(field_map(trailers, 0)).filter(|trailers| !trailers.is_empty());
     }
 
