@@ -46,7 +46,7 @@ fuzz_target!(|fields: &[u8]| {
             for is_trusted in [true, false] {
                 // The second time there is less to decide: what was dropped stays so.
                 request.origin.peer = Peer::Tcp(peer);
-                if policy.apply(&mut request, |_| is_trusted, |_| {}).is_err() {
+                if policy.apply(&mut request, |_| is_trusted, |_, _| {}).is_err() {
                     return;
                 }
                 let bytes = request.arena.filled().len();

@@ -88,6 +88,7 @@ known_fields! {
     KeepAlive = "keep-alive",
     Origin = "origin",
     Pragma = "pragma",
+    Proxy = "proxy",
     ProxyConnection = "proxy-connection",
     Range = "range",
     Referer = "referer",
@@ -121,7 +122,10 @@ impl KnownField {
         let candidate = match name.len() {
             2 => Te,
             4 => Host,
-            5 => Range,
+            5 => match letter(0) {
+                b'p' => Proxy,
+                _ => Range,
+            },
             6 => match letter(0) {
                 b'a' => Accept,
                 b'c' => Cookie,

@@ -1,5 +1,5 @@
-//! Handles fields that need a decision before a handler may see them: folded values, names with an underscore, and
-//! fields of proxies about the client. It runs once per request; a request without such fields costs one test.
+//! Handles fields that need a decision before a handler may see them: folded values, names with an underscore, `Proxy`,
+//! and fields of proxies about the client. It runs once per request; a request without such fields costs one test.
 
 use std::net::IpAddr;
 
@@ -19,6 +19,15 @@ pub enum Underscores {
     Refuse,
     /// The field is kept, and may fake another one.
     Keep,
+}
+
+/// Why a field was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dropped {
+    /// Its name has an underscore.
+    Underscore,
+    /// It is `Proxy`, which would become `HTTP_PROXY`: the variable by which programs find their own proxy (CVE-2016-5385).
+    Proxy,
 }
 
 /// A field by which a trusted proxy reports the scheme, and the value that means `https`; any other means `http`.
@@ -59,6 +68,9 @@ pub struct FieldPolicy {
     is_strict: bool,
 }
 
+/// The kinds of fields that need a decision whatever the settings are.
+const ALWAYS_WATCHED: Seen = Seen::UNDERSCORE.with(Seen::FOLDED).with(Seen::of(KnownField::Proxy));
+
 impl FieldPolicy {
     /// A policy.
     ///
@@ -77,9 +89,8 @@ impl FieldPolicy {
             .map(|name| KnownField::of(name.as_bytes()))
             .filter(|known| FORWARDING.contains(known))
             .fold(Seen::default(), |seen, known| seen.with(Seen::of(known)));
-        let watched = scheme_fields
-            .iter()
-            .fold(believed.with(Seen::UNDERSCORE).with(Seen::FOLDED), |seen, field| seen.with(Seen::of(field.known)));
+        let watched =
+            scheme_fields.iter().fold(believed.with(ALWAYS_WATCHED), |seen, field| seen.with(Seen::of(field.known)));
         let forwarder_names =
             forwarder_names.into_iter().map(|name| name.to_ascii_uppercase().into_bytes().into()).collect();
         FieldPolicy { underscores, forwarder_names, scheme_fields, believed, watched, tells: false, is_strict: false }
@@ -108,7 +119,7 @@ impl FieldPolicy {
     /// # Arguments
     ///
     /// `trusts` returns whether an address is a trusted proxy; a peer on a unix socket always is. `dropped` is called
-    /// with the name of each field that is removed because of its underscore.
+    /// with the name of each field that is removed because of its name, and the reason.
     ///
     /// # Errors The fields of the scheme contradict each other, or a name has an underscore and that is refused.
     #[inline]
@@ -116,7 +127,7 @@ impl FieldPolicy {
         &self,
         request: &mut Request,
         trusts: impl Fn(IpAddr) -> bool,
-        dropped: impl FnMut(&[u8]),
+        dropped: impl FnMut(Dropped, &[u8]),
     ) -> Result<(), Error> {
         request.forwarded = Forwarded::default();
         if self.tells {
@@ -130,12 +141,17 @@ impl FieldPolicy {
         &self,
         request: &mut Request,
         trusts: impl Fn(IpAddr) -> bool,
-        dropped: impl FnMut(&[u8]),
+        mut dropped: impl FnMut(Dropped, &[u8]),
     ) -> Result<(), Error> {
         let seen = request.head.seen;
         if seen.has_any(Seen::FOLDED) {
             let Request { arena, head, .. } = request;
             head.fields.iter().for_each(|field| arena.unfold(field.value));
+        }
+        if seen.has_any(Seen::of(KnownField::Proxy)) {
+            // Even a trusted proxy may not send it: no application needs it.
+            request.head.fields.retain(|field| field.known != KnownField::Proxy);
+            dropped(Dropped::Proxy, KnownField::Proxy.name().as_bytes());
         }
         let is_trusted = is_trusted(request, &trusts);
         if is_trusted {
@@ -183,7 +199,7 @@ impl FieldPolicy {
         &self,
         request: &mut Request,
         is_trusted: bool,
-        mut dropped: impl FnMut(&[u8]),
+        mut dropped: impl FnMut(Dropped, &[u8]),
     ) -> Result<(), Error> {
         let mut fields = std::mem::take(&mut request.head.fields);
         let mut script_name = Span::default();
@@ -202,7 +218,7 @@ impl FieldPolicy {
             match self.underscores {
                 Underscores::Keep => return true,
                 Underscores::Refuse => refused = true,
-                Underscores::Drop => dropped(name),
+                Underscores::Drop => dropped(Dropped::Underscore, name),
             }
             false
         });
@@ -297,7 +313,7 @@ mod tests {
         let mut request = request(fields, peer);
         let mut names = Vec::new();
         let trusts = |ip: IpAddr| ip.to_string().starts_with("10.");
-        policy.apply(&mut request, trusts, |name| names.push(String::from_utf8_lossy(name).into_owned()))?;
+        policy.apply(&mut request, trusts, |_, name| names.push(String::from_utf8_lossy(name).into_owned()))?;
         Ok((request, names))
     }
 
@@ -360,6 +376,15 @@ mod tests {
         assert!(applied(&policy(Underscores::Refuse), fields, None).is_err());
         let (request, dropped) = applied(&policy(Underscores::Keep), fields, None).expect("accepted");
         assert_eq!((names(&request).len(), dropped.len()), (2, 0));
+    }
+
+    #[test]
+    fn proxy_is_dropped_from_every_peer_and_with_every_setting() {
+        let policy = FieldPolicy::new(Underscores::Keep, ["*"], vec![], []);
+        for peer in [None, Some("192.0.2.1")] {
+            let (request, dropped) = applied(&policy, "pRoxy: evil.test\r\nX-A: 1\r\n", peer).expect("accepted");
+            assert_eq!((names(&request), dropped), (vec!["X-A".to_owned()], vec!["proxy".to_owned()]));
+        }
     }
 
     #[test]

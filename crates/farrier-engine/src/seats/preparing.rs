@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use farrier_http::{Error, Origin, Plan, Request};
 
 use super::shared::Shared;
-use crate::dropped_fields::Dropped;
+use crate::dropped_fields::Reason;
 use farrier_log::error::Level;
 use farrier_transport::link::Link;
 
@@ -40,14 +40,11 @@ impl Shared {
         }
     }
 
-    /// Decides about forwarding fields, folded values and underscores; does nothing if there are none.
+    /// Decides about forwarding fields, folded values, underscores and `Proxy`; does nothing if there are none.
     fn decide_fields(&self, request: &mut Request) -> Result<(), Error> {
         let Shared { rules, error_log, .. } = self;
-        rules.fields.apply(
-            request,
-            |address| rules.trusts(address),
-            |name| rules.dropped_fields.note(name, Dropped::Underscore, error_log),
-        )
+        let dropped = |why, name: &[u8]| rules.dropped_fields.note(name, Reason::OfRequest(why), error_log);
+        rules.fields.apply(request, |address| rules.trusts(address), dropped)
     }
 
     /// Logs once that a web server sends variables that are not obeyed here.

@@ -15,7 +15,7 @@ use super::overdue;
 use super::returns::Returned;
 use super::shared::{Shared, Work};
 use super::thread_meter::{Reading, ThreadMeter, process_cpu_ns};
-use crate::dropped_fields::Dropped;
+use crate::dropped_fields::Reason;
 use crate::metrics::Called;
 use farrier_log::access::Exchange;
 use farrier_protocol::after_response::AfterResponse;
@@ -408,7 +408,7 @@ impl Seat {
             self.log_fault(request, fault);
         }
         for name in &outcome.dropped {
-            self.shared.rules.dropped_response_fields.note(name, Dropped::HopByHop, &self.shared.error_log);
+            self.shared.rules.dropped_response_fields.note(name, Reason::HopByHop, &self.shared.error_log);
         }
         if let Some(log) = &self.shared.access_log {
             log.record(&Exchange {

@@ -145,8 +145,6 @@ impl<'a> Variables<'a> {
         match known {
             // The web server has decided about framing, and these two have variables of their own (RFC 3875 §4.1.18).
             KnownField::TransferEncoding | KnownField::ContentLength | KnownField::ContentType => return Ok(()),
-            // It would become the variable that sets programs' own proxy (CVE-2016-5385 and others).
-            KnownField::Other if bytes.eq_ignore_ascii_case(b"PROXY") => return Ok(()),
             KnownField::Host => {
                 self.hosts += 1;
                 self.head.host = value;

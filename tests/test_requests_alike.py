@@ -1,0 +1,69 @@
+"""Requests that an application may not see as they are: every front (HTTP/1.1, HTTP/2, uwsgi, FastCGI) treats them alike."""
+
+import json
+
+import pytest
+
+from frames import Connection
+from gateway import Records, uwsgi
+from wire import Wire, message
+
+APPLICATION = """
+    import json
+
+    def application(environ, start_response):
+        told = {key: value for key, value in environ.items() if isinstance(value, str)}
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(told).encode()]
+"""
+
+FLAGS = ("--http2-cleartext", "prior-knowledge")
+FRONTS = ("http1", "http2", "uwsgi", "fastcgi")
+
+
+@pytest.fixture(scope="module")
+def server(serve_module):
+    bind = ["127.0.0.1:0", "uwsgi://127.0.0.1:0", "fastcgi://127.0.0.1:0"]
+    return serve_module(APPLICATION, *FLAGS, bind=bind)
+
+
+def ask(server, front, method="GET", target="/", fields=(), host="farrier.test"):
+    """One request: the status and the content of its answer."""
+    http, uwsgi_address, fastcgi_address = server.addresses
+    fields = list(fields)
+    if front == "http1":
+        with Wire(http) as wire:
+            answer = wire.request(message(method, target, host=host, fields=fields))
+    elif front == "http2":
+        pseudo = [(":method", method), (":scheme", "http"), (":authority", host), (":path", target)]
+        with Connection(http) as connection:
+            block = connection.encoder.encode(pseudo + [(name.lower(), value) for name, value in fields])
+            answer = connection.response(connection.open(block=block))
+    elif front == "uwsgi":
+        with Wire(uwsgi_address) as wire:
+            wire.send(uwsgi(method, target, HTTP_HOST=host, fields=fields))
+            answer = wire.read_head()
+            answer.body = wire._rest()
+    else:
+        with Records(fastcgi_address) as records:
+            answer = records.ask(method, target, HTTP_HOST=host, fields=fields)
+    return answer.status, answer.body
+
+
+def environ(server, front, **request):
+    """The environ's strings of a request that is served."""
+    status, body = ask(server, front, **request)
+    assert status == 200, body
+    return json.loads(body)
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_a_proxy_field_never_becomes_http_proxy(serve, front):
+    """CVE-2016-5385 (httpoxy): a program that the application starts would send its own requests to that proxy."""
+    bind = ["127.0.0.1:0", "uwsgi://127.0.0.1:0", "fastcgi://127.0.0.1:0"]
+    server = serve(APPLICATION, *FLAGS, "--header-map", "dangerous", bind=bind)
+    for _ in range(2):
+        told = environ(server, front, fields=[("Proxy", "evil.test:80"), ("X-Kept", "1")])
+        assert ("HTTP_PROXY" in told, told["HTTP_X_KEPT"]) == (False, "1")
+    server.log.wait("Dropped the header field proxy: it would become HTTP_PROXY")
+    assert len(server.log.find("Dropped the header field proxy")) == 1
