@@ -67,3 +67,12 @@ def test_a_proxy_field_never_becomes_http_proxy(serve, front):
         assert ("HTTP_PROXY" in told, told["HTTP_X_KEPT"]) == (False, "1")
     server.log.wait("Dropped the header field proxy: it would become HTTP_PROXY")
     assert len(server.log.find("Dropped the header field proxy")) == 1
+
+
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("host", ["a,b", ",", ".", "..", "a..b", ".a", "a" * 256])
+def test_a_host_that_names_no_host_is_refused(server, front, host):
+    """RFC 9110 §7.2: a comma comes from two fields that somebody has joined, and DNS has no empty or longer names."""
+    mark = server.log.mark()
+    assert ask(server, front, host=host)[0] == 400
+    server.log.wait("is not a valid host", since=mark)

@@ -46,14 +46,24 @@ fn literal(authority: &[u8]) -> Option<usize> {
     Some(close + 1)
 }
 
-/// The end of a registered name; an IPv4 address is one by its letters.
+/// The longest registered name: that of DNS, with every dot (RFC 1035 §3.1).
+const NAME_BYTES_MAX: usize = 255;
+
+/// The end of a registered name; an IPv4 address is one by its letters. An empty label (`..`) names no host, except for the
+/// last one.
 fn name(authority: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         let rest = &authority[at..];
         at += rest.iter().position(|&b| !NAME[b as usize]).unwrap_or(rest.len());
         match &authority[at..] {
-            [] | [b':', ..] => return (at > 0).then_some(at),
+            [] | [b':', ..] => {
+                let name = &authority[..at];
+                let is_valid = !matches!(name, [] | [b'.', ..])
+                    && at <= NAME_BYTES_MAX
+                    && !name.windows(2).any(|pair| pair == b"..");
+                return is_valid.then_some(at);
+            }
             [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => at += 3,
             _ => return None,
         }
@@ -78,9 +88,9 @@ fn port(rest: &[u8]) -> Option<Option<u16>> {
     }
 }
 
-/// RFC 3986 §2.3 unreserved and §2.2 sub-delims.
+/// RFC 3986 §2.3 unreserved and §2.2 sub-delims, except for the comma: no host has one, and it joins two fields into one.
 const fn name_table() -> [bool; 256] {
-    const PUNCTUATION: &[u8] = b"-._~!$&'()*+,;=";
+    const PUNCTUATION: &[u8] = b"-._~!$&'()*+;=";
     let mut table = [false; 256];
     let mut at = 0;
     while at < PUNCTUATION.len() {
@@ -129,6 +139,15 @@ mod tests {
             ("::1", false),
             ("", false),
             (":80", false),
+            ("a.example.", true),
+            (".", false),
+            ("..", false),
+            ("a..b", false),
+            (".a", false),
+            ("a..", false),
+            (",", false),
+            ("a,b", false),
+            ("a.example,a.example", false),
             ("a b", false),
             ("user@example.com", false),
             ("example.com/", false),
@@ -140,6 +159,13 @@ mod tests {
         ] {
             assert_eq!(is_host(authority.as_bytes()), valid, "{authority}");
         }
+    }
+
+    #[test]
+    fn a_name_is_as_long_as_one_of_dns_at_most() {
+        let long = |bytes: usize| "a23456789.".repeat(26)[..bytes].to_owned() + ":8000";
+        assert!(is_host(long(255).as_bytes()));
+        assert!(!is_host(long(256).as_bytes()));
     }
 
     #[test]
