@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from edge import serve_edge, trusting
 from frames import Connection
 from gateway import Records, uwsgi
 from wire import Wire, message
@@ -76,3 +77,36 @@ def test_a_host_that_names_no_host_is_refused(server, front, host):
     mark = server.log.mark()
     assert ask(server, front, host=host)[0] == 400
     server.log.wait("is not a valid host", since=mark)
+
+
+ELSEWHERE = ("--forwarded-allow-ips", "192.0.2.9")
+
+
+def test_an_https_target_on_a_port_without_tls_is_refused_from_an_untrusted_peer(serve):
+    """RFC 9110 §7.4: whoever answers an https URI must have proved its certificate."""
+    server = serve(APPLICATION, *ELSEWHERE)
+    assert server.get("http://farrier.test/").status == 200
+    mark = server.log.mark()
+    assert server.get("https://farrier.test/").status == 400
+    server.log.wait("the request names another scheme than its connection's", since=mark)
+
+
+def test_an_https_target_of_a_trusted_proxy_is_served(server):
+    assert server.get("https://farrier.test/").status == 200
+
+
+@pytest.fixture
+def secured(serve, tmp_path, authority):
+    server = serve_edge(serve, tmp_path, authority, *ELSEWHERE, workers=1)
+    with Connection(server.addresses[0], tls=trusting(authority, "h2")) as connection:
+        yield server, connection
+
+
+def test_the_scheme_http_over_tls_is_refused_from_an_untrusted_peer(secured):
+    """RFC 9113 §8.3.1: the pseudo-field names the scheme of the request's URI, which is not that of this connection."""
+    server, connection = secured
+    mark = server.log.mark()
+    wrong = connection.open(block=connection.encoder.encode(connection.pseudo(scheme="http")))
+    assert connection.response(wrong).status == 400
+    server.log.wait("the request names another scheme than its connection's", since=mark)
+    assert connection.get("/").status == 200

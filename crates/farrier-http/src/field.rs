@@ -198,6 +198,8 @@ impl KnownField {
 pub struct Seen(u64);
 
 impl Seen {
+    /// No field, but the scheme that the request's target or `:scheme` names.
+    pub const SCHEME: Seen = Seen(1 << 61);
     /// A name that is not in the table and contains an underscore.
     pub const UNDERSCORE: Seen = Seen(1 << 62);
     /// A value that is folded over several lines (RFC 9112 §5.2).
@@ -227,7 +229,7 @@ impl Seen {
 }
 
 // The bits that name no field are above those that do.
-const _: () = assert!(KnownField::ALL.len() < 62);
+const _: () = assert!(KnownField::ALL.len() < 61);
 
 const fn token_table() -> [bool; 256] {
     let mut table = [false; 256];

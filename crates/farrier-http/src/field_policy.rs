@@ -1,5 +1,5 @@
 //! Handles fields that need a decision before a handler may see them: folded values, names with an underscore, `Proxy`,
-//! and fields of proxies about the client. It runs once per request; a request without such fields costs one test.
+//! and fields of proxies about the client. It also decides about a request that names another scheme than its connection's. It runs once per request; a request without such fields costs one test.
 
 use std::net::IpAddr;
 
@@ -69,7 +69,7 @@ pub struct FieldPolicy {
 }
 
 /// The kinds of fields that need a decision whatever the settings are.
-const ALWAYS_WATCHED: Seen = Seen::UNDERSCORE.with(Seen::FOLDED).with(Seen::of(KnownField::Proxy));
+const ALWAYS_WATCHED: Seen = Seen::UNDERSCORE.with(Seen::FOLDED).with(Seen::SCHEME).with(Seen::of(KnownField::Proxy));
 
 impl FieldPolicy {
     /// A policy.
@@ -121,7 +121,8 @@ impl FieldPolicy {
     /// `trusts` returns whether an address is a trusted proxy; a peer on a unix socket always is. `dropped` is called
     /// with the name of each field that is removed because of its name, and the reason.
     ///
-    /// # Errors The fields of the scheme contradict each other, or a name has an underscore and that is refused.
+    /// # Errors The fields of the scheme contradict each other, a name has an underscore and that is refused, or an untrusted
+    /// peer names another scheme than its connection's.
     #[inline]
     pub fn apply(
         &self,
@@ -154,6 +155,12 @@ impl FieldPolicy {
             dropped(Dropped::Proxy, KnownField::Proxy.name().as_bytes());
         }
         let is_trusted = is_trusted(request, &trusts);
+        // RFC 9110 §7.4: a server must not serve a request for an https URI that came over a connection without TLS.
+        if !is_trusted && request.head.told_scheme.is_some_and(|told| told != request.origin.scheme) {
+            return Err(Error::bad_request(
+                "the request names another scheme than its connection's, and its peer is no trusted proxy (see forwarded_allow_ips)",
+            ));
+        }
         if is_trusted {
             let older = self.scheme(request)?;
             let newer = if seen.has_any(self.believed) {
@@ -384,6 +391,23 @@ mod tests {
         for peer in [None, Some("192.0.2.1")] {
             let (request, dropped) = applied(&policy, "pRoxy: evil.test\r\nX-A: 1\r\n", peer).expect("accepted");
             assert_eq!((names(&request), dropped), (vec!["X-A".to_owned()], vec!["proxy".to_owned()]));
+        }
+    }
+
+    #[test]
+    fn another_scheme_than_the_connections_is_refused_from_untrusted_peers() {
+        for (told, peer, is_accepted) in [
+            (Scheme::Https, Some("192.0.2.1"), false),
+            (Scheme::Https, Some("10.0.0.1"), true),
+            (Scheme::Https, None, true),
+            (Scheme::Http, Some("192.0.2.1"), true),
+        ] {
+            let mut request = request("", peer);
+            request.head.told_scheme = Some(told);
+            request.head.seen = request.head.seen.with(Seen::SCHEME);
+            let trusts = |address: IpAddr| address == IpAddr::from([10, 0, 0, 1]);
+            let outcome = FieldPolicy::default().apply(&mut request, trusts, |_, _| {});
+            assert_eq!(outcome.is_ok(), is_accepted, "{told:?} from {peer:?}");
         }
     }
 

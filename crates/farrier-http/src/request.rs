@@ -199,6 +199,8 @@ pub struct RequestHead {
     /// `host[:port]` of the request: the checked value of the Host field (RFC 9112 §3.2). If an HTTP/1.0 request has
     /// none, it is the authority of an absolute-form target, otherwise empty.
     pub host: Span,
+    /// The scheme of an absolute-form target, or of `:scheme` if it is not the connection's. With it goes [`Seen::SCHEME`].
+    pub told_scheme: Option<Scheme>,
     /// How the content is delimited.
     pub framing: BodyFraming,
     /// Whether the client allows the connection to be kept alive (RFC 9112 §9.3).
@@ -225,6 +227,7 @@ impl RequestHead {
             fields,
             seen,
             host,
+            told_scheme,
             framing,
             keep_alive,
             expect_continue,
@@ -234,7 +237,7 @@ impl RequestHead {
         for span in [method, target, path, query, host] {
             *span = Span::default();
         }
-        (*form, *version, *seen, *framing) = Default::default();
+        (*form, *version, *seen, *told_scheme, *framing) = Default::default();
         (*keep_alive, *expect_continue, *bytes) = Default::default();
         fields.clear();
         gateway.clear();

@@ -42,7 +42,10 @@ pub fn read_head<'a>(
     request.head.version = Version::Http2;
     request.head.keep_alive = true;
     read_request_line(request, pseudo, limits)?;
-    check_scheme(pseudo.scheme)?;
+    request.head.told_scheme = read_scheme(pseudo.scheme, scheme)?;
+    if request.head.told_scheme.is_some() {
+        request.head.seen = request.head.seen.with(Seen::SCHEME);
+    }
     let authority = pseudo.authority.filter(|authority| !authority.is_empty());
     if let Some(authority) = authority {
         if !host::is_host(authority) {
@@ -110,13 +113,16 @@ fn read_request_line(request: &mut Request, pseudo: Pseudo<'_>, limits: &Limits)
     Ok(())
 }
 
-/// Clients often send the wrong one of the two, and proxies in front know the right one. Other schemes are not served.
-fn check_scheme(told: Option<&[u8]>) -> Result<(), Error> {
+/// The scheme that was told, if the field policy must decide about it. Without TLS every peer is a trusted proxy, and those
+/// that forward requests of their own TLS connections say https.
+fn read_scheme(told: Option<&[u8]>, connection: Scheme) -> Result<Option<Scheme>, Error> {
     match told {
-        Some(told) if !told.eq_ignore_ascii_case(b"https") && !told.eq_ignore_ascii_case(b"http") => {
-            Err(Error::bad_request(":scheme is neither http nor https"))
+        None => Ok(None),
+        Some(told) if told.eq_ignore_ascii_case(b"https") => Ok(None),
+        Some(told) if told.eq_ignore_ascii_case(b"http") => {
+            Ok(Some(Scheme::Http).filter(|_| connection == Scheme::Https))
         }
-        _ => Ok(()),
+        Some(_) => Err(Error::bad_request(":scheme is neither http nor https")),
     }
 }
 
@@ -296,6 +302,16 @@ mod tests {
         }
         assert_eq!(refused(GET, &[("expect", "magic")]), Kind::ExpectationFailed);
         assert!(read(Pseudo { method: b"OPTIONS", path: b"*", ..GET }, &[("te", "trailers")], true).is_ok());
+    }
+
+    #[test]
+    fn a_scheme_that_is_not_the_connections_is_left_to_the_field_policy() {
+        let told = |scheme: &'static str| {
+            let request = read(Pseudo { scheme: Some(scheme.as_bytes()), ..GET }, &[], true).expect("valid");
+            (request.head.told_scheme, request.head.seen.has_any(Seen::SCHEME))
+        };
+        assert_eq!(told("https"), (None, false));
+        assert_eq!(told("HTTP"), (Some(Scheme::Http), true));
     }
 
     #[test]

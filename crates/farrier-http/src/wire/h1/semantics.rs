@@ -2,7 +2,7 @@
 
 use super::{framing, host, list, target};
 use crate::error::{Error, Kind};
-use crate::field::{KnownField, Span};
+use crate::field::{KnownField, Seen, Span};
 use crate::origin::Scheme;
 use crate::request::{BodyFraming, RequestHead, TargetForm, Version};
 
@@ -57,9 +57,14 @@ pub(crate) fn understand_expectation(bytes: &[u8], head: &mut RequestHead) -> Re
 /// RFC 9112 §3.2: there must be exactly one valid Host, and a target's authority must not contradict it. HTTP/1.0 may
 /// omit it.
 fn check_host(bytes: &[u8], head: &mut RequestHead, hosts: usize) -> Result<(), Error> {
+    let absolute = absolute(bytes, head);
+    if let Some((scheme, _)) = absolute {
+        head.told_scheme = Some(scheme);
+        head.seen = head.seen.with(Seen::SCHEME);
+    }
     match hosts {
         0 if head.version == Version::Http10 => {
-            if let Some((_, authority)) = absolute(bytes, head) {
+            if let Some((_, authority)) = absolute {
                 head.host = authority;
             }
             return Ok(());
@@ -72,7 +77,7 @@ fn check_host(bytes: &[u8], head: &mut RequestHead, hosts: usize) -> Result<(), 
     if !host::is_host(value) {
         return Err(Error::bad_request("the Host field is not a valid host"));
     }
-    match absolute(bytes, head) {
+    match absolute {
         Some((scheme, authority)) if !host::same_authority(&bytes[authority.range()], value, scheme) => {
             Err(Error::bad_request("the target's authority differs from the Host field"))
         }
