@@ -181,6 +181,49 @@ def test_other_roles_are_refused(address):
     with Records(address) as records:
         records.send(begin(role=3))
         assert records.read() == (END_REQUEST, 1, b"\0\0\0\0%c\0\0\0" % UNKNOWN_ROLE)
+        assert records.read() is None
+
+
+def test_a_connection_that_is_to_be_kept_survives_another_role(address):
+    with Records(address) as records:
+        records.send(begin(role=3, keep=True))
+        assert records.read() == (END_REQUEST, 1, b"\0\0\0\0%c\0\0\0" % UNKNOWN_ROLE)
+        assert records.ask("GET", "/environ", request_id=2).status == 200
+
+
+@pytest.fixture(scope="module")
+def impatient(serve_module):
+    flags = ("--header-timeout", 1, "--keepalive", 600)
+    return serve_module(APPLICATION, *flags, bind=["fastcgi://127.0.0.1:0", "auto://127.0.0.1:0"])
+
+
+BESIDE_A_REQUEST = [
+    record(GET_VALUES, 0, pairs({"FCGI_MAX_CONNS": ""})),
+    begin(role=3, keep=True),
+    record(PARAMS, 7, b"of no request"),
+    record(STDIN, 7),
+    record(ABORT, 7),
+    record(99, 0),
+]
+
+
+@pytest.mark.parametrize("protocol", [0, 1], ids=["fastcgi", "auto"])
+@pytest.mark.parametrize("raw", BESIDE_A_REQUEST, ids=range(len(BESIDE_A_REQUEST)))
+def test_records_beside_a_request_keep_no_connection_open(impatient, protocol, raw):
+    """Whoever sends them has asked for nothing, and is waited for as long as for a head: `header_timeout`."""
+    with Records(impatient.addresses[protocol]) as records:
+        records.send(raw)
+        kinds = []
+        while found := records.read():
+            kinds.append(found[0])
+        assert not {STDOUT, STDIN} & set(kinds), kinds
+
+
+def test_a_request_that_is_not_complete_in_time_is_answered_in_records(impatient):
+    with Records(impatient.address) as records:
+        records.send(begin())
+        answer = records.answer()
+        assert (answer.status, answer.end) == (408, (0, COMPLETE))
 
 
 REFUSED = [

@@ -131,6 +131,14 @@ fn other_roles_are_refused_and_the_connection_goes_on() {
 }
 
 #[test]
+fn the_connection_ends_with_a_request_of_another_role_unless_it_is_to_be_kept() {
+    let transcript = read(&begin(1, 2, 0));
+    let mut expected = Vec::new();
+    encode::end_request(&mut expected, 1, EndStatus::UnknownRole);
+    assert_eq!((transcript.end.expect_err("it ends").kind, transcript.replies), (Kind::ClientGone, expected));
+}
+
+#[test]
 fn the_application_tells_about_itself() {
     let question =
         pairs(&[("FCGI_MPXS_CONNS", ""), ("FCGI_MAX_REQS", ""), ("FCGI_OTHER", ""), ("FCGI_MPXS_CONNS", "")]);

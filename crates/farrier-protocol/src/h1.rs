@@ -316,7 +316,9 @@ pub fn expire(connection: &mut Connection, rules: &Rules, now_ms: u64) -> Expire
         return Expired::NotYet;
     }
     match std::mem::replace(&mut connection.phase, Phase::Idle) {
-        Phase::Head(partial) => {
+        Phase::Head(mut partial) => {
+            let Some(via) = partial.reader.via() else { return Expired::Close };
+            partial.request.head.gateway.via = via;
             Expired::Refuse(Error::client(Kind::RequestTimeout, "the head was not complete in time"), partial.request)
         }
         Phase::Content(partial) => {

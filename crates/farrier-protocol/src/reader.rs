@@ -65,6 +65,15 @@ impl HeadReader {
         }
     }
 
+    /// The protocol in which a client can be told that its head did not come in time; `None` if no request has begun.
+    pub(crate) fn via(&self) -> Option<Via> {
+        match self {
+            HeadReader::FastCgi(decoder) => decoder.request_id().map(Via::FastCgi),
+            HeadReader::Uwsgi(_) => Some(Via::Uwsgi),
+            _ => Some(Via::Http),
+        }
+    }
+
     /// Decodes what was received for this head. Anything before the head changes `opening` and `origin`, and is removed
     /// from the arena.
     ///
@@ -147,11 +156,8 @@ impl HeadReader {
                     // Unsent bytes go with the response; a client that has left is noticed there.
                     let _ = link.send(&[&replies], false);
                 }
-                return Ok(match outcome? {
-                    true => Read::Head,
-                    false if decoder.is_idle() && arena.filled().is_empty() => Read::Nothing,
-                    false => Read::Partial,
-                });
+                // Records beside a request are no reason to wait longer for it than for a head.
+                return Ok(if outcome? { Read::Head } else { Read::Partial });
             }
             // `read` has handled it.
             HeadReader::Http(_) => {}

@@ -62,6 +62,11 @@ impl HeadDecoder {
         self.active.is_none() && self.records.is_between()
     }
 
+    /// The request that has begun.
+    pub fn request_id(&self) -> Option<u16> {
+        self.active.map(|active| active.id)
+    }
+
     fn records(
         &mut self,
         arena: &mut Arena,

@@ -2,7 +2,7 @@
 //! other requests.
 
 use super::{encode, values};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 
 /// Bytes of a record's header.
 pub(super) const HEADER_BYTES: usize = 8;
@@ -158,7 +158,7 @@ impl Records {
                 ABORT_REQUEST if is_mine => {
                     encode::end_request(replies, header.request_id, encode::EndStatus::Complete);
                     return Err(Error::client(
-                        crate::error::Kind::ClientGone,
+                        Kind::ClientGone,
                         "the web server gave the request up before it was complete",
                     ));
                 }
@@ -213,6 +213,10 @@ impl Records {
         };
         self.count_reply()?;
         encode::end_request(replies, header.request_id, refusal);
+        // §3.1: the application closes the connection after a request without that flag, which is over now.
+        if active.is_none() && flags & KEEP_CONN == 0 {
+            return Err(Error::client(Kind::ClientGone, "a FastCGI request is for a role that is not served"));
+        }
         Ok(None)
     }
 
