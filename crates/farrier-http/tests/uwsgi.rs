@@ -171,6 +171,10 @@ fn variables_that_decide_framing_or_routing_must_be_valid() {
     refused(bad, "control character", &[("HTTP_X", "a\r\nb")]);
     refused(bad, "control character", &[("QUERY_STRING", "a\nb")]);
     refused(bad, "control character", &[("REQUEST_URI", "/a\nb")]);
+    // The path decides routing: who has checked one of two paths has not checked the other.
+    refused(bad, "PATH_INFO is given twice", &[("PATH_INFO", "/admin")]);
+    refused(bad, "NUL byte", &[("PATH_INFO", "/a b\0.txt")]);
+    assert_eq!(with(&[("PATH_INFO", "/a b")]), with(&[]));
     refused(bad, "not a token", &[("HTTP_", "x")]);
     refused(bad, "not a token", &[("HTTP_X Y", "x")]);
     refused(bad, "no name", &[("", "x")]);

@@ -68,7 +68,7 @@ impl<'a> Variables<'a> {
     }
 
     /// Takes one variable. Of two with the same name the last counts. Exceptions are fields, which HTTP may repeat, and
-    /// the length, of which there can be only one.
+    /// the length, the path and the content's type, of which there can be only one.
     ///
     /// # Errors A limit is exceeded, or a variable that decides framing or routing is invalid.
     #[inline]
@@ -82,7 +82,7 @@ impl<'a> Variables<'a> {
             b"" => return Err(Error::bad_request("a variable has no name")),
             b"REQUEST_METHOD" => self.head.method = value,
             b"REQUEST_URI" => self.request_uri = Some(value),
-            b"PATH_INFO" => self.path_info = Some(value),
+            b"PATH_INFO" => return self.path_info(value),
             b"QUERY_STRING" => self.query_string = Some(value),
             b"SCRIPT_NAME" => self.head.gateway.script_name = value,
             b"REMOTE_ADDR" => self.remote_addr = value,
@@ -177,6 +177,20 @@ impl<'a> Variables<'a> {
         self.head.seen = self.head.seen.with(Seen::of(known));
         self.head.fields.push(Field { known, name, value });
         Ok(())
+    }
+
+    /// The path decides routing: of two that differ, the web server and the application may each mean another.
+    fn path_info(&mut self, value: Span) -> Result<(), Error> {
+        let path = &self.bytes[value.range()];
+        if path.contains(&0) {
+            return Err(Error::bad_request("PATH_INFO contains a NUL byte"));
+        }
+        match self.path_info.replace(value) {
+            Some(before) if self.bytes[before.range()] != *path => {
+                Err(Error::bad_request("PATH_INFO is given twice, and differently"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn content_length(&mut self, name: Span, value: Span) -> Result<(), Error> {
