@@ -5,7 +5,7 @@ import json
 import pytest
 
 from edge import serve_edge, trusting
-from frames import Connection
+from frames import PROTOCOL_ERROR, Connection
 from gateway import Records, uwsgi
 from wire import Wire, message
 
@@ -110,3 +110,21 @@ def test_the_scheme_http_over_tls_is_refused_from_an_untrusted_peer(secured):
     assert connection.response(wrong).status == 400
     server.log.wait("the request names another scheme than its connection's", since=mark)
     assert connection.get("/").status == 200
+
+
+@pytest.mark.parametrize("target", ["/a<b", "/a>b", "/a`b", "/?a<b", "/?a>b", '/?a"b'])
+def test_a_byte_that_must_be_escaped_is_served_over_http_1_and_logged_over_http_2(server, target):
+    """RFC 3986 §2: the HTTP/2 library resets such a stream before the server sees it. Nobody must search for the reason."""
+    assert ask(server, "http1", target=target)[0] == 200
+    mark = server.log.mark()
+    with Connection(server.address) as connection:
+        wrong = connection.open(path=target)
+        connection.stream_error(wrong, PROTOCOL_ERROR)
+        assert connection.get("/").status == 200
+    server.log.wait(r"Invalid request from ip=127.0.0.1: 1 stream\(s\) of HTTP/2 reset", since=mark)
+
+
+@pytest.mark.parametrize("target", ['/a"b', "/a{b}|^", "/?a{b}|^`"])
+def test_other_bytes_that_must_be_escaped_are_served_over_both(server, target):
+    assert environ(server, "http1", target=target)["REQUEST_URI"] == target
+    assert environ(server, "http2", target=target)["REQUEST_URI"] == target

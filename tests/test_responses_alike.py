@@ -13,6 +13,8 @@ APPLICATION = """
         asked = parse_qs(environ["QUERY_STRING"])
         fields = [tuple(field.split(":", 1)) for field in asked.get("field", [])]
         body = asked.get("body", ["Hello"])[0].encode()
+        if "padded" in asked:
+            fields = [("X-A", " \\t a b\\t "), ("X-B", " ")]
         start_response(asked.get("status", ["200 OK"])[0], fields)
         return [body]
 """
@@ -139,3 +141,14 @@ def test_connection_close_of_the_application_stays_within_http_1(server, front):
     """RFC 9113 §8.2.2: HTTP/2 has no such field, and behind a web server the connection is the web server's."""
     answer = ask(server, front, "/?field=Connection:close")
     assert (answer.status, answer.body, answer.values("connection")) == (200, b"Hello", [])
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_white_space_around_a_value_is_removed(server, front):
+    """RFC 9110 §5.5: it is not part of the value. RFC 9113 §8.2.1: over HTTP/2 it makes the response malformed."""
+    answer = ask(server, front, "/?padded=1")
+    assert (answer.status, answer.values("x-a"), answer.values("x-b")) == (200, ["a b"], [""])
+    if front == "http1":
+        with server.connect() as wire:
+            wire.send(message("GET", "/?padded=1"))
+            assert b"\r\nX-A: a b\r\nX-B: \r\n" in wire.socket.recv(4096)

@@ -98,7 +98,7 @@ impl ResponseHead {
         head
     }
 
-    /// Adds a field. A hop-by-hop field is not added, because only the server may set it (PEP 3333): its name is kept for the
+    /// Adds a field. White space around the value is not part of it (RFC 9110 §5.5), and HTTP/2 forbids it. A hop-by-hop field is not added, because only the server may set it (PEP 3333): its name is kept for the
     /// log, and `Connection: close` is obeyed.
     ///
     /// # Errors
@@ -108,6 +108,7 @@ impl ResponseHead {
         if !is_token(name) {
             return Err(Error::application("a response field's name is not a token"));
         }
+        let value = trimmed(value);
         if !is_value(value) {
             return Err(Error::application(format!(
                 "the value of response field {:?} contains a control character",
@@ -265,6 +266,14 @@ impl ResponseHead {
 /// The error of a final response with an interim status.
 const INTERIM_AS_FINAL: &str =
     "a status of 1xx cannot be the response's own (for 103 Early Hints, call environ[\"wsgi.early_hints\"])";
+
+/// The value without the spaces and tabs around it.
+fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
 
 /// The most names of left-out fields that a head keeps; there are nine.
 const DROPPED_MAX: usize = 16;

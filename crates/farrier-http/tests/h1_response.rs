@@ -163,6 +163,15 @@ fn a_head_is_status_line_own_fields_framing_and_the_applications_fields() {
 }
 
 #[test]
+fn white_space_around_a_value_is_not_part_of_it() {
+    let head = response("200 OK", &[("X-A", " \ta \tb\t "), ("X-B", " \t"), ("Content-Length", " 5 ")]);
+    assert_eq!((head.lines(), head.content_length()), (&b"X-A: a \tb\r\nX-B: \r\n"[..], Some(5)));
+    for value in ["a\r\n", "\r\na", "a\n b", "\x0b"] {
+        assert!(ResponseHead::default().add(b"X", value.as_bytes()).is_err(), "{value:?}");
+    }
+}
+
+#[test]
 fn a_hop_by_hop_field_is_left_out_and_named() {
     let given = [("Connection", "keep-alive"), ("KEEP-ALIVE", "timeout=5"), ("keep-alive", "x"), ("X-A", "1")];
     let head = response("200 OK", &given);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use farrier_http::wire::h1::RequestFacts;
-use farrier_http::{Error, Kind, Request, Version};
+use farrier_http::{Error, Kind, Peer, Request, Version};
 use h2::Reason;
 
 use super::answered_by::AnsweredBy;
@@ -21,6 +21,7 @@ use super::lead::Lead;
 use super::overdue;
 use super::returns::Returned;
 use super::seat::{Seat, Settled, panic_text};
+use farrier_log::access::peer_text;
 use farrier_log::error::Level;
 use farrier_protocol::after_response::AfterResponse;
 use farrier_protocol::connection::{Connection, Phase};
@@ -198,6 +199,7 @@ impl Seat {
                 lead.ready.push(*token, Readiness::READABLE);
             }
         }
+        self.note_malformed(session.take_malformed(), origin.peer);
         if driven == Driven::Ended {
             link.set_gone();
         }
@@ -231,6 +233,19 @@ impl Seat {
             }
         }
         self.park(lead, connection);
+    }
+
+    /// Logs requests that the `h2` crate has refused: it resets their streams and reports neither them nor the reason.
+    fn note_malformed(&self, count: u32, peer: Peer) {
+        if count > 0 {
+            let who = peer_text(peer);
+            self.shared.error_log.write(
+                Level::Warning,
+                &format!(
+                    "Invalid request from ip={who}: {count} stream(s) of HTTP/2 reset with PROTOCOL_ERROR; usual reasons are a byte in :path that must be percent-encoded, a malformed field or pseudo-field, and content that is not as long as its Content-Length"
+                ),
+            );
+        }
     }
 
     /// A session's deadline, or the time to check it, has come.

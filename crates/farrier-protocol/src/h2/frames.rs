@@ -4,6 +4,12 @@
 /// Length, type, flags and stream of a frame.
 const HEADER_BYTES: usize = 9;
 
+/// The code of a RST_STREAM frame follows its header.
+const CODE_BYTES: usize = 4;
+
+/// The code for a stream whose client has broken a rule (RFC 9113 §7).
+pub(crate) const PROTOCOL_ERROR: u32 = 1;
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -26,11 +32,22 @@ const UPDATES_MAX: u32 = 64 * 1024;
 /// What each second adds: control frames and resets.
 const EARNED_BY_SECOND: (u64, u64) = (50, 10);
 
+/// A frame, as far as it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Passed {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    /// Bytes behind the header.
+    pub(crate) length: usize,
+    /// The code of a RST_STREAM frame.
+    pub(crate) code: Option<u32>,
+}
+
 /// Follows a stream of frames, however it is divided into pieces.
 #[derive(Debug, Default)]
 pub struct Scanner {
-    header: [u8; HEADER_BYTES],
-    /// Bytes of the header that have come.
+    header: [u8; HEADER_BYTES + CODE_BYTES],
+    /// Bytes of the header that have come, and of the code behind it.
     have: usize,
     /// Bytes that are skipped: a frame's content, or what comes before the first frame.
     skip: usize,
@@ -42,8 +59,8 @@ impl Scanner {
         Scanner { skip, ..Scanner::default() }
     }
 
-    /// Looks at a piece and hands each frame's type, flags and length to `each`.
-    pub fn scan(&mut self, mut piece: &[u8], mut each: impl FnMut(u8, u8, usize)) {
+    /// Looks at a piece and hands each frame to `each`.
+    pub fn scan(&mut self, mut piece: &[u8], mut each: impl FnMut(Passed)) {
         loop {
             let skipped = self.skip.min(piece.len());
             piece = &piece[skipped..];
@@ -51,18 +68,31 @@ impl Scanner {
             if piece.is_empty() {
                 return;
             }
-            let taken = (HEADER_BYTES - self.have).min(piece.len());
+            let wanted = self.wanted_bytes();
+            let taken = (wanted - self.have).min(piece.len());
             self.header[self.have..self.have + taken].copy_from_slice(&piece[..taken]);
             piece = &piece[taken..];
             self.have += taken;
-            if self.have < HEADER_BYTES {
-                return;
+            if self.have < self.wanted_bytes() {
+                if self.have < wanted {
+                    return;
+                }
+                continue;
             }
+            let has_code = self.have > HEADER_BYTES;
             self.have = 0;
-            let [high, middle, low, kind, flags, ..] = self.header;
-            self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-            each(kind, flags, self.skip);
+            let [high, middle, low, kind, flags, _, _, _, _, code @ ..] = self.header;
+            let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+            self.skip = if has_code { length - CODE_BYTES } else { length };
+            each(Passed { kind, flags, length, code: has_code.then(|| u32::from_be_bytes(code)) });
         }
+    }
+
+    /// How many bytes of the frame are looked at, as far as that is known.
+    fn wanted_bytes(&self) -> usize {
+        let is_reset =
+            self.have >= HEADER_BYTES && self.header[3] == RST_STREAM && self.header[..3] == [0, 0, CODE_BYTES as u8];
+        if is_reset { HEADER_BYTES + CODE_BYTES } else { HEADER_BYTES }
     }
 }
 
@@ -146,14 +176,22 @@ mod tests {
         let mut stream = b"preface".to_vec();
         stream.extend(frame(HEADERS, 5, b"abc"));
         stream.extend(frame(DATA, 1, b""));
+        stream.extend(frame(RST_STREAM, 0, &[0, 0, 1, 2]));
+        stream.extend(frame(RST_STREAM, 0, &[1]));
         stream.extend(frame(PING, 0, b"12345678"));
-        for size in 1..stream.len() {
+        let passed = |kind, flags, length, code| Passed { kind, flags, length, code };
+        let expected = [
+            passed(HEADERS, 5, 3, None),
+            passed(DATA, 1, 0, None),
+            passed(RST_STREAM, 0, 4, Some(258)),
+            passed(RST_STREAM, 0, 1, None),
+            passed(PING, 0, 8, None),
+        ];
+        for size in 1..=stream.len() {
             let mut scanner = Scanner::after(7);
             let mut seen = Vec::new();
-            for piece in stream.chunks(size) {
-                scanner.scan(piece, |kind, flags, length| seen.push((kind, flags, length)));
-            }
-            assert_eq!(seen, [(HEADERS, 5, 3), (DATA, 1, 0), (PING, 0, 8)], "in pieces of {size}");
+            stream.chunks(size).for_each(|piece| scanner.scan(piece, |frame| seen.push(frame)));
+            assert_eq!(seen, expected, "in pieces of {size}");
         }
     }
 

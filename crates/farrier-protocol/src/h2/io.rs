@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::h2::frames::{Allowance, Scanner};
+use crate::h2::frames::{Allowance, PROTOCOL_ERROR, Scanner};
 use farrier_transport::link::{Link, Received, Sent};
 
 /// Written bytes that are gathered before they are sent in any case.
@@ -48,6 +48,8 @@ pub struct Io {
     pub(crate) allowance: Allowance,
     /// The client has sent more than it may.
     pub is_flooded: bool,
+    /// Streams that the `h2` crate has reset because their requests are malformed.
+    pub malformed: u32,
 }
 
 /// The `h2` crate's end of it.
@@ -72,6 +74,7 @@ impl Io {
             outgoing: Scanner::default(),
             allowance,
             is_flooded: false,
+            malformed: 0,
         }
     }
 
@@ -104,7 +107,7 @@ impl Io {
 
     fn count(&mut self, piece: &[u8]) {
         let Io { incoming, allowance, is_flooded, .. } = self;
-        incoming.scan(piece, |kind, flags, length| *is_flooded |= !allowance.received(kind, flags, length));
+        incoming.scan(piece, |frame| *is_flooded |= !allowance.received(frame.kind, frame.flags, frame.length));
     }
 
     /// Sends the gathered bytes.
@@ -188,8 +191,11 @@ impl AsyncWrite for LinkIo {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        let Io { outgoing, allowance, out, .. } = &mut *io;
-        outgoing.scan(bytes, |kind, _, _| allowance.sent(kind));
+        let Io { outgoing, allowance, out, malformed, .. } = &mut *io;
+        outgoing.scan(bytes, |frame| {
+            allowance.sent(frame.kind);
+            *malformed += u32::from(frame.code == Some(PROTOCOL_ERROR));
+        });
         out.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }

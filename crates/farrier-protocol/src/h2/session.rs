@@ -209,6 +209,11 @@ impl Session {
         std::mem::take(&mut self.spools)
     }
 
+    /// How many requests the `h2` crate has refused by itself since the last call.
+    pub(crate) fn take_malformed(&mut self) -> u32 {
+        std::mem::take(&mut lock(&self.io).malformed)
+    }
+
     /// Notifies the client that the connection ends with the streams that are open.
     pub fn send_goaway(&mut self, now_ms: u64) {
         if self.goaway_ms.is_none() {
