@@ -104,9 +104,13 @@ def test_the_field_bomb_takes_linear_time(recorder):
         assert wire.read_response().status == 400
 
 
-def test_options_asterisk_reaches_the_application(recorder):
+def test_options_asterisk_is_answered_by_the_server(recorder):
+    """RFC 9110 §9.3.7: it asks about the server. An application would take `*` for a path."""
     with recorder.connect() as wire:
-        assert wire.request(message("OPTIONS", "*")).status in (200, 204)
+        assert wire.request(message("OPTIONS", "*")).status == 204
+        assert wire.request(message("OPTIONS", "*", body=b"content")).status == 204
+        assert wire.request(message("GET", "/after")).status == 200
+    assert calls(recorder)[-1:] == ["/after"]
 
 
 def test_bounds_are_settings(serve):

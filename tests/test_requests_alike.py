@@ -128,3 +128,25 @@ def test_a_byte_that_must_be_escaped_is_served_over_http_1_and_logged_over_http_
 def test_other_bytes_that_must_be_escaped_are_served_over_both(server, target):
     assert environ(server, "http1", target=target)["REQUEST_URI"] == target
     assert environ(server, "http2", target=target)["REQUEST_URI"] == target
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_options_asterisk_is_answered_by_the_server(server, front):
+    """RFC 9110 §9.3.7: it asks about the server. An application would take `*` for a path."""
+    assert ask(server, front, "OPTIONS", "*") == (204, b"")
+
+
+@pytest.mark.parametrize("front", ["http1", "uwsgi", "fastcgi"])
+def test_connect_is_not_served(server, front):
+    """RFC 9110 §9.3.6: it asks for a tunnel, and an application that answers 200 would have made one."""
+    mark = server.log.mark()
+    assert ask(server, front, "CONNECT", "farrier.test:80")[0] == 501
+    server.log.wait("CONNECT is not served", since=mark)
+
+
+def test_connect_is_not_served_over_http_2(server):
+    mark = server.log.mark()
+    with Connection(server.address) as connection:
+        block = connection.encoder.encode([(":method", "CONNECT"), (":authority", "farrier.test:80")])
+        assert connection.response(connection.open(block=block)).status == 501
+    server.log.wait("CONNECT is not served", since=mark)

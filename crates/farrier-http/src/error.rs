@@ -28,6 +28,8 @@ pub enum Kind {
     HeadTooLarge,
     /// The content is above its limit.
     BodyTooLarge,
+    /// A method that is not served (RFC 9110 §15.6.2).
+    UnknownMethod,
     /// `Expect` names something unknown (RFC 9110 §10.1.1).
     ExpectationFailed,
     /// A transfer coding that is not implemented (RFC 9112 §6.1).

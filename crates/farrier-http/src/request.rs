@@ -150,7 +150,7 @@ impl Version {
     }
 }
 
-/// The four forms of a request target (RFC 9112 §3.2).
+/// The forms of a request target (RFC 9112 §3.2). The fourth, `host:port`, belongs to CONNECT alone, which is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TargetForm {
     /// `/path?query`
@@ -158,8 +158,6 @@ pub enum TargetForm {
     Origin,
     /// `http://authority/path?query`
     Absolute,
-    /// `host:port`, with CONNECT
-    Authority,
     /// `*`, with OPTIONS
     Asterisk,
 }
@@ -185,8 +183,8 @@ pub struct RequestHead {
     pub target: Span,
     /// Its form.
     pub form: TargetForm,
-    /// The path inside the target, percent-encoded as received; `*` for the asterisk form, empty for authority form;
-    /// an absolute-form target without a path gives an empty span.
+    /// The path inside the target, percent-encoded as received; `*` for the asterisk form. An
+    /// absolute-form target without a path gives an empty span.
     pub path: Span,
     /// The part after the first `?` of the target; empty if there is none.
     pub query: Span,

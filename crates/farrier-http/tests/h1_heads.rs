@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use farrier_http::TargetForm::{Absolute, Asterisk, Authority, Origin};
+use farrier_http::TargetForm::{Absolute, Asterisk, Origin};
 use farrier_http::Version::{Http10, Http11};
 use farrier_http::wire::h1::HeadDecoder;
 use farrier_http::{BodyFraming, KnownField, Limits, RequestHead, Span, TargetForm};
@@ -66,8 +66,6 @@ fn a_target_is_split_into_its_parts() {
     check("ABCDEFGHIJKLMNOPQRST /", Origin, "/", "");
     check("OPTIONS *", Asterisk, "*", "");
     check("OPTIONS /*", Origin, "/*", "");
-    check("CONNECT a.example:8000", Authority, "", "");
-    check("CONNECT [::1]:443", Authority, "", "");
     check("GET http://a.example:8000", Absolute, "", "");
     check("GET http://a.example:8000/", Absolute, "/", "");
     check("GET http://a.example:8000?a", Absolute, "", "a");
@@ -196,7 +194,6 @@ fn keep_alive_follows_the_clients_connection_field() {
     check("1.0", "Connection: keep-alive\r\nConnection: close\r\n", false);
     check("1.0", "Keep-Alive: timeout=5\r\n", false);
     check("1.2", "", true);
-    assert!(!head("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n").keep_alive);
 }
 
 #[test]

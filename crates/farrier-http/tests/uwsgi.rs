@@ -166,6 +166,7 @@ fn variables_that_decide_framing_or_routing_must_be_valid() {
     refused(bad, "REQUEST_METHOD", &[("REQUEST_METHOD", "")]);
     refused(bad, "REQUEST_METHOD", &[("REQUEST_METHOD", "GE T")]);
     refused(bad, "upper-case", &[("REQUEST_METHOD", "get")]);
+    refused(Kind::UnknownMethod, "CONNECT is not served", &[("REQUEST_METHOD", "CONNECT")]);
     refused(bad, "Host field is not a valid", &[("HTTP_HOST", "a b")]);
     refused(bad, "Host field is given twice", &[("HTTP_HOST", "a"), ("HTTP_HOST", "a")]);
     refused(bad, "control character", &[("HTTP_X", "a\r\nb")]);

@@ -22,7 +22,7 @@ pub fn status_of(error: &Error) -> Option<Status> {
         Kind::BodyTooLarge => 413,
         Kind::Forbidden => 403,
         Kind::ExpectationFailed => 417,
-        Kind::UnknownCoding | Kind::UnknownPacket => 501,
+        Kind::UnknownMethod | Kind::UnknownCoding | Kind::UnknownPacket => 501,
         Kind::UnsupportedVersion => 505,
         Kind::RequestTimeout => 408,
         Kind::TooManyRequests => 429,

@@ -45,7 +45,7 @@ impl Seat {
                     self.refuse(&mut connection, error, request, lead.now_ms);
                     return Dispatched::Here(lead, connection, Settled::Open);
                 }
-                self.shared.handler.plan(&mut request)
+                self.shared.plan(&mut request)
             }
         };
         let by = match plan {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use farrier_http::{Error, Origin, Plan, Request};
+use farrier_http::{Error, Origin, Plan, Request, Respond, ResponseHead, Status, TargetForm};
 
 use super::shared::Shared;
 use crate::dropped_fields::Reason;
@@ -27,6 +27,27 @@ impl Shared {
         self.decide_fields(request)
     }
 
+    /// Asks the handler for its plan. `OPTIONS *` is about the server and no resource of it (RFC 9110 §9.3.7): no handler sees
+    /// it, because to an application `*` would be a path.
+    pub(super) fn plan(&self, request: &mut Request) -> Plan {
+        match request.head.form {
+            TargetForm::Asterisk => Plan::Now,
+            TargetForm::Origin | TargetForm::Absolute => self.handler.plan(request),
+        }
+    }
+
+    /// Answers a request, as its plan says.
+    pub(super) fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
+        match request.head.form {
+            TargetForm::Asterisk => {
+                respond.head(&ResponseHead::new(Status::NO_CONTENT), None);
+                respond.finish();
+                Ok(())
+            }
+            TargetForm::Origin | TargetForm::Absolute => self.handler.handle(request, respond),
+        }
+    }
+
     /// Plans requests that come on an HTTP/2 connection.
     pub(super) fn planner<'a>(
         &'a self,
@@ -36,7 +57,7 @@ impl Shared {
         let link = Arc::clone(link);
         move |request| {
             self.prepare(origin, &link, request)?;
-            Ok(self.handler.plan(request))
+            Ok(self.plan(request))
         }
     }
 

@@ -303,7 +303,7 @@ impl Seat {
         if request.takes_trailers() {
             respond.permit_trailers();
         }
-        let handled = catch_unwind(AssertUnwindSafe(|| shared.handler.handle(&mut request, &mut respond)));
+        let handled = catch_unwind(AssertUnwindSafe(|| shared.handle(&mut request, &mut respond)));
         match handled {
             Ok(Ok(())) => {}
             Ok(Err(error)) => respond.fail(error),

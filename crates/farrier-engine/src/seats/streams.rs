@@ -308,7 +308,7 @@ impl Seat {
         };
         let keep_lines = shared.access_log.as_ref().is_some_and(|log| log.wants_response_fields());
         let mut respond = H2Respond::new(channel, &mut self.scratch, facts, request.choice, keep_lines);
-        let handled = catch_unwind(AssertUnwindSafe(|| shared.handler.handle(&mut request, &mut respond)));
+        let handled = catch_unwind(AssertUnwindSafe(|| shared.handle(&mut request, &mut respond)));
         match handled {
             Ok(Ok(())) => {}
             Ok(Err(error)) => respond.fail(error),

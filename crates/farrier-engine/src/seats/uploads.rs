@@ -48,7 +48,7 @@ impl Seat {
             self.refuse(connection, error, partial.request, lead.now_ms);
             return ContentPlan::InPhase;
         }
-        let plan = self.shared.handler.plan(&mut partial.request);
+        let plan = self.shared.plan(&mut partial.request);
         // What a proxy says of the host or the path may lead to another mount than the head alone did.
         partial.limits = self.shared.rules.limits_for(&mut partial.request).map(Box::new);
         let plan = match plan {

@@ -87,9 +87,6 @@ fn read_request_line(request: &mut Request, pseudo: Pseudo<'_>, limits: &Limits)
         return Err(Error::bad_request(":method is not a token"));
     }
     request_line::check_method(method, limits)?;
-    if method == b"CONNECT" {
-        return Err(Error::bad_request("CONNECT is not served over HTTP/2"));
-    }
     // As long as an HTTP/1.1 request line would be, with two spaces and a version.
     if method.len() + path.len() + 10 > limits.request_line_bytes_max {
         return Err(Error::client(Kind::TargetTooLong, "the request line is above its bound"));
@@ -273,7 +270,6 @@ mod tests {
         for pseudo in [
             Pseudo { method: b"get", ..GET },
             Pseudo { method: b"G T", ..GET },
-            Pseudo { method: b"CONNECT", ..GET },
             Pseudo { path: b"", ..GET },
             Pseudo { path: b"p", ..GET },
             Pseudo { path: b"*", ..GET },
@@ -301,6 +297,7 @@ mod tests {
             assert_eq!(refused(GET, &[field]), Kind::BadRequest, "{field:?}");
         }
         assert_eq!(refused(GET, &[("expect", "magic")]), Kind::ExpectationFailed);
+        assert_eq!(refused(Pseudo { method: b"CONNECT", path: b"", ..GET }, &[]), Kind::UnknownMethod);
         assert!(read(Pseudo { method: b"OPTIONS", path: b"*", ..GET }, &[("te", "trailers")], true).is_ok());
     }
 

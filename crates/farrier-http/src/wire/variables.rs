@@ -246,7 +246,7 @@ impl<'a> Variables<'a> {
         }
         head.target = target;
         head.form = match text {
-            b"*" => TargetForm::Asterisk,
+            b"*" if &bytes[head.method.range()] == b"OPTIONS" => TargetForm::Asterisk,
             _ => TargetForm::Origin,
         };
         let script_name = without_slashes(bytes, head.gateway.script_name);

@@ -9,11 +9,6 @@ pub(crate) fn is_host(authority: &[u8]) -> bool {
     split(authority).is_some()
 }
 
-/// Whether the bytes are a host and a port, as CONNECT needs them (RFC 9112 §3.2.3).
-pub(super) fn is_host_with_port(authority: &[u8]) -> bool {
-    matches!(split(authority), Some((_, Some(_))))
-}
-
 /// Whether both name the same host and port. The scheme's default port may be left out (RFC 9110 §4.2.3).
 pub(crate) fn same_authority(a: &[u8], b: &[u8], scheme: Scheme) -> bool {
     let default = match scheme {
@@ -166,13 +161,6 @@ mod tests {
         let long = |bytes: usize| "a23456789.".repeat(26)[..bytes].to_owned() + ":8000";
         assert!(is_host(long(255).as_bytes()));
         assert!(!is_host(long(256).as_bytes()));
-    }
-
-    #[test]
-    fn connect_needs_a_port() {
-        for (authority, valid) in [("a:1", true), ("[::1]:1", true), ("a", false), ("a:", false), (":1", false)] {
-            assert_eq!(is_host_with_port(authority.as_bytes()), valid, "{authority}");
-        }
     }
 
     #[test]

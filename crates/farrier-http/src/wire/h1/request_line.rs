@@ -40,9 +40,12 @@ pub(super) fn parse(line: &[u8], limits: &Limits) -> Result<RequestLine, Error> 
     Ok(RequestLine { method_bytes, target: start..end, parts, version })
 }
 
-/// Checks a method, which is a token.
+/// Checks a method, which is a token. CONNECT asks for a tunnel, which no application can make (RFC 9110 §9.3.6).
 #[inline]
 pub(crate) fn check_method(method: &[u8], limits: &Limits) -> Result<(), Error> {
+    if method == b"CONNECT" {
+        return Err(Error::client(Kind::UnknownMethod, "CONNECT is not served: this server is no proxy"));
+    }
     if !limits.permit_unconventional_method && !is_conventional(method) {
         return Err(Error::bad_request("the method is not 1 to 20 upper-case letters"));
     }

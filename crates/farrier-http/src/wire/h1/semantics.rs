@@ -34,10 +34,8 @@ pub(super) fn understand(bytes: &[u8], head: &mut RequestHead) -> Result<(), Err
     head.expect_continue = expectation == Some(true)
         && head.version != Version::Http10
         && !matches!(head.framing, BodyFraming::None | BodyFraming::Length(0));
-    // RFC 9112 §9.3. After CONNECT, a connection that is kept alive is a tunnel.
-    head.keep_alive = !connection.close
-        && (connection.keep_alive || head.version != Version::Http10)
-        && head.form != TargetForm::Authority;
+    // RFC 9112 §9.3
+    head.keep_alive = !connection.close && (connection.keep_alive || head.version != Version::Http10);
     Ok(())
 }
 

@@ -35,14 +35,6 @@ pub(crate) fn parse(method: &[u8], target: &[u8], question: Option<usize>) -> Re
     let end = target.len();
     let mark = question.unwrap_or(end);
     let query = (mark + 1).min(end)..end;
-    // RFC 9112 §3.2.3: CONNECT and authority-form go together, and with nothing else.
-    if method == b"CONNECT" {
-        return if host::is_host_with_port(target) {
-            Ok(Target { form: TargetForm::Authority, path: 0..0, query: 0..0 })
-        } else {
-            Err(Error::bad_request("the target of CONNECT must be host:port"))
-        };
-    }
     match target {
         [b'/', ..] => Ok(Target { form: TargetForm::Origin, path: 0..mark, query }),
         b"*" if method == b"OPTIONS" => Ok(Target { form: TargetForm::Asterisk, path: 0..1, query }),
