@@ -47,6 +47,7 @@ REQUEST_LINE = [
     ("an absolute target of another scheme", b"GET ftp://a@ HTTP/1.1\r\n" + H + b"\r\n", 400),
     ("an absolute target without authority", b"GET http://@ HTTP/1.1\r\n" + H + b"\r\n", 400),
     ("a fragment in the target", b"GET @#part HTTP/1.1\r\n" + H + b"\r\n", 400),
+    ("two Content-Type fields", get(b"Content-Type: a/b\r\nContent-Type: a/c\r\n"), 400),
     ("a method in lower case", b"get @ HTTP/1.1\r\n" + H + b"\r\n", 400),
     ("a method that is no token", b"G(T @ HTTP/1.1\r\n" + H + b"\r\n", 400),
     ("a method with a byte above 127", b"G\xcbT @ HTTP/1.1\r\n" + H + b"\r\n", 400),

@@ -150,3 +150,12 @@ def test_connect_is_not_served_over_http_2(server):
         block = connection.encoder.encode([(":method", "CONNECT"), (":authority", "farrier.test:80")])
         assert connection.response(connection.open(block=block)).status == 501
     server.log.wait("CONNECT is not served", since=mark)
+
+
+@pytest.mark.parametrize("front", ["http1", "http2"])
+def test_two_content_types_are_refused(server, front):
+    """RFC 9110 §8.3: whoever has checked the content by one of them has not checked what the application reads."""
+    mark = server.log.mark()
+    fields = [("Content-Type", "text/plain"), ("Content-Type", "application/json")]
+    assert ask(server, front, "POST", fields=fields)[0] == 400
+    server.log.wait("the Content-Type is given twice", since=mark)

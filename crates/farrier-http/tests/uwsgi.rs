@@ -174,6 +174,8 @@ fn variables_that_decide_framing_or_routing_must_be_valid() {
     refused(bad, "control character", &[("REQUEST_URI", "/a\nb")]);
     // The path decides routing: who has checked one of two paths has not checked the other.
     refused(bad, "PATH_INFO is given twice", &[("PATH_INFO", "/admin")]);
+    refused(bad, "CONTENT_TYPE is given twice", &[("CONTENT_TYPE", "a/b"), ("CONTENT_TYPE", "a/c")]);
+    assert!(with(&[("CONTENT_TYPE", "a/b"), ("CONTENT_TYPE", "a/b")]).contains("a/b"));
     refused(bad, "NUL byte", &[("PATH_INFO", "/a b\0.txt")]);
     assert_eq!(with(&[("PATH_INFO", "/a b")]), with(&[]));
     refused(bad, "not a token", &[("HTTP_", "x")]);

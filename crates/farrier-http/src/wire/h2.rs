@@ -151,6 +151,9 @@ fn read_fields<'a>(
             KnownField::Te if !value.eq_ignore_ascii_case(b"trailers") => {
                 return Err(Error::bad_request("TE names something other than trailers"));
             }
+            KnownField::ContentType if request.head.seen.has_any(Seen::of(KnownField::ContentType)) => {
+                return Err(Error::bad_request(semantics::TYPE_GIVEN_TWICE));
+            }
             KnownField::Cookie => {
                 match &mut cookie {
                     None => cookie = Some(value.to_vec()),
@@ -296,6 +299,7 @@ mod tests {
         ] {
             assert_eq!(refused(GET, &[field]), Kind::BadRequest, "{field:?}");
         }
+        assert_eq!(refused(GET, &[("content-type", "a/b"), ("content-type", "a/b")]), Kind::BadRequest);
         assert_eq!(refused(GET, &[("expect", "magic")]), Kind::ExpectationFailed);
         assert_eq!(refused(Pseudo { method: b"CONNECT", path: b"", ..GET }, &[]), Kind::UnknownMethod);
         assert!(read(Pseudo { method: b"OPTIONS", path: b"*", ..GET }, &[("te", "trailers")], true).is_ok());

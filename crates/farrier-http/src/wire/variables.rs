@@ -90,10 +90,7 @@ impl<'a> Variables<'a> {
             // Web servers send these even if the request has none (RFC 3875 §4.1.2, §4.1.3).
             b"CONTENT_LENGTH" | b"CONTENT_TYPE" | b"HTTPS" if text.is_empty() => {}
             b"CONTENT_LENGTH" => return self.content_length(name, value),
-            b"CONTENT_TYPE" => {
-                self.with_hyphens(name);
-                return self.field(KnownField::ContentType, name, value);
-            }
+            b"CONTENT_TYPE" => return self.content_type(name, value),
             b"HTTPS" => self.scheme(is_on(text)),
             b"REQUEST_SCHEME" => {
                 self.scheme(text.eq_ignore_ascii_case(b"https"));
@@ -190,6 +187,18 @@ impl<'a> Variables<'a> {
                 Err(Error::bad_request("PATH_INFO is given twice, and differently"))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn content_type(&mut self, name: Span, value: Span) -> Result<(), Error> {
+        let mut fields = self.head.fields.iter();
+        match fields.find(|field| field.known == KnownField::ContentType) {
+            None => {
+                self.with_hyphens(name);
+                self.field(KnownField::ContentType, name, value)
+            }
+            Some(before) if self.bytes[before.value.range()] == self.bytes[value.range()] => Ok(()),
+            Some(_) => Err(Error::bad_request("CONTENT_TYPE is given twice, and differently")),
         }
     }
 

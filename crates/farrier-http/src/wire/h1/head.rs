@@ -12,7 +12,7 @@ use crate::request::RequestHead;
 ///
 /// The result depends only on the bytes, not on how they arrive. Errors are found in the order of the stream: line by
 /// line, and for each line first its limit, then the number of fields, then its syntax. Checks of the whole head follow
-/// when it is complete: Host, then framing, then Expect. A line is checked when its end has arrived, except for its
+/// when it is complete: Host, then framing, then Expect, then Content-Type. A line is checked when its end has arrived, except for its
 /// limit and for the very first byte, which must begin a method.
 ///
 /// When a head is complete the decoder is ready for the next one; after an error it refuses everything.

@@ -6,9 +6,12 @@ use crate::field::{KnownField, Seen, Span};
 use crate::origin::Scheme;
 use crate::request::{BodyFraming, RequestHead, TargetForm, Version};
 
-/// Fills the parts of `head` that follow from its lines. Errors are checked in this order: Host, framing, Expect.
+/// RFC 9110 §8.3: whoever reads one of two types sees other content than whoever reads the other.
+pub(crate) const TYPE_GIVEN_TWICE: &str = "the Content-Type is given twice";
+
+/// Fills the parts of `head` that follow from its lines. Errors are checked in this order: Host, framing, Expect, Content-Type.
 pub(super) fn understand(bytes: &[u8], head: &mut RequestHead) -> Result<(), Error> {
-    let mut hosts = 0;
+    let (mut hosts, mut types) = (0, 0);
     let mut expectation = None;
     let mut connection = Connection::default();
     for field in &head.fields {
@@ -21,6 +24,7 @@ pub(super) fn understand(bytes: &[u8], head: &mut RequestHead) -> Result<(), Err
                 let expected = bytes[field.value.range()].eq_ignore_ascii_case(b"100-continue");
                 expectation = Some(expected && expectation != Some(false));
             }
+            KnownField::ContentType => types += 1,
             KnownField::Connection => connection.read(&bytes[field.value.range()]),
             _ => {}
         }
@@ -29,6 +33,9 @@ pub(super) fn understand(bytes: &[u8], head: &mut RequestHead) -> Result<(), Err
     head.framing = framing::request_framing(bytes, head.version, &head.fields)?;
     if expectation == Some(false) {
         return Err(Error::client(Kind::ExpectationFailed, "Expect names something other than 100-continue"));
+    }
+    if types > 1 {
+        return Err(Error::bad_request(TYPE_GIVEN_TWICE));
     }
     // RFC 9110 §10.1.1: ignored in HTTP/1.0, and pointless if no content follows.
     head.expect_continue = expectation == Some(true)
