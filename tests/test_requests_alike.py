@@ -159,3 +159,12 @@ def test_two_content_types_are_refused(server, front):
     fields = [("Content-Type", "text/plain"), ("Content-Type", "application/json")]
     assert ask(server, front, "POST", fields=fields)[0] == 400
     server.log.wait("the Content-Type is given twice", since=mark)
+
+
+def test_an_absolute_target_of_http_1_0_gives_the_host(server):
+    """RFC 9112 §3.2.2: the target's authority takes the place of the Host field, which HTTP/1.0 may omit."""
+    raw = b"GET http://b.example:81/x HTTP/1.0\r\n\r\n"
+    told = json.loads(server.exchange(raw).body)
+    assert (told["HTTP_HOST"], told["PATH_INFO"]) == ("b.example:81", "/x")
+    told = json.loads(server.exchange(b"GET /x HTTP/1.0\r\n\r\n").body)
+    assert "HTTP_HOST" not in told

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use farrier_http::{Body, BodyFraming, KnownField, Peer, Request, Scheme, TargetForm, Version, percent};
+use farrier_http::{Body, BodyFraming, KnownField, Peer, Request, Scheme, Seen, TargetForm, Version, percent};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -119,7 +119,13 @@ impl Environs {
         }
         match request.head.version {
             Version::Http11 => {}
-            Version::Http10 => environ.set_item(&self.keys.server_protocol, &self.http10)?,
+            Version::Http10 => {
+                environ.set_item(&self.keys.server_protocol, &self.http10)?;
+                // The authority of an absolute target takes the place of a Host field (RFC 9112 §3.2.2).
+                if !request.host().is_empty() && !request.head.seen.has_any(Seen::of(KnownField::Host)) {
+                    environ.set_item(self.fields.known(py, KnownField::Host), latin1(py, request.host()))?;
+                }
+            }
             Version::Http2 => {
                 environ.set_item(&self.keys.server_protocol, &self.http2)?;
                 environ.set_item(&self.keys.gunicorns_send_trailers, &self.send_trailers)?;
