@@ -168,3 +168,10 @@ def test_an_absolute_target_of_http_1_0_gives_the_host(server):
     assert (told["HTTP_HOST"], told["PATH_INFO"]) == ("b.example:81", "/x")
     told = json.loads(server.exchange(b"GET /x HTTP/1.0\r\n\r\n").body)
     assert "HTTP_HOST" not in told
+
+
+def test_a_folded_value_has_spaces_and_no_tabs(serve):
+    """RFC 9112 §5.2: the line end and the white space around it become spaces, before anybody interprets the value."""
+    server = serve(APPLICATION, "--permit-obsolete-folding")
+    told = json.loads(server.exchange(b"GET / HTTP/1.1\r\nHost: a\r\nX-A: one\tb\t\r\n\ttwo\r\n\r\n").body)
+    assert told["HTTP_X_A"] == "one\tb    two"

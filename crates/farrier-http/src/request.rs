@@ -99,11 +99,12 @@ impl Arena {
         }
     }
 
-    /// Replaces all CR and LF of a span with spaces.
+    /// Replaces each line end of a span, with the white space around it, by as many spaces (RFC 9112 §5.2).
     pub fn unfold(&mut self, span: Span) {
-        for byte in self.bytes.get_mut(span.range()).unwrap_or_default() {
-            if matches!(byte, b'\r' | b'\n') {
-                *byte = b' ';
+        let bytes = self.bytes.get_mut(span.range()).unwrap_or_default();
+        for run in bytes.split_mut(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')) {
+            if run.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+                run.fill(b' ');
             }
         }
     }
