@@ -390,3 +390,55 @@ def test_write_on_head_sends_no_body(host):
         for _ in range(2):
             assert wire.request(app.message("HEAD"), head_only=True).value("Content-Length") == "4"
             assert wire.pending == b""
+
+
+@pytest.mark.parametrize("where", ["__iter__", "__next__"])
+def test_a_close_that_fails_after_its_iterable_has_failed_is_logged_beside_it(host, where):
+    """PEP 3333: close() is called after an error too. Its own error must not disappear behind the first one."""
+    app = host(
+        """
+        class Broken:
+            def fails(self):
+                raise ValueError("first-7730")
+            def __iter__(self):
+                return self
+            def __next__(self):
+                return b""
+            %s = fails
+            def close(self):
+                raise OSError("second-7731")
+
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return Broken()
+    """
+        % where
+    )
+    mark = app.server.log.mark()
+    assert app.get().status == 500
+    app.server.log.wait("OSError: second-7731", since=mark)
+    app.server.log.wait("ValueError: first-7730", since=mark)
+    app.server.log.wait(r"Error in close\(\) of the application's iterable, after the error that follows", since=mark)
+
+
+def test_a_close_that_fails_after_its_client_has_left_is_logged(host):
+    app = host("""
+        class Endless:
+            def __iter__(self):
+                return self
+            def __next__(self):
+                return b"x" * 65536
+            def close(self):
+                raise OSError("late-7732")
+
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return Endless()
+    """)
+    mark = app.server.log.mark()
+    wire = app.connect(receive_buffer=65536)
+    wire.send(app.message())
+    wire.read_head()
+    wire.reset()
+    app.server.log.wait(r"close\(\) of the application's iterable, after its client had left", since=mark)
+    app.server.log.wait("OSError: late-7732", since=mark)

@@ -115,8 +115,13 @@ impl WsgiHandler {
                 let answer = Answer { py, start_response: &start_response };
                 let sent = answer.give(&iterable, respond);
                 // PEP 3333: close() is called exactly once, even after an error.
-                let closed = close(&iterable);
-                sent.and(closed.map_err(Failure::from))
+                match (sent, close(&iterable)) {
+                    (Err(failure), Err(raised)) => {
+                        self.note_close(py, &failure, &raised);
+                        Err(failure)
+                    }
+                    (sent, closed) => sent.and(closed.map_err(Failure::from)),
+                }
             });
         let head = start_response.get().end(py);
         SEAT.with_borrow_mut(|locals| {
@@ -125,6 +130,22 @@ impl WsgiHandler {
             }
         });
         result
+    }
+}
+
+impl WsgiHandler {
+    /// Logs what `close()` raised after an earlier failure, which the caller reports.
+    #[cold]
+    fn note_close(&self, py: Python<'_>, failure: &Failure, raised: &PyErr) {
+        // The overdue watch has logged its exception, which may be raised at any place.
+        if overdue::is_request_timeout(py, raised) {
+            return;
+        }
+        let text = match failure {
+            Failure::Raised(_) => "Error in close() of the application's iterable, after the error that follows",
+            Failure::ClientGone => "Error in close() of the application's iterable, after its client had left",
+        };
+        self.diagnostics().application_raised(py, text, raised);
     }
 }
 
