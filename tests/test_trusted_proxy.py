@@ -107,6 +107,9 @@ def test_fields_of_a_trusted_proxy_are_applied(trusting, fields, expected):
             [("X-Real-IP", "198.51.100.1"), ("X-Forwarded-For", "203.0.113.7")],
             ("203.0.113.7", "http", "farrier.test"),
         ),
+        # A proxy that adds its own field behind the client's.
+        ([("X-Real-IP", "198.51.100.1"), ("X-Real-IP", "203.0.113.7")], ("203.0.113.7", "http", "farrier.test")),
+        ([("X-Real-IP", "198.51.100.1, 203.0.113.7")], ("203.0.113.7", "http", "farrier.test")),
         ([("X-Forwarded-Host", "evil.test/x")], NOTHING),
         ([("Forwarded", "for=203.0.113.7;host=evil.test;host=b.test")], ("203.0.113.7", "http", "farrier.test")),
     ],

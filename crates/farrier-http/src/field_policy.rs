@@ -482,6 +482,18 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_several_real_addresses_counts() {
+        for fields in [
+            "X-Real-IP: 192.0.2.7\r\n",
+            "X-Real-IP: 198.51.100.1\r\nX-Real-IP: 192.0.2.7\r\n",
+            "X-Real-IP: 198.51.100.1, 192.0.2.7\r\n",
+            "X-Forwarded-Proto: http\r\nX-Real-IP: 198.51.100.1\r\nx-real-ip: 192.0.2.7\r\n",
+        ] {
+            assert_eq!(origin_of(fields).0, "192.0.2.7:0", "{fields}");
+        }
+    }
+
+    #[test]
     fn contradicting_schemes_of_several_fields_are_refused() {
         let fields = |scheme| format!("X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.1;proto={scheme}\r\n");
         assert!(applied(&believing_all(), &fields("http"), Some("10.0.0.1")).is_err());

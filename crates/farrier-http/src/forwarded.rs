@@ -34,15 +34,15 @@ pub(crate) fn apply(
 ) -> Option<Scheme> {
     let told = |known| request.head.seen.has_any(Seen::of(known)) && believed.has_any(Seen::of(known));
     let newer = if told(KnownField::Forwarded) { elements(request, trusts) } else { Told::default() };
+    let item = |known| if told(known) { last_item(request, known) } else { None };
     let client = if told(KnownField::XForwardedFor) {
         addresses(request, trusts)
     } else if has_older || !told(KnownField::Forwarded) {
-        let single = request.field(KnownField::XRealIp).filter(|_| told(KnownField::XRealIp));
-        single.and_then(address)
+        // A proxy that adds its own behind the client's has added the last one.
+        item(KnownField::XRealIp).and_then(|single| address(request.arena.slice(single)))
     } else {
         newer.client
     };
-    let item = |known| if told(known) { last_item(request, known) } else { None };
     let host = item(KnownField::XForwardedHost).or(newer.host.filter(|_| !has_older));
     let host = host.filter(|&host| is_host(request.arena.slice(host)));
     let port = item(KnownField::XForwardedPort)
