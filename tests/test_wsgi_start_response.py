@@ -368,3 +368,44 @@ def test_a_call_of_the_wrong_shape_raises(host, call):
     )
     assert app.get().status == 500
     assert app.seen() == ["raised"]
+
+
+def test_an_exc_info_that_calls_start_response_again_hangs_nothing(host):
+    """Its lock must not be held while code of the application's runs: that code would wait for itself."""
+    app = host("""
+        def application(environ, start_response):
+            class Reentrant:
+                def __getitem__(self, index):
+                    try:
+                        start_response("500 Inner", [], (None, ValueError("inner"), None))
+                    except ValueError:
+                        SEEN.append("inner raised")
+                    return ValueError("outer")
+
+            start_response("200 OK", [])
+            yield b"sent"
+            try:
+                start_response("500 Outer", [], Reentrant())
+            except ValueError as error:
+                SEEN.append(str(error))
+    """)
+    assert app.get().body == b"sent"
+    assert app.seen() == ["inner raised", "outer"]
+
+
+def test_a_name_that_calls_start_response_again_hangs_nothing(host):
+    app = host("""
+        def application(environ, start_response):
+            class Name(str):
+                def __str__(self):
+                    start_response("200 OK", [])
+                    return "never asked"
+
+            try:
+                start_response("200 OK", [(Name("X-A"), 5)])
+            except TypeError as error:
+                SEEN.append("X-A" in error.args[0])
+            return answer(start_response, b"body")
+    """)
+    assert app.get().body == b"body"
+    assert app.seen() == [True]

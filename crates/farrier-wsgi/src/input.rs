@@ -1,7 +1,7 @@
 //! `wsgi.input` (PEP 3333, "Input and Error Streams"): the content of a request as a binary stream.
 //!
 //! Several threads of the application may read it: a thread that finds it busy waits detached. Otherwise the
-//! reader could never attach again.
+//! reader could never attach again. No code of the application's runs while the lock is held: it could read the same stream.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -117,6 +117,11 @@ impl Input {
     /// Moves the position, as `io` streams do; returns the new one.
     #[pyo3(signature = (offset, whence = 0, /))]
     fn seek(&self, py: Python<'_>, offset: i64, whence: i32) -> PyResult<u64> {
+        if !self.seekable(py) {
+            // Without the lock: an import may run code of the application's, which may read this stream.
+            let class = py.import("io")?.getattr("UnsupportedOperation")?;
+            return Err(PyErr::from_value(class.call1(("the request's content is streamed and cannot be sought",))?));
+        }
         self.lock(py).seek(py, offset, whence)
     }
 
@@ -243,10 +248,6 @@ impl State {
     }
 
     fn seek(&mut self, py: Python<'_>, offset: i64, whence: i32) -> PyResult<u64> {
-        if let Content::Streamed(_) = self.content {
-            let class = py.import("io")?.getattr("UnsupportedOperation")?;
-            return Err(PyErr::from_value(class.call1(("the request's content is streamed and cannot be sought",))?));
-        }
         let total = self.total(py);
         let base = match whence {
             0 => 0,

@@ -113,7 +113,11 @@ impl StartResponse {
     ) -> PyResult<Write> {
         let mut started = slf.get().lock(slf.py());
         match exc_info {
-            Some(exc_info) if started.given && started.head_sent() => return Err(raised(exc_info)?),
+            Some(exc_info) if started.given && started.head_sent() => {
+                // Reading it may run code of the application's, which may call this again.
+                drop(started);
+                return Err(raised(exc_info)?);
+            }
             Some(_) => {}
             None if started.called => {
                 return Err(PyAssertionError::new_err(
@@ -210,6 +214,8 @@ pub(crate) fn add_fields(head: &mut ResponseHead, headers: &Bound<'_, PyAny>) ->
             .cast::<PyString>()
             .map_err(|_| PyTypeError::new_err(format!("a header's name must be a str, not {}", type_name(&name))))?;
         let value = value.cast::<PyString>().map_err(|_| {
+            // Not the text that a subclass makes of itself: its code may call `start_response`, whose lock is held.
+            let name = name.to_string_lossy();
             PyTypeError::new_err(format!("the value of header {name} must be a str, not {}", type_name(&value)))
         })?;
         with_latin1(name, |name| with_latin1(value, |value| head.add(name, value)))??.map_err(refused)?;
