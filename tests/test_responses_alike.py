@@ -83,11 +83,15 @@ def test_an_interim_status_of_an_exchange_is_a_500_with_a_log_line(server, front
     mark = server.log.mark()
     answer = ask(server, front, "/exchange?status=103&make=5")
     assert (answer.status, answer.body) == (500, b"500 Internal Server Error\n")
-    server.log.wait(r"Error handling request GET /exchange\S+: a status of 1xx cannot be the response's own", since=mark)
+    server.log.wait(
+        r"Error handling request GET /exchange\S+: a status of 1xx cannot be the response's own", since=mark
+    )
 
 
 @pytest.mark.parametrize("front", FRONTS)
-@pytest.mark.parametrize("target", ["/?status=205+Reset&body=form", "/?status=205+Reset&field=Content-Length:4&body=form"])
+@pytest.mark.parametrize(
+    "target", ["/?status=205+Reset&body=form", "/?status=205+Reset&field=Content-Length:4&body=form"]
+)
 def test_a_205_has_no_content_and_a_length_of_0(server, front, target):
     """RFC 9110 §15.3.6: content behind a 205 would be taken for the next response."""
     answer = ask(server, front, target)

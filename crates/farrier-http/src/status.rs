@@ -5,6 +5,8 @@
 pub struct Status(pub u16);
 
 impl Status {
+    /// Early Hints.
+    pub const EARLY_HINTS: Status = Status(103);
     /// OK.
     pub const OK: Status = Status(200);
     /// No Content.

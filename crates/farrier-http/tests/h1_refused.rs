@@ -127,7 +127,7 @@ fn a_bare_lf_or_a_bare_cr_is_no_line_end() {
 #[test]
 fn connect_is_not_served_whatever_its_target() {
     for target in ["a:80", "[::1]:443", "/", "a", "http://a/", "*", "u@a:80"] {
-        request_line(&format!("CONNECT {target} HTTP/1.1"), UnknownMethod);
+        request_line(format!("CONNECT {target} HTTP/1.1"), UnknownMethod);
     }
 }
 

@@ -15,7 +15,7 @@ impl EarlyHints {
     /// Sends `103 Early Hints` at once with these headers, a list of tuples as for `start_response`. It has no effect
     /// for HTTP/1.0 clients, or after the response has begun.
     fn __call__(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
-        let mut head = ResponseHead::new(Status(103));
+        let mut head = ResponseHead::new(Status::EARLY_HINTS);
         add_fields(&mut head, headers)?;
         match with_running(|respond| respond.inform(&head)) {
             Some(Ok(()) | Err(SendError::Full)) => Ok(()),
