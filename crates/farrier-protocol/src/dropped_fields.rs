@@ -11,7 +11,7 @@ const NAMES_MAX: usize = 64;
 
 /// Why a field was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub enum Reason {
     /// A client's, as the field policy decides.
     OfRequest(Dropped),
     /// An application gave it, and it belongs to one connection.

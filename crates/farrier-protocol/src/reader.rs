@@ -66,7 +66,7 @@ impl HeadReader {
     }
 
     /// The protocol in which a client can be told that its head did not come in time; `None` if no request has begun.
-    pub(crate) fn via(&self) -> Option<Via> {
+    pub fn via(&self) -> Option<Via> {
         match self {
             HeadReader::FastCgi(decoder) => decoder.request_id().map(Via::FastCgi),
             HeadReader::Uwsgi(_) => Some(Via::Uwsgi),

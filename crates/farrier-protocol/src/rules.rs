@@ -58,10 +58,15 @@ pub struct Rules {
     pub(crate) sendfile: bool,
     pub(crate) server_header: Vec<u8>,
     pub(crate) retry_after_s: u64,
+    /// Open connections of the worker.
     pub connections_max: usize,
+    /// Which request fields are obeyed and passed on.
     pub fields: FieldPolicy,
+    /// Fields that were dropped were logged.
     pub dropped_fields: DroppedFields,
+    /// The same for fields of responses.
     pub dropped_response_fields: DroppedFields,
+    /// Which peer may speak which protocol.
     pub admission: Admission,
     pub(crate) http2: Http2Rules,
     /// Variables that are not obeyed were logged.

@@ -1,6 +1,6 @@
 //! The target of a forwarded request (RFC 9112 §3.2). It is neither decoded nor encoded, unless a web server decoded it before.
 
-use farrier_http::{Error, Request, Status, TargetForm};
+use farrier_http::{Error, Request, TargetForm};
 
 /// What a mount changes at the front of the path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,11 +14,10 @@ pub struct PathRule {
 /// Appends the target in origin-form, or `*`. `mounted_bytes` is how many bytes of the path, as received, are the mount's.
 ///
 /// # Errors
-/// The method is CONNECT, which has no path.
+/// A path that a web server decoded cannot be written as a target.
 pub fn append(out: &mut Vec<u8>, request: &Request, rule: &PathRule, mounted_bytes: usize) -> Result<(), Error> {
     let path = request.path();
     match request.head.form {
-        TargetForm::Authority => return Err(Error::answer(Status::METHOD_NOT_ALLOWED)),
         TargetForm::Asterisk => {
             out.push(b'*');
             return Ok(());

@@ -54,12 +54,6 @@ fn the_target_is_in_origin_form_and_as_it_was_received() {
 }
 
 #[test]
-fn connect_is_not_forwarded() {
-    let request = request("CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n");
-    assert!(matches!(forwarded(&request, &bare(), &facts(&request)), Err(Refused::Error(_))));
-}
-
-#[test]
 fn a_mount_may_take_its_path_away_and_put_another_there() {
     for (path, mount, put, expected) in [
         ("/api/x?y", "/api", "", "/x?y"),

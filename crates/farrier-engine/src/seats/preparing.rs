@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use farrier_http::{Error, Origin, Plan, Request, Respond, ResponseHead, Status, TargetForm};
 
 use super::shared::Shared;
-use crate::dropped_fields::Reason;
 use farrier_log::error::Level;
+use farrier_protocol::dropped_fields::Reason;
 use farrier_transport::link::Link;
 
 impl Shared {

@@ -8,7 +8,7 @@ const HEADER_BYTES: usize = 9;
 const CODE_BYTES: usize = 4;
 
 /// The code for a stream whose client has broken a rule (RFC 9113 §7).
-pub(crate) const PROTOCOL_ERROR: u32 = 1;
+pub const PROTOCOL_ERROR: u32 = 1;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -34,13 +34,15 @@ const EARNED_BY_SECOND: (u64, u64) = (50, 10);
 
 /// A frame, as far as it is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Passed {
-    pub(crate) kind: u8,
-    pub(crate) flags: u8,
+pub struct Passed {
+    /// The type of the frame.
+    pub kind: u8,
+    /// Its flags.
+    pub flags: u8,
     /// Bytes behind the header.
-    pub(crate) length: usize,
+    pub length: usize,
     /// The code of a RST_STREAM frame.
-    pub(crate) code: Option<u32>,
+    pub code: Option<u32>,
 }
 
 /// Follows a stream of frames, however it is divided into pieces.

@@ -210,7 +210,7 @@ impl Session {
     }
 
     /// How many requests the `h2` crate has refused by itself since the last call.
-    pub(crate) fn take_malformed(&mut self) -> u32 {
+    pub fn take_malformed(&mut self) -> u32 {
         std::mem::take(&mut lock(&self.io).malformed)
     }
 
