@@ -426,6 +426,57 @@ def test_a_signal_to_the_whole_process_group_is_a_clean_stop(serve):
     assert "Traceback" not in server.log.text
 
 
+def test_a_repeated_stop_signal_does_not_cut_short_the_end_of_a_worker(serve):
+    """A platform sends TERM to all processes at once, and the arbiter sends it to its workers too: atexit still runs."""
+    server = serve(
+        """
+        import atexit, os, time
+
+        def finish():
+            os.write(2, b"ending\\n")
+            while not os.path.exists("release"):
+                time.sleep(0.01)
+            os.write(2, b"finished\\n")
+
+        atexit.register(finish)
+
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [b"x"]
+    """,
+        "--workers",
+        3,
+    )
+    until(lambda: sum(map(_polls, server.workers())) == 3, what="3 workers that serve")
+    workers = server.workers()
+    for pid in workers:
+        os.kill(pid, signal.SIGTERM)
+    server.log.wait("^ending", count=3)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        for pid in workers:
+            os.kill(pid, number)
+    server.kill(signal.SIGTERM)
+    server.log.wait("Handling signal: term")
+    server.write("release", "")
+    assert server.wait_exit() == 0
+    assert len(server.log.find("^finished")) == 3, server.log.text
+
+
+def test_a_stop_signal_that_reaches_the_booting_worker_first_is_a_stop(serve):
+    server = serve("""
+        import os, time
+        os.write(2, b"loading in %d\\n" % os.getpid())
+        time.sleep(20)
+        application = None
+    """)
+    worker = int(server.log.wait(r"loading in (\d+)").group(1))
+    os.kill(worker, signal.SIGTERM)
+    server.log.wait("was sent SIGTERM")
+    server.kill(signal.SIGTERM)
+    assert server.wait_exit(15) == 0
+    assert not server.log.find("ERROR|failed to boot"), server.log.text
+
+
 def test_threads_of_the_application_do_not_hold_up_the_end(serve):
     server = serve("""
         import threading, time

@@ -780,6 +780,28 @@ fn a_worker_that_the_stop_signal_reached_too_while_it_booted_is_no_failure() {
 }
 
 #[test]
+fn a_stop_signal_that_reaches_a_booting_worker_before_the_arbiter_is_a_stop() {
+    // A platform signals all processes at once, in no order: the end of the worker may be seen first.
+    for stop in [Signal::Int, Signal::Quit, Signal::Term] {
+        let mut bench = Bench::new(settings(1));
+        bench.tell(Event::Started);
+        let name = stop.name().to_uppercase();
+        let line = format!("INFO Worker (pid:101) was sent SIG{name}!");
+        bench.check(died(1, stop), &[&line, "spawn 2 number 1 generation 1 restarts 1"]);
+        bench.tell(Event::Signal(stop));
+        bench.check(died(2, stop), &["INFO Shutting down: Master", "notice Stopped", "exit 0"]);
+
+        let mut bench = Bench::new(preloading(1));
+        bench.tell(Event::Started);
+        let status = ExitStatus::Signal(stop.number());
+        let line = format!("INFO Template (pid:901) was sent SIG{name}!");
+        bench.check(Event::TemplateExited { template: template(1), status }, &[&line, GO_ON]);
+        let told = bench.tell(Event::Signal(stop));
+        assert_eq!(told.last().map(String::as_str), Some("exit 0"), "{told:?}");
+    }
+}
+
+#[test]
 fn a_graceful_stop_may_begin_later_and_everything_goes_on_until_then() {
     let mut bench = Bench::new(ArbiterSettings { drain_delay: Duration::from_secs(5), ..settings(1) });
     bench.tell(Event::Started);

@@ -106,6 +106,11 @@ impl Arbiter {
             let lived = now.saturating_sub(worker.spawned_at);
             out.push(Action::Notify(Notice::WorkerExited { spawn: worker.spawn, pid, status, lived }));
         }
+        if worker.is_booting() && is_stop(status) && matches!(self.phase, Phase::Running) {
+            // A stop of the whole server that has reached the worker first. Alone, it is a worker to be replaced.
+            self.vacate(&worker, now);
+            return;
+        }
         self.lost(&worker, boot_exit_code(status), now, out);
     }
 
@@ -166,6 +171,12 @@ impl Arbiter {
     }
 }
 
+/// Whether a signal that asks a process to stop has ended it.
+pub(super) fn is_stop(status: ExitStatus) -> bool {
+    let stops = [Signal::Term, Signal::Int, Signal::Quit];
+    matches!(status, ExitStatus::Signal(number) if stops.iter().any(|stop| stop.number() == number))
+}
+
 fn log_exit(worker: &Worker, status: ExitStatus, out: &mut Vec<Action>) {
     let pid = worker.pid_text();
     match status {
@@ -173,8 +184,11 @@ fn log_exit(worker: &Worker, status: ExitStatus, out: &mut Vec<Action>) {
         ExitStatus::Code(code) => log(out, Level::Error, format!("Worker (pid:{pid}) exited with code {code}.")),
         ExitStatus::Signal(number) => {
             // A booting worker ends by its first TERM, or by a Ctrl-C that reached it too; neither is an error.
-            let is_stop = [Signal::Term, Signal::Int, Signal::Quit].iter().any(|stop| stop.number() == number);
-            let level = if worker.is_leaving() && is_stop { Level::Debug } else { Level::Error };
+            let level = match is_stop(status) {
+                true if worker.is_leaving() => Level::Debug,
+                true if worker.is_booting() => Level::Info,
+                _ => Level::Error,
+            };
             // An unexpected SIGKILL usually comes from the kernel's out-of-memory killer.
             let hint = if number == Signal::Kill.number() && !worker.killed { " Perhaps out of memory?" } else { "" };
             log(out, level, format!("Worker (pid:{pid}) was sent {}!{hint}", signal_name(number)));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Arbiter;
 use super::crew::Crew;
 use super::event::{Action, EXIT_BOOT_FAILED, Level, TemplateId, TemplateSpawn, boot_exit_code, log};
+use super::life::is_stop;
 use super::phase::{Phase, Reload};
 use super::settings::{FIRST_DELAY, QUICK_TIMEOUT, respawn_delay};
 use super::template::{Nursery, Template, TemplateState};
@@ -102,10 +103,14 @@ impl Arbiter {
             _ if template.is_leaving() => log(out, Level::Debug, format!("Template (pid:{pid}) ended: {status}")),
             ExitStatus::Code(code) => log(out, Level::Error, format!("Template (pid:{pid}) exited with code {code}.")),
             ExitStatus::Signal(number) => {
-                log(out, Level::Error, format!("Template (pid:{pid}) was sent {}!", signal_name(number)));
+                let is_boot_stop = is_stop(status) && matches!(template.state, TemplateState::Loading { .. });
+                let level = if is_boot_stop { Level::Info } else { Level::Error };
+                log(out, level, format!("Template (pid:{pid}) was sent {}!", signal_name(number)));
             }
         }
         match template.state {
+            // A stop of the whole server that has reached the template first. Alone, it is a template to be replaced.
+            TemplateState::Loading { .. } if is_stop(status) => self.template_lost(id, true, now, out),
             TemplateState::Loading { .. } => self.load_failed(id, boot_exit_code(status), now, out),
             TemplateState::Ready => {
                 let healthy_after = self.settings.healthy_after;
