@@ -240,6 +240,11 @@ impl<T, L> Scheduler<T, L> {
         is_first_parked
     }
 
+    /// Whether seat 0 is parked; then it ends the process in order, once the engine is stopping.
+    pub fn is_first_parked(&self) -> bool {
+        self.seats.role(0) == Role::Parked
+    }
+
     /// Runs after every event: a seat that may serve the waiting jobs is awake afterwards, or on its way.
     pub(super) fn reconcile(&mut self, now_ns: u64, out: &mut Actions) {
         if self.stopping {

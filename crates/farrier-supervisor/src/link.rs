@@ -28,6 +28,9 @@ impl WorkerLink {
     /// The signals that a worker is sent: `TERM`, `INT`, `QUIT`, `USR1` and, when it hangs, `ABRT`.
     pub const SIGNALS: &'static [Signal] = &[Signal::Term, Signal::Int, Signal::Quit, Signal::Usr1, Signal::Abrt];
 
+    /// Those of them that ask it to leave. A platform sends them to all processes at once, and the arbiter sends them too.
+    const STOPS: &'static [Signal] = &[Signal::Term, Signal::Int, Signal::Quit];
+
     /// Its name in the arbiter's events.
     pub fn worker(&self) -> WorkerId {
         self.spawn.worker
@@ -59,13 +62,16 @@ impl WorkerLink {
     }
 
     /// Catches the worker's signals from now on. Call it when the application is loaded and before
-    /// [`WorkerLink::ready`]. Until then `TERM` and `INT` simply end the process, which has no requests to finish.
+    /// [`WorkerLink::ready`]. Until then `TERM` and `INT` simply end the process, which has no requests to finish. After
+    /// the drop of the pipe they have no effect: the worker is leaving, and its end must not be cut short.
     ///
     /// # Errors
     ///
     /// No descriptor is left.
     pub fn catch_signals(&self) -> io::Result<SignalPipe> {
-        SignalPipe::after_fork(Self::SIGNALS)
+        let mut pipe = SignalPipe::after_fork(Self::SIGNALS)?;
+        pipe.tolerate_afterwards(Self::STOPS);
+        Ok(pipe)
     }
 
     /// Reports that the application is loaded and the worker serves.

@@ -1,6 +1,7 @@
 //! How the engine ends: commands from outside, the drain, and the last seat.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::lead::Lead;
 use super::seat::Seat;
@@ -11,6 +12,9 @@ use farrier_transport::reactor::slots::Found;
 /// How long a connection that was used lately may stay silent in a drain before it is closed, in ms. A client that
 /// sends its next request at this moment must not lose it.
 pub(super) const DRAIN_IDLE_MS: u64 = 2000;
+
+/// How long the end waits for a first seat that is not inside a call any more, in ms.
+const FIRST_SEAT_PATIENCE_MS: u64 = 100;
 
 impl Seat {
     pub(super) fn obey(&mut self, lead: &mut Lead) {
@@ -92,8 +96,20 @@ impl Seat {
             self.shared.monitor_asleep.store(false, Ordering::SeqCst);
             monitor.unpark();
         }
-        if self.id != 0 && !first_is_parked {
+        if self.id != 0 && !first_is_parked && !self.first_seat_parks() {
             (self.shared.abandon)();
         }
+    }
+
+    /// Whether the first seat parks soon. It may have returned its last connection a moment ago, and only it ends the
+    /// process in order.
+    fn first_seat_parks(&self) -> bool {
+        for _ in 0..FIRST_SEAT_PATIENCE_MS {
+            if self.shared.scheduler().is_first_parked() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        false
     }
 }

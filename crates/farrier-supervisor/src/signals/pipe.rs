@@ -59,6 +59,15 @@ impl SignalPipe {
         SignalPipe::install(signals)
     }
 
+    /// After the drop of this pipe `signals` have no effect, instead of their previous actions. From then on the process
+    /// leaves, and a repeated request to leave must not end it before it is done.
+    pub fn tolerate_afterwards(&mut self, signals: &[Signal]) {
+        for (_, before) in self.before.iter_mut().filter(|(signal, _)| signals.contains(signal)) {
+            before.0.sa_sigaction = pass as extern "C" fn(libc::c_int) as libc::sighandler_t;
+            before.0.sa_flags = libc::SA_RESTART;
+        }
+    }
+
     /// Readable when a signal has come.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.read.as_fd()
@@ -114,7 +123,8 @@ impl AsFd for SignalPipe {
 impl Drop for SignalPipe {
     fn drop(&mut self) {
         for (signal, before) in &self.before {
-            // SAFETY: the kernel wrote this action when ours took its place; handlers live as long as the program.
+            // SAFETY: the kernel wrote this action when ours took its place, or its handler is `pass`; handlers live as long
+            // as the program.
             unsafe {
                 libc::sigaction(signal.number(), &before.0, ptr::null_mut());
             }
@@ -283,6 +293,12 @@ mod tests {
         mask.restore();
         assert_eq!(child.drain(), [Signal::Usr1]);
         drop(child);
+
+        let mut leaving = SignalPipe::after_fork(&[Signal::Term]).expect("installs again");
+        leaving.tolerate_afterwards(&[Signal::Term]);
+        drop(leaving);
+        raise(Signal::Term);
+        restore_defaults(&[Signal::Term]).expect("restores");
 
         assert!(SignalPipe::install(&[Signal::Kill]).is_err());
         let again = SignalPipe::install(&[Signal::Usr1]).expect("a failed installation leaves nothing behind");
