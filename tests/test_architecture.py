@@ -64,6 +64,7 @@ AWAITED = set()
 #: The only files with unsafe blocks, and what they are for.
 UNSAFE_ROOMS = {
     "farrier-supervisor/src/process/mod.rs": "fork, kill, _exit, inherited descriptors",
+    "farrier-supervisor/src/process/forks.rs": "what happens in processes that the application forks",
     "farrier-supervisor/src/signals/pipe.rs": "signal handlers and masks",
     "farrier-supervisor/src/heartbeat/mod.rs": "memory shared with forked processes",
     "farrier-supervisor/src/shared_words.rs": "memory shared with forked processes",

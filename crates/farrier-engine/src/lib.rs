@@ -11,4 +11,5 @@ pub mod metrics;
 mod seats;
 
 pub use control::{Command, Control};
+pub use farrier_transport::descriptors;
 pub use seats::start::{Parts, run};

@@ -13,6 +13,7 @@ use std::os::fd::OwnedFd;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 pub mod account;
+pub mod descriptors;
 pub mod file_stretch;
 pub mod link;
 pub mod moved;

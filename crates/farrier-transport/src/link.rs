@@ -10,6 +10,7 @@ use farrier_tls::session::{Negotiated, Session};
 use rustix::net::{RecvFlags, Shutdown};
 use rustls::ServerConfig;
 
+use crate::descriptors;
 use crate::file_stretch::ColdStretch;
 pub use crate::moved::{Received, Sent};
 use crate::outbox::{Keep, Outbox, Outgoing, put};
@@ -81,6 +82,7 @@ impl Link {
         counted: Option<Permit>,
         budget: Arc<ResponseBudget>,
     ) -> Link {
+        descriptors::hold(&socket);
         Link {
             socket,
             is_secured: AtomicBool::new(terms.is_some()),
@@ -413,9 +415,11 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         if self.must_reset() {
-            return self.reset();
+            self.reset();
+        } else {
+            self.send_close_notify();
         }
-        self.send_close_notify();
+        descriptors::release(&self.socket);
     }
 }
 

@@ -8,14 +8,14 @@ use farrier_http::{BodyMode, Bytes, Error, Flush, Handler, Plan, Request, Respon
 use pyo3::exceptions::{PyAssertionError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyTuple};
 
 use crate::environ::{Environs, Surroundings};
 use crate::error_stream::Diagnostics;
 use crate::file_wrapper::FileWrapper;
 use crate::request_hooks::RequestHooks;
 use crate::start_response::{Reachable, StartResponse, not_bytes};
-use crate::{notes, overdue};
+use crate::{forked, notes, overdue};
 
 /// Answers requests by calling a WSGI application.
 pub struct WsgiHandler {
@@ -72,6 +72,14 @@ impl WsgiHandler {
         result
     }
 
+    fn called(&self, py: Python<'_>, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Failure> {
+        let result = self.call(py, request, respond);
+        // A hook around the call may have forked.
+        let raised = result.as_ref().err().and_then(Failure::raised);
+        forked::end_if_child(py, self.diagnostics(), raised);
+        result
+    }
+
     /// Records the entries of an environ for the access log.
     pub(crate) fn note(&self, environ: &Bound<'_, PyDict>, request: &mut Request) {
         if !self.surroundings.noted.is_empty() {
@@ -110,19 +118,22 @@ impl WsgiHandler {
     ) -> Result<(), Failure> {
         let _reachable = Reachable::new(respond);
         let start_response = Bound::new(py, StartResponse::new(head, respond))?;
-        let result =
-            self.application.bind(py).call1((environ, &start_response)).map_err(Failure::from).and_then(|iterable| {
-                let answer = Answer { py, start_response: &start_response };
-                let sent = answer.give(&iterable, respond);
-                // PEP 3333: close() is called exactly once, even after an error.
-                match (sent, close(&iterable)) {
-                    (Err(failure), Err(raised)) => {
-                        self.note_close(py, &failure, &raised);
-                        Err(failure)
-                    }
-                    (sent, closed) => sent.and(closed.map_err(Failure::from)),
+        let called = self.application.bind(py).call1((environ, &start_response));
+        forked::end_if_child(py, self.diagnostics(), called.as_ref().err());
+        let result = called.map_err(Failure::from).and_then(|iterable| {
+            let answer = Answer { py, start_response: &start_response, diagnostics: self.diagnostics() };
+            let sent = answer.give(&iterable, respond);
+            // PEP 3333: close() is called exactly once, even after an error.
+            let closed = close(&iterable);
+            forked::end_if_child(py, self.diagnostics(), closed.as_ref().err());
+            match (sent, closed) {
+                (Err(failure), Err(raised)) => {
+                    self.note_close(py, &failure, &raised);
+                    Err(failure)
                 }
-            });
+                (sent, closed) => sent.and(closed.map_err(Failure::from)),
+            }
+        });
         let head = start_response.get().end(py);
         SEAT.with_borrow_mut(|locals| {
             if let Some(Some(local)) = locals.get_mut(self.number) {
@@ -155,7 +166,7 @@ impl Handler for WsgiHandler {
     }
 
     fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
-        Python::attach(|py| match self.call(py, request, respond) {
+        Python::attach(|py| match self.called(py, request, respond) {
             Ok(()) => Ok(()),
             // It was logged when it was raised.
             Err(Failure::Raised(raised)) if overdue::is_request_timeout(py, &raised) => Err(Error::application("")),
@@ -194,6 +205,15 @@ pub(crate) enum Failure {
     ClientGone,
 }
 
+impl Failure {
+    fn raised(&self) -> Option<&PyErr> {
+        match self {
+            Failure::Raised(raised) => Some(raised),
+            Failure::ClientGone => None,
+        }
+    }
+}
+
 impl From<PyErr> for Failure {
     fn from(raised: PyErr) -> Failure {
         Failure::Raised(raised)
@@ -204,6 +224,7 @@ impl From<PyErr> for Failure {
 struct Answer<'a, 'py> {
     py: Python<'py>,
     start_response: &'a Bound<'py, StartResponse>,
+    diagnostics: &'a dyn Diagnostics,
 }
 
 impl<'py> Answer<'_, 'py> {
@@ -272,19 +293,19 @@ impl<'py> Answer<'_, 'py> {
         }
         let single = iterable.len().is_ok_and(|length| length == 1);
         let mut items = iterable.try_iter()?;
-        let mut next = items.next().transpose()?;
+        let mut next = self.next(&mut items)?;
         let mut given = false;
         while let Some(item) = next.take() {
             let object = item.cast::<PyBytes>().map_err(|_| not_bytes(&item, "each item of the iterable"))?;
             let chunk = object.as_bytes();
             if chunk.is_empty() {
-                next = items.next().transpose()?;
+                next = self.next(&mut items)?;
                 continue;
             }
             if !given && single {
                 // PEP 3333, "Handling the Content-Length Header": `len()` of 1 gives the length, if there is no second
                 // item.
-                next = items.next().transpose()?;
+                next = self.next(&mut items)?;
                 self.give_head(respond, next.is_none().then_some(chunk.len() as u64))?;
             } else if !given {
                 self.give_head(respond, None)?;
@@ -295,13 +316,20 @@ impl<'py> Answer<'_, 'py> {
                 return Err(Stop::Send(SendError::Gone));
             }
             if !(first && single) {
-                next = items.next().transpose()?;
+                next = self.next(&mut items)?;
             }
         }
         if !given {
             self.give_head(respond, Some(0))?;
         }
         Ok(())
+    }
+
+    /// The next item. Code of the application makes it, which may fork.
+    fn next(&self, items: &mut Bound<'py, PyIterator>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let next = items.next().transpose();
+        forked::end_if_child(self.py, self.diagnostics, next.as_ref().err());
+        next
     }
 
     /// A wrapped file: sent by the kernel if it is a regular one.

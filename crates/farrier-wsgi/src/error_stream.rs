@@ -16,6 +16,8 @@ pub trait Diagnostics: Send + Sync {
     }
     /// The application broke a rule, and the server corrected it.
     fn application_warned(&self, text: &str);
+    /// Writes a line in a process that the application has forked: the log's own threads do not run there.
+    fn forked_process_ended(&self, text: &str);
     /// Text that the application itself writes.
     fn put(&self, text: &str);
 }

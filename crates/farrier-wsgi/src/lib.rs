@@ -8,6 +8,7 @@ mod early_hints;
 mod environ;
 mod error_stream;
 mod file_wrapper;
+pub mod forked;
 mod gateway_variables;
 mod input;
 mod names;

@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
+use crate::forked;
 use farrier_http::{Flush, Respond, ResponseHead, SendError};
 use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -66,7 +67,7 @@ impl Drop for Reachable {
 /// Gives the response of the call that runs on the calling thread to `with`, which must not call the application; `None` if
 /// none runs there.
 pub(crate) fn with_running<T>(with: impl FnOnce(&mut dyn Respond) -> T) -> Option<T> {
-    let mut respond = RUNNING.get()?;
+    let mut respond = RUNNING.get().filter(|_| !forked::is_child())?;
     // SAFETY: the pointer is this thread's own, and `Reachable` removes it before the response ends. The bridge does not use
     // the response while the application runs, and only the application can have come here.
     Some(with(unsafe { respond.as_mut() }))
@@ -161,6 +162,11 @@ impl Write {
         let data = data.cast::<PyBytes>().map_err(|_| not_bytes(data, "write()"))?;
         if data.as_bytes().is_empty() {
             return Ok(());
+        }
+        if forked::is_child() {
+            return Err(PyConnectionError::new_err(
+                "the application has forked this process: only its parent answers the client",
+            ));
         }
         let (mut respond, head) = {
             let mut started = self.of.get().lock(data.py());

@@ -82,7 +82,7 @@ pub(crate) fn surroundings(
         server_software: format!("farrier/{}", env!("CARGO_PKG_VERSION")),
         script_name: sites::base(),
         mount: mount.path.as_str().to_owned(),
-        diagnostics: Arc::new(LoggedDiagnostics(Arc::clone(log), Paint::of(config))),
+        diagnostics: Arc::new(LoggedDiagnostics(Arc::clone(log), Paint::of(config), config.clone())),
         noted: logging::noted_environ(config),
     }
 }
@@ -108,7 +108,7 @@ fn environ_listener(local: &LocalAddress) -> farrier_wsgi::Listener {
 }
 
 /// The bridge's errors go to the error log.
-struct LoggedDiagnostics(Arc<ErrorLog>, Paint);
+struct LoggedDiagnostics(Arc<ErrorLog>, Paint, Config);
 
 impl Diagnostics for LoggedDiagnostics {
     fn application_failed(&self, text: &str) {
@@ -124,6 +124,13 @@ impl Diagnostics for LoggedDiagnostics {
 
     fn application_warned(&self, text: &str) {
         self.0.write(Level::Warning, text);
+    }
+
+    fn forked_process_ended(&self, text: &str) {
+        match logging::direct(&self.2) {
+            Ok(log) => log.write(Level::Error, &self.1.traceback(text)),
+            Err(reason) => eprintln!("farrier: {reason}\n{text}"),
+        }
     }
 
     fn put(&self, text: &str) {

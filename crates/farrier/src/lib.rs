@@ -18,6 +18,7 @@ mod development;
 mod embedding;
 mod files;
 mod filters;
+mod forked;
 mod gauges;
 mod generations;
 mod hooks;

@@ -248,7 +248,11 @@ fn application_loaded(py: Python<'_>, log: &ErrorLog) {
     }
 }
 
-fn direct(config: &Config) -> Result<ErrorLog, String> {
+/// A log that this process writes itself, without a thread.
+///
+/// # Errors
+/// A target cannot be opened.
+pub(crate) fn direct(config: &Config) -> Result<ErrorLog, String> {
     let out = error_target(config).direct().map_err(|error| error.to_string())?;
     let syslog = syslog_settings(config, "error").map(Syslog::direct);
     let statsd = statsd_settings(config).map(|settings| Arc::new(Statsd::direct(settings)));

@@ -3,9 +3,11 @@
 
 use farrier_config::Config;
 use farrier_log::error::Level;
+use farrier_supervisor::process;
 use pyo3::prelude::*;
 
 use crate::application::{self, Applications};
+use crate::forked;
 use crate::logging::ArbiterLogs;
 use crate::master;
 use crate::painted::Paint;
@@ -16,11 +18,14 @@ use crate::painted::Paint;
 pub(crate) fn load(py: Python<'_>, config: &Config, logs: &ArbiterLogs) -> Result<Applications, i32> {
     let log = &logs.error;
     master::set_template_title(config);
+    let pid = process::own_pid();
     let applications = Applications::load(py, config, |failure| {
+        forked::end_if_other(pid, config);
         log.put(&Paint::of(config).traceback(&failure.traceback));
         log.write(Level::Error, &failure.reason);
         Err(if failure.not_found { 4 } else { 3 })
     })?;
+    forked::end_if_other(pid, config);
     logs.application_loaded(py);
     match other_threads(py) {
         Ok(names) if !names.is_empty() => log.write(

@@ -25,7 +25,7 @@ use crate::logging::WorkerLogs;
 use crate::measured::measured;
 use crate::painted::Paint;
 use crate::worker_hooks::{Farewell, WorkerHooks};
-use crate::{accounts, addresses, certificates, compose, development, master, recycling, sites};
+use crate::{accounts, addresses, certificates, compose, development, forked, master, recycling, sites};
 
 /// The exit code after a fault of the server's own (EX_SOFTWARE of sysexits.h).
 const SOFTWARE_FAULT: i32 = 70;
@@ -53,6 +53,7 @@ pub(crate) fn run(
         }
     };
     master::set_worker_title(config);
+    forked::watch(listeners, &logs.error);
     let hooks = hooks.enter(py, &link, &logs.error);
     let code = match boot(py, config, forked, &link, listeners, keyring, clients, preloaded, &hooks, &logs) {
         Ok(parts) => serve(py, config, &link, parts, &hooks, &logs),
@@ -93,12 +94,14 @@ fn boot(
         Some(applications) => applications.shared(py),
         None => load(py, config, link, log)?,
     };
+    forked::end_if_child(config);
     // Done here and not before: the pages must be readable for this user.
     let opened = sites::open_loaded(py, config).map_err(|problems| {
         problems.iter().for_each(|problem| log.write(Level::Error, problem));
         link.boot_failed(true)
     })?;
     hooks.post_worker_init(py, &applications.first(py)).map_err(|()| link.boot_failed(true))?;
+    forked::end_if_child(config);
     logs.application_loaded(py);
     let failed = |what: &str, error: std::io::Error| {
         log.write(Level::Error, &format!("{what}: {error}"));
@@ -125,6 +128,7 @@ fn boot(
         .map(|listener| listener.as_fd().try_clone_to_owned())
         .collect::<Result<_, _>>()
         .map_err(|error| failed("Out of descriptors", error))?;
+    forked::hold(&sockets);
     // This worker watches for the others of its generation, too, and they may have loaded before it: they were forked later.
     development::watch(py, config, link, applications.loaded_since.min(forked), log);
     let (leaving, parting) = (Arc::clone(logs), hooks.clone());
@@ -166,6 +170,7 @@ fn boot(
 /// Loads the applications in this worker; the error is the exit code.
 fn load(py: Python<'_>, config: &Config, link: &WorkerLink, log: &ErrorLog) -> Result<Applications, i32> {
     Applications::load(py, config, |failure| {
+        forked::end_if_child(config);
         log.put(&Paint::of(config).traceback(&failure.traceback));
         log.write(Level::Error, &failure.reason);
         // During development the files are watched, and the next version may load.
@@ -188,6 +193,7 @@ fn serve(
     link.ready();
     hooks.serving(py);
     let ended = seam::inhabit(py, || farrier_engine::run(config, parts));
+    forked::release_all();
     logs.flush(py);
     match ended {
         Ok(()) => 0,

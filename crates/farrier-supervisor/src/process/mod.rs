@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 mod cpus;
+pub mod forks;
 mod program;
 
 use std::fmt;
