@@ -4,6 +4,7 @@ serving."""
 import os
 import random
 import signal
+import textwrap
 import time
 
 import pytest
@@ -172,3 +173,58 @@ def test_when_workers_are_killed_all_the_time_only_requests_inside_them_fail(ser
     with Load(server, 2) as after:
         until(lambda: after.answered > 50, 30, "answers")
     assert after.failures == [] and len(load.failures) == mark
+
+
+RELEASE = """
+    import os, sys
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        inner = [path for path in sys.path if "release-" in path]
+        return [b"release %d in %s, %s" % (NUMBER, os.getcwd().encode(), " ".join(inner).encode())]
+    NUMBER = {number}
+"""
+
+
+def release(folder, number):
+    """A release with this number."""
+    made = folder / f"release-{number}"
+    made.mkdir()
+    (made / "app.py").write_text(textwrap.dedent(RELEASE.replace("{number}", str(number))))
+    return made
+
+
+def turn(link, target):
+    """Points a symbolic link elsewhere, in one step."""
+    os.symlink(target, str(link) + ".new")
+    os.replace(str(link) + ".new", link)
+
+
+@pytest.mark.parametrize("flags", [[], ["--preload"], ["--chdir", "."]], ids=["plain", "preload", "chdir"])
+def test_hup_follows_a_working_directory_that_a_deploy_has_turned(serve, tmp_path, flags):
+    """The folder that the shell named, as Gunicorn's; the log says which one is served."""
+    current = tmp_path / "current"
+    first, second = release(tmp_path, 1), release(tmp_path, 2)
+    os.symlink(first, current)
+    server = serve("app:application", *flags, directory=current, environment={"PWD": str(current)})
+    server.log.wait(rf"Working directory: {first} \({current}\)")
+    assert server.get().text == f"release 1 in {first}, {first}"
+    turn(current, second)
+    server.kill(signal.SIGHUP)
+    server.log.wait(rf"Working directory: {second} \({current}\)")
+    server.log.wait("generation 2 serves")
+    assert server.get().text == f"release 2 in {second}, {second}"
+
+
+def test_an_abandoned_reload_leaves_later_workers_in_the_old_folder(serve, tmp_path):
+    current = tmp_path / "current"
+    first, second = release(tmp_path, 1), release(tmp_path, 2)
+    (second / "app.py").write_text("raise RuntimeError('broken')\n")
+    os.symlink(first, current)
+    server = serve("app:application", directory=current, environment={"PWD": str(current)})
+    turn(current, second)
+    server.kill(signal.SIGHUP)
+    server.log.wait("Reload abandoned")
+    (worker,) = until(lambda: server.workers() if len(server.workers()) == 1 else None, what="the old worker alone")
+    server.kill(signal.SIGKILL, worker)
+    until(lambda: worker not in server.workers() and server.workers(), what="its successor")
+    assert server.get().text == f"release 1 in {first}, {first}"

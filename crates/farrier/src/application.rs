@@ -1,5 +1,6 @@
 //! Finds and imports the application, through the package's own `farrier._application`.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use farrier_config::Config;
@@ -104,6 +105,10 @@ fn failure(py: Python<'_>, raised: &PyErr, specification: Option<&str>) -> LoadF
     LoadFailure { traceback, reason, not_found: false }
 }
 
+/// The entries of `sys.path` that are due to the settings: they are replaced when these are read again, so that no module
+/// of an old release is found.
+static INSERTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 /// Prepares the import: the working directory, the module path, the environment.
 ///
 /// # Errors
@@ -113,12 +118,18 @@ pub(crate) fn prepare(py: Python<'_>, config: &Config) -> PyResult<()> {
         py.import("os")?.call_method1("chdir", (directory,))?;
     }
     let path = py.import("sys")?.getattr("path")?;
+    let mut inserted = INSERTED.lock().unwrap_or_else(PoisonError::into_inner);
+    for directory in inserted.drain(..).filter(|directory| path.contains(directory).unwrap_or(false)) {
+        path.call_method1("remove", (directory,))?;
+    }
+    let here: String = py.import("os")?.call_method0("getcwd")?.extract()?;
     for directory in config.pythonpath.iter().rev() {
         path.call_method1("insert", (0, directory))?;
+        inserted.push(directory.clone());
     }
-    let here = py.import("os")?.call_method0("getcwd")?;
     if !path.contains(&here)? {
-        path.call_method1("insert", (0, here))?;
+        path.call_method1("insert", (0, &here))?;
+        inserted.push(here);
     }
     let environment = py.import("os")?.getattr("environ")?;
     let software = format!("farrier/{}", env!("CARGO_PKG_VERSION"));

@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 
 use crate::import_uwsgi;
+use crate::place::{self, Place};
 
 /// The settings, as read once.
 pub(crate) struct Configured {
@@ -23,6 +24,17 @@ pub(crate) struct Configured {
     pub(crate) config: Config,
     /// The settings for Python: an instance of `farrier._configuration.Cfg`.
     pub(crate) cfg: Py<PyAny>,
+    /// Where its applications are imported from; set when that was prepared.
+    pub(crate) place: Option<Place>,
+}
+
+impl Configured {
+    /// Enters the place of these settings, in a process that is about to load their applications.
+    pub(crate) fn enter(&self, py: Python<'_>) {
+        if let Some(place) = &self.place {
+            place.enter(py);
+        }
+    }
 }
 
 /// What the command line asks for.
@@ -47,7 +59,7 @@ pub(crate) fn read(py: Python<'_>, arguments: &[OsString]) -> Result<Asked, Conf
     let objects = files.objects;
     let configured = |config: Config| -> Result<Configured, ConfigError> {
         let cfg = cfg(py, &config, &objects).map_err(|raised| from_python(py, &raised))?;
-        Ok(Configured { config, cfg })
+        Ok(Configured { config, cfg, place: None })
     };
     let version = || format!("farrier (version {})\n", env!("CARGO_PKG_VERSION"));
     let asked = outcome.and_then(|outcome| {
@@ -86,7 +98,7 @@ pub(crate) fn embedded(py: Python<'_>, given: &Bound<'_, PyDict>) -> Result<Conf
     let (layer, objects) = read().map_err(|raised| from_python(py, &raised))?;
     let config = resolve_embedded(layer)?;
     let cfg = cfg(py, &config, &objects).map_err(|raised| from_python(py, &raised))?;
-    Ok(Configured { config, cfg })
+    Ok(Configured { config, cfg, place: None })
 }
 
 /// Every setting and its default, as `cfg` holds them.
@@ -286,19 +298,20 @@ fn from_python(py: Python<'_>, raised: &PyErr) -> ConfigError {
 }
 
 /// The environment and working directory before the settings were read again.
-struct Surroundings {
+pub(crate) struct Surroundings {
     directory: Option<PathBuf>,
 }
 
-/// The working directory at the start: relative paths of files refer to it, even after `chdir`.
+/// The working directory at the start, as the shell named it: relative paths of files refer to it, even after `chdir`, and a
+/// symbolic link in it is followed again at each reading.
 static START: OnceLock<PathBuf> = OnceLock::new();
 
 impl Surroundings {
     /// Restores the working directory and the variables of the start.
-    fn of_the_start(py: Python<'_>) -> PyResult<Surroundings> {
+    pub(crate) fn of_the_start(py: Python<'_>) -> PyResult<Surroundings> {
         let directory = std::env::current_dir().ok();
         if let Some(directory) = &directory {
-            let start = START.get_or_init(|| directory.clone());
+            let start = START.get_or_init(|| place::named().unwrap_or_else(|| directory.clone()));
             if start != directory {
                 py.import("os")?.call_method1("chdir", (start,))?;
             }
@@ -308,7 +321,7 @@ impl Surroundings {
     }
 
     /// Restores the state before reading: the serving generation does not change.
-    fn back(self, py: Python<'_>) {
+    pub(crate) fn back(self, py: Python<'_>) {
         let back = || -> PyResult<()> {
             if let Some(directory) = &self.directory {
                 py.import("os")?.call_method1("chdir", (directory,))?;

@@ -25,9 +25,14 @@ impl Given<'_, '_> {
         let asked = match self {
             Given::Arguments(arguments) => configured::read(py, arguments)?,
             Given::Program(program) => {
+                let surroundings = configured::Surroundings::of_the_start(py);
                 let given = program.call0().and_then(|given| Ok(given.cast_into::<PyDict>()?));
-                let given = given.map_err(|raised| Problem { source: None, message: raised.to_string() })?;
-                Asked::Run(configured::embedded(py, &given)?)
+                let given = given.map_err(|raised| Problem { source: None, message: raised.to_string() }.into());
+                let read = given.and_then(|given| configured::embedded(py, &given));
+                if let (Err(_), Ok(surroundings)) = (&read, surroundings) {
+                    surroundings.back(py);
+                }
+                Asked::Run(read?)
             }
         };
         Ok(match asked {

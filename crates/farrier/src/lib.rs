@@ -32,6 +32,7 @@ mod measured;
 mod observed;
 mod outlet;
 mod painted;
+mod place;
 mod recorder;
 mod recycling;
 mod server;

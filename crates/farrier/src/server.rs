@@ -23,6 +23,7 @@ use crate::generations::Generations;
 use crate::hooks::{Hooks, ServerHooks};
 use crate::logging::ArbiterLogs;
 use crate::master::{Master, Tending};
+use crate::place::Place;
 use crate::statistics::Stats;
 use crate::{accounts, acme, addresses, compose, listening, sites, template, worker};
 
@@ -61,16 +62,19 @@ pub(crate) fn run(py: Python<'_>, configured: Configured, given: &Given<'_, '_>)
 
 fn serve(
     py: Python<'_>,
-    configured: Configured,
+    mut configured: Configured,
     given: &Given<'_, '_>,
     master: &RefCell<Master>,
     mut daemon: Option<&mut Announcement>,
 ) -> i32 {
-    let config = &configured.config;
-    if let Err(raised) = application::prepare(py, config) {
-        eprintln!("farrier: Cannot prepare the application's environment: {raised}");
-        return EXIT_CONFIGURATION;
+    match application::prepare(py, &configured.config).and_then(|()| Place::now(py)) {
+        Ok(place) => configured.place = Some(place),
+        Err(raised) => {
+            eprintln!("farrier: Cannot prepare the application's environment: {raised}");
+            return EXIT_CONFIGURATION;
+        }
     }
+    let config = &configured.config;
     let logs = match ArbiterLogs::open(py, config, configured.cfg.bind(py)) {
         Ok(logs) => logs,
         Err(error) => {
@@ -97,6 +101,9 @@ fn serve(
             python.patch
         ),
     );
+    if let Some(place) = &configured.place {
+        place.say(None, log);
+    }
     warn(log, config);
     if let Err(problems) = sites::open(config) {
         problems.iter().for_each(|problem| log.write(Level::Error, problem));
@@ -217,6 +224,7 @@ fn serve(
             certificates.close();
             let (generations, preloaded) = (generations.borrow(), preloaded.borrow());
             let configured = generations.of(link.generation());
+            configured.enter(py);
             worker::run(py, configured, link, listeners, certificates.reader(), clients, preloaded.as_ref(), &hooks)
         },
         forked: &mut |spawn, pid| {
@@ -229,7 +237,10 @@ fn serve(
                 gauges.close();
                 stats.close();
                 certificates.close();
-                let applications = template::load(py, &generations.borrow().of(generation).config, &logs)?;
+                let generations = generations.borrow();
+                let configured = generations.of(generation);
+                configured.enter(py);
+                let applications = template::load(py, &configured.config, &logs)?;
                 *preloaded.borrow_mut() = Some(applications);
                 Ok(())
             },
@@ -246,6 +257,9 @@ fn serve(
         log: &mut say,
         read_config: &mut |generation, listeners| {
             let (config, renewal) = renew(py, given, listeners, generation, &hooks, master, &logs, &certificates)?;
+            if let Some(place) = &config.place {
+                place.say(generations.borrow().serving().place.as_ref(), log);
+            }
             gauges.renewed(generation, &config.config, renewal.listeners.as_deref().unwrap_or(listeners));
             generations.borrow_mut().add(generation, config);
             Ok(renewal)
@@ -338,14 +352,15 @@ fn renew(
     certificates: &Certificates,
 ) -> Result<(Configured, Renewal), String> {
     let log = &*logs.error;
-    let configured = match given.read(py) {
+    let mut configured = match given.read(py) {
         Ok(Asked::Run(configured)) => configured,
         Ok(_) => return Err("the command line asks for something other than serving".to_owned()),
         Err(error) => return Err(error.to_string()),
     };
+    let place = application::prepare(py, &configured.config).and_then(|()| Place::now(py));
+    configured.place = Some(place.map_err(|raised| raised.to_string())?);
     let config = &configured.config;
     warn(log, config);
-    application::prepare(py, config).map_err(|raised| raised.to_string())?;
     sites::open(config).map_err(|problems| problems.join("\n"))?;
     let identity = accounts::identity(py, config)?;
     accounts::give_logs(config, identity.as_ref())?;

@@ -16,7 +16,7 @@ use rustix::process::{WaitOptions, wait};
 use crate::signals::{Signal, signal_name};
 
 pub use cpus::{CpuQuota, cpus_allowed, quota_v1, quota_v2};
-pub use program::{Launch, become_program};
+pub use program::{Launch, become_program, is_same_place};
 
 /// The first descriptor behind the standard streams.
 const FIRST_FREE_FD: RawFd = 3;

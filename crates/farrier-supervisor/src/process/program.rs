@@ -55,12 +55,16 @@ fn arguments_in(cmdline: &[u8]) -> Vec<OsString> {
 
 /// `$PWD`, if it names the working directory; the shell's path may go through symbolic links.
 fn directory(named: Option<OsString>) -> io::Result<PathBuf> {
-    let place = |path: &Path| path.metadata().map(|found| (found.dev(), found.ino()));
-    let here = place(Path::new("."))?;
     match named.map(PathBuf::from) {
-        Some(named) if named.is_absolute() && place(&named).is_ok_and(|there| there == here) => Ok(named),
+        Some(named) if named.is_absolute() && is_same_place(&named, Path::new(".")) => Ok(named),
         _ => std::env::current_dir(),
     }
+}
+
+/// Whether two paths lead to the same file or folder.
+pub fn is_same_place(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| path.metadata().map(|found| (found.dev(), found.ino()));
+    matches!((place(one), place(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Replaces this process with another program. Returns the error if that fails.
