@@ -557,3 +557,46 @@ def test_prometheus_drops_the_gauges_of_a_dead_worker(site, serve):
     server.log.wait(r"marked %d" % victim)
     assert "gauge_livesum_%d.db" % victim not in files()
     until(lambda: b"live 2.0" in server.get().body, 15, "the successor in the metrics")
+
+
+def test_child_exit_is_called_for_a_template_too(site, serve):
+    """It has loaded the application, so what metrics keep for each process ends with it."""
+    pytest.importorskip("prometheus_client")
+    site = site(
+        """
+        from prometheus_client import multiprocess
+
+        def pre_fork(server, worker):
+            worker.mark = "a worker"
+
+        def child_exit(server, worker):
+            multiprocess.mark_process_dead(worker.pid)
+            server.log.info("marked %d: %s %s", worker.pid, worker.mark, worker.is_template)
+        """
+    )
+    metrics = site.directory / "metrics"
+    metrics.mkdir()
+    server = serve(
+        """
+        from prometheus_client import Gauge
+        LIVE = Gauge("live", "Living processes", multiprocess_mode="liveall")
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [b"x"]
+        """,
+        "--preload",
+        directory=site.directory,
+        environment={"PROMETHEUS_MULTIPROC_DIR": str(metrics)},
+    )
+    assert server.get().status == 200
+    (first,) = server.templates()
+    assert (metrics / f"gauge_liveall_{first}.db").exists()
+    server.kill(signal.SIGHUP)
+    server.log.wait(f"marked {first}: None True")
+    second = server.templates()[1]
+    living = [name for name in os.listdir(metrics) if name.startswith("gauge_liveall")]
+    assert f"gauge_liveall_{first}.db" not in living and f"gauge_liveall_{second}.db" in living
+    server.stop()
+    server.log.wait(f"marked {second}: None True")
+    assert server.log.find(r"marked \d+: a worker False")
+    assert "Exception in" not in server.log.text

@@ -200,12 +200,19 @@ class Server:
         worker.pid = pid
         self.WORKERS[pid] = worker
 
+    def _template(self, pid: int) -> Template:
+        """The template of this pid, for ``child_exit``."""
+        return Template(pid, self)
+
     def _reaped(self, pid: int) -> None:
         self.WORKERS.pop(pid, None)
 
 
 class Worker:
     """A worker, in its own process and in the arbiter."""
+
+    #: Whether it is a template (:class:`Template`), which only ``child_exit`` gets.
+    is_template = False
 
     def __init__(self, age: int, ppid: int, cfg: Any, sockets: list[Listener]) -> None:
         self.age = age
@@ -275,6 +282,22 @@ class Worker:
         # The arbiter does not replace a worker that has not served yet.
         if self._retired and self._handle is not None:
             self._handle.retire()
+
+
+class Template(Worker):
+    """A process that has imported a preloaded application and has forked workers: the ``worker`` of ``child_exit`` when it
+    has ended. What ``pre_fork`` sets on a worker is ``None`` here."""
+
+    is_template = True
+
+    def __init__(self, pid: int, server: Server) -> None:
+        super().__init__(0, server.pid, server.cfg, server.LISTENERS)
+        self.pid = pid
+
+    def __getattr__(self, name: str) -> None:
+        # Called only for attributes that it does not have.
+        if name.startswith("_"):
+            raise AttributeError(name)
 
 
 class Heartbeat:

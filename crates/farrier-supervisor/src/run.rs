@@ -128,6 +128,8 @@ pub struct Preload<'p> {
     pub reopen_logs: &'p mut dyn FnMut(),
     /// Called at the end of a template.
     pub unload: &'p mut dyn FnMut(),
+    /// Called in the arbiter after a template has ended and was reaped.
+    pub ended: &'p mut dyn FnMut(Pid),
 }
 
 /// Reads the configuration again for the generation of this number, given the listeners of the one that serves.
@@ -181,7 +183,12 @@ pub struct Renewal {
 ///         0
 ///     },
 ///     forked: &mut |_spawn, _pid| {},
-///     preload: Preload { load: &mut |_generation| Ok(()), reopen_logs: &mut || {}, unload: &mut || {} },
+///     preload: Preload {
+///         load: &mut |_generation| Ok(()),
+///         reopen_logs: &mut || {},
+///         unload: &mut || {},
+///         ended: &mut |_pid| {},
+///     },
 ///     reaped: &mut |_spawn, _pid, _status| {},
 ///     exit_child: &mut |code| exit_now(code),
 ///     log: &mut log,
@@ -591,6 +598,7 @@ impl Parent<'_> {
             return;
         };
         self.templates.remove(&template);
+        (self.calls.preload.ended)(pid);
         events.push_back(Event::TemplateExited { template, status });
         let unborn =
             self.workers.iter().filter(|(_, known)| known.pid.is_none() && known.spawn.template == Some(template));

@@ -215,6 +215,11 @@ impl ServerHooks {
         self.run_of(&hooks, py, "child_exit", |py| Ok(vec![worker.into_bound(py)]));
     }
 
+    /// A template has ended. It had loaded the application, so what hooks keep for each such process ends with it.
+    pub(crate) fn template_exit(&self, py: Python<'_>, pid: i32) {
+        self.run(py, "child_exit", |py| Ok(vec![self.server(py)?.call_method1("_template", (pid,))?]));
+    }
+
     /// In the forked child that becomes the successor, before it is executed.
     pub(crate) fn pre_exec(&self, py: Python<'_>) {
         self.run(py, "pre_exec", |_| Ok(Vec::new()));

@@ -246,6 +246,7 @@ fn serve(
             },
             reopen_logs: &mut || log.reopen(),
             unload: &mut || application::finish(py),
+            ended: &mut |pid| hooks.template_exit(py, pid),
         },
         reaped: &mut |spawn, pid, _status| {
             gauges.ended();

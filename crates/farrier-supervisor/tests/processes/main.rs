@@ -377,6 +377,7 @@ fn a_template_forks() {
     server.expect(&format!("template reopens {template}"));
     let lines = stop(server, Signal::Term);
     assert!(lines.contains(&format!("template leaves {template}")), "{lines:#?}");
+    assert!(lines.contains(&format!("template reaped {template}")), "{lines:#?}");
 }
 
 fn a_template_is_killed() {

@@ -199,6 +199,7 @@ fn arbiter(script: Script, listeners: Vec<Listener>, page: HeartbeatPage, report
             load: &mut |generation| (script.load)(generation, &report),
             reopen_logs: &mut || report.line(&format!("template reopens {}", own_pid())),
             unload: &mut || report.line(&format!("template leaves {}", own_pid())),
+            ended: &mut |pid| report.line(&format!("template reaped {pid}")),
         },
         reaped: &mut |spawn, pid, status| report.line(&format!("reaped {:?} {pid} {status}", spawn.worker)),
         exit_child: &mut |code| exit_now(code),
