@@ -38,7 +38,7 @@ pub use file_watch::FileWatch;
 pub use heartbeat::{HeartbeatPage, Slot};
 pub use link::WorkerLink;
 pub use process::{ExitStatus, Fork, Forked, Pid};
-pub use run::{Accompany, Housekeeping, Plan, Preload, Renewal, supervise};
+pub use run::{Accompany, Ended, Housekeeping, Plan, Preload, Renewal, supervise};
 pub use shared_words::SharedWords;
 pub use signals::{Signal, SignalPipe};
 pub use sockets::{BindOptions, ListenSpec, Listener, LocalAddress};

@@ -61,21 +61,21 @@ pub(crate) struct Inheritance<'p> {
     pub(crate) calls: Calls<'p>,
 }
 
-/// Runs a child that the arbiter has forked as a worker.
-pub(crate) fn become_worker(inheritance: Inheritance<'_>, spawn: Spawn, mask: SignalMask) -> ! {
+/// Runs a child that the arbiter has forked as a worker, and returns its exit code.
+pub(crate) fn become_worker(inheritance: Inheritance<'_>, spawn: Spawn, mask: SignalMask) -> i32 {
     let Inheritance { link, page, listeners, calls, .. } = inheritance;
     behave_as_a_child(mask);
     let link = page.slot(spawn.slot).map(|slot| link.into_worker(spawn, slot));
     live_as_worker(link, &listeners, calls)
 }
 
-/// Runs a child that the arbiter has forked as a template.
+/// Runs a child that the arbiter has forked as a template, and returns its exit code, or that of a worker that it has forked.
 pub(crate) fn become_template(
     inheritance: Inheritance<'_>,
     spawn: TemplateSpawn,
     requests: Errands,
     mask: SignalMask,
-) -> ! {
+) -> i32 {
     let Inheritance { arbiter, link, page, listeners, mut calls } = inheritance;
     behave_as_a_child(mask);
     let link = link.into_template(spawn.template);
@@ -96,7 +96,7 @@ pub(crate) fn become_template(
                 (calls.preload.unload)();
                 (calls.exit_child)(code);
             }));
-            process::exit_now(code)
+            code
         }
         Fate::IsWorker { spawn, between, mask } => {
             drop(requests);
@@ -200,8 +200,8 @@ fn behave_as_a_child(mask: SignalMask) {
     mask.restore();
 }
 
-/// Runs the closure of the caller of `supervise`, and ends.
-fn live_as_worker(link: Option<WorkerLink>, listeners: &[Listener], calls: Calls<'_>) -> ! {
+/// Runs the closure of the caller of `supervise`, and returns the exit code.
+fn live_as_worker(link: Option<WorkerLink>, listeners: &[Listener], calls: Calls<'_>) -> i32 {
     let Calls { worker, exit_child, log, .. } = calls;
     let pid = process::own_pid();
     let code = match link {
@@ -216,5 +216,5 @@ fn live_as_worker(link: Option<WorkerLink>, listeners: &[Listener], calls: Calls
         log(Level::Info, &format!("Worker exiting (pid: {pid})"));
         exit_child(code);
     }));
-    process::exit_now(code)
+    code
 }

@@ -45,7 +45,8 @@ pub struct Plan<'p> {
     pub preload: Preload<'p>,
     /// Called in the arbiter after a worker has ended, was reaped and was logged.
     pub reaped: &'p mut dyn FnMut(&Spawn, Pid, ExitStatus),
-    /// Ends a child with an exit code; must not unwind into the parent's frames. If it returns, `_exit` follows.
+    /// Ends a worker or a template with an exit code, or prepares its end: if it returns, [`supervise`] returns
+    /// [`Ended::Child`]. It must not unwind into the parent's frames.
     pub exit_child: &'p mut dyn FnMut(i32),
     /// Writes a line to the error log.
     pub log: &'p mut dyn FnMut(Level, &str),
@@ -144,7 +145,17 @@ pub struct Renewal {
     pub listeners: Option<Vec<Listener>>,
 }
 
-/// Supervises workers until a signal or a failure ends it, and returns the exit code. Does not return in a child.
+/// Which process has ended its part in the supervision, with its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The arbiter.
+    Server(i32),
+    /// A worker or a template: what the caller would do for the arbiter now is not its business.
+    Child(i32),
+}
+
+/// Supervises workers until a signal or a failure ends it, and returns the exit code. In a child it returns only if
+/// [`Plan::exit_child`] does.
 ///
 /// # Errors
 ///
@@ -158,7 +169,8 @@ pub struct Renewal {
 /// use farrier_supervisor::process::{exit_now, fork_plain};
 /// use farrier_supervisor::sockets::bind_all;
 /// use farrier_supervisor::{
-///     Accompany, ArbiterSettings, BindOptions, HeartbeatPage, Level, ListenSpec, Plan, Preload, Renewal, supervise,
+///     Accompany, ArbiterSettings, BindOptions, Ended, HeartbeatPage, Level, ListenSpec, Plan, Preload, Renewal,
+///     supervise,
 /// };
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -197,10 +209,12 @@ pub struct Renewal {
 ///     housekeeping: &mut (),
 ///     companion: Accompany { name: "nothing", is_wanted: &mut || false, live: &mut |_link| 0, keeps: Vec::new() },
 /// };
-/// std::process::exit(supervise(plan)?);
+/// match supervise(plan)? {
+///     Ended::Server(code) | Ended::Child(code) => std::process::exit(code),
+/// }
 /// # }
 /// ```
-pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
+pub fn supervise(plan: Plan<'_>) -> io::Result<Ended> {
     ignore_pipe_signal()?;
     let signals = SignalPipe::install(ARBITER_SIGNALS)?;
     let link = Link::new()?;
@@ -245,11 +259,13 @@ pub fn supervise(plan: Plan<'_>) -> io::Result<i32> {
             // The handlers stay until the process ends: a second TERM must not change its exit code.
             let Parent { signals, .. } = parent;
             std::mem::forget(signals);
-            Ok(code)
+            Ok(Ended::Server(code))
         }
-        Side::Worker(spawn, mask) => offspring::become_worker(parent.bequeath(spawn.generation), spawn, mask),
+        Side::Worker(spawn, mask) => {
+            Ok(Ended::Child(offspring::become_worker(parent.bequeath(spawn.generation), spawn, mask)))
+        }
         Side::Template(spawn, requests, mask) => {
-            offspring::become_template(parent.bequeath(spawn.generation), spawn, requests, mask)
+            Ok(Ended::Child(offspring::become_template(parent.bequeath(spawn.generation), spawn, requests, mask)))
         }
         Side::Companion(lines, mask) => {
             let Parent { link, calls, .. } = parent;

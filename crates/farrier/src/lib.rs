@@ -16,6 +16,7 @@ mod console;
 mod dev_certificate;
 mod development;
 mod embedding;
+mod ending;
 mod files;
 mod filters;
 mod forked;
@@ -51,14 +52,14 @@ mod _farrier {
 
     /// Runs the command line with these arguments (without the program's name) and returns the exit code.
     #[pyfunction]
-    fn main(py: Python<'_>, arguments: Vec<std::ffi::OsString>) -> i32 {
-        crate::command::run(py, &arguments)
+    fn main(py: Python<'_>, arguments: Vec<std::ffi::OsString>) -> PyResult<i32> {
+        crate::ending::outcome(crate::command::run(py, &arguments))
     }
 
     /// Serves for a program that embeds the server: `read` returns its settings, at the start and at each `HUP`.
     #[pyfunction]
-    fn embed(py: Python<'_>, read: Bound<'_, PyAny>) -> i32 {
-        crate::embedding::embed(py, &read)
+    fn embed(py: Python<'_>, read: Bound<'_, PyAny>) -> PyResult<i32> {
+        crate::ending::outcome(crate::embedding::embed(py, &read))
     }
 
     /// Every setting and its default, typed as `farrier._configuration.Cfg` holds them.

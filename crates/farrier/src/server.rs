@@ -8,8 +8,8 @@ use farrier_config::Config;
 use farrier_log::error::Level;
 use farrier_supervisor::daemon::{Announcement, Detached, detach};
 use farrier_supervisor::{
-    Accompany, BindOptions, Forked, HeartbeatPage, Level as SupervisorLevel, Listener, Notice, Plan, Preload, Renewal,
-    process, sockets, supervise,
+    Accompany, BindOptions, Ended, Forked, HeartbeatPage, Level as SupervisorLevel, Listener, Notice, Plan, Preload,
+    Renewal, sockets, supervise,
 };
 use pyo3::prelude::*;
 
@@ -25,7 +25,7 @@ use crate::logging::ArbiterLogs;
 use crate::master::{Master, Tending};
 use crate::place::Place;
 use crate::statistics::Stats;
-use crate::{accounts, acme, addresses, compose, listening, sites, template, worker};
+use crate::{accounts, acme, addresses, compose, ending, listening, sites, template, worker};
 
 /// The exit code of errors such as an address that cannot be bound or a log that cannot be opened.
 pub(crate) const EXIT_CONFIGURATION: i32 = 1;
@@ -52,7 +52,10 @@ pub(crate) fn run(py: Python<'_>, configured: Configured, given: &Given<'_, '_>)
         }
     }
     let master = RefCell::new(master);
-    let code = serve(py, configured, given, &master, daemon.as_mut());
+    let code = match serve(py, configured, given, &master, daemon.as_mut()) {
+        Ended::Server(code) => code,
+        Ended::Child(code) => return code,
+    };
     master.borrow_mut().leave();
     if let Some(mut announcement) = daemon {
         announcement.end(code);
@@ -66,12 +69,12 @@ fn serve(
     given: &Given<'_, '_>,
     master: &RefCell<Master>,
     mut daemon: Option<&mut Announcement>,
-) -> i32 {
+) -> Ended {
     match application::prepare(py, &configured.config).and_then(|()| Place::now(py)) {
         Ok(place) => configured.place = Some(place),
         Err(raised) => {
             eprintln!("farrier: Cannot prepare the application's environment: {raised}");
-            return EXIT_CONFIGURATION;
+            return Ended::Server(EXIT_CONFIGURATION);
         }
     }
     let config = &configured.config;
@@ -79,7 +82,7 @@ fn serve(
         Ok(logs) => logs,
         Err(error) => {
             eprintln!("farrier: {error}");
-            return EXIT_CONFIGURATION;
+            return Ended::Server(EXIT_CONFIGURATION);
         }
     };
     let log = &*logs.error;
@@ -87,7 +90,7 @@ fn serve(
         Ok(identity) => identity,
         Err(reason) => {
             log.write(Level::Error, &reason);
-            return EXIT_CONFIGURATION;
+            return Ended::Server(EXIT_CONFIGURATION);
         }
     };
     let python = py.version_info();
@@ -107,7 +110,7 @@ fn serve(
     warn(log, config);
     if let Err(problems) = sites::open(config) {
         problems.iter().for_each(|problem| log.write(Level::Error, problem));
-        return EXIT_CONFIGURATION;
+        return Ended::Server(EXIT_CONFIGURATION);
     }
     if config.looks_for_application() {
         let chosen = py
@@ -119,7 +122,7 @@ fn serve(
             }
             Err(raised) => {
                 log.write(Level::Error, &raised.value(py).to_string());
-                return 4;
+                return Ended::Server(4);
             }
         }
     }
@@ -127,17 +130,17 @@ fn serve(
         Ok(hooks) => ServerHooks::new(hooks, &logs.error),
         Err(raised) => {
             log.write(Level::Error, &raised.value(py).to_string());
-            return EXIT_CONFIGURATION;
+            return Ended::Server(EXIT_CONFIGURATION);
         }
     };
     hooks.nworkers_changed(py, compose::worker_count(config), None);
     let shown = master.borrow_mut().show(config);
     if let Err(reason) = shown.and_then(|()| accounts::give_logs(config, identity.as_ref())) {
         log.write(Level::Error, &reason);
-        return EXIT_CONFIGURATION;
+        return Ended::Server(EXIT_CONFIGURATION);
     }
     if let Err(code) = hooks.on_starting(py) {
-        return code;
+        return Ended::Server(code);
     }
     let certificates = Certificates::new().and_then(|certificates| {
         acme::prepare(config, identity.as_ref(), log)?;
@@ -148,13 +151,13 @@ fn serve(
         Ok(certificates) => certificates,
         Err(reason) => {
             log.write(Level::Error, &reason);
-            return EXIT_CONFIGURATION;
+            return Ended::Server(EXIT_CONFIGURATION);
         }
     };
     let mut say = |level: SupervisorLevel, text: &str| log.write(level_of(level), text);
     let listeners = match listening::open(py, config, &mut master.borrow_mut(), identity.as_ref(), log) {
         Ok(listeners) => listeners,
-        Err(code) => return code,
+        Err(code) => return Ended::Server(code),
     };
     let threads = config.threads;
     let workers = compose::worker_count(config);
@@ -166,28 +169,28 @@ fn serve(
         Ok(page) => page,
         Err(error) => {
             log.write(Level::Error, &format!("Cannot share memory with workers: {error}"));
-            return EXIT_CONFIGURATION;
+            return Ended::Server(EXIT_CONFIGURATION);
         }
     };
     let clients = match Clients::new(page.slots()) {
         Ok(clients) => clients,
         Err(error) => {
             log.write(Level::Error, &format!("Cannot share memory with workers: {error}"));
-            return EXIT_CONFIGURATION;
+            return Ended::Server(EXIT_CONFIGURATION);
         }
     };
     let stats = match Stats::open(config, page, master.borrow().has_predecessor(), log) {
         Ok(stats) => stats,
         Err(reason) => {
             log.write(Level::Error, &reason);
-            return EXIT_CONFIGURATION;
+            return Ended::Server(EXIT_CONFIGURATION);
         }
     };
     if let Some(announcement) = &daemon
         && let Err(error) = announcement.let_go(config.enable_stdio_inheritance)
     {
         log.write(Level::Error, &format!("Cannot release the terminal: {error}"));
-        return EXIT_CONFIGURATION;
+        return Ended::Server(EXIT_CONFIGURATION);
     }
     let gauges = Gauges::new(&logs.error, config, &listeners);
     let generations = RefCell::new(Generations::new(configured));
@@ -245,7 +248,8 @@ fn serve(
                 Ok(())
             },
             reopen_logs: &mut || log.reopen(),
-            unload: &mut || application::finish(py),
+            // Exit functions run at the end of the process.
+            unload: &mut || {},
             ended: &mut |pid| hooks.template_exit(py, pid),
         },
         reaped: &mut |spawn, pid, _status| {
@@ -254,7 +258,7 @@ fn serve(
             clients.ended(spawn.slot);
             hooks.child_exit(py, spawn, pid);
         },
-        exit_child: &mut |code| process::exit_now(code),
+        exit_child: &mut |code| ending::begin(py, code),
         log: &mut say,
         read_config: &mut |generation, listeners| {
             let (config, renewal) = renew(py, given, listeners, generation, &hooks, master, &logs, &certificates)?;
@@ -322,13 +326,18 @@ fn serve(
             master.borrow_mut().notice(&notice, log);
         },
     });
-    let code = code.unwrap_or_else(|error| {
-        log.write(Level::Error, &format!("Cannot supervise: {error}"));
-        EXIT_CONFIGURATION
-    });
+    let code = match code {
+        Ok(Ended::Server(code)) => code,
+        // Everything below, and what the caller does, is the arbiter's.
+        Ok(Ended::Child(code)) => return Ended::Child(code),
+        Err(error) => {
+            log.write(Level::Error, &format!("Cannot supervise: {error}"));
+            EXIT_CONFIGURATION
+        }
+    };
     stats.leave();
     hooks.on_exit(py);
-    code
+    Ended::Server(code)
 }
 
 /// `os.fork()`, so that the hooks of `os.register_at_fork` run.

@@ -16,7 +16,7 @@ use farrier_supervisor::{Cause, Listener, Signal, SignalPipe, WorkerLink, proces
 use farrier_wsgi::{WsgiHandler, seam};
 use pyo3::prelude::*;
 
-use crate::application::{self, Applications};
+use crate::application::Applications;
 use crate::clients::Clients;
 use crate::configured::Configured;
 use crate::hooks::ServerHooks;
@@ -25,7 +25,7 @@ use crate::logging::WorkerLogs;
 use crate::measured::measured;
 use crate::painted::Paint;
 use crate::worker_hooks::{Farewell, WorkerHooks};
-use crate::{accounts, addresses, certificates, compose, development, forked, master, recycling, sites};
+use crate::{accounts, addresses, certificates, compose, development, ending, forked, master, recycling, sites};
 
 /// The exit code after a fault of the server's own (EX_SOFTWARE of sysexits.h).
 const SOFTWARE_FAULT: i32 = 70;
@@ -52,6 +52,7 @@ pub(crate) fn run(
             return link.boot_failed(true);
         }
     };
+    ending::keep_logs(&logs);
     master::set_worker_title(config);
     forked::watch(listeners, &logs.error);
     let hooks = hooks.enter(py, &link, &logs.error);
@@ -60,7 +61,6 @@ pub(crate) fn run(
         Err(code) => code,
     };
     hooks.worker_exit(py);
-    application::finish(py);
     logs.flush(py);
     code
 }

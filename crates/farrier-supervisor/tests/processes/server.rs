@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use farrier_supervisor::process::{ExitStatus, exit_now, fork_plain, kill, own_pid};
 use farrier_supervisor::sockets::{BindOptions, bind_all};
 use farrier_supervisor::{
-    Accompany, ArbiterSettings, CompanionLink, Forked, HeartbeatPage, ListenSpec, Listener, LocalAddress, Pid, Plan,
-    Preload, Renewal, Signal, WorkerLink, supervise,
+    Accompany, ArbiterSettings, CompanionLink, Ended, Forked, HeartbeatPage, ListenSpec, Listener, LocalAddress, Pid,
+    Plan, Preload, Renewal, Signal, WorkerLink, supervise,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -214,7 +214,9 @@ fn arbiter(script: Script, listeners: Vec<Listener>, page: HeartbeatPage, report
             keeps: Vec::new(),
         },
     };
-    supervise(plan).expect("supervises")
+    match supervise(plan).expect("supervises") {
+        Ended::Server(code) | Ended::Child(code) => code,
+    }
 }
 
 /// A worker that answers each connection with its pid until it gets a stop signal.
