@@ -14,8 +14,8 @@ CARGO_FUZZ_VERSION := 0.13.1
 BIN := $(abspath $(VENV))/bin
 PEERS := bench/.work/venv
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
-PYTHON_FILES := python wheel-data tests examples bench docs
-SOURCES := $(shell find crates/*/src python wheel-data -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.pth' -o -name py.typed) \
+PYTHON_FILES := python tests examples bench docs
+SOURCES := $(shell find crates/*/src python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name py.typed) \
 	$(wildcard crates/*/Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 PURE_CRATES := --workspace --exclude farrier --exclude farrier-wsgi
 

@@ -34,7 +34,6 @@ ROOMS = (
     "crates/farrier-proxy",
     "crates/farrier",
     "python/farrier",
-    "wheel-data",
     "fuzz",
     "tests",
     "bench",

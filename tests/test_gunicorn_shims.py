@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
+import venv
 
 import pytest
 
@@ -39,27 +41,96 @@ class Standalone(gunicorn.app.base.BaseApplication):
 """
 
 
-def python(directory, source, *flags):
-    """Runs a script with the interpreter that Farrier is installed for."""
+def environment_at(folder):
+    """Makes an environment that has the packages of this one; returns its interpreter and its own folder of packages."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (packages / "parent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return str(folder / "bin" / "python"), packages
+
+
+@pytest.fixture(scope="module")
+def compatible(tmp_path_factory):
+    """The interpreter of an environment in which the stand-ins are installed."""
+    interpreter, _ = environment_at(tmp_path_factory.mktemp("compatible"))
+    subprocess.run([interpreter, "-m", "farrier", "gunicorn-compat", "install"], check=True, timeout=60)
+    return interpreter
+
+
+def run_script(interpreter, directory, source):
     script = directory / "script.py"
     script.write_text(source)
-    return subprocess.run(
-        [sys.executable, *flags, str(script)], cwd=directory, capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([interpreter, str(script)], cwd=directory, capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture
-def serve_program(serve, tmp_path):
-    """Starts a program that embeds the server."""
+def python(compatible):
+    """Runs a script in that environment."""
+    return lambda directory, source: run_script(compatible, directory, source)
+
+
+@pytest.fixture
+def serve_program(serve, tmp_path, compatible):
+    """Starts a program that embeds the server, in that environment."""
 
     def start(source, *arguments, **options):
         (tmp_path / "program.py").write_text(source)
-        return serve("", directory=tmp_path, bind=(), command=[sys.executable, "program.py", *arguments], **options)
+        return serve("", directory=tmp_path, bind=(), command=[compatible, "program.py", *arguments], **options)
 
     return start
 
 
-def test_names_resolve_without_importing_farrier_first(tmp_path):
+def test_nothing_is_found_where_nothing_was_installed(tmp_path):
+    """Installing Farrier changes no other program: none may take the stand-in for the real package."""
+    done = run_script(sys.executable, tmp_path, "import farrier, gunicorn\n")
+    assert "ModuleNotFoundError: No module named 'gunicorn'" in done.stderr
+
+
+def test_a_program_asks_for_the_stand_ins(tmp_path):
+    source = "import farrier\nfarrier.stand_in_for_gunicorn()\nfrom gunicorn.app.base import BaseApplication\nprint('found')\n"
+    done = run_script(sys.executable, tmp_path, source)
+    assert done.stdout == "found\n", done.stderr
+
+
+def test_an_application_and_a_configuration_file_find_the_stand_ins(serve, tmp_path):
+    (tmp_path / "gunicorn.conf.py").write_text("from gunicorn.glogging import Logger\n")
+    server = serve(
+        """
+        import gunicorn.util
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [gunicorn.util.http_date(0).encode()]
+    """,
+        directory=tmp_path,
+    )
+    assert server.get().text == "Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+def test_the_stand_ins_are_installed_and_uninstalled_for_an_environment(tmp_path):
+    interpreter, packages = environment_at(tmp_path / "environment")
+
+    def compat(*arguments):
+        done = subprocess.run(
+            [interpreter, "-m", "farrier", "gunicorn-compat", *arguments], capture_output=True, text=True, timeout=60
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    find = "import importlib.util\nprint(importlib.util.find_spec('gunicorn') is not None)\n"
+    assert compat("status") == (1, "Not installed.\n")
+    code, said = compat("install")
+    assert code == 0 and str(packages / "farrier-gunicorn.pth") in said
+    assert compat("install")[0] == 0 and compat("status")[0] == 0
+    assert run_script(interpreter, tmp_path, find).stdout == "True\n"
+    assert compat("uninstall")[0] == 0
+    assert run_script(interpreter, tmp_path, find).stdout == "False\n"
+    assert sorted(path.name for path in packages.iterdir() if "farrier" in path.name) == []
+    assert compat("uninstall") == (0, "Nothing was installed.\n")
+    for wrong in ((), ("instal",), ("install", "twice")):
+        code, said = compat(*wrong)
+        assert code == 2 and "expected `install`, `uninstall` or `status`" in said
+
+
+def test_names_resolve_without_importing_farrier_first(python, tmp_path):
     done = python(
         tmp_path,
         """
@@ -88,21 +159,21 @@ print(gunicorn.SERVER_SOFTWARE, gunicorn.version_info >= (20, 1), gunicorn.__ver
     assert done.stdout == "gunicorn/27.0.1 True 27.0.1\n", done.stderr
 
 
-def test_an_interpreter_that_needs_nothing_imports_nothing_of_farrier(tmp_path):
+def test_an_interpreter_that_needs_nothing_imports_nothing_of_farrier(python, tmp_path):
     done = python(
         tmp_path, "import sys\nprint(sorted(name for name in sys.modules if 'farrier' in name or 'gunicorn' in name))\n"
     )
     assert done.stdout == "['_farrier_gunicorn']\n", done.stderr
 
 
-def test_the_real_package_is_found_first(tmp_path):
+def test_the_real_package_is_found_first(python, tmp_path):
     (tmp_path / "gunicorn").mkdir()
     (tmp_path / "gunicorn" / "__init__.py").write_text("REAL = True\n")
     done = python(tmp_path, "import gunicorn\nprint(gunicorn.REAL)\n")
     assert done.stdout == "True\n", done.stderr
 
 
-def test_a_later_finder_may_find_the_real_package(tmp_path):
+def test_a_later_finder_may_find_the_real_package(python, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "gunicorn.py").write_text("REAL = True\n")
     done = python(
@@ -122,7 +193,7 @@ print(gunicorn.REAL)
     assert done.stdout == "True\n", done.stderr
 
 
-def test_a_name_that_has_no_stand_in_is_missing_as_any_other(tmp_path):
+def test_a_name_that_has_no_stand_in_is_missing_as_any_other(python, tmp_path):
     done = python(tmp_path, "import gunicorn.nothing_like_this\n")
     assert "ModuleNotFoundError: No module named 'gunicorn.nothing_like_this'" in done.stderr
 

@@ -74,9 +74,14 @@ def test_all_that_the_package_promises_is_there():
         assert hasattr(farrier, name)
 
 
-@pytest.mark.parametrize("name", ["_farrier_gunicorn.py", "farrier-gunicorn.pth"])
-def test_the_replacement_for_gunicorn_is_shipped_beside_the_package(name):
-    assert [str(file) for file in importlib.metadata.files("farrier") if file.name == name] == [name]
+def test_the_package_changes_nothing_for_other_programs_of_its_environment():
+    """No file is installed that every start of the interpreter reads, and no package but its own."""
+    files = [str(file) for file in importlib.metadata.files("farrier")]
+    assert not [file for file in files if file.endswith(".pth")]
+    assert {file.split("/")[0] for file in files if not file.startswith("..")} == {
+        "farrier",
+        "farrier-%s.dist-info" % importlib.metadata.version("farrier"),
+    }
 
 
 @pytest.mark.parametrize("name", ["py.typed", "_farrier.pyi", "__init__.py", "__main__.py"])

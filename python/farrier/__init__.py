@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from farrier._farrier import __version__
 from farrier._request_timeout import RequestTimeout
 
-__all__ = ["RequestTimeout", "__version__", "serve"]
+__all__ = ["RequestTimeout", "__version__", "serve", "stand_in_for_gunicorn"]
 
 
 def serve(*arguments: str) -> int:
@@ -28,3 +28,15 @@ def serve(*arguments: str) -> int:
     _shims.install()
     given: Sequence[str] = list(arguments)
     return _farrier.main(given)
+
+
+def stand_in_for_gunicorn() -> None:
+    """Let this program's later ``import gunicorn`` find Farrier's stand-ins, if the real package is not installed.
+
+    A program that embeds the server calls it before it imports ``gunicorn.app.base``. In Farrier's own processes it has no
+    effect, because they are found there anyway. ``farrier gunicorn-compat install`` does the same for all programs of an
+    environment.
+    """
+    from farrier import _shims
+
+    _shims.install()

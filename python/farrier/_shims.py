@@ -1,11 +1,13 @@
 """The replacement for the package ``gunicorn``, and the changes that programs make in it.
 
-The modules are in ``_gunicorn``; ``_farrier_gunicorn``, beside this package, finds them if the real package is missing.
+The modules are in ``_gunicorn``; the finder of ``_gunicorn_finder`` finds them if the real package is missing.
 """
 
 from __future__ import annotations
 
 import sys
+
+from farrier import _gunicorn_finder
 
 #: The version whose behaviour the replacement follows.
 VERSION_INFO = (27, 0, 1)
@@ -17,13 +19,8 @@ SERVER_SOFTWARE = f"{SERVER}/{VERSION}"
 
 
 def install() -> None:
-    """Let ``import gunicorn`` find the replacement if there is no real package."""
-    try:
-        import _farrier_gunicorn  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    except ImportError:
-        # Installed without the wheel's data: only embedding programs and configuration files need it.
-        return
-    _farrier_gunicorn.install()
+    """Let ``import gunicorn`` find the replacement if there is no real package, in this process and those that it forks."""
+    _gunicorn_finder.install()
 
 
 def server_header() -> str | None:

@@ -20,6 +20,7 @@ Usage: farrier [FLAGS] APP
   farrier --static auto mysite.wsgi      A Django project with the files that its settings name
   farrier --dev-tls mysite.wsgi          On https://127.0.0.1:8000, with a certificate made for it
   farrier import-uwsgi uwsgi.ini         Write uWSGI's configuration as a farrier.toml
+  farrier gunicorn-compat install        Let programs of this environment import gunicorn's names
 ";
 
 /// What every setting has in common, and where to read more.

@@ -1,7 +1,7 @@
 """Lets ``import gunicorn`` find Farrier's stand-ins where the real package is not installed.
 
-Imported at every start of the interpreter (``farrier-gunicorn.pth``), so that programs which embed the server need no
-change: it does nothing but append a finder, and nothing else is imported until somebody asks for ``gunicorn``.
+Farrier installs the finder in its own processes. ``farrier gunicorn-compat install`` copies this file into an environment,
+where it is imported at every start of the interpreter: so it imports nothing until somebody asks for ``gunicorn``.
 """
 
 import sys
@@ -11,7 +11,7 @@ class GunicornFinder:
     """The last of the finders: asked only when no other one knows the name."""
 
     @classmethod
-    def find_spec(cls, name, path=None, target=None):
+    def find_spec(cls, name, path=None, target=None):  # type: ignore[no-untyped-def]
         """The stand-in for ``gunicorn``; what lies below it is found as in every package."""
         if name != "gunicorn":
             return None
@@ -30,10 +30,7 @@ class GunicornFinder:
         return None
 
 
-def install():
-    """Append the finder, once."""
-    if GunicornFinder not in sys.meta_path:
+def install() -> None:
+    """Append the finder, once; also where a copy of this file has done so."""
+    if not any(getattr(finder, "__name__", "") == "GunicornFinder" for finder in sys.meta_path):
         sys.meta_path.append(GunicornFinder)
-
-
-install()
