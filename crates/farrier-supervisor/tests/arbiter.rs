@@ -802,6 +802,12 @@ fn a_stop_signal_that_reaches_a_booting_worker_before_the_arbiter_is_a_stop() {
 }
 
 #[test]
+fn a_reload_because_of_changed_code_is_not_logged_as_a_signal() {
+    let mut bench = Bench::serving(1);
+    bench.check(Event::CodeChanged(WorkerId(1)), &["INFO Code changed: Master", "notice Reloading", "read config"]);
+}
+
+#[test]
 fn a_graceful_stop_may_begin_later_and_everything_goes_on_until_then() {
     let mut bench = Bench::new(ArbiterSettings { drain_delay: Duration::from_secs(5), ..settings(1) });
     bench.tell(Event::Started);

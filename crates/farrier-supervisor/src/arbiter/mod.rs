@@ -100,7 +100,7 @@ impl Arbiter {
             Event::Ready(worker) => self.ready(worker, now, &mut out),
             Event::BootFailed { worker, code } => self.boot_failed(worker, code, now, &mut out),
             Event::Retiring { worker, cause } => self.retiring(worker, cause, now, &mut out),
-            Event::CodeChanged(_) => self.hang_up(&mut out),
+            Event::CodeChanged(_) => self.ask_for_reload("Code changed", &mut out),
             Event::Exited { worker, status } => self.exited(worker, status, now, &mut out),
             Event::HeartbeatStale(worker) => self.heartbeat_stale(worker, now, &mut out),
             Event::Reloaded(settings) => self.reload_read(settings, &mut out),
@@ -157,7 +157,7 @@ impl Arbiter {
         match signal {
             Signal::Term => self.stop_gracefully(now, out),
             Signal::Int | Signal::Quit => self.stop_quickly(now, out),
-            Signal::Hup => self.hang_up(out),
+            Signal::Hup => self.ask_for_reload("Hang up", out),
             Signal::Ttin => self.change_wanted(|wanted| wanted.saturating_add(1), out),
             Signal::Ttou => self.change_wanted(|wanted| wanted.min(wanted.saturating_sub(1).max(1)), out),
             Signal::Usr1 => {

@@ -12,15 +12,16 @@ use super::template::Nursery;
 use super::worker::{Retirement, Side, State};
 
 impl Arbiter {
-    pub(super) fn hang_up(&mut self, out: &mut Vec<Action>) {
+    /// A reload is wanted; `why` is for the log.
+    pub(super) fn ask_for_reload(&mut self, why: &str, out: &mut Vec<Action>) {
         if !matches!(self.phase, Phase::Running) {
             return;
         }
         if self.leave_at.is_some() {
-            log(out, Level::Info, "Hang up ignored: the server is about to stop".to_owned());
+            log(out, Level::Info, format!("{why} ignored: the server is about to stop"));
             return;
         }
-        log(out, Level::Info, "Hang up: Master".to_owned());
+        log(out, Level::Info, format!("{why}: Master"));
         match self.reload {
             Reload::None => self.read_config(out),
             Reload::Reading | Reload::Surging(_) => self.reload_queued = true,
