@@ -172,6 +172,9 @@ fn the_application_is_the_argument_without_a_flag() {
     }
     let error = argument_errors(&["a:app", "b:app"]);
     assert_eq!(error, "unexpected argument `b:app`: the application is already `a:app`");
+    let error = argument_errors(&["run", "b:app"]);
+    let already = "unexpected argument `b:app`: the application is already `run`";
+    assert_eq!(error, format!("{already}; there is no command `run`: try `farrier b:app`"));
 }
 
 #[test]
@@ -226,6 +229,23 @@ fn a_bad_value_names_file_and_line() {
         ("raw_env = [['A=1']]", "farrier.toml:1: raw_env: expected `NAME=VALUE`, got a list"),
     ] {
         assert_eq!(file_errors(text), error, "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_names_line_and_key() {
+    // The parser speaks of quotes where a value is missing, and never of the key.
+    let missing = "workers: a value is missing behind `=`";
+    for (text, error) in [
+        ("workers =", format!("farrier.toml:1: {missing}")),
+        ("\nworkers =\nthreads = 2\n", format!("farrier.toml:2: {missing}")),
+        ("workers = # four\n", format!("farrier.toml:1: {missing}")),
+    ] {
+        assert_eq!(file_errors(text), error, "{text}");
+    }
+    for text in ["threads = 2\nworkers = four", "threads = 2\nworkers = 1\nworkers = 2"] {
+        let error = file_errors(text);
+        assert!(error.starts_with("farrier.toml:") && error.contains(": workers: "), "{error}");
     }
 }
 

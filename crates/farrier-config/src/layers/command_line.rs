@@ -121,7 +121,15 @@ impl CommandLine {
         let answer = Answer { raw: Raw::Text(word.clone()), source: Source::CommandLine(shown.to_string()) };
         match self.layer.insert(setting.name, answer) {
             Some(Answer { raw: Raw::Text(first), .. }) => {
-                Err(Problem::of_usage(format!("unexpected argument `{word}`: the application is already `{first}`")))
+                let is_word = first.chars().all(|letter| letter.is_ascii_lowercase());
+                let hint = if is_word {
+                    format!("; there is no command `{first}`: try `farrier {word}`")
+                } else {
+                    String::new()
+                };
+                Err(Problem::of_usage(format!(
+                    "unexpected argument `{word}`: the application is already `{first}`{hint}"
+                )))
             }
             _ => Ok(()),
         }

@@ -92,7 +92,8 @@ fn parse(path: &str, text: &str, problems: &mut Vec<Problem>) -> Layer {
         Ok(table) => table.into_inner(),
         Err(error) => {
             let offset = error.span().map_or(0, |span| span.start);
-            problems.push(Problem::at(place(offset), error.message().to_string()));
+            let (offset, message) = explained(text, offset, error.message());
+            problems.push(Problem::at(place(offset), message));
             return Layer::default();
         }
     };
@@ -112,6 +113,35 @@ fn parse(path: &str, text: &str, problems: &mut Vec<Problem>) -> Layer {
         }
     }
     layer
+}
+
+/// What is wrong with a file that is no TOML, with the key that it is about if there is one: the parser names none, and does
+/// not know that a value is missing.
+fn explained(text: &str, offset: usize, message: &str) -> (usize, String) {
+    let offset = offset.min(text.len());
+    let end_of = |start: usize| text[start..].find('\n').map_or(text.len(), |length| start + length);
+    let start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
+    // A value that is missing at the end of a line may be noticed behind it.
+    let before = text[..start.saturating_sub(1)].rfind('\n').map_or(0, |newline| newline + 1);
+    for begin in [start, before] {
+        if let Some((key, value)) = assignment(&text[begin..end_of(begin)])
+            && value.is_empty()
+        {
+            return (begin, format!("{key}: a value is missing behind `=`"));
+        }
+    }
+    match assignment(&text[start..end_of(start)]) {
+        Some((key, _)) => (offset, format!("{key}: {message}")),
+        None => (offset, message.to_string()),
+    }
+}
+
+/// The key and the value of a line, without a comment that is all there is behind the `=`.
+fn assignment(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.split_once('=')?;
+    let (key, value) = (key.trim(), value.trim());
+    let is_key = !key.is_empty() && key.chars().all(|letter| letter.is_alphanumeric() || "-_.".contains(letter));
+    is_key.then_some((key, if value.starts_with('#') { "" } else { value }))
 }
 
 fn raw(value: &DeValue<'_>, place: &impl Fn(usize) -> Source) -> Raw {
