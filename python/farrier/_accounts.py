@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import sys
 
 
 class UnknownAccount(LookupError):
@@ -61,6 +62,46 @@ def identity(user: str | None, group: str | None, initgroups: bool) -> tuple[int
     if known is None:
         raise UnknownAccount(f"initgroups: there is no user {uid} here whose groups could be looked up")
     return uid, gid, os.getgrouplist(known.pw_name, gid)
+
+
+def unreadable() -> str | None:
+    """What of the interpreter and of this package the current user cannot read.
+
+    :return: a sentence that names the path and the folder that is closed; ``None`` if all can be read.
+    """
+    needed = {
+        "the interpreter's library": os.path.dirname(os.__file__),
+        "the installed packages": os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+        "the interpreter": os.path.realpath(sys.executable) if sys.executable else "/",
+    }
+    reasons = {what: closed(path) for what, path in needed.items()}
+    found = [f"{what}: {reason}" for what, reason in reasons.items() if reason is not None]
+    if not found:
+        return None
+    known = _known(os.geteuid())
+    who = known.pw_name if known is not None else os.geteuid()
+    return f"The user {who} of the workers cannot read {'; '.join(found)}. Put it elsewhere, or open that folder to the user"
+
+
+def closed(path: str) -> str | None:
+    """Why the current user cannot read a file or folder that is there.
+
+    :return: the path, and the first folder on the way that is closed; ``None`` if it can be read.
+    """
+    absolute = os.path.abspath(path)
+    parts = absolute.split(os.sep)
+    for count in range(1, len(parts)):
+        folder = os.sep.join(parts[:count]) or os.sep
+        if not _may(folder, os.X_OK):
+            return f"{absolute} is in {folder}, which is closed to it"
+    if os.path.exists(absolute) and not _may(absolute, os.R_OK):
+        return f"{absolute} is closed to it"
+    return None
+
+
+def _may(path: str, mode: int) -> bool:
+    # Capabilities count for the effective user only.
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _known(uid: int) -> pwd.struct_passwd | None:

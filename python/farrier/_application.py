@@ -13,13 +13,34 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from farrier import _django
+from farrier import _accounts, _django
 
 #: Usual names of a module's application, in the order in which they are tried.
 USUAL_NAMES = ("application", "app", "create_app", "make_app")
 
 #: Files that are tried when nothing was named, in this order.
 USUAL_FILES = ("wsgi.py", "app.py", "main.py")
+
+
+_FINDS = "`farrier`, which finds the application of this folder, or `farrier MODULE:NAME`"
+_ASKS_DJANGO = "`python manage.py {}`"
+
+#: Words that people take for commands of Farrier's, and what they look for.
+LIKELY_WORDS = {
+    **dict.fromkeys(("run", "serve", "server", "start", "runserver", "up", "web", "dev"), _FINDS),
+    **dict.fromkeys(("reload", "restart"), "`kill -HUP PID` with the master's pid"),
+    **dict.fromkeys(("collectstatic", "migrate", "createsuperuser", "shell"), _ASKS_DJANGO),
+    **dict.fromkeys(("check", "configtest", "validate", "test"), "`farrier --check-config`"),
+    **dict.fromkeys(("init", "config", "settings"), "`farrier --print-config`, whose output can be a farrier.toml"),
+    **dict.fromkeys(("import", "import-uwsgi", "uwsgi"), "`farrier import-uwsgi uwsgi.ini`"),
+    **dict.fromkeys(("gunicorn-compat", "gunicorn", "install"), "`farrier gunicorn-compat install`"),
+    "help": "`farrier --help`",
+    "version": "`farrier --version`",
+    "status": "the setting `stats`, or the log",
+    "stop": "`kill -TERM PID` with the master's pid",
+    "upgrade": "`kill -USR2 PID` with the master's pid",
+    "completions": "`farrier --completions bash`",
+}
 
 
 class ApplicationNotFound(Exception):
@@ -69,6 +90,34 @@ def discover() -> tuple[str, str]:
     )
 
 
+def no_command(specification: str) -> str | None:
+    """Why a word names no application, if it is one that people take for a command of Farrier's.
+
+    :return: ``None`` if it is no such word, or if a module has this name.
+    """
+    meant = _meant(specification)
+    if meant is None:
+        return None
+    try:
+        found = importlib.util.find_spec(specification.replace("-", "_")) is not None
+    except (ImportError, ValueError):
+        found = True
+    return (
+        None if found else f"There is no command {specification!r}, and no module of this name: did you mean {meant}?"
+    )
+
+
+def _meant(word: str) -> str | None:
+    """What is likely to be meant by a word that is near to one of the table."""
+    if not re.fullmatch(r"[A-Za-z_-]+", word):
+        return None
+    import difflib
+
+    plain = word.lower().replace("_", "-")
+    near = [plain] if plain in LIKELY_WORDS else difflib.get_close_matches(plain, LIKELY_WORDS, 1, 0.85)
+    return LIKELY_WORDS[near[0]].format(near[0]) if near else None
+
+
 def own_traceback(raised: BaseException, trace: TracebackType | None) -> str:
     """The traceback without the frames of the server and of the import machinery."""
     while trace is not None and _is_foreign(trace.tb_frame.f_code.co_filename):
@@ -105,7 +154,14 @@ def _import(module_part: str, specification: str) -> Any:
 
 
 def _missing_module(module_part: str, missing: str, specification: str) -> str:
-    hint = f"is {os.getcwd()} the directory that holds it? (--chdir, --pythonpath)"
+    here = os.getcwd()
+    hint = f"is {here} the directory that holds it? (--chdir, --pythonpath)"
+    closed = _accounts.closed(here)
+    meant = _meant(specification)
+    if closed is not None:
+        return f"There is no module {missing!r} for the application {specification!r} that this user can read: {closed}"
+    if meant is not None:
+        hint = f"did you mean {meant}?"
     if os.path.isfile(module_part + ".py"):
         hint = "the file exists, but not as an importable module"
     return f"There is no module {missing!r} for the application {specification!r}: {hint}"

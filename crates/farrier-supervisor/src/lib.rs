@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod file_watch;
 pub mod heartbeat;
 pub mod keyring;
+mod last_words;
 pub mod link;
 mod memory;
 mod nursery;
@@ -36,6 +37,7 @@ pub use arbiter::{
 pub use companion_link::CompanionLink;
 pub use file_watch::FileWatch;
 pub use heartbeat::{HeartbeatPage, Slot};
+pub use last_words::LastWords;
 pub use link::WorkerLink;
 pub use process::{ExitStatus, Fork, Forked, Pid};
 pub use run::{Accompany, Ended, Housekeeping, Plan, Preload, Renewal, supervise};

@@ -34,6 +34,14 @@ pub(crate) fn become_user(py: Python<'_>, config: &Config) -> Result<(), String>
     identity.assume().map_err(|error| format!("Cannot become user {}, group {}: {error}", identity.uid, identity.gid))
 }
 
+/// What of the interpreter and the packages the user of this worker cannot read, if it has another user than the arbiter.
+pub(crate) fn unreadable(py: Python<'_>, config: &Config) -> Option<String> {
+    if config.user.is_none() && config.group.is_none() {
+        return None;
+    }
+    py.import("farrier._accounts").and_then(|module| module.call_method0("unreadable")?.extract()).ok()?
+}
+
 /// The numbers of a unix socket's owner.
 ///
 /// # Errors

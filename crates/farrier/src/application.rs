@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use farrier_config::Config;
+use pyo3::exceptions::{PyImportError, PyPermissionError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -71,6 +72,8 @@ pub(crate) struct LoadFailure {
     pub(crate) reason: String,
     /// The module was imported but has no such callable, or the name is invalid.
     pub(crate) not_found: bool,
+    /// A file may be missing, or closed to the user of this process.
+    pub(crate) lacks_file: bool,
 }
 
 /// Loads the application of the specification, or finds one in the working directory.
@@ -91,7 +94,8 @@ fn failure(py: Python<'_>, raised: &PyErr, specification: Option<&str>) -> LoadF
         .and_then(|module| module.getattr("ApplicationNotFound"))
         .is_ok_and(|class| raised.matches(py, class).unwrap_or(false));
     if is_ours {
-        return LoadFailure { traceback: String::new(), reason: raised.value(py).to_string(), not_found: true };
+        let reason = raised.value(py).to_string();
+        return LoadFailure { traceback: String::new(), reason, not_found: true, lacks_file: true };
     }
     let traceback = py
         .import("farrier._application")
@@ -102,7 +106,8 @@ fn failure(py: Python<'_>, raised: &PyErr, specification: Option<&str>) -> LoadF
     let what = specification.map(|name| format!(" {name:?}")).unwrap_or_default();
     let class = raised.get_type(py).name().map(|name| name.to_string()).unwrap_or_default();
     let reason = format!("The application{what} could not be loaded: {class}: {}", raised.value(py));
-    LoadFailure { traceback, reason, not_found: false }
+    let lacks_file = raised.is_instance_of::<PyImportError>(py) || raised.is_instance_of::<PyPermissionError>(py);
+    LoadFailure { traceback, reason, not_found: false, lacks_file }
 }
 
 /// The entries of `sys.path` that are due to the settings: they are replaced when these are read again, so that no module
@@ -137,6 +142,12 @@ pub(crate) fn prepare(py: Python<'_>, config: &Config) -> PyResult<()> {
     let variables: Vec<(&str, &str)> = config.raw_env.iter().map(|each| (&*each.name, &*each.value)).collect();
     py.import("farrier._configuration")?.call_method1("set_environment", (variables,))?;
     Ok(())
+}
+
+/// Why the application that was named cannot be one, if its name is a word that people take for a command of Farrier's.
+pub(crate) fn no_command(py: Python<'_>, config: &Config) -> Option<String> {
+    let named = config.wsgi_app.as_ref()?;
+    py.import("farrier._application").and_then(|module| module.call_method1("no_command", (named,))?.extract()).ok()?
 }
 
 /// The garbage collector ignores all current objects from now on, so children share their memory.

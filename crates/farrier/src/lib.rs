@@ -25,6 +25,7 @@ mod generations;
 mod hooks;
 mod host;
 mod import_uwsgi;
+mod last_words;
 mod launch;
 mod listening;
 mod logging;

@@ -25,7 +25,7 @@ use crate::logging::ArbiterLogs;
 use crate::master::{Master, Tending};
 use crate::place::Place;
 use crate::statistics::Stats;
-use crate::{accounts, acme, addresses, compose, ending, listening, sites, template, worker};
+use crate::{accounts, acme, addresses, compose, ending, last_words, listening, sites, template, worker};
 
 /// The exit code of errors such as an address that cannot be bound or a log that cannot be opened.
 pub(crate) const EXIT_CONFIGURATION: i32 = 1;
@@ -112,6 +112,10 @@ fn serve(
         problems.iter().for_each(|problem| log.write(Level::Error, problem));
         return Ended::Server(EXIT_CONFIGURATION);
     }
+    if let Some(reason) = application::no_command(py, config) {
+        log.write(Level::Error, &reason);
+        return Ended::Server(4);
+    }
     if config.looks_for_application() {
         let chosen = py
             .import("farrier._application")
@@ -194,6 +198,7 @@ fn serve(
     }
     let gauges = Gauges::new(&logs.error, config, &listeners);
     let generations = RefCell::new(Generations::new(configured));
+    last_words::prepare();
     // Only set in a template, for the workers that it forks.
     let preloaded: RefCell<Option<Applications>> = RefCell::new(None);
     hooks.listens(py, &listeners);
@@ -327,7 +332,12 @@ fn serve(
         },
     });
     let code = match code {
-        Ok(Ended::Server(code)) => code,
+        Ok(Ended::Server(code)) => {
+            if code != 0 {
+                last_words::repeat(log);
+            }
+            code
+        }
         // Everything below, and what the caller does, is the arbiter's.
         Ok(Ended::Child(code)) => return Ended::Child(code),
         Err(error) => {

@@ -7,10 +7,10 @@ use farrier_supervisor::process;
 use pyo3::prelude::*;
 
 use crate::application::{self, Applications};
-use crate::forked;
 use crate::logging::ArbiterLogs;
 use crate::master;
 use crate::painted::Paint;
+use crate::{forked, last_words};
 
 /// Loads the applications for all workers of a generation.
 ///
@@ -22,7 +22,7 @@ pub(crate) fn load(py: Python<'_>, config: &Config, logs: &ArbiterLogs) -> Resul
     let applications = Applications::load(py, config, |failure| {
         forked::end_if_other(pid, config);
         log.put(&Paint::of(config).traceback(&failure.traceback));
-        log.write(Level::Error, &failure.reason);
+        last_words::say(log, &failure.reason);
         Err(if failure.not_found { 4 } else { 3 })
     })?;
     forked::end_if_other(pid, config);

@@ -25,7 +25,9 @@ use crate::logging::WorkerLogs;
 use crate::measured::measured;
 use crate::painted::Paint;
 use crate::worker_hooks::{Farewell, WorkerHooks};
-use crate::{accounts, addresses, certificates, compose, development, ending, forked, master, recycling, sites};
+use crate::{
+    accounts, addresses, certificates, compose, development, ending, forked, last_words, master, recycling, sites,
+};
 
 /// The exit code after a fault of the server's own (EX_SOFTWARE of sysexits.h).
 const SOFTWARE_FAULT: i32 = 70;
@@ -83,28 +85,32 @@ fn boot(
     hooks.post_fork(py).map_err(|()| link.boot_failed(true))?;
     // Done before the application is loaded: files that it creates then belong to the worker's user.
     accounts::become_user(py, config).map_err(|reason| {
-        log.write(Level::Error, &reason);
+        last_words::say(log, &reason);
         link.boot_failed(true)
     })?;
+    let unreadable = accounts::unreadable(py, config);
+    if let Some(reason) = &unreadable {
+        log.write(Level::Warning, reason);
+    }
     let security = certificates::security(config, listeners, keyring, log).map_err(|reason| {
-        log.write(Level::Error, &reason);
+        last_words::say(log, &reason);
         link.boot_failed(true)
     })?;
     let applications = match preloaded {
         Some(applications) => applications.shared(py),
-        None => load(py, config, link, log)?,
+        None => load(py, config, link, log, unreadable.as_deref())?,
     };
     forked::end_if_child(config);
     // Done here and not before: the pages must be readable for this user.
     let opened = sites::open_loaded(py, config).map_err(|problems| {
-        problems.iter().for_each(|problem| log.write(Level::Error, problem));
+        problems.iter().for_each(|problem| last_words::say(log, problem));
         link.boot_failed(true)
     })?;
     hooks.post_worker_init(py, &applications.first(py)).map_err(|()| link.boot_failed(true))?;
     forked::end_if_child(config);
     logs.application_loaded(py);
     let failed = |what: &str, error: std::io::Error| {
-        log.write(Level::Error, &format!("{what}: {error}"));
+        last_words::say(log, &format!("{what}: {error}"));
         link.boot_failed(true)
     };
     let around = hooks.around_requests(py).and_then(|around| logs.around_requests(py, around));
@@ -118,7 +124,7 @@ fn boot(
         Arc::new(handler.with_hooks(around.clone()).with_body(body))
     };
     let mounts = sites::handlers(config, &opened.plans, &application, log).map_err(|reason| {
-        log.write(Level::Error, &reason);
+        last_words::say(log, &reason);
         link.boot_failed(true)
     })?;
     let signals = link.catch_signals().map_err(|error| failed("Cannot catch signals", error))?;
@@ -168,11 +174,24 @@ fn boot(
 }
 
 /// Loads the applications in this worker; the error is the exit code.
-fn load(py: Python<'_>, config: &Config, link: &WorkerLink, log: &ErrorLog) -> Result<Applications, i32> {
+///
+/// # Arguments
+/// `unreadable` is what this user cannot read, if that is known: an import that fails because of it names neither the user nor
+/// the folder.
+fn load(
+    py: Python<'_>,
+    config: &Config,
+    link: &WorkerLink,
+    log: &ErrorLog,
+    unreadable: Option<&str>,
+) -> Result<Applications, i32> {
     Applications::load(py, config, |failure| {
         forked::end_if_child(config);
         log.put(&Paint::of(config).traceback(&failure.traceback));
-        log.write(Level::Error, &failure.reason);
+        match unreadable.filter(|_| failure.lacks_file) {
+            Some(unreadable) => last_words::say(log, &format!("{}. {unreadable}", failure.reason)),
+            None => last_words::say(log, &failure.reason),
+        }
         // During development the files are watched, and the next version may load.
         let stand_in = (config.reload && link.generation() == 1).then(|| development::stand_in(py, &failure));
         match stand_in {
