@@ -51,3 +51,9 @@ proptest! {
         every_type_reads_what_it_writes(&text);
     }
 }
+
+/// TOML can write a NUL, at which the kernel would end the path.
+#[test]
+fn a_path_with_a_nul_is_refused() {
+    assert!(std::path::PathBuf::parse("/srv/a\0.css").is_err());
+}

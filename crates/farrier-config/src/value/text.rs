@@ -26,7 +26,9 @@ impl Value for PathBuf {
     const COMPLETES: Completes = Completes::Path;
 
     fn parse(text: &str) -> Result<Self, Rejected> {
-        if text.is_empty() { Err(Rejected::unexpected(text)) } else { Ok(PathBuf::from(text)) }
+        // A path with a NUL names no file. TOML can write one.
+        let is_path = !text.is_empty() && !text.contains('\0');
+        if is_path { Ok(PathBuf::from(text)) } else { Err(Rejected::unexpected(text)) }
     }
 
     fn text(&self) -> String {

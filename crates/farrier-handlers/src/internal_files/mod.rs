@@ -16,12 +16,13 @@ use crate::static_files::found::{Found, Representation, What};
 use crate::static_files::room::Room;
 use crate::static_files::{Cache, Folder};
 use farrier_log::access::printable;
-use farrier_log::error::ErrorLog;
 use farrier_protocol::host::Host;
+use farrier_log::error::{ErrorLog, Level};
 
 /// The folders whose files applications may name. All applications of a worker share them.
 pub struct InternalFiles {
     rooms: Vec<Room>,
+    log: Arc<ErrorLog>,
     host: Arc<dyn Host>,
 }
 
@@ -41,7 +42,7 @@ impl InternalFiles {
         }
         let rooms = folders.into_iter().map(|folder| Room::open(folder, Arc::clone(cache), Arc::clone(log)));
         let rooms = rooms.collect::<Result<Vec<_>, _>>()?;
-        Ok(Some(Arc::new(InternalFiles { rooms, host })))
+        Ok(Some(Arc::new(InternalFiles { rooms, log: Arc::clone(log), host })))
     }
 }
 
@@ -101,6 +102,23 @@ enum Named {
     Url(Vec<u8>),
 }
 
+impl Named {
+    /// As the application wrote it.
+    fn text(&self) -> &[u8] {
+        match self {
+            Named::Path(text) | Named::Url(text) => text,
+        }
+    }
+
+    /// The field that named it.
+    fn field(&self) -> &'static str {
+        match self {
+            Named::Path(_) => "X-Sendfile",
+            Named::Url(_) => "X-Accel-Redirect",
+        }
+    }
+}
+
 impl InternalFiles {
     fn carry_out(
         &self,
@@ -110,6 +128,18 @@ impl InternalFiles {
         looking: Looking,
     ) -> Result<(), Error> {
         let (room, names) = self.place(&order.file)?;
+        if names.iter().any(|name| name.contains(&0)) {
+            // No file has such a name. The kernel would end it at the NUL, behind an application's check of the ending.
+            self.log.write(
+                Level::Error,
+                &format!(
+                    "the application names {} in {}, which contains a NUL byte; the answer is 404",
+                    printable(order.file.text()),
+                    order.file.field()
+                ),
+            );
+            return refuse(respond, Status::NOT_FOUND, &[]);
+        }
         let mut found = self.look(room, &names[0], looking);
         if let (What::Nothing, Some(other)) = (&found.what, names.get(1)) {
             found = self.look(room, other, looking);

@@ -77,12 +77,12 @@ impl Root {
             b"" => b".",
             name => name,
         };
-        // One byte is needed for the zero at the end.
-        if name.len() >= NAME_BYTES_MAX {
+        // One byte is needed for the zero at the end. A zero inside would end the name there: another file would be sent.
+        if name.len() >= NAME_BYTES_MAX || name.contains(&0) {
             return Named::Nothing;
         }
         bytes[..name.len()].copy_from_slice(name);
-        let Ok(name) = CStr::from_bytes_until_nul(&bytes) else { return Named::Nothing };
+        let Ok(name) = CStr::from_bytes_with_nul(&bytes[..=name.len()]) else { return Named::Nothing };
         let Some(folder) = self.folder(may_wait) else { return Named::Cold };
         let resolve = if may_wait { BENEATH } else { BENEATH.union(ResolveFlags::CACHED) };
         for _ in 0..TRIES {
