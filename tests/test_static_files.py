@@ -143,6 +143,34 @@ def test_names_with_a_dot_in_front_are_hidden(site, name):
     assert site.get("/static/" + name).status == 404
 
 
+# A folder that also holds sources, databases or keys gave them to everybody.
+@pytest.mark.parametrize(
+    "name", ["settings.py", "db.sqlite3", "dump.SQL", "dump.sql.gz", "site.key", "cert.pem", "a.css~", "css/a.bak", ".a.swp"]
+)
+def test_names_that_are_never_public_are_404(site, name):
+    write(site.root / name, b"hidden\n")
+    answer = site.get("/static/" + name)
+    assert answer.status == 404 and b"hidden" not in answer.raw
+    site.log.wait("is not served, because static_hide has")
+
+
+@pytest.mark.parametrize("name", ["monkey.css", "key", "a.py/b.css", "sql.gz"])
+def test_a_name_is_hidden_by_its_ending_alone(site, name):
+    write(site.root / name, b"public\n")
+    assert site.get("/static/" + name).body == b"public\n"
+
+
+def test_the_hidden_names_are_a_setting_and_each_folder_is_named_once(serve, tmp_path):
+    root = fill(tmp_path)
+    for name in ["a.py", "Secrets.txt", "b.bak", "c.bak"]:
+        write(root / name, b"content\n")
+    settings = 'static_hide = ["*.bak", "secrets.txt"]\nstatic = ["/static/=files"]'
+    server = serve(APPLICATION, directory=tmp_path, settings=settings)
+    assert [server.get("/static/" + name).status for name in ["a.py", "b.bak", "Secrets.txt", "c.bak"]] == [200, 404, 404, 404]
+    server.log.wait(r"files/b\.bak is not served, because static_hide has `\*\.bak`: ")
+    assert len(server.log.find("static_hide")) == 1
+
+
 def test_well_known_files_are_served(site):
     assert site.get("/static/.well-known/security.txt").status == 200
 

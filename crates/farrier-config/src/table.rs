@@ -14,9 +14,9 @@ use crate::tables::{InternalFolder, Mount, Site, StaticMount};
 use crate::value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, ClientCertificates,
     Compress, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion,
-    LogLevel, LogTarget, MediaPattern, Mode, Owner, Protocol, ProxyHeader, ProxyProtocol, Rate, ReloadEngine,
-    SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UrlPath,
-    WorkerClass, Workers,
+    LogLevel, LogTarget, MediaPattern, Mode, NamePattern, Owner, Protocol, ProxyHeader, ProxyProtocol, Rate,
+    ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer,
+    UrlPath, WorkerClass, Workers,
 };
 
 settings! {
@@ -906,6 +906,14 @@ settings! {
     /// `X-Sendfile: DIR/name`, Farrier sends that file in place of the application's content. Clients never see these
     /// fields. If no folder is declared, the fields are sent to proxies in `forwarded_allow_ips` only.
     internal: Vec<InternalFolder> = none;
+
+    /// File names that `static` never serves.
+    ///
+    /// A whole name, or `*` with an ending: `settings.py`, `*.key`. Case does not matter. A hidden name with `.gz`, `.br`,
+    /// `.zst`, `.bz2` or `.xz` behind it is hidden too. The answer is 404. The list replaces the default; `none` hides
+    /// none. Names that begin with a dot are always hidden. Files that the application names (`internal`) are sent.
+    static_hide: Vec<NamePattern> = "*.py,*.pyc,*.pyo,*.sqlite,*.sqlite3,*.sqlite3-journal,*.sqlite3-wal,*.db,*.sql,*.key,*.pem,*.p12,*.pfx,*.env,*.bak,*.old,*.orig,*.swp,*.swo,*~"
+        takes "NAMES";
 
     /// File names that a worker caches.
     ///

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farrier_config::value::Value;
-use farrier_config::{Config, StaticMount, UrlPrefix};
+use farrier_config::{Config, NamePattern, StaticMount, UrlPrefix};
 use farrier_handlers::internal_files::InternalFiles;
-use farrier_handlers::static_files::{self, Cache, CacheBounds, Folder};
+use farrier_handlers::static_files::{self, Cache, CacheBounds, Folder, HiddenNames};
 use farrier_http::Handler;
 use farrier_log::error::ErrorLog;
 use pyo3::prelude::*;
@@ -18,6 +18,7 @@ use crate::host::Interpreter;
 pub(crate) struct Files {
     cache: Arc<Cache>,
     log: Arc<ErrorLog>,
+    hidden: HiddenNames,
 }
 
 impl Files {
@@ -28,7 +29,8 @@ impl Files {
             file_bytes_max: config.static_cache_file_bytes.0,
             open_files_max: config.static_open_files as usize,
         };
-        Files { cache: Cache::new(bounds), log: Arc::clone(log) }
+        let hidden = HiddenNames::new(config.static_hide.iter().map(NamePattern::as_str));
+        Files { cache: Cache::new(bounds), log: Arc::clone(log), hidden }
     }
 
     /// The handler for one folder.
@@ -42,6 +44,7 @@ impl Files {
             max_age: mount.max_age,
             immutable: mount.immutable.clone(),
             precompressed: mount.precompressed,
+            hidden: self.hidden.clone(),
         };
         static_files::serve(folder, &self.cache, &self.log).map_err(|reason| placed(mount, &reason))
     }
@@ -58,6 +61,8 @@ pub(crate) fn internal(config: &Config, files: &Files) -> Result<Option<Arc<Inte
         max_age: Duration::ZERO,
         immutable: Vec::new(),
         precompressed: false,
+        // The application names these files, and knows what it names.
+        hidden: HiddenNames::default(),
     });
     InternalFiles::open(folders.collect(), &files.cache, &files.log, Arc::new(Interpreter))
         .map_err(|reason| format!("internal: {reason}"))

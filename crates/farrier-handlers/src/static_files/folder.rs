@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::hidden::HiddenNames;
+
 /// A folder and how it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
@@ -18,4 +20,6 @@ pub struct Folder {
     pub immutable: Vec<String>,
     /// Whether `NAME.zst`, `NAME.br` and `NAME.gz` are compressed forms of a file `NAME`.
     pub precompressed: bool,
+    /// Names of files that are not served.
+    pub hidden: HiddenNames,
 }

@@ -6,6 +6,7 @@ mod cache;
 mod clock;
 mod folder;
 pub(crate) mod found;
+mod hidden;
 mod name;
 pub(crate) mod room;
 mod root;
@@ -24,6 +25,7 @@ use farrier_log::error::ErrorLog;
 
 pub use self::cache::{Cache, CacheBounds};
 pub use self::folder::Folder;
+pub use self::hidden::HiddenNames;
 
 /// The handler for a folder. It shares `cache` with other folders.
 ///

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use farrier_http::{Coding, DiskLookup, Error, Request, immutable_name, media_type};
 use rustix::fs::{Stat, fstat};
@@ -29,6 +30,8 @@ pub(crate) struct Room {
     lease: Lease,
     immutable: Lease,
     log: Arc<ErrorLog>,
+    /// Whether the log has a line about a hidden file of this folder.
+    has_said_hidden: AtomicBool,
 }
 
 /// The answer needs the disk, which was not to be waited for.
@@ -39,7 +42,16 @@ impl Room {
         let root = Root::open(&folder.directory)?;
         let number = cache.add_folder();
         let lease = Lease::of(folder.max_age);
-        Ok(Room { folder, root, cache, number, lease, immutable: Lease::immutable(), log })
+        Ok(Room {
+            folder,
+            root,
+            cache,
+            number,
+            lease,
+            immutable: Lease::immutable(),
+            log,
+            has_said_hidden: AtomicBool::new(false),
+        })
     }
 
     /// The name below the folder that a request's path stands for.
@@ -73,6 +85,7 @@ impl Room {
     fn find(&self, name: &[u8], known: Option<Arc<Found>>, may_wait: bool) -> Result<Arc<Found>, IsCold> {
         let (what, is_known) = match self.root.find(name, may_wait) {
             Named::Cold => return Err(IsCold),
+            Named::File(..) if self.hides(name) => (What::Nothing, false),
             Named::File(file, stat) => return self.found_file(name, name, file, &stat, known, may_wait),
             Named::Folder => match &self.folder.index {
                 Some(index) if name.ends_with(b"/") => {
@@ -180,6 +193,23 @@ impl Room {
         }
         content.truncate(filled);
         Ok(Content::Memory(content.into_boxed_slice()))
+    }
+
+    /// Whether a file that is there is not served for its name. Asked once for each lookup on the disk, so a file in the
+    /// cache costs nothing.
+    fn hides(&self, name: &[u8]) -> bool {
+        let Some(pattern) = self.folder.hidden.pattern_of(name) else { return false };
+        // One line says enough about the folder, however often clients ask.
+        if !self.has_said_hidden.swap(true, Ordering::Relaxed) {
+            let text = format!(
+                "{}{} is not served, because static_hide has `{pattern}`: move the file out of the folder, or change static_hide \
+                 (further files of this folder are not logged)",
+                self.folder.directory.display(),
+                farrier_log::access::printable(name),
+            );
+            self.log.write(Level::Warning, &text);
+        }
+        true
     }
 
     fn unreadable(&self, name: &[u8], error: Errno) -> What {
