@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from frames import Connection
 from wire import Wire, message, until
 
 APPLICATION = """
@@ -167,6 +168,86 @@ def test_a_broken_request_is_logged_without_its_bytes(serve):
     server.exchange(b"GET / HTTP/1.1\r\nHost: a\r\nX: secret-8812\x00\r\n\r\n")
     server.log.wait(r"127\.0\.0\.1|(?i:invalid request|bad request)", since=mark)
     assert "secret-8812" not in server.log.text
+
+
+# "the content is above its bound" named neither the request nor what to change.
+@pytest.mark.parametrize(
+    "raw, status, line",
+    [
+        (
+            message("DELETE", "/up?token=secret-8814", fields=[("Content-Length", "99999999")]),
+            413,
+            r"\(see limit_request_body\) \(DELETE /up, Content-Length 99999999\)$",
+        ),
+        (
+            message("DELETE", "/up", fields=[("Transfer-Encoding", "chunked")]) + b"1000000\r\n",
+            413,
+            r"\(see limit_request_body\) \(DELETE /up, chunked\)$",
+        ),
+        (
+            b"GET /%s HTTP/1.1\r\n" % (b"a" * 9000),
+            414,
+            r"\(see limit_request_line\) \(GET /a{195}\.\.\., \d+ bytes of the head were read\)$",
+        ),
+        (
+            message(target="/long?token=secret-8814", fields=[("X", "y" * 9000)]),
+            431,
+            r"\(see limit_request_field_size\) \(GET /long, \d+ bytes of the head were read\)$",
+        ),
+        (
+            message(target="/many", fields=[("X", "y")] * 101),
+            431,
+            r"\(see limit_request_fields\) \(GET /many( HTTP/1.1)?, \d+ bytes of the head were read\)$",
+        ),
+    ],
+    ids=["a long body", "a long chunked body", "a long line", "a long field", "many fields"],
+)
+def test_a_request_above_a_limit_is_logged_with_its_path_size_and_setting(serve, raw, status, line):
+    server = serve(APPLICATION)
+    assert server.exchange(raw).status == status
+    server.log.wait(r"\[WARNING\] Invalid request from ip=127\.0\.0\.1: .* " + line)
+    assert "secret-8814" not in server.log.text
+
+
+@pytest.mark.parametrize(
+    "path, fields, status, line",
+    [
+        (
+            "/up?token=secret-8815",
+            [("content-length", "99999999")],
+            413,
+            r"limit_request_body\) \(POST /up, Content-Length 99999999\)$",
+        ),
+        ("/" + "a" * 9000, [], 414, r"limit_request_line\) \(POST /a{199}\.\.\., \d+ bytes of the head were read\)$"),
+        (
+            "/long",
+            [("x", "y" * 9000)],
+            431,
+            r"limit_request_field_size\) \(POST /long, \d+ bytes of the head were read\)$",
+        ),
+    ],
+    ids=["a long body", "a long path", "a long field"],
+)
+def test_the_same_on_http_2(serve, path, fields, status, line):
+    server = serve(APPLICATION, "--http2-cleartext", "prior-knowledge")
+    with Connection(server.address) as connection:
+        stream = connection.open("POST", path, fields, end=False)
+        assert connection.response(stream).status == status
+    server.log.wait(r"\[WARNING\] Invalid request from ip=127\.0\.0\.1: .*" + line)
+    assert "secret-8815" not in server.log.text
+
+
+# The application saw such requests as plain ones, and nothing said why the client failed.
+def test_a_request_for_a_websocket_is_explained_once_a_minute(serve):
+    server = serve(APPLICATION)
+    fields = [("Connection", "Upgrade"), ("Upgrade", "WebSocket"), ("Sec-WebSocket-Version", "13")]
+    for _ in range(3):
+        assert server.exchange(message(target="/chat", fields=fields)).status == 200
+    server.exchange(message(fields=[("Connection", "Upgrade"), ("Upgrade", "h2c")]))
+    server.get("/raise")
+    server.log.wait("ValueError: broken-774")
+    lines = server.log.find("WebSocket")
+    assert len(lines) == 1 and "A client asked for a WebSocket at /chat" in lines[0].string
 
 
 def test_an_error_of_the_application_names_method_and_path(serve):

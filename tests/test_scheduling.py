@@ -159,6 +159,17 @@ def test_a_fast_request_pipelined_on_many_connections_is_served_beside_blocked_o
     assert [wire.read_response().body for wire in wires] == [b"blocked"] * 5
 
 
+def assert_summed(server, count, cause):
+    """The log counts as many refused requests, in lines of a second each."""
+    line = r"\[ERROR\] Answered (a request|\d+ requests) with 503 .*GET /block.*: " + cause
+
+    def numbers():
+        return [1 if m.group(1) == "a request" else int(m.group(1).split()[0]) for m in server.log.find(line)]
+
+    until(lambda: sum(numbers()) >= count, what="the refused requests in the log")
+    assert sum(numbers()) == count and not server.log.find("Error handling request")
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_full_queue_is_answered_with_503_and_retry_after_at_once(serve, threads):
     server = serve(VIEWS, "--threads", threads, "--queue-max", 2, "--queue-timeout", 60)
@@ -177,6 +188,8 @@ def test_a_full_queue_is_answered_with_503_and_retry_after_at_once(serve, thread
     for wire in rejected:
         response = wire.read_response()
         assert response.status == 503 and int(response.value("Retry-After")) >= 1
+    # Each refused request had a line of its own.
+    assert_summed(server, len(rejected), r"the queue of waiting requests is full \(queue_max is 2\).*raise threads")
     release(server)
     rest = first + [wire for wire in wires if wire not in rejected]
     assert [wire.read_response().body for wire in rest] == [b"blocked"] * len(rest)
@@ -190,6 +203,9 @@ def test_waiting_longer_than_the_queue_time_out_is_answered_with_503(serve):
     for wire in waiting:
         response = wire.read_response()
         assert response.status == 503 and int(response.value("Retry-After")) >= 1
+    assert_summed(
+        server, 3, r"no thread was free within queue_timeout \(1 s\): all threads of the worker \(1\) .*raise threads"
+    )
     release(server)
     assert running[0].read_response().body == b"blocked"
     assert len(server.log.find("entered")) == 1

@@ -145,7 +145,8 @@ def test_names_with_a_dot_in_front_are_hidden(site, name):
 
 # A folder that also holds sources, databases or keys gave them to everybody.
 @pytest.mark.parametrize(
-    "name", ["settings.py", "db.sqlite3", "dump.SQL", "dump.sql.gz", "site.key", "cert.pem", "a.css~", "css/a.bak", ".a.swp"]
+    "name",
+    ["settings.py", "db.sqlite3", "dump.SQL", "dump.sql.gz", "site.key", "cert.pem", "a.css~", "css/a.bak", ".a.swp"],
 )
 def test_names_that_are_never_public_are_404(site, name):
     write(site.root / name, b"hidden\n")
@@ -166,7 +167,12 @@ def test_the_hidden_names_are_a_setting_and_each_folder_is_named_once(serve, tmp
         write(root / name, b"content\n")
     settings = 'static_hide = ["*.bak", "secrets.txt"]\nstatic = ["/static/=files"]'
     server = serve(APPLICATION, directory=tmp_path, settings=settings)
-    assert [server.get("/static/" + name).status for name in ["a.py", "b.bak", "Secrets.txt", "c.bak"]] == [200, 404, 404, 404]
+    assert [server.get("/static/" + name).status for name in ["a.py", "b.bak", "Secrets.txt", "c.bak"]] == [
+        200,
+        404,
+        404,
+        404,
+    ]
     server.log.wait(r"files/b\.bak is not served, because static_hide has `\*\.bak`: ")
     assert len(server.log.find("static_hide")) == 1
 

@@ -11,5 +11,6 @@ pub mod occasional;
 pub mod outbox;
 pub mod recorder;
 pub mod statsd;
+pub mod summed;
 pub mod syslog;
 pub mod writer;

@@ -68,7 +68,7 @@ impl Seat {
             Accepted::OverCap(mut connection) => {
                 let error = Error::server(
                     Kind::Overloaded,
-                    "the worker has reached its connection limit (see worker_connections)",
+                    "the worker has reached its connection limit (see worker_connections; raise it, or add workers)",
                 );
                 let request = self.scratch.take_request();
                 self.refuse(&mut connection, error, request, lead.now_ms);

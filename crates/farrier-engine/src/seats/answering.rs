@@ -14,6 +14,7 @@ use super::seat::{Seat, Settled};
 use super::shared::Work;
 use super::turn::Turn;
 use farrier_protocol::connection::Connection;
+use farrier_protocol::rules::Seating;
 use farrier_scheduler::routes::ComputeShare;
 use farrier_scheduler::routes::Route;
 use farrier_scheduler::{Arrived, Ended, Enqueued, Job, JobKind};
@@ -223,7 +224,12 @@ impl Seat {
                 Dispatched::Elsewhere
             }
             Enqueued::Full(lead, Work { mut connection, request, .. }) => {
-                let error = Error::server(Kind::Overloaded, "the queue of waiting requests is full (see queue_max)");
+                let Seating { threads, queue_max, .. } = shared.seating;
+                let cause = format!(
+                    "the queue of waiting requests is full (queue_max is {queue_max}): all threads of the worker ({threads}) \
+                     are in calls; raise threads if the calls wait or workers if they compute, or find out why they are slow"
+                );
+                let error = Error::server(Kind::Overloaded, cause);
                 self.refuse(&mut connection, error, request, lead.now_ms);
                 Dispatched::Here(lead, connection, Settled::Open)
             }

@@ -108,7 +108,13 @@ impl Seat {
         let timeout_ms = if is_busy || drained {
             Some(0)
         } else {
-            let due = [lead.timers.next_ms(), scheduler_ms, lead.gate.paused_until_ms(), lead.upstreams.next_ms()];
+            let due = [
+                lead.timers.next_ms(),
+                scheduler_ms,
+                lead.gate.paused_until_ms(),
+                lead.upstreams.next_ms(),
+                shared.overload.due_ms(),
+            ];
             due.into_iter().flatten().min().map(|at_ms| at_ms.saturating_sub(lead.now_ms))
         };
         let mut events = std::mem::take(&mut self.events);
@@ -138,6 +144,7 @@ impl Seat {
         self.absorb(lead, returns);
         lead.gate.pass(lead.now_ms);
         lead.upstreams.tend(lead.now_ms);
+        shared.overload.write(lead.now_ms, &shared.error_log);
         self.look_at_timers(lead);
     }
 

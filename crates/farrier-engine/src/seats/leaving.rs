@@ -91,6 +91,7 @@ impl Seat {
     /// Orders all seats to end.
     pub(super) fn end(&mut self, lead: Box<Lead>) {
         drop(lead);
+        self.shared.overload.write_all(&self.shared.error_log);
         let first_is_parked = self.shared.schedule(|scheduler, out| scheduler.stop(out));
         if let Some(monitor) = self.shared.monitor.get() {
             self.shared.monitor_asleep.store(false, Ordering::SeqCst);

@@ -12,6 +12,7 @@ pub(crate) mod call_record;
 mod client_waits;
 mod disk;
 mod exchanges;
+mod fault_log;
 mod interpreter_stall;
 pub(crate) mod lead;
 mod leading;

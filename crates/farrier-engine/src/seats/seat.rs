@@ -420,28 +420,6 @@ impl Seat {
             });
         }
     }
-
-    fn log_fault(&self, request: &Request, fault: &Error) {
-        use farrier_log::error::Level;
-        let level = match (fault.side, fault.kind) {
-            (Side::Client, Kind::ClientGone | Kind::RequestTimeout | Kind::WriteTimeout) => Level::Debug,
-            (Side::Client, _) => Level::Warning,
-            (Side::Application | Side::Server | Side::Upstream, _) => Level::Error,
-        };
-        if !self.shared.error_log.is_on(level) {
-            return;
-        }
-        let who = farrier_log::access::peer_text(request.origin.peer);
-        let text = match fault.side {
-            Side::Client => format!("Invalid request from ip={who}: {fault}"),
-            _ => format!(
-                "Error handling request {} {}: {fault}",
-                String::from_utf8_lossy(request.method()),
-                farrier_log::access::printable(request.target()),
-            ),
-        };
-        self.shared.error_log.write(level, &text);
-    }
 }
 
 /// How a response of this connection leaves.

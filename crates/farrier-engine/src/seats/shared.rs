@@ -19,6 +19,7 @@ use farrier_log::error::ErrorLog;
 use farrier_protocol::connection::Connection;
 use farrier_protocol::host::Host;
 use farrier_protocol::rules::{Rules, Seating};
+use farrier_log::summed::Summed;
 use farrier_scheduler::{Actions, Scheduler};
 use farrier_transport::reactor::clock::Clock;
 use farrier_transport::reactor::poller::Poller;
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     interpreter_lock: InterpreterLock,
     pub(crate) access_log: Option<Arc<AccessLog>>,
     pub(crate) error_log: Arc<ErrorLog>,
+    /// Requests that were answered with 503 and are not in the error log yet.
+    pub(crate) overload: Summed,
     pub(crate) metrics: Arc<dyn Metrics>,
     /// HTTP/2 connections that have something to send.
     pub(crate) woken: Arc<WokenStreams>,
@@ -110,6 +113,7 @@ impl Shared {
             interpreter_lock,
             access_log,
             error_log,
+            overload: Summed::default(),
             metrics,
             woken: Arc::default(),
             draining: Arc::new(AtomicBool::new(false)),

@@ -11,6 +11,7 @@ use super::leaving::DRAIN_IDLE_MS;
 use super::returns::Returned;
 use super::seat::{Seat, Settled};
 use super::shared::Work;
+use farrier_protocol::rules::Seating;
 use farrier_log::access::peer_text;
 use farrier_log::error::Level;
 use farrier_protocol::after_response::AfterResponse;
@@ -238,7 +239,13 @@ impl Seat {
         loop {
             let job = self.shared.schedule(|scheduler, out| scheduler.expire(lead.now_ms, out));
             let Some(Job { work: Work { mut connection, request, .. }, .. }) = job else { return };
-            let error = Error::server(Kind::Overloaded, "the request waited too long for a seat (see queue_timeout)");
+            let Seating { threads, queue_timeout_ms, .. } = self.shared.seating;
+            let cause = format!(
+                "no thread was free within queue_timeout ({} s): all threads of the worker ({threads}) were in calls; raise \
+                 threads if the calls wait or workers if they compute, or find out why they are slow",
+                queue_timeout_ms as f64 / 1000.0,
+            );
+            let error = Error::server(Kind::Overloaded, cause);
             self.refuse(&mut connection, error, request, lead.now_ms);
             if connection.stream.is_some() {
                 self.stream_ended(lead, &connection);

@@ -76,10 +76,13 @@ pub fn read_head<'a>(
     if let BodyFraming::Length(length) = head.framing
         && length > body_bytes_max(request)
     {
-        return Err(Error::client(Kind::BodyTooLarge, "the content is above its bound"));
+        return Err(Error::client(Kind::BodyTooLarge, "the content is above its bound (see limit_request_body)"));
     }
     Ok(())
 }
+
+/// What is kept of a path that is too long.
+const REFUSED_PATH_BYTES_MAX: usize = 256;
 
 fn read_request_line(request: &mut Request, pseudo: Pseudo<'_>, limits: &Limits) -> Result<(), Error> {
     let Pseudo { method, path, .. } = pseudo;
@@ -87,9 +90,13 @@ fn read_request_line(request: &mut Request, pseudo: Pseudo<'_>, limits: &Limits)
         return Err(Error::bad_request(":method is not a token"));
     }
     request_line::check_method(method, limits)?;
+    request.head.method = append(request, method);
     // As long as an HTTP/1.1 request line would be, with two spaces and a version.
     if method.len() + path.len() + 10 > limits.request_line_bytes_max {
-        return Err(Error::client(Kind::TargetTooLong, "the request line is above its bound"));
+        // The beginning is kept for the log.
+        let end = path.iter().position(|&byte| byte == b'?').unwrap_or(path.len());
+        request.head.path = append(request, &path[..end.min(REFUSED_PATH_BYTES_MAX)]);
+        return Err(Error::client(Kind::TargetTooLong, "the request line is above its bound (see limit_request_line)"));
     }
     let (target_bytes, question) = target::prefix(path);
     if target_bytes == 0 || target_bytes < path.len() {
@@ -99,7 +106,6 @@ fn read_request_line(request: &mut Request, pseudo: Pseudo<'_>, limits: &Limits)
     if !matches!(parts.form, TargetForm::Origin | TargetForm::Asterisk) {
         return Err(Error::bad_request(":path does not begin with a slash"));
     }
-    request.head.method = append(request, method);
     let target = append(request, path);
     let start = target.start as usize;
     let head = &mut request.head;
@@ -196,7 +202,7 @@ fn is_padded(value: &[u8]) -> bool {
 fn add(request: &mut Request, known: KnownField, name: &[u8], value: &[u8], limits: &Limits) -> Result<(), Error> {
     // As long as an HTTP/1.1 field line would be.
     if name.len() + value.len() + 2 > limits.field_bytes_max {
-        return Err(Error::client(Kind::HeadTooLarge, "a field is above its bound"));
+        return Err(Error::client(Kind::HeadTooLarge, "a field is above its bound (see limit_request_field_size)"));
     }
     let name = append(request, name);
     let value = append(request, value);
@@ -209,10 +215,10 @@ fn add(request: &mut Request, known: KnownField, name: &[u8], value: &[u8], limi
 fn push(request: &mut Request, field: Field, limits: &Limits) -> Result<(), Error> {
     let Request { arena, head, .. } = request;
     if head.fields.len() >= limits.fields_max {
-        return Err(Error::client(Kind::HeadTooLarge, "the head has too many fields"));
+        return Err(Error::client(Kind::HeadTooLarge, "the head has too many fields (see limit_request_fields)"));
     }
     if arena.filled().len() > limits.head_bytes_max {
-        return Err(Error::client(Kind::HeadTooLarge, "the head is above its bound"));
+        return Err(Error::client(Kind::HeadTooLarge, "the head is above its bound (see limit_request_head)"));
     }
     head.seen = head.seen.with(Seen::of(field.known));
     if field.known == KnownField::Other && arena.slice(field.name).contains(&b'_') {

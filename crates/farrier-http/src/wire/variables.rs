@@ -162,11 +162,11 @@ impl<'a> Variables<'a> {
 
     fn field(&mut self, known: KnownField, name: Span, value: Span) -> Result<(), Error> {
         if self.head.fields.len() >= self.limits.fields_max {
-            return Err(Error::client(Kind::HeadTooLarge, "the head has too many fields"));
+            return Err(Error::client(Kind::HeadTooLarge, "the head has too many fields (see limit_request_fields)"));
         }
         // As long as the line was.
         if name.len as usize + value.len as usize + 2 > self.limits.field_bytes_max {
-            return Err(Error::client(Kind::HeadTooLarge, "a field is above its bound"));
+            return Err(Error::client(Kind::HeadTooLarge, "a field is above its bound (see limit_request_field_size)"));
         }
         if !is_value(&self.bytes[value.range()]) {
             return Err(Error::bad_request("a field's value contains a control character"));
@@ -235,7 +235,10 @@ impl<'a> Variables<'a> {
         let head = self.head;
         // As long as the line was, with two spaces and a version.
         if head.method.len as usize + head.target.len as usize + 10 > self.limits.request_line_bytes_max {
-            return Err(Error::client(Kind::TargetTooLong, "the request line is above its bound"));
+            return Err(Error::client(
+                Kind::TargetTooLong,
+                "the request line is above its bound (see limit_request_line)",
+            ));
         }
         head.framing = self.content_length.map_or(BodyFraming::None, BodyFraming::Length);
         head.gateway.client = client(&self.bytes[self.remote_addr.range()], &self.bytes[self.remote_port.range()]);

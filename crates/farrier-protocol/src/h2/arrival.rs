@@ -194,7 +194,10 @@ impl IncompleteRequest {
                     self.moved_ms = now_ms;
                     self.received_bytes += piece.len() as u64;
                     if self.received_bytes > self.body_bytes_max {
-                        source.abort(Error::client(Kind::BodyTooLarge, "the content is above its bound"));
+                        source.abort(Error::client(
+                            Kind::BodyTooLarge,
+                            "the content is above its bound (see limit_request_body)",
+                        ));
                         return true;
                     }
                     source.push(piece);
@@ -249,7 +252,10 @@ impl IncompleteRequest {
                     self.moved_ms = now_ms;
                     self.received_bytes += piece.len() as u64;
                     if self.received_bytes > self.body_bytes_max {
-                        let error = Error::client(Kind::BodyTooLarge, "the content is above its bound");
+                        let error = Error::client(
+                            Kind::BodyTooLarge,
+                            "the content is above its bound (see limit_request_body)",
+                        );
                         return Poll::Ready(Some(self.refused(error)));
                     }
                     if let Err(error) = self.sink.take(&piece, &rules.spool) {

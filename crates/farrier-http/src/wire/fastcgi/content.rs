@@ -96,4 +96,4 @@ impl StdinDecoder {
     }
 }
 
-const TOO_LARGE: Error = Error::client(Kind::BodyTooLarge, "the content is above its bound");
+const TOO_LARGE: Error = Error::client(Kind::BodyTooLarge, "the content is above its bound (see limit_request_body)");

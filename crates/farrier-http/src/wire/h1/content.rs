@@ -165,7 +165,9 @@ impl ContentDecoder {
         let line = match line::scan(rest, &mut self.scanned, bounds.chunk_line_bytes_max) {
             Line::Partial => return Ok(None),
             Line::Complete(length) => &rest[..length],
-            Line::TooLong => return Err(Error::bad_request("a chunk's size line is above its bound")),
+            Line::TooLong => {
+                return Err(Error::bad_request("a chunk's size line is above its bound (see limit_chunk_line)"));
+            }
             Line::BareLf => return Err(Error::bad_request("a chunk's size line ends with a bare LF")),
             Line::Control => return Err(Error::bad_request("a chunk's size line contains a control character")),
         };
@@ -204,7 +206,9 @@ impl ContentDecoder {
         let line = match line::scan(rest, &mut self.scanned, room) {
             Line::Partial => return Ok(None),
             Line::Complete(length) => &rest[..length],
-            Line::TooLong => return Err(Error::bad_request("the trailer section is above its bound")),
+            Line::TooLong => {
+                return Err(Error::bad_request("the trailer section is above its bound (see limit_trailers)"));
+            }
             Line::BareLf => return Err(Error::bad_request("a trailer line ends with a bare LF")),
             Line::Control => {
                 return Err(Error::bad_request("a trailer line contains a control character or a bare CR"));
@@ -220,4 +224,4 @@ impl ContentDecoder {
     }
 }
 
-const TOO_LARGE: Error = Error::client(Kind::BodyTooLarge, "the content is above its bound");
+const TOO_LARGE: Error = Error::client(Kind::BodyTooLarge, "the content is above its bound (see limit_request_body)");

@@ -85,7 +85,10 @@ impl HeadDecoder {
                     }
                     self.fields += 1;
                     if self.fields as usize > limits.fields_max {
-                        return Err(Error::client(Kind::HeadTooLarge, "the head has too many fields"));
+                        return Err(Error::client(
+                            Kind::HeadTooLarge,
+                            "the head has too many fields (see limit_request_fields)",
+                        ));
                     }
                     let parsed = match field_line::parse(line) {
                         Ok(parsed) => parsed,
@@ -154,7 +157,7 @@ impl HeadDecoder {
         };
         // The limit of the head leaves this much room for the line.
         let Some(room) = limits.head_bytes_max.checked_sub(self.line as usize + 2) else {
-            return Err(Error::client(Kind::HeadTooLarge, "the head is above its bound"));
+            return Err(Error::client(Kind::HeadTooLarge, "the head is above its bound (see limit_request_head)"));
         };
         match line::scan(rest, &mut self.scanned, own_max.min(room)) {
             Line::Complete(length) => {
@@ -164,11 +167,15 @@ impl HeadDecoder {
             Line::Partial => Ok(None),
             Line::BareLf => Err(Error::bad_request("a line of the head ends with a bare LF")),
             Line::Control => Err(Error::bad_request("a line of the head contains a control character or a bare CR")),
-            Line::TooLong if room < own_max => Err(Error::client(Kind::HeadTooLarge, "the head is above its bound")),
-            Line::TooLong if self.stage == Stage::Fields => {
-                Err(Error::client(Kind::HeadTooLarge, "a field line is above its bound"))
+            Line::TooLong if room < own_max => {
+                Err(Error::client(Kind::HeadTooLarge, "the head is above its bound (see limit_request_head)"))
             }
-            Line::TooLong => Err(Error::client(Kind::TargetTooLong, "the request line is above its bound")),
+            Line::TooLong if self.stage == Stage::Fields => {
+                Err(Error::client(Kind::HeadTooLarge, "a field line is above its bound (see limit_request_field_size)"))
+            }
+            Line::TooLong => {
+                Err(Error::client(Kind::TargetTooLong, "the request line is above its bound (see limit_request_line)"))
+            }
         }
     }
 }
@@ -189,7 +196,10 @@ fn fold(head: &mut RequestHead, bytes: &[u8], at: usize, line: &[u8], limits: &L
         // Invariant: the request line lies before every field, and each line ends with CRLF.
         start = bytes[..start.saturating_sub(2)].iter().rposition(|&byte| byte == b'\n').map_or(0, |lf| lf + 1);
         if at + line.len() - start > limits.field_bytes_max {
-            return Err(Error::client(Kind::HeadTooLarge, "a folded field is above its bound"));
+            return Err(Error::client(
+                Kind::HeadTooLarge,
+                "a folded field is above its bound (see limit_request_field_size)",
+            ));
         }
     }
     let colon = bytes[start..at].iter().position(|&byte| byte == b':').unwrap_or_default();
