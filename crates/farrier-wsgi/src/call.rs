@@ -16,6 +16,7 @@ use crate::file_wrapper::FileWrapper;
 use crate::request_hooks::RequestHooks;
 use crate::start_response::{Reachable, StartResponse, not_bytes};
 use crate::{forked, notes, overdue};
+use crate::{notes, overdue, websocket_note};
 
 /// Answers requests by calling a WSGI application.
 pub struct WsgiHandler {
@@ -63,6 +64,7 @@ impl WsgiHandler {
     }
 
     fn call(&self, py: Python<'_>, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Failure> {
+        websocket_note::note(request, self.diagnostics());
         if let Some(hooks) = &self.hooks {
             return hooks.around(py, self, request, respond);
         }

@@ -21,6 +21,7 @@ mod send_trailers;
 mod start_response;
 mod streamed_input;
 pub mod traceback;
+mod websocket_note;
 
 pub use call::WsgiHandler;
 pub use environ::{Listener, Surroundings};
