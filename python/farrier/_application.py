@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from farrier import _accounts, _django
+from farrier import _accounts, _django, _interfaces
 
 #: Usual names of a module's application, in the order in which they are tried.
 USUAL_NAMES = ("application", "app", "create_app", "make_app")
@@ -47,11 +47,12 @@ class ApplicationNotFound(Exception):
     """The specification is invalid, or its target does not exist or is not callable."""
 
 
-def load(specification: str | None) -> tuple[Callable[..., Any], str]:
+def load(specification: str | None, is_served: bool = True) -> tuple[Callable[..., Any], str]:
     """Import the application.
 
     :param specification: ``module:callable``, ``module`` (its ``application``), ``path/to/file.py[:callable]`` or
         ``module:factory('literal', key=1)``; ``None`` to look in the working directory.
+    :param is_served: the application will be called as it is, so it must be a WSGI application.
     :return: the application and the specification that was used.
     :raises ApplicationNotFound: the specification is invalid, or its target does not exist or is not callable.
     :raises Exception: any exception of the application's own code during the import.
@@ -65,6 +66,8 @@ def load(specification: str | None) -> tuple[Callable[..., Any], str]:
             application = _evaluate(module, expression or "application", specification)
     except _django.SecondProject as clash:
         raise ApplicationNotFound(str(clash)) from None
+    if is_served and _interfaces.is_asgi(application):
+        raise ApplicationNotFound(_interfaces.refusal(application, specification))
     _django.import_urls()
     return application, specification
 

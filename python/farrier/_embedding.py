@@ -166,7 +166,7 @@ def import_app(module: str) -> Callable[..., Any]:
     :raises AppImportError: there is none of this name.
     """
     try:
-        return _application.load(module)[0]
+        return _application.load(module, is_served=False)[0]
     except _application.ApplicationNotFound as error:
         raise AppImportError(str(error)) from error
 

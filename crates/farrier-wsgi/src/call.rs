@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use farrier_http::{BodyMode, Bytes, Error, Flush, Handler, Plan, Request, Respond, ResponseHead, SendError};
-use pyo3::exceptions::{PyAssertionError, PyOSError};
+use pyo3::exceptions::{PyAssertionError, PyOSError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyTuple};
@@ -193,6 +193,21 @@ impl Handler for WsgiHandler {
     }
 }
 
+/// The error for an object that cannot be iterated. A coroutine gets a text of its own: an asynchronous function looks like
+/// an application until it is called.
+#[cold]
+fn not_iterable(object: &Bound<'_, PyAny>, raised: PyErr) -> PyErr {
+    let is_coroutine = object.get_type().name().is_ok_and(|name| name == "coroutine");
+    if is_coroutine {
+        PyTypeError::new_err(
+            "the application returned a coroutine, which WSGI does not know: serve an ASGI application with an ASGI server, or \
+             convert it with the package a2wsgi",
+        )
+    } else {
+        raised
+    }
+}
+
 /// Whether the application raised because its request's streamed content failed.
 fn is_content_fault(py: Python<'_>, request: &Request, raised: &PyErr) -> bool {
     let has_failed = request.content_fault.as_ref().is_some_and(|fault| fault.get().is_some());
@@ -294,7 +309,7 @@ impl<'py> Answer<'_, 'py> {
             );
         }
         let single = iterable.len().is_ok_and(|length| length == 1);
-        let mut items = iterable.try_iter()?;
+        let mut items = iterable.try_iter().map_err(|raised| not_iterable(iterable, raised))?;
         let mut next = self.next(&mut items)?;
         let mut given = false;
         while let Some(item) = next.take() {
