@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import textwrap
 
 import pytest
 
@@ -37,6 +38,24 @@ def test_the_banner_has_gunicorns_lines(serve):
     until(lambda: len(server.workers()) == 2)
     named = [int(re.fullmatch(r"Booting worker with pid: (\d+)", text).group(1)) for _, text in booted]
     assert sorted(named) == sorted(server.workers()), "each worker is named once"
+
+
+# "Listening" came before the application was loaded, so nothing said when a client gets an answer.
+@pytest.mark.parametrize(
+    "flags", [[], ["--workers", 3], ["--workers", 3, "--preload"]], ids=["one", "three", "preload"]
+)
+def test_the_log_says_once_when_the_application_is_served(serve, flags):
+    server = serve("import os\nos.write(2, b'loaded\\n')\n" + textwrap.dedent(APPLICATION), *flags)
+    server.log.wait(r"\[%d\] \[INFO\] Ready in \d+\.\d s: http://127\.0\.0\.1:%d$" % (server.pid, server.address[1]))
+    lines = server.log.text.splitlines()
+    assert lines.index("loaded") < next(at for at, line in enumerate(lines) if "Ready in" in line)
+    old = server.workers()
+    server.kill(signal.SIGHUP)
+    until(lambda: server.workers() and not set(server.workers()) & set(old), 30, "new workers")
+    server.kill(signal.SIGTERM)
+    server.wait_exit()
+    server.log.thread.join(10)
+    assert len(server.log.find("Ready in")) == 1
 
 
 def test_the_end_is_logged(serve):

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 
 use farrier_config::Config;
 use farrier_log::error::Level;
+use farrier_supervisor::clock::monotonic;
 use farrier_supervisor::daemon::{Announcement, Detached, detach};
 use farrier_supervisor::{
     Accompany, BindOptions, Ended, Forked, HeartbeatPage, Level as SupervisorLevel, Listener, Notice, Plan, Preload,
@@ -70,6 +71,7 @@ fn serve(
     master: &RefCell<Master>,
     mut daemon: Option<&mut Announcement>,
 ) -> Ended {
+    let began = monotonic();
     match application::prepare(py, &configured.config).and_then(|()| Place::now(py)) {
         Ok(place) => configured.place = Some(place),
         Err(raised) => {
@@ -197,6 +199,7 @@ fn serve(
         return Ended::Server(EXIT_CONFIGURATION);
     }
     let gauges = Gauges::new(&logs.error, config, &listeners);
+    let addresses = listeners.iter().map(Listener::display).collect::<Vec<_>>().join(",");
     let generations = RefCell::new(Generations::new(configured));
     last_words::prepare();
     // Only set in a template, for the workers that it forks.
@@ -308,6 +311,9 @@ fn serve(
                     log.reopen();
                 }
                 Notice::Ready => {
+                    // A short start is shown as one tenth: the first worker has loaded the application, which takes time.
+                    let took_s = monotonic().saturating_sub(began).as_secs_f64().max(0.1);
+                    log.write(Level::Info, &format!("Ready in {took_s:.1} s: {addresses}"));
                     if let Some(announcement) = daemon.as_mut() {
                         announcement.end(0);
                     }
