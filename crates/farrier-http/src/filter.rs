@@ -49,6 +49,12 @@ pub trait AnswerFilter: Send {
         next.end();
     }
 
+    /// Whether content that was given waits here for a later turn. Meanwhile the exchange gets no [`Event::Room`], its sink has
+    /// no room, and its end waits too: [`AnswerFilter::step_ended`] is called again when the sink behind has room.
+    fn holds_back(&self) -> bool {
+        false
+    }
+
     /// A step of the exchange is over, and the exchange waits. What the filter holds back goes on now, if `next` has room.
     fn step_ended(&mut self, next: &mut dyn AnswerSink) -> Stepped {
         let _ = next;
@@ -82,8 +88,17 @@ impl AnswerFilter for Stamps {
 
 /// An exchange whose answer goes through a filter.
 pub(crate) struct Filtered {
-    pub(crate) exchange: Box<dyn Exchange>,
-    pub(crate) filter: Box<dyn AnswerFilter>,
+    exchange: Box<dyn Exchange>,
+    filter: Box<dyn AnswerFilter>,
+    /// The exchange is over. It is kept as long as the filter holds content back.
+    is_over: bool,
+    is_aborted: bool,
+}
+
+impl Filtered {
+    pub(crate) fn new(exchange: Box<dyn Exchange>, filter: Box<dyn AnswerFilter>) -> Filtered {
+        Filtered { exchange, filter, is_over: false, is_aborted: false }
+    }
 }
 
 impl Exchange for Filtered {
@@ -91,18 +106,36 @@ impl Exchange for Filtered {
         if event == Event::Begin {
             self.filter.begin(io.answer);
         }
-        let mut answer = FilteredSink { filter: &mut *self.filter, next: &mut *io.answer, has_ended: false };
-        let mut filtered =
-            ExchangeIo::new(io.request, io.content, io.content_bytes, &mut answer, &mut *io.upstreams, io.waker);
-        let next = self.exchange.step(event, now_ms, &mut filtered);
-        let mut is_stopped_early = filtered.is_stopped_early;
-        if answer.has_ended {
-            self.filter.end(io.request, io.answer);
+        // What the exchange has given goes on before it may give more.
+        let is_for_filter = event == Event::Room && self.filter.holds_back() && !self.is_aborted;
+        let mut next = Next::Wait;
+        if !self.is_over && !is_for_filter {
+            let Filtered { exchange, filter, is_aborted, .. } = self;
+            let mut answer = FilteredSink { filter: &mut **filter, next: &mut *io.answer, is_aborted, has_ended: false };
+            let mut filtered =
+                ExchangeIo::new(io.request, io.content, io.content_bytes, &mut answer, &mut *io.upstreams, io.waker);
+            next = exchange.step(event, now_ms, &mut filtered);
+            io.is_stopped_early |= filtered.is_stopped_early;
+            if answer.has_ended {
+                filter.end(io.request, io.answer);
+            }
+            self.is_over = next == Next::Done;
         }
-        if next != Next::Done && !io.answer.is_gone() {
-            is_stopped_early |= self.filter.step_ended(io.answer) == Stepped::StoppedEarly;
+        if self.is_aborted || io.answer.is_gone() {
+            return next;
         }
-        io.is_stopped_early |= is_stopped_early;
+        if !self.is_over || self.filter.holds_back() {
+            io.is_stopped_early |= self.filter.step_ended(io.answer) == Stepped::StoppedEarly;
+        }
+        if self.filter.holds_back() {
+            io.is_stopped_early = true;
+            return if self.is_over { Next::Wait } else { next };
+        }
+        if self.is_over {
+            return Next::Done;
+        }
+        // The exchange gets the room that the filter has left.
+        io.is_stopped_early |= is_for_filter;
         next
     }
 }
@@ -113,6 +146,7 @@ struct FilteredSink<'a> {
     next: &'a mut dyn AnswerSink,
     /// The exchange has ended its answer. The filter is told when the step is over.
     has_ended: bool,
+    is_aborted: &'a mut bool,
 }
 
 impl AnswerSink for FilteredSink<'_> {
@@ -152,12 +186,17 @@ impl AnswerSink for FilteredSink<'_> {
         self.has_ended = true;
     }
 
+    fn note(&mut self, fault: Error) {
+        self.next.note(fault);
+    }
+
     fn abort(&mut self, error: Error) {
+        *self.is_aborted = true;
         self.next.abort(error);
     }
 
     fn room_bytes(&self) -> u64 {
-        self.next.room_bytes()
+        if self.filter.holds_back() { 0 } else { self.next.room_bytes() }
     }
 
     fn is_gone(&self) -> bool {

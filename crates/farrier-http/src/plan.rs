@@ -24,7 +24,7 @@ impl Plan {
     pub fn filtered(self, filter: impl FnOnce() -> Option<Box<dyn AnswerFilter>>) -> Plan {
         match self {
             Plan::Exchange(exchange, mode) => match filter() {
-                Some(filter) => Plan::Exchange(Box::new(Filtered { exchange, filter }), mode),
+                Some(filter) => Plan::Exchange(Box::new(Filtered::new(exchange, filter)), mode),
                 None => Plan::Exchange(exchange, mode),
             },
             plan => plan,

@@ -60,6 +60,11 @@ pub trait AnswerSink: Send {
     /// Ends a complete response.
     fn end(&mut self);
 
+    /// Notes why the answer is not what its producer meant, for the log. The answer goes on.
+    fn note(&mut self, fault: Error) {
+        let _ = fault;
+    }
+
     /// Ends the answer with an error: a whole response if no head has left, a visible break otherwise.
     fn abort(&mut self, error: Error);
 

@@ -247,6 +247,11 @@ impl Answer {
         }
     }
 
+    /// Notes why the answer is not what its producer meant. It goes on.
+    pub(crate) fn note(&mut self, fault: Error) {
+        self.account.note(fault);
+    }
+
     /// Answers with an error: a whole response if nothing was sent yet, otherwise the response visibly breaks off.
     pub fn fail(&mut self, outlet: &mut impl Outlet, date: &mut Date, error: Error) {
         self.encoder.note(&error);

@@ -149,6 +149,12 @@ impl AnswerSink for H1Sink {
         self.close();
     }
 
+    fn note(&mut self, fault: Error) {
+        if let Some(answer) = &mut self.answer {
+            answer.note(fault);
+        }
+    }
+
     fn abort(&mut self, error: Error) {
         if let Some(answer) = &mut self.answer {
             answer.fail(&mut self.outlet, &mut self.date, error);

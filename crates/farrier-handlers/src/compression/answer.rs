@@ -43,9 +43,19 @@ pub(super) trait Destination {
     fn finish(&mut self);
 }
 
+/// Who gives an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Producer {
+    /// A seat, which may take its time.
+    Seat,
+    /// An exchange, on the leader's thread.
+    Exchange,
+}
+
 /// One answer, which may be compressed. Each method is given the destination.
 pub(super) struct CompressedAnswer {
     compressor: Arc<Compressor>,
+    producer: Producer,
     /// The place of the encoders for the coding that the client prefers, if there is one.
     choice: Option<usize>,
     is_head: bool,
@@ -82,12 +92,13 @@ enum State {
 
 impl CompressedAnswer {
     /// The answer to this request.
-    pub(super) fn new(compressor: &Arc<Compressor>, request: &Request) -> CompressedAnswer {
+    pub(super) fn new(compressor: &Arc<Compressor>, producer: Producer, request: &Request) -> CompressedAnswer {
         let choice = compressor.choice_for(request);
         // Only a client that accepts a coding can have an encoded copy.
         let if_none_match = choice.and_then(|_| request.field(KnownField::IfNoneMatch)).map(<[u8]>::to_vec);
         CompressedAnswer {
             compressor: Arc::clone(compressor),
+            producer,
             choice,
             is_head: request.method() == b"HEAD",
             if_none_match,
@@ -111,6 +122,11 @@ impl CompressedAnswer {
     /// Whether the answer cannot be completed.
     pub(super) fn is_broken(&self) -> bool {
         self.state == State::Broken
+    }
+
+    /// Whether a head has left, so that no other can replace it.
+    pub(super) fn has_left(&self) -> bool {
+        self.has_left
     }
 
     /// Whether it occupies an encoder.
@@ -262,7 +278,11 @@ impl CompressedAnswer {
     }
 
     fn encoders(&self) -> Option<&Encoders> {
-        self.compressor.encoders.get(self.choice?)
+        let Compressor { encoders, exchange_encoders, .. } = &*self.compressor;
+        match self.producer {
+            Producer::Seat => encoders.get(self.choice?),
+            Producer::Exchange => exchange_encoders.get(self.choice?),
+        }
     }
 
     fn complete(&mut self) {

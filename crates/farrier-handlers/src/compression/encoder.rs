@@ -159,6 +159,12 @@ impl Encoders {
         self.coding
     }
 
+    /// The level that they encode at.
+    #[cfg(test)]
+    pub(super) fn level(&self) -> u8 {
+        self.level
+    }
+
     /// An encoder for a new message. `size` is the length of the content, if it is known.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub struct CompressionRules {
 /// Compresses responses. All handlers of a worker share one, with its encoders.
 pub struct Compressor {
     encoders: Vec<Encoders>,
+    /// Those of exchanges, for the same codings.
+    exchange_encoders: Vec<Encoders>,
     rules: CompressionRules,
     host: Arc<dyn Host>,
     /// The exchanges whose answers are being compressed.
@@ -48,13 +50,26 @@ impl Compressor {
             return None;
         }
         let encoders = rules.codings.iter().map(|&(coding, level)| Encoders::new(coding, level)).collect();
-        Some(Arc::new(Compressor { encoders, rules, host, exchanges: AtomicUsize::new(0) }))
+        let level = |coding, level: u8| level.min(exchange_level_max(coding));
+        let exchange_encoders =
+            rules.codings.iter().map(|&(coding, set)| Encoders::new(coding, level(coding, set))).collect();
+        Some(Arc::new(Compressor { encoders, exchange_encoders, rules, host, exchanges: AtomicUsize::new(0) }))
     }
 
     /// The place of the encoders for the offered coding that the client prefers.
     fn choice_for(&self, request: &Request) -> Option<usize> {
         let best = AcceptEncoding::of_request(request).best(self.encoders.iter().map(Encoders::coding))?;
         self.encoders.iter().position(|encoders| encoders.coding() == best)
+    }
+}
+
+/// The highest level for the answer of an exchange. The leader encodes it, between the requests of others. Above these levels
+/// an encoder collects up to 256 KiB and then works on them for tens or hundreds of milliseconds.
+const fn exchange_level_max(coding: Coding) -> u8 {
+    match coding {
+        Coding::Zstd => 9,
+        Coding::Brotli => 5,
+        Coding::Gzip => 6,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use farrier_http::{Bytes, Error, Flush, Request, Respond, ResponseHead, SendError};
 
 use super::Compressor;
-use super::answer::{CompressedAnswer, Destination};
+use super::answer::{CompressedAnswer, Destination, Producer};
 
 /// A `Respond` around another one.
 pub(super) struct Compressing<'a> {
@@ -18,7 +18,7 @@ pub(super) struct Compressing<'a> {
 impl<'a> Compressing<'a> {
     pub(super) fn new(compressor: &Arc<Compressor>, request: &Request, inner: &'a mut dyn Respond) -> Compressing<'a> {
         let file_bytes_max = compressor.rules.file_bytes_max;
-        Compressing { answer: CompressedAnswer::new(compressor, request), file_bytes_max, inner }
+        Compressing { answer: CompressedAnswer::new(compressor, Producer::Seat, request), file_bytes_max, inner }
     }
 
     /// The error in the response, once the handler has returned.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
@@ -25,6 +26,7 @@ struct Recorded {
     files: Vec<(u64, u64)>,
     has_ended: bool,
     error: Option<Error>,
+    noted: Option<Error>,
     /// The bytes that it still takes.
     room: u64,
 }
@@ -48,6 +50,10 @@ impl AnswerSink for Recorded {
     fn trailers(&mut self, _: &ResponseHead) {}
     fn end(&mut self) {
         self.has_ended = true;
+    }
+    fn note(&mut self, fault: Error) {
+        assert!(!self.has_ended, "too late");
+        self.noted = Some(fault);
     }
     fn abort(&mut self, error: Error) {
         self.error = Some(error);
@@ -77,17 +83,22 @@ enum Act {
     File(Arc<File>, u64),
     Wait,
     End,
+    /// Content and the end, whatever the sink says.
+    Last(Bytes),
+    Abort,
 }
 
 /// Does one thing after the other, as far as the sink takes it.
 struct Script {
     acts: VecDeque<Act>,
     said: Arc<Mutex<Vec<Accepted>>>,
+    left: Arc<AtomicUsize>,
 }
 
 impl Exchange for Script {
     fn step(&mut self, _: Event, _: u64, io: &mut ExchangeIo<'_>) -> Next {
         while let Some(act) = self.acts.pop_front() {
+            self.left.store(self.acts.len(), Ordering::Relaxed);
             let accepted = match act {
                 Act::Head(head, length) => {
                     io.answer.head(&head, length);
@@ -96,6 +107,15 @@ impl Exchange for Script {
                 Act::Data(piece) => io.answer.data(piece),
                 Act::File(file, bytes) => io.answer.file(file, 0, bytes),
                 Act::Wait => return Next::Wait,
+                Act::Last(piece) => {
+                    io.answer.data(piece);
+                    io.answer.end();
+                    return Next::Done;
+                }
+                Act::Abort => {
+                    io.answer.abort(Error::application("on purpose"));
+                    return Next::Done;
+                }
                 Act::End => {
                     io.answer.end();
                     return Next::Done;
@@ -153,15 +173,17 @@ struct Run {
     request: Request,
     client: Recorded,
     said: Arc<Mutex<Vec<Accepted>>>,
+    left: Arc<AtomicUsize>,
 }
 
 impl Run {
     fn new(compressor: &Arc<Compressor>, mut request: Request, acts: Vec<Act>) -> Run {
         let said = Arc::new(Mutex::new(Vec::new()));
-        let script = Script { acts: acts.into(), said: Arc::clone(&said) };
+        let left = Arc::new(AtomicUsize::new(acts.len()));
+        let script = Script { acts: acts.into(), said: Arc::clone(&said), left: Arc::clone(&left) };
         let handler = around(Arc::new(Scripted(Mutex::new(Some(script)))), Some(compressor));
         let Plan::Exchange(exchange, _) = handler.plan(&mut request) else { panic!("no exchange") };
-        Run { exchange, request, client: Recorded { room: 1 << 20, ..Recorded::default() }, said }
+        Run { exchange, request, client: Recorded { room: 1 << 20, ..Recorded::default() }, said, left }
     }
 
     /// True: the step stopped early.
@@ -173,6 +195,10 @@ impl Run {
         });
         self.exchange.step(event, 0, &mut io);
         io.is_stopped_early
+    }
+
+    fn acts_left(&self) -> usize {
+        self.left.load(Ordering::Relaxed)
     }
 
     fn said(&self) -> Vec<Accepted> {
@@ -258,12 +284,71 @@ fn one_step_encodes_a_limited_amount() {
     let mut stops = 0;
     while run.step(Event::Room) {
         stops += 1;
-        assert_eq!(run.said().len(), stops * 8);
+        assert_eq!(run.said().len(), stops * 4);
     }
-    assert_eq!((stops, run.client.has_ended), (6, true));
+    assert_eq!((stops, run.client.has_ended), (12, true));
     assert_eq!(run.client.decoded().len(), 50 * 16 * 1024);
     // Nothing was flushed in between, so the length is known.
     assert!(run.client.heads[0].1.is_some());
+}
+
+/// One large piece was encoded whole, and everybody else waited for that.
+#[test]
+fn a_large_piece_is_encoded_in_several_steps() {
+    for ends_at_once in [false, true] {
+        let last = Bytes::from(vec![b'x'; 1 << 20]);
+        let acts = match ends_at_once {
+            true => vec![Act::Head(text_head(), None), data(10), Act::Last(last)],
+            false => vec![Act::Head(text_head(), None), data(10), Act::Data(last), Act::End],
+        };
+        let mut run = Run::new(&compressor(), asked("GET", "gzip"), acts);
+        let mut stops = 0;
+        while run.step(Event::Room) {
+            stops += 1;
+            assert!(!run.client.has_ended);
+        }
+        assert_eq!(run.client.decoded().len(), 10 + (1 << 20));
+        assert!(run.client.has_ended && stops >= 16, "{stops}");
+    }
+}
+
+#[test]
+fn an_exchange_that_waits_for_its_content_gets_other_events_and_no_room() {
+    let acts = vec![Act::Head(text_head(), None), data(200_000), Act::Wait, data(5), Act::End];
+    let mut run = Run::new(&compressor(), asked("GET", "gzip"), acts);
+    assert!(run.step(Event::Begin));
+    // A timer reaches the exchange, whose next act is to wait. Its content goes on meanwhile.
+    assert!(run.step(Event::Timer) && run.acts_left() == 2);
+    assert!(run.step(Event::Room) && run.acts_left() == 2);
+    assert!(run.step(Event::Room) && run.acts_left() == 2, "the last of the content");
+    assert!(!run.step(Event::Room) && run.acts_left() == 0);
+    assert_eq!(run.client.decoded().len(), 200_005);
+    assert!(run.client.has_ended);
+}
+
+#[test]
+fn an_aborted_answer_gets_no_more_of_what_is_held() {
+    let acts = vec![Act::Head(text_head(), None), data(500_000), Act::Abort];
+    let mut run = Run::new(&compressor(), asked("GET", "gzip"), acts);
+    run.step(Event::Begin);
+    run.step(Event::Timer);
+    assert!(run.client.error.is_some() && !run.client.has_ended);
+    assert!(!run.step(Event::Room));
+}
+
+/// A level that is right for a seat would hold the leader for a long time.
+#[test]
+fn the_level_of_an_exchange_is_limited() {
+    let rules = CompressionRules {
+        codings: vec![(Coding::Brotli, 11), (Coding::Zstd, 3)],
+        least_bytes: 0,
+        file_bytes_max: 0,
+        types: Vec::new(),
+    };
+    let compressor = Compressor::new(rules, Arc::new(NoHost)).expect("a coding");
+    let levels = |encoders: &[super::Encoders]| encoders.iter().map(super::Encoders::level).collect::<Vec<_>>();
+    assert_eq!(levels(&compressor.encoders), [11, 3]);
+    assert_eq!(levels(&compressor.exchange_encoders), [5, 3]);
 }
 
 #[test]
@@ -301,6 +386,9 @@ fn a_wrong_length_breaks_the_answer_or_cuts_it() {
     assert_eq!(run.said(), [Accepted::End]);
     run.step(Event::Content);
     assert!(run.client.has_ended && run.client.decoded() == vec![b'x'; 500]);
+    // Only the client saw that the answer was cut.
+    let noted = run.client.noted.expect("a fault for the log");
+    assert_eq!(noted.cause, "the application gave more than its Content-Length");
 }
 
 #[test]

@@ -290,6 +290,10 @@ impl AnswerSink for H2Sink {
         self.close();
     }
 
+    fn note(&mut self, fault: Error) {
+        self.account.note(fault);
+    }
+
     fn abort(&mut self, error: Error) {
         self.fail(error);
         self.close();
