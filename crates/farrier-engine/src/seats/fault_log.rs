@@ -16,7 +16,7 @@ impl Seat {
         let level = match (fault.side, fault.kind) {
             (Side::Client, Kind::ClientGone | Kind::RequestTimeout | Kind::WriteTimeout) => Level::Debug,
             (Side::Client, _) => Level::Warning,
-            (Side::Application | Side::Server, _) => Level::Error,
+            (Side::Application | Side::Server | Side::Upstream, _) => Level::Error,
         };
         let log = &shared.error_log;
         if !log.is_on(level) {
