@@ -3,6 +3,7 @@
 import gzip
 import os
 import random
+import select
 import signal
 import socket
 import threading
@@ -175,6 +176,38 @@ def test_a_sender_that_stops_is_refused(server):
             else:
                 assert response.status == 408
                 raise Incomplete("refused", b"")
+
+
+PACED = ("--body-timeout", "1s", "--body-rate-min", "100k", "--request-buffer-bytes", "4096", "--threads", "2")
+
+
+def test_a_sender_that_drips_is_refused(serve):
+    """Each byte moved the time-out, so that a client could hold an exchange for as long as it liked."""
+    server = serve(APPLICATION, *PACED, "--log-level", "debug", environment=ENVIRONMENT)
+    with server.connect() as wire:
+        wire.send(head("", length=MIB))
+
+        def has_ended():
+            try:
+                wire.socket.sendall(b"x")
+                return wire.socket in select.select([wire.socket], [], [], 0.1)[0] and not wire.socket.recv(65536)
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+
+        until(has_ended, 20, "the end of the connection")
+    server.log.wait("the content came too slowly")
+
+
+def test_a_client_that_the_exchange_holds_back_is_not_too_slow(serve):
+    server = serve(APPLICATION, *PACED, environment=ENVIRONMENT)
+    body = content(100 * 1024)
+    with server.connect() as wire:
+        # The exchange takes nothing for three seconds. By then the client would owe 300 KiB.
+        wire.send(head("delay=3000", length=len(body)) + body)
+        assert wire.read_response().body == body
+        wire.send(head("delay=2000", fields=[("Expect", "100-continue")], length=2))
+        assert wire.read_response().status == 100
+        assert wire.request(b"ab").body == b"ab"
 
 
 def test_content_above_the_bound_or_malformed_is_refused(server):

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import random
+import select
 import signal
 import time
 import zlib
@@ -11,7 +12,7 @@ import pytest
 
 from frames import CANCEL, DATA, END_STREAM, INITIAL_WINDOW_SIZE, WINDOW_UPDATE, Connection, frame, reset, window_update
 from memory import pss_bytes
-from test_exchange import sockets, worker_of
+from test_exchange import PACED, sockets, worker_of
 from wire import until
 
 APPLICATION = """
@@ -261,6 +262,35 @@ def test_a_client_that_stops_sending_gets_408(server):
         stream = sender.open("/digest")
         sender.send(stream, b"abc", end=False)
         assert sender.response(stream).status == 408
+
+
+def test_a_sender_that_drips_is_refused(serve):
+    """Each byte moved the time-out, so that a client could hold an exchange for as long as it liked."""
+    server = serve(APPLICATION, "--http2-cleartext", "prior-knowledge", *PACED, **OPTIONS)
+    with Connection(server.address) as connection:
+        stream = connection.open("POST", "/exchange", end=False)
+
+        def has_ended():
+            connection.send(frame(DATA, 0, stream, b"x"))
+            while connection.pending or select.select([connection.socket], [], [], 0.1)[0]:
+                connection.take(connection.read())
+            return stream in connection.messages and connection.messages[stream].ended
+
+        until(has_ended, 20, "the end of the stream")
+        message = connection.messages[stream]
+        assert message.reset or message.status == 408
+        assert connection.get("/").body == b"application"
+
+
+def test_a_client_that_the_exchange_holds_back_is_not_too_slow(serve):
+    """The pipe was full for longer than the time-out, and the client was blamed for it."""
+    server = serve(APPLICATION, "--http2-cleartext", "prior-knowledge", *PACED, **OPTIONS)
+    body = content(100 * 1024)
+    with Connection(server.address) as connection:
+        sender = Sender(connection)
+        stream = sender.open("/exchange?delay=3000")
+        sender.send(stream, body)
+        assert sender.response(stream).body == body
 
 
 def test_a_reset_is_told_to_the_application(server):

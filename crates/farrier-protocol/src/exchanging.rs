@@ -10,6 +10,7 @@ use farrier_http::pipe::{End, Marks, PipeSource, pipe};
 use farrier_http::{Body, BodyFraming, Error, Kind, Request};
 
 use crate::answer_sink::Ended;
+use crate::content_pace::ContentPace;
 use crate::exchange::{Content, ContentSignal, RunningExchange};
 use crate::upload::Upload;
 
@@ -26,8 +27,8 @@ pub struct Exchanging {
     pub ended: Ended,
     /// Where the request ends in its arena.
     pub end: usize,
-    /// When content came at last, or had no room, in ms.
-    pub moved_ms: u64,
+    /// How fast the client sends content that still arrives on the connection.
+    pub pace: ContentPace,
 }
 
 /// Where an exchange has its content from.

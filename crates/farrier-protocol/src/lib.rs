@@ -15,6 +15,7 @@ pub mod client_hash;
 pub mod client_wait;
 pub mod connection;
 pub mod connection_limit;
+pub mod content_pace;
 pub mod dropped_fields;
 pub mod exchange;
 pub mod exchanging;

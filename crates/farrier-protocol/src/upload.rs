@@ -183,9 +183,9 @@ impl Upload {
         self.received_bytes
     }
 
-    /// Whether it waits for the client, and not for its consumer.
+    /// Whether it waits for the client, and not for its consumer, which has no room or does not want the content yet.
     pub fn awaits_client(&self) -> bool {
-        self.state == State::Incomplete && !self.is_full()
+        self.state == State::Incomplete && !self.is_full() && !self.status.is_uninvited.load(Ordering::Relaxed)
     }
 
     /// What was read beyond the content.

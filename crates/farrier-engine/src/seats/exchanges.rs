@@ -15,6 +15,7 @@ use super::turn;
 use farrier_protocol::after_response::AfterResponse;
 use farrier_protocol::answer_sink::{Ended, H1Sink, SinkContext};
 use farrier_protocol::connection::{Connection, PartialContent, Phase};
+use farrier_protocol::content_pace::{ContentPace, LeastPace};
 use farrier_protocol::exchange::{RunningExchange, Turn};
 use farrier_protocol::exchanging::{self, Exchanging, Feed};
 use farrier_protocol::upload::{self, Answer, Upload};
@@ -37,7 +38,7 @@ impl Seat {
         let (answer, ended) = self.owned_answer(connection, &request, None);
         let (room, started_ns) = (self.room_bytes_min(), self.shared.clock.now_ns());
         let run = RunningExchange::new(exchange, request, content, answer, room, started_ns);
-        self.enter_exchange(connection, Exchanging { run, feed, ended, end, moved_ms: lead.now_ms });
+        self.enter_exchange(connection, Exchanging { run, feed, ended, end, pace: ContentPace::new(lead.now_ms) });
     }
 
     /// Lets an exchange answer a request whose content still arrives.
@@ -57,7 +58,7 @@ impl Seat {
         let (room, started_ns) = (self.room_bytes_min(), self.shared.clock.now_ns());
         let run = RunningExchange::new(exchange, request, content, answer, room, started_ns);
         let feed = Feed::Upload(Box::new(upload));
-        self.enter_exchange(connection, Exchanging { run, feed, ended, end, moved_ms: lead.now_ms });
+        self.enter_exchange(connection, Exchanging { run, feed, ended, end, pace: ContentPace::new(lead.now_ms) });
     }
 
     fn enter_exchange(&self, connection: &mut Connection, exchanging: Exchanging) {
@@ -144,14 +145,13 @@ impl Seat {
 
     /// Gives an exchange more content, if there is any and room for it. True: it has.
     fn feed_exchange(&self, lead: &Lead, connection: &mut Connection, exchanging: &mut Exchanging) -> bool {
-        let Exchanging { feed, moved_ms, .. } = exchanging;
+        let Exchanging { feed, pace, .. } = exchanging;
         let Feed::Upload(upload) = feed else { return feed.read_file() };
         let before = upload.received_bytes();
         let more = connection.read_upload(upload, &self.shared.rules) == upload::Turn::Over;
         let has_moved = upload.received_bytes() != before;
-        if has_moved || !upload.awaits_client() {
-            *moved_ms = lead.now_ms;
-        } else if lead.now_ms.saturating_sub(*moved_ms) >= self.shared.rules.body_timeout_ms {
+        pace.note(has_moved, upload.awaits_client(), lead.now_ms);
+        if pace.deadline_ms(upload.received_bytes(), LeastPace::of(&self.shared.rules)) <= lead.now_ms {
             upload.fail(Error::client(Kind::RequestTimeout, "the content came too slowly"));
             return true;
         }
@@ -162,10 +162,9 @@ impl Seat {
     fn exchange_deadline_ms(&self, lead: &Lead, connection: &Connection, exchanging: &Exchanging) -> u64 {
         let rules = &self.shared.rules;
         let mut deadline_ms = exchanging.run.timer_ms().unwrap_or(u64::MAX);
-        if let Feed::Upload(upload) = &exchanging.feed
-            && upload.awaits_client()
-        {
-            deadline_ms = deadline_ms.min(exchanging.moved_ms + rules.body_timeout_ms);
+        if let Feed::Upload(upload) = &exchanging.feed {
+            let paced_ms = exchanging.pace.deadline_ms(upload.received_bytes(), LeastPace::of(rules));
+            deadline_ms = deadline_ms.min(paced_ms);
         }
         match connection.link.judge(rules.response_pace()) {
             None => deadline_ms,

@@ -10,6 +10,7 @@ use super::seat::Seat;
 use super::streams::facts;
 use farrier_protocol::answer_sink::Ended;
 use farrier_protocol::connection::{Connection, Phase};
+use farrier_protocol::content_pace::ContentPace;
 use farrier_protocol::exchange::{Content, RunningExchange, Turn};
 use farrier_protocol::exchanging::{self, Exchanging, Feed};
 use farrier_protocol::h2::session::Session;
@@ -59,7 +60,7 @@ impl Seat {
         ));
         let (room, started_ns, end) = (self.room_bytes_min(), shared.clock.now_ns(), request.head.bytes);
         let run = RunningExchange::new(exchange, request, content, answer, room, started_ns);
-        let exchanging = Exchanging { run, feed, ended, end, moved_ms: lead.now_ms };
+        let exchanging = Exchanging { run, feed, ended, end, pace: ContentPace::new(lead.now_ms) };
         let entry = StreamExchange::new(Arc::clone(stream), exchanging);
         // Its session is in the table while its requests are handled; without it the entry and everything it owns is
         // dropped.

@@ -8,6 +8,7 @@ use farrier_http::wire::h2::{Pseudo, read_head};
 use farrier_http::{Body, BodyFraming, Error, Exchange, Kind, Origin, Plan, Request, Scheme};
 use h2::RecvStream;
 
+use crate::content_pace::{ContentPace, LeastPace};
 use crate::exchange::Content;
 use crate::h2::stream::StreamLink;
 use crate::rules::Rules;
@@ -90,8 +91,8 @@ pub struct IncompleteRequest {
     plan: Option<Plan>,
     /// The pipe for streamed content.
     source: Option<PipeSource>,
-    /// The client must not be silent for long.
-    has_idle_timeout: bool,
+    /// How fast the client sends content for the pipe. `None` if another thread checks that.
+    pace: Option<ContentPace>,
     /// The client waits for `100 Continue`, or has got it.
     expects_continue: bool,
     is_invited: bool,
@@ -133,7 +134,7 @@ impl IncompleteRequest {
             disk_since_ms: None,
             plan: None,
             source: None,
-            has_idle_timeout: true,
+            pace: None,
             expects_continue,
             is_invited: false,
         })
@@ -156,12 +157,13 @@ impl IncompleteRequest {
     ///
     /// # Arguments
     ///
-    /// `has_idle_timeout`: no other code checks how long the client is silent.
-    pub fn stream_into(&mut self, source: PipeSource, has_idle_timeout: bool, rules: &Rules) -> Box<Request> {
+    /// `is_paced`: no other code checks how fast the client sends.
+    pub fn stream_into(&mut self, source: PipeSource, is_paced: bool, rules: &Rules) -> Box<Request> {
         self.body_bytes_max = rules.body_bytes_max(&mut self.request);
         // Every content that is taken must open the windows, however little it is.
         source.tell_when_empty();
-        (self.source, self.has_idle_timeout) = (Some(source), has_idle_timeout);
+        self.source = Some(source);
+        self.pace = is_paced.then(|| ContentPace::new(self.moved_ms));
         self.take_request()
     }
 
@@ -186,12 +188,12 @@ impl IncompleteRequest {
             self.invite();
         }
         let Some(source) = &self.source else { return true };
+        let before_bytes = self.received_bytes;
         let context = &mut Context::from_waker(Waker::noop());
         while source.has_room() && !source.is_abandoned() {
             match self.content.poll_data(context) {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok(piece))) => {
-                    self.moved_ms = now_ms;
                     self.received_bytes += piece.len() as u64;
                     if self.received_bytes > self.body_bytes_max {
                         source.abort(Error::client(
@@ -212,8 +214,9 @@ impl IncompleteRequest {
                 }
             }
         }
-        if !source.has_room() {
-            self.moved_ms = now_ms;
+        if let Some(pace) = &mut self.pace {
+            let is_uninvited = self.expects_continue && !self.is_invited;
+            pace.note(self.received_bytes != before_bytes, source.has_room() && !is_uninvited, now_ms);
         }
         // The windows open by as much as was taken from the pipe.
         let taken_bytes = source.taken_bytes();
@@ -311,11 +314,14 @@ impl IncompleteRequest {
 
     /// When waiting for content ends in a time-out, in ms.
     pub fn deadline_ms(&self, rules: &Rules) -> u64 {
-        if self.awaits_disk() || !self.has_idle_timeout {
+        if self.is_streamed() {
+            return self.pace.map_or(u64::MAX, |pace| pace.deadline_ms(self.received_bytes, LeastPace::of(rules)));
+        }
+        if self.awaits_disk() {
             return u64::MAX;
         }
         let idle_ms = self.moved_ms + rules.body_timeout_ms;
-        if rules.body_rate_min == 0 || self.is_streamed() {
+        if rules.body_rate_min == 0 {
             return idle_ms;
         }
         // Until then the received content satisfies the minimum rate.
