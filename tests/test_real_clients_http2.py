@@ -1,6 +1,6 @@
 """HTTP/2 clients that others wrote: h2load, nghttp, python's h2 and httpx; and what a reload does to their streams."""
 
-import concurrent.futures
+import asyncio
 import hashlib
 import json
 import re
@@ -237,12 +237,21 @@ def test_httpx_uploads_and_streams(server, visitor):
     assert visitor.head(server.url + "/static/big.bin").headers["content-length"] == str(8 << 20)
 
 
-def test_httpx_with_many_threads_shares_a_connection(server, visitor):
-    def ask(number):
-        return visitor.post(server.url + "/asked", content=b"t" * number * 1000).json()["length"]
+def test_httpx_with_many_tasks_shares_a_connection(server, authority):
+    """Tasks, not threads: two threads of one httpx client may take the same stream number (`StreamIDTooLowError`)."""
+    connections = set()
 
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        assert list(pool.map(ask, range(64))) == [number * 1000 for number in range(64)]
+    async def ask(client, number):
+        answer = await client.post(server.url + "/asked", content=b"t" * number * 1000)
+        connections.add(answer.json()["REMOTE_PORT"])
+        return answer.json()["length"]
+
+    async def ask_all():
+        async with httpx.AsyncClient(http2=True, verify=trusting(authority), trust_env=False, timeout=30) as client:
+            return await asyncio.gather(*(ask(client, number) for number in range(64)))
+
+    assert asyncio.run(ask_all()) == [number * 1000 for number in range(64)]
+    assert len(connections) == 1
 
 
 class Asker(threading.Thread):
