@@ -53,6 +53,19 @@ def brisk(serve_module):
     )
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["collected", "streamed"])
+def test_a_timeout_of_0_is_none(serve, stream):
+    """A time-out of 0 ms was meant to be none, and refused each request that came in two pieces."""
+    flags = ["--stream-request-body"] if stream else []
+    server = serve(NOTING, "--header-timeout", 0, "--body-timeout", 0, "--write-timeout", 0, *flags)
+    with server.connect() as wire, server.connect() as other:
+        for piece in [b"POST / HT", b"TP/1.1\r\nHost: a\r\n", b"Content-Length: 4\r\n\r\n", b"ab", b"cd"]:
+            wire.send(piece)
+            # The server has had a turn, and looks at its deadlines in each.
+            assert other.request(message(target="/calls")).status == 200
+        assert wire.read_response().body == b"done"
+
+
 def not_called(server, path):
     assert path not in server.get("/calls").text.split("\n")
 

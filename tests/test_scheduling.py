@@ -212,6 +212,19 @@ def test_waiting_longer_than_the_queue_time_out_is_answered_with_503(serve):
     assert server.get("/fast").body == b"fast"
 
 
+def test_a_queue_time_out_of_0_is_none(serve):
+    """A time-out of 0 ms was meant to be none, and answered each request that had to wait with 503."""
+    server = serve(VIEWS, "--threads", 1, "--queue-timeout", 0)
+    running = block(server, 1)
+    server.log.wait(r"entered 1\b")
+    waiting = block(server, 2)
+    for _ in range(20):
+        # The server answers these itself. Meanwhile the others wait.
+        assert server.exchange(b"BROKEN\r\n\r\n").status == 400
+    release(server)
+    assert [wire.read_response().body for wire in running + waiting] == [b"blocked"] * 3
+
+
 @pytest.mark.parametrize("earlier", [0, 5], ids=["by the first request of all", "by a later request"])
 def test_requests_without_python_are_answered_while_the_interpreter_is_held(serve, earlier):
     server = serve(VIEWS)
