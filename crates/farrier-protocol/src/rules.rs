@@ -323,8 +323,10 @@ pub struct Seating {
     pub tick: Duration,
     /// A call that takes longer is slow.
     pub slow_call_ns: u64,
-    pub(crate) queue_max: usize,
-    pub(crate) queue_timeout_ms: u64,
+    /// Requests that may wait for a thread.
+    pub queue_max: usize,
+    /// How long a request may wait for a thread.
+    pub queue_timeout_ms: u64,
     /// A thread beyond the kept ones ends after this time.
     pub threads_idle_timeout: Duration,
     /// Calls that may wait for their clients to read.
