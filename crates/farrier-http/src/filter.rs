@@ -111,7 +111,8 @@ impl Exchange for Filtered {
         let mut next = Next::Wait;
         if !self.is_over && !is_for_filter {
             let Filtered { exchange, filter, is_aborted, .. } = self;
-            let mut answer = FilteredSink { filter: &mut **filter, next: &mut *io.answer, is_aborted, has_ended: false };
+            let mut answer =
+                FilteredSink { filter: &mut **filter, next: &mut *io.answer, is_aborted, has_ended: false };
             let mut filtered =
                 ExchangeIo::new(io.request, io.content, io.content_bytes, &mut answer, &mut *io.upstreams, io.waker);
             next = exchange.step(event, now_ms, &mut filtered);

@@ -248,7 +248,7 @@ impl Answer {
     }
 
     /// Notes why the answer is not what its producer meant. It goes on.
-    pub(crate) fn note(&mut self, fault: Error) {
+    pub fn note(&mut self, fault: Error) {
         self.account.note(fault);
     }
 

@@ -15,8 +15,7 @@ use crate::error_stream::Diagnostics;
 use crate::file_wrapper::FileWrapper;
 use crate::request_hooks::RequestHooks;
 use crate::start_response::{Reachable, StartResponse, not_bytes};
-use crate::{forked, notes, overdue};
-use crate::{notes, overdue, websocket_note};
+use crate::{forked, notes, overdue, websocket_note};
 
 /// Answers requests by calling a WSGI application.
 pub struct WsgiHandler {

@@ -16,8 +16,8 @@ use crate::static_files::found::{Found, Representation, What};
 use crate::static_files::room::Room;
 use crate::static_files::{Cache, Folder};
 use farrier_log::access::printable;
-use farrier_protocol::host::Host;
 use farrier_log::error::{ErrorLog, Level};
+use farrier_protocol::host::Host;
 
 /// The folders whose files applications may name. All applications of a worker share them.
 pub struct InternalFiles {
