@@ -43,7 +43,7 @@ fn start() -> (std::net::SocketAddr, Receiver<&'static str>) {
     let (tell, told) = mpsc::channel();
     let failed = tell.clone();
     std::thread::spawn(move || {
-        let nowhere = Target::File("/dev/null".into()).direct().expect("opened");
+        let nowhere = Target::File("/dev/null".into()).direct(1 << 20).expect("opened");
         let parts = Parts {
             listeners: vec![OwnedFd::from(listener)],
             protocols: vec![Protocol::Http],

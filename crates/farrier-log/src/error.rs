@@ -123,6 +123,26 @@ impl ErrorLog {
         }
     }
 
+    /// Whether lines wait for [`ErrorLog::retry`]; only in a process whose log has no thread.
+    pub fn is_waiting(&self) -> bool {
+        let targets = self.targets();
+        targets.out.is_waiting()
+            || targets.syslog.as_ref().is_some_and(Syslog::is_waiting)
+            || targets.statsd.as_ref().is_some_and(|statsd| statsd.is_waiting())
+    }
+
+    /// Writes as much of what waits as the targets take now.
+    pub fn retry(&self) {
+        let targets = self.targets();
+        targets.out.retry();
+        if let Some(syslog) = &targets.syslog {
+            syslog.retry();
+        }
+        if let Some(statsd) = &targets.statsd {
+            statsd.retry();
+        }
+    }
+
     /// Waits until everything is written, at most a second for each target.
     pub fn flush(&self) {
         let recorder = self.targets().recorder.clone();

@@ -1,5 +1,5 @@
 //! Writes log messages on a thread of its own, so that a slow disk, a full pipe or a dead collector never blocks a
-//! request. A process without threads (the arbiter) writes each message at once instead.
+//! request. A process without threads (the arbiter) writes each message at once instead, as far as the target takes it.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,17 +7,29 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use super::direct::Direct;
+
 /// The target of messages: a file, a stream or a socket. It handles its errors itself, as nothing can report them.
 pub trait Sink: Send {
-    /// Writes messages: the bytes of all, and the position at which each ends.
+    /// Writes messages: the bytes of all, and the position at which each ends. May wait for the target.
     fn take(&mut self, bytes: &[u8], ends: &[usize]);
+
+    /// Writes as many of these bytes as the target takes without waiting, and returns their number. The others are
+    /// offered again. Bytes that the target never takes are lost, so they count as taken.
+    fn offer(&mut self, bytes: &[u8], ends: &[usize]) -> usize;
+
+    /// Waits, at most `patience`, until the target may take more of what is offered.
+    fn wait(&mut self, patience: Duration) {
+        std::thread::sleep(patience);
+    }
 
     /// Reopens the target: a file that was renamed is opened under its name again.
     fn reopen(&mut self) {}
 
-    /// Called before the next `take` when `count` messages were dropped because this sink is too slow.
-    fn dropped(&mut self, count: u64) {
+    /// The message that stands where `count` messages were dropped because this sink is too slow; `None` for none.
+    fn gap(&self, count: u64) -> Option<String> {
         let _ = count;
+        None
     }
 }
 
@@ -25,8 +37,8 @@ pub trait Sink: Send {
 pub struct Outbox(Way);
 
 enum Way {
-    /// Each message is written at once.
-    Direct(Mutex<Box<dyn Sink>>),
+    /// Each message is written at once, as far as the target takes it.
+    Direct(Mutex<Direct>),
     /// A thread writes the messages.
     Buffered(Arc<Inner>),
 }
@@ -51,9 +63,10 @@ struct State {
 }
 
 impl Outbox {
-    /// Writes each message at once, on the caller's thread.
-    pub fn direct(sink: Box<dyn Sink>) -> Outbox {
-        Outbox(Way::Direct(Mutex::new(sink)))
+    /// Writes each message at once, on the caller's thread, without waiting for the target. Up to `bytes_max` bytes that
+    /// it does not take wait for [`Outbox::retry`]. Further messages are dropped and counted.
+    pub fn direct(sink: Box<dyn Sink>, bytes_max: usize) -> Outbox {
+        Outbox(Way::Direct(Mutex::new(Direct::new(sink, bytes_max))))
     }
 
     /// Starts a thread that writes the messages. They are gathered for `gather` before they are written. Messages
@@ -77,7 +90,7 @@ impl Outbox {
         Ok(Outbox(Way::Buffered(inner)))
     }
 
-    /// Takes one message. Never waits for the sink, unless the outbox is a direct one.
+    /// Takes one message. Never waits for the sink.
     pub fn put(&self, message: &[u8]) {
         self.put_all(message, &[message.len()]);
     }
@@ -85,7 +98,7 @@ impl Outbox {
     /// Takes several messages, all of them or none. They follow each other in `bytes` and end at `ends`.
     pub fn put_all(&self, bytes: &[u8], ends: &[usize]) {
         match &self.0 {
-            Way::Direct(sink) => lock(sink).take(bytes, ends),
+            Way::Direct(direct) => lock(direct).put_all(bytes, ends),
             Way::Buffered(inner) => {
                 let mut state = lock(&inner.state);
                 let start = state.bytes.len();
@@ -104,7 +117,7 @@ impl Outbox {
     /// Makes the sink reopen its target before the next message.
     pub fn reopen(&self) {
         match &self.0 {
-            Way::Direct(sink) => lock(sink).reopen(),
+            Way::Direct(direct) => lock(direct).reopen(),
             Way::Buffered(inner) => {
                 lock(&inner.state).reopen = true;
                 inner.wake();
@@ -112,9 +125,27 @@ impl Outbox {
         }
     }
 
+    /// Whether messages wait for [`Outbox::retry`]. An outbox with a thread needs none.
+    pub fn is_waiting(&self) -> bool {
+        match &self.0 {
+            Way::Direct(direct) => lock(direct).is_waiting(),
+            Way::Buffered(_) => false,
+        }
+    }
+
+    /// Writes as much of what waits as the target takes now.
+    pub fn retry(&self) {
+        if let Way::Direct(direct) = &self.0 {
+            lock(direct).retry();
+        }
+    }
+
     /// Waits until everything is written, at most `patience`.
     pub fn flush(&self, patience: Duration) {
-        let Way::Buffered(inner) = &self.0 else { return };
+        let inner = match &self.0 {
+            Way::Direct(direct) => return lock(direct).flush(patience),
+            Way::Buffered(inner) => inner,
+        };
         let deadline = Instant::now() + patience;
         let mut state = lock(&inner.state);
         while !state.bytes.is_empty() || state.carrying {
@@ -179,8 +210,10 @@ fn carry(inner: &Inner, mut sink: Box<dyn Sink>) {
             sink.take(&bytes, &ends);
         }
         // After the messages that were kept: this is where the gap is.
-        if dropped > 0 {
-            sink.dropped(dropped);
+        if dropped > 0
+            && let Some(gap) = sink.gap(dropped)
+        {
+            sink.take(gap.as_bytes(), &[gap.len()]);
         }
         bytes.clear();
         ends.clear();
@@ -208,8 +241,12 @@ mod tests {
             }
         }
 
-        fn dropped(&mut self, count: u64) {
-            let _ = self.taken.send(format!("({count} dropped)"));
+        fn offer(&mut self, _: &[u8], _: &[usize]) -> usize {
+            unreachable!("it has a thread")
+        }
+
+        fn gap(&self, count: u64) -> Option<String> {
+            Some(format!("({count} dropped)"))
         }
     }
 
@@ -232,7 +269,7 @@ mod tests {
         outbox.put_all(b"abcd", &[2, 4]);
         outbox.put_all(b"too much", &[3, 8]);
         outbox.put(b"ef");
-        for _ in 0..3 {
+        for _ in 0..4 {
             go.send(()).expect("the thread listens");
         }
         outbox.flush(Duration::from_secs(10));

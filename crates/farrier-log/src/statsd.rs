@@ -46,8 +46,8 @@ pub enum Kind {
 
 impl Statsd {
     /// Sends each packet at once; for a process without threads.
-    pub fn direct(settings: Settings) -> Statsd {
-        let outbox = Outbox::direct(Box::new(Collector::new(settings.address.clone(), frame)));
+    pub fn direct(settings: Settings, bytes_max: usize) -> Statsd {
+        let outbox = Outbox::direct(Box::new(Collector::new(settings.address.clone(), frame)), bytes_max);
         Statsd::new(settings, outbox)
     }
 
@@ -106,6 +106,16 @@ impl Statsd {
         let mut packet = String::with_capacity(96);
         self.write(&mut packet, name, format_args!("{value}"), kind);
         self.outbox.put(packet.as_bytes());
+    }
+
+    /// Whether packets wait for a retry; only without a thread.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.outbox.is_waiting()
+    }
+
+    /// Sends as many of the waiting packets as the collector takes now.
+    pub(crate) fn retry(&self) {
+        self.outbox.retry();
     }
 
     /// Waits until everything is sent, at most a second.

@@ -27,8 +27,8 @@ pub struct Syslog {
 
 impl Syslog {
     /// Sends each message at once; for a process without threads.
-    pub fn direct(settings: Settings) -> Syslog {
-        let outbox = Outbox::direct(Box::new(Collector::new(settings.address, frame)));
+    pub fn direct(settings: Settings, bytes_max: usize) -> Syslog {
+        let outbox = Outbox::direct(Box::new(Collector::new(settings.address, frame)), bytes_max);
         Syslog { facility: settings.facility, ident: settings.ident, outbox }
     }
 
@@ -47,6 +47,16 @@ impl Syslog {
         let priority = u32::from(self.facility) * 8 + severity(level);
         let message = format!("<{priority}>{}: [{}] {}", self.ident, std::process::id(), text.trim_end());
         self.outbox.put(message.as_bytes());
+    }
+
+    /// Whether messages wait for a retry; only without a thread.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.outbox.is_waiting()
+    }
+
+    /// Sends as many of the waiting messages as the collector takes now.
+    pub(crate) fn retry(&self) {
+        self.outbox.retry();
     }
 
     /// Waits until everything is sent, at most a second.

@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn limit(words: &'static [AtomicU64], most: u32, row: usize) -> ConnectionLimit {
-        let nowhere = Target::File("/dev/null".into()).direct().expect("opened");
+        let nowhere = Target::File("/dev/null".into()).direct(1 << 20).expect("opened");
         let log = Arc::new(ErrorLog::new(Level::Error, nowhere, None, None));
         let report = Occasional::new(log, "connection", "");
         ConnectionLimit::new(most, words, ROWS, row, Box::new(|address| address.is_loopback()), report).expect("room")

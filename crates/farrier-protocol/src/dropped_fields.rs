@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn a_name_is_logged_once_and_not_without_end() {
         let path = std::env::temp_dir().join(format!("farrier-dropped-fields-{}", std::process::id()));
-        let log = ErrorLog::new(Level::Info, Target::File(path.clone()).direct().expect("opened"), None, None);
+        let log = ErrorLog::new(Level::Info, Target::File(path.clone()).direct(1 << 20).expect("opened"), None, None);
         let dropped = DroppedFields::default();
         for number in 0..200 {
             dropped.note(b"x_a", UNDERSCORE, &log);

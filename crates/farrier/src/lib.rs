@@ -40,6 +40,7 @@ mod recycling;
 mod server;
 mod sites;
 mod statistics;
+mod streams;
 mod template;
 mod test_exchange;
 mod worker;

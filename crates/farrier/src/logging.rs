@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use farrier_config::{AccessLogFormat, Config, LogLevel, LogTarget, StatsdAddress, SyslogAddress, UnixKind};
 use farrier_log::access::{self, AccessLog};
@@ -19,11 +20,18 @@ use pyo3::prelude::*;
 
 use crate::outlet::Outlet;
 use crate::recorder::{DirectRecorder, QueuedRecorder};
+use crate::streams::{self, StandardStreams, WorkerStreams};
 
-/// The logs of the arbiter, which has no thread: every line is written at once.
+/// The logs of the arbiter, which has no thread: every line is written at once, and one that would wait for its reader
+/// is kept and tried again.
 pub(crate) struct ArbiterLogs {
     pub(crate) error: Arc<ErrorLog>,
+    /// What hooks and Python's loggers write to the standard streams.
+    streams: Arc<StandardStreams>,
 }
+
+/// How long lines that could not be written wait for the next try.
+const RETRY: Duration = Duration::from_millis(100);
 
 impl ArbiterLogs {
     /// Opens the logs.
@@ -37,9 +45,41 @@ impl ArbiterLogs {
             keep_stdout().map_err(|error| format!("capture_output: {error}"))?;
             flush_streams(py);
         }
-        let logs = ArbiterLogs { error: Arc::new(direct(config)?) };
+        let streams = Arc::new(StandardStreams::open(config.log_buffer_bytes.as_usize()).map_err(|e| e.to_string())?);
+        let logs = ArbiterLogs { error: Arc::new(direct(config)?), streams };
+        // Before the loggers: their handlers hold the streams.
+        streams::install(py, &logs.streams).map_err(|raised| raised.to_string())?;
         logs.connect(py, config, cfg)?;
         Ok(logs)
+    }
+
+    /// The standard streams lead elsewhere now: the process has become a daemon.
+    pub(crate) fn streams_moved(&self) {
+        self.error.reopen();
+        self.streams.reopen();
+    }
+
+    /// When to call `retry`, if lines wait for room.
+    pub(crate) fn wake_at(&self, now: Duration) -> Option<Duration> {
+        (self.error.is_waiting() || self.streams.is_waiting()).then(|| now + RETRY)
+    }
+
+    /// Writes as much of what waits as there is room for.
+    pub(crate) fn retry(&self) {
+        self.error.retry();
+        self.streams.retry();
+    }
+
+    /// Waits until everything is written, at most a second for each target; in the process that ends next.
+    pub(crate) fn flush(&self) {
+        self.error.flush();
+        self.streams.flush();
+    }
+
+    /// The end of the arbiter, within a process that may go on.
+    pub(crate) fn close(&self, py: Python<'_>) {
+        streams::release(py);
+        self.flush();
     }
 
     /// Applies a configuration that was read again.
@@ -86,6 +126,8 @@ pub(crate) struct WorkerLogs {
     pub(crate) statsd: Option<Arc<Statsd>>,
     /// The `access` of a logger class that has one of its own.
     own_access: Option<Py<PyAny>>,
+    /// For handlers of Python's loggers.
+    streams: WorkerStreams,
 }
 
 impl WorkerLogs {
@@ -94,6 +136,7 @@ impl WorkerLogs {
     /// # Errors A file cannot be opened, no thread can be made, or the logging configuration is invalid.
     pub(crate) fn open(py: Python<'_>, config: &Config, cfg: &Bound<'_, PyAny>) -> Result<WorkerLogs, String> {
         let buffer_bytes = config.log_buffer_bytes.as_usize();
+        let streams = streams::enter_worker(py, buffer_bytes);
         let text = |error: io::Error| error.to_string();
         let statsd = match statsd_settings(config) {
             Some(settings) => Some(Arc::new(Statsd::buffered(settings, buffer_bytes).map_err(text)?)),
@@ -103,7 +146,7 @@ impl WorkerLogs {
             Some(settings) => Some(Syslog::buffered(settings, buffer_bytes).map_err(text)?),
             None => None,
         };
-        let out = error_target(config).buffered(buffer_bytes, std::time::Duration::ZERO).map_err(text)?;
+        let out = error_target(config).buffered(buffer_bytes, Duration::ZERO).map_err(text)?;
         let error = Arc::new(ErrorLog::new(level(config), out, syslog, statsd.clone()));
         let recorder: MakeRecorder = Box::new(move || Ok(Arc::new(QueuedRecorder::start(buffer_bytes)?)));
         let diverter = Diverter::new(recorder);
@@ -119,7 +162,7 @@ impl WorkerLogs {
         if started.diverted {
             diverter.divert(&error, true, true, Level::of_python(started.level)).map_err(text)?;
         }
-        Ok(WorkerLogs { error, access, statsd, own_access: started.access })
+        Ok(WorkerLogs { error, access, statsd, own_access: started.access, streams })
     }
 
     /// The application is loaded, and may have changed the loggers.
@@ -167,6 +210,7 @@ impl WorkerLogs {
             access.flush();
         }
         self.error.flush();
+        self.streams.flush();
     }
 }
 
@@ -253,9 +297,10 @@ fn application_loaded(py: Python<'_>, log: &ErrorLog) {
 /// # Errors
 /// A target cannot be opened.
 pub(crate) fn direct(config: &Config) -> Result<ErrorLog, String> {
-    let out = error_target(config).direct().map_err(|error| error.to_string())?;
-    let syslog = syslog_settings(config, "error").map(Syslog::direct);
-    let statsd = statsd_settings(config).map(|settings| Arc::new(Statsd::direct(settings)));
+    let bytes_max = config.log_buffer_bytes.as_usize();
+    let out = error_target(config).direct(bytes_max).map_err(|error| error.to_string())?;
+    let syslog = syslog_settings(config, "error").map(|settings| Syslog::direct(settings, bytes_max));
+    let statsd = statsd_settings(config).map(|settings| Arc::new(Statsd::direct(settings, bytes_max)));
     Ok(ErrorLog::new(level(config), out, syslog, statsd))
 }
 

@@ -21,6 +21,7 @@ use pyo3::prelude::*;
 use crate::certificates::Certificates;
 use crate::gauges::Gauges;
 use crate::launch;
+use crate::logging::ArbiterLogs;
 use crate::statistics::Stats;
 
 /// How often a successor checks whether its predecessor has gone.
@@ -233,6 +234,7 @@ pub(crate) struct Tending<'m> {
     pub(crate) stats: &'m Stats,
     pub(crate) certificates: &'m Certificates,
     pub(crate) log: &'m ErrorLog,
+    pub(crate) logs: &'m ArbiterLogs,
     /// How to make the process of a successor.
     pub(crate) fork: &'m dyn Fn() -> io::Result<farrier_supervisor::Forked>,
     /// Runs in the successor's process before its program does.
@@ -241,8 +243,13 @@ pub(crate) struct Tending<'m> {
 
 impl Housekeeping for Tending<'_> {
     fn wake_at(&self) -> Option<Duration> {
-        let tasks =
-            [self.master.borrow().wake_at(), self.gauges.wake_at(), self.stats.wake_at(), self.certificates.wake_at()];
+        let tasks = [
+            self.master.borrow().wake_at(),
+            self.gauges.wake_at(),
+            self.stats.wake_at(),
+            self.certificates.wake_at(),
+            self.logs.wake_at(monotonic()),
+        ];
         tasks.into_iter().flatten().min()
     }
 
@@ -251,6 +258,7 @@ impl Housekeeping for Tending<'_> {
     }
 
     fn serve(&mut self, now: Duration, listeners: &[Listener]) {
+        self.logs.retry();
         self.stats.serve(now, listeners, self.log);
     }
 

@@ -69,7 +69,7 @@ fn serve(
     mut configured: Configured,
     given: &Given<'_, '_>,
     master: &RefCell<Master>,
-    mut daemon: Option<&mut Announcement>,
+    daemon: Option<&mut Announcement>,
 ) -> Ended {
     let began = monotonic();
     match application::prepare(py, &configured.config).and_then(|()| Place::now(py)) {
@@ -87,6 +87,20 @@ fn serve(
             return Ended::Server(EXIT_CONFIGURATION);
         }
     };
+    let code = arbitrate(py, configured, given, master, daemon, &logs);
+    logs.close(py);
+    code
+}
+
+fn arbitrate(
+    py: Python<'_>,
+    configured: Configured,
+    given: &Given<'_, '_>,
+    master: &RefCell<Master>,
+    mut daemon: Option<&mut Announcement>,
+    logs: &ArbiterLogs,
+) -> Ended {
+    let config = &configured.config;
     let log = &*logs.error;
     let identity = match accounts::identity(py, config) {
         Ok(identity) => identity,
@@ -192,11 +206,12 @@ fn serve(
             return Ended::Server(EXIT_CONFIGURATION);
         }
     };
-    if let Some(announcement) = &daemon
-        && let Err(error) = announcement.let_go(config.enable_stdio_inheritance)
-    {
-        log.write(Level::Error, &format!("Cannot release the terminal: {error}"));
-        return Ended::Server(EXIT_CONFIGURATION);
+    if let Some(announcement) = &daemon {
+        if let Err(error) = announcement.let_go(config.enable_stdio_inheritance) {
+            log.write(Level::Error, &format!("Cannot release the terminal: {error}"));
+            return Ended::Server(EXIT_CONFIGURATION);
+        }
+        logs.streams_moved();
     }
     let gauges = Gauges::new(&logs.error, config, &listeners);
     let addresses = listeners.iter().map(Listener::display).collect::<Vec<_>>().join(",");
@@ -216,6 +231,7 @@ fn serve(
         certificates: &certificates,
         master,
         log,
+        logs,
         fork: &|| fork(py),
         pre_exec: &|| hooks.pre_exec(py),
     };
@@ -251,7 +267,7 @@ fn serve(
                 let generations = generations.borrow();
                 let configured = generations.of(generation);
                 configured.enter(py);
-                let applications = template::load(py, &configured.config, &logs)?;
+                let applications = template::load(py, &configured.config, logs)?;
                 *preloaded.borrow_mut() = Some(applications);
                 Ok(())
             },
@@ -266,10 +282,13 @@ fn serve(
             clients.ended(spawn.slot);
             hooks.child_exit(py, spawn, pid);
         },
-        exit_child: &mut |code| ending::begin(py, code),
+        exit_child: &mut |code| {
+            logs.flush();
+            ending::begin(py, code)
+        },
         log: &mut say,
         read_config: &mut |generation, listeners| {
-            let (config, renewal) = renew(py, given, listeners, generation, &hooks, master, &logs, &certificates)?;
+            let (config, renewal) = renew(py, given, listeners, generation, &hooks, master, logs, &certificates)?;
             if let Some(place) = &config.place {
                 place.say(generations.borrow().serving().place.as_ref(), log);
             }
