@@ -1,11 +1,14 @@
 """Processes: how the server stops, reloads, replaces its workers and cleans up after them."""
 
+import errno
 import os
 import signal
+import socket
 
 import pytest
 
 from load import Load
+from process import is_alive
 from wire import Incomplete, message, until
 
 HELLO = """
@@ -393,6 +396,89 @@ def test_workers_leave_when_the_arbiter_was_killed(serve):
         20,
         "the workers to leave",
     )
+
+
+STUCK = """
+    import ctypes, os, threading
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/deadlock":
+            os.write(2, b"entered\\n")
+            lock = threading.Lock()
+            lock.acquire()
+            lock.acquire()
+        if environ["PATH_INFO"] == "/interpreter":
+            os.write(2, b"entered\\n")
+            ctypes.PyDLL(None).sleep(1000)
+        start_response("200 OK", [])
+        return [b"%d" % os.getpid()]
+"""
+
+
+def orphaned(server, path):
+    """Kills the arbiter while the call of `path` runs, and returns the pid of the worker."""
+    worker = int(server.get().text)
+    server.connect().send(message(target=path))
+    server.log.wait("entered")
+    server.kill(signal.SIGKILL)
+    server.process.wait()
+    return worker
+
+
+def refuses(server):
+    """Whether nobody listens at the server's address."""
+    with socket.socket() as client:
+        return client.connect_ex(server.address) == errno.ECONNREFUSED
+
+
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["", "preload"])
+def test_a_worker_whose_arbiter_has_died_closes_its_listeners_though_a_call_is_stuck(serve, preload):
+    # It kept them for as long as the call lasted: clients hung, and a new start found the address in use.
+    server = serve(STUCK, "--graceful-timeout", 300, *preload)
+    worker = orphaned(server, "/deadlock")
+    until(lambda: refuses(server), 15, "the listener to be closed")
+    assert is_alive(worker)
+    server.end()
+
+
+@pytest.mark.parametrize("path", ["/deadlock", "/interpreter"])
+def test_a_worker_whose_arbiter_has_died_ends_at_the_graceful_time_out(serve, path):
+    # Nobody is left who would kill it, and the interpreter may be held for ever.
+    server = serve(STUCK, "--graceful-timeout", 1)
+    worker = orphaned(server, path)
+    until(lambda: not is_alive(worker), 15, "the worker to end")
+    server.log.wait(r"Worker \(pid: %d\) has not finished within 1 s \(see graceful_timeout\)" % worker)
+
+
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["", "preload"])
+def test_what_still_loads_the_application_ends_when_the_arbiter_has_died(serve, preload):
+    # An import that hangs would keep the listener open for ever.
+    server = serve(
+        """
+        import os, time
+        os.write(2, b"loading in %d\\n" % os.getpid())
+        time.sleep(1000)
+    """,
+        "--graceful-timeout",
+        1,
+        *preload,
+    )
+    loading = int(server.log.wait(r"loading in (\d+)").group(1))
+    server.kill(signal.SIGKILL)
+    until(lambda: not is_alive(loading), 15, "the process to end")
+    assert refuses(server)
+
+
+def test_a_server_that_stops_refuses_clients_while_a_call_runs(serve):
+    # They connected to a socket at which nobody accepted any more, and waited until the call ended.
+    server = serve(BLOCKING)
+    wire = server.connect()
+    wire.send(message(target="/block"))
+    server.log.wait("entered")
+    server.kill(signal.SIGTERM)
+    until(lambda: refuses(server), 15, "the listener to be closed")
+    server.write("release", "")
+    assert wire.read_response().status == 200
 
 
 def test_stopping_a_server_that_never_answered_is_clean(serve):

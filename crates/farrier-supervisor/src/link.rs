@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -59,6 +60,12 @@ impl WorkerLink {
     /// Readable, with the end of the file, once the arbiter has died. Then the worker drains and leaves.
     pub fn alive_fd(&self) -> BorrowedFd<'_> {
         self.alive.as_fd()
+    }
+
+    /// Waits until the arbiter has died, for a thread that does nothing else. It needs no interpreter.
+    pub fn wait_for_the_arbiters_end(&self) {
+        // Only a hang-up is waited for; an error is EINTR.
+        while !matches!(poll(&mut [PollFd::new(&self.alive, PollFlags::empty())], None), Ok(1..)) {}
     }
 
     /// Catches the worker's signals from now on. Call it when the application is loaded and before
@@ -270,7 +277,7 @@ fn decode(record: &[u8; RECORD_BYTES]) -> Option<Event> {
 
 #[cfg(test)]
 mod tests {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::event::Timespec;
 
     use super::*;
     use crate::heartbeat::HeartbeatPage;
@@ -336,5 +343,6 @@ mod tests {
         assert_eq!(poll(&mut fds, Some(&now)), Ok(0));
         drop(link);
         assert_eq!(poll(&mut fds, Some(&now)), Ok(1));
+        worker.wait_for_the_arbiters_end();
     }
 }

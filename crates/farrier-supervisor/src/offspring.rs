@@ -66,7 +66,7 @@ pub(crate) fn become_worker(inheritance: Inheritance<'_>, spawn: Spawn, mask: Si
     let Inheritance { link, page, listeners, calls, .. } = inheritance;
     behave_as_a_child(mask);
     let link = page.slot(spawn.slot).map(|slot| link.into_worker(spawn, slot));
-    live_as_worker(link, &listeners, calls)
+    live_as_worker(link, listeners, calls)
 }
 
 /// Runs a child that the arbiter has forked as a template, and returns its exit code, or that of a worker that it has forked.
@@ -82,7 +82,13 @@ pub(crate) fn become_template(
     let lived = catch_unwind(AssertUnwindSafe(|| {
         let line = format!("Preloading the application (pid: {})", process::own_pid());
         (calls.log)(Level::Info, &line);
-        match (calls.preload.load)(spawn.generation) {
+        // A template has no thread that could see the end of the arbiter while an import hangs.
+        if !process::die_with_parent(arbiter, true) {
+            return Fate::Ends(EXIT_BOOT_FAILED);
+        }
+        let loaded = (calls.preload.load)(spawn.generation);
+        process::die_with_parent(arbiter, false);
+        match loaded {
             Ok(()) => rear(&link, &requests, &mut calls),
             Err(code) => {
                 link.failed(code);
@@ -103,7 +109,7 @@ pub(crate) fn become_template(
             behave_as_a_child(mask);
             wait_for_adoption(between, arbiter);
             let link = page.slot(spawn.slot).map(|slot| link.into_worker(spawn, slot));
-            live_as_worker(link, &listeners, calls)
+            live_as_worker(link, listeners, calls)
         }
     }
 }
@@ -201,7 +207,7 @@ fn behave_as_a_child(mask: SignalMask) {
 }
 
 /// Runs the closure of the caller of `supervise`, and returns the exit code.
-fn live_as_worker(link: Option<WorkerLink>, listeners: &[Listener], calls: Calls<'_>) -> i32 {
+fn live_as_worker(link: Option<WorkerLink>, listeners: Vec<Listener>, calls: Calls<'_>) -> i32 {
     let Calls { worker, exit_child, log, .. } = calls;
     let pid = process::own_pid();
     let code = match link {

@@ -37,8 +37,8 @@ pub struct Plan<'p> {
     /// Called in the arbiter before each worker is forked.
     pub before_fork: &'p mut dyn FnMut(&Spawn),
     /// The code of a worker, from the loading of the application to its end. It runs in the child and returns the exit
-    /// code.
-    pub worker: &'p mut dyn FnMut(WorkerLink, &[Listener]) -> i32,
+    /// code. It owns the listeners, so that it can close them before its end.
+    pub worker: &'p mut dyn FnMut(WorkerLink, Vec<Listener>) -> i32,
     /// Called in the arbiter with the pid of each worker.
     pub forked: &'p mut dyn FnMut(&Spawn, Pid),
     /// The code of a template, if [`ArbiterSettings::preload`] asks for one.
@@ -308,7 +308,7 @@ pub(crate) struct Calls<'p> {
     pub(crate) fork: &'p mut dyn Fork,
     pub(crate) wait: &'p mut dyn FnMut(&mut (dyn FnMut() + Send)),
     before_fork: &'p mut dyn FnMut(&Spawn),
-    pub(crate) worker: &'p mut dyn FnMut(WorkerLink, &[Listener]) -> i32,
+    pub(crate) worker: &'p mut dyn FnMut(WorkerLink, Vec<Listener>) -> i32,
     forked: &'p mut dyn FnMut(&Spawn, Pid),
     pub(crate) preload: Preload<'p>,
     reaped: &'p mut dyn FnMut(&Spawn, Pid, ExitStatus),

@@ -32,6 +32,7 @@ mod logging;
 mod master;
 mod measured;
 mod observed;
+mod orphan;
 mod outlet;
 mod painted;
 mod place;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -26,7 +26,7 @@ use crate::measured::measured;
 use crate::painted::Paint;
 use crate::worker_hooks::{Farewell, WorkerHooks};
 use crate::{
-    accounts, addresses, certificates, compose, development, ending, forked, last_words, master, recycling, sites,
+    accounts, addresses, certificates, compose, development, ending, forked, last_words, master, orphan, recycling, sites,
 };
 
 /// The exit code after a fault of the server's own (EX_SOFTWARE of sysexits.h).
@@ -38,7 +38,7 @@ pub(crate) fn run(
     py: Python<'_>,
     configured: &Configured,
     link: WorkerLink,
-    listeners: &[Listener],
+    listeners: Vec<Listener>,
     keyring: KeyringReader,
     clients: Clients,
     preloaded: Option<&Applications>,
@@ -55,8 +55,12 @@ pub(crate) fn run(
         }
     };
     ending::keep_logs(&logs);
+    if let Err(error) = orphan::watch(config, &link, &logs.error) {
+        logs.error.write(Level::Error, &format!("Cannot watch the arbiter: {error}"));
+        return link.boot_failed(true);
+    }
     master::set_worker_title(config);
-    forked::watch(listeners, &logs.error);
+    forked::watch(&listeners, &logs.error);
     let hooks = hooks.enter(py, &link, &logs.error);
     let code = match boot(py, config, forked, &link, listeners, keyring, clients, preloaded, &hooks, &logs) {
         Ok(parts) => serve(py, config, &link, parts, &hooks, &logs),
@@ -74,7 +78,7 @@ fn boot(
     config: &Config,
     forked: SystemTime,
     link: &Arc<WorkerLink>,
-    listeners: &[Listener],
+    listeners: Vec<Listener>,
     keyring: KeyringReader,
     clients: Clients,
     preloaded: Option<&Applications>,
@@ -92,7 +96,7 @@ fn boot(
     if let Some(reason) = &unreadable {
         log.write(Level::Warning, reason);
     }
-    let security = certificates::security(config, listeners, keyring, log).map_err(|reason| {
+    let security = certificates::security(config, &listeners, keyring, log).map_err(|reason| {
         last_words::say(log, &reason);
         link.boot_failed(true)
     })?;
@@ -117,7 +121,7 @@ fn boot(
     let around = around.map_err(|raised| failed("Cannot call hooks", raised.into()))?;
     let around = around.map(Arc::new);
     let application = |name: Option<&str>, mount: &MountPlan| -> Arc<dyn Handler> {
-        let surroundings = compose::surroundings(config, listeners, log, mount);
+        let surroundings = compose::surroundings(config, &listeners, log, mount);
         let is_streamed = mount.stream_request_body.unwrap_or(config.stream_request_body);
         let body = if is_streamed { BodyMode::Streamed } else { BodyMode::Buffered };
         let handler = WsgiHandler::new(applications.callable(py, name), surroundings);
@@ -129,32 +133,20 @@ fn boot(
     })?;
     let signals = link.catch_signals().map_err(|error| failed("Cannot catch signals", error))?;
     let alive = link.alive_fd().try_clone_to_owned().map_err(|error| failed("Out of descriptors", error))?;
-    let sockets: Vec<OwnedFd> = listeners
-        .iter()
-        .map(|listener| listener.as_fd().try_clone_to_owned())
-        .collect::<Result<_, _>>()
-        .map_err(|error| failed("Out of descriptors", error))?;
+    let (protocols, secure_port) =
+        (addresses::protocols(config, &listeners), addresses::secure_port(config, &listeners));
+    let sockets: Vec<OwnedFd> = listeners.into_iter().map(Listener::into_socket).collect();
     forked::hold(&sockets);
     // This worker watches for the others of its generation, too, and they may have loaded before it: they were forked later.
     development::watch(py, config, link, applications.loaded_since.min(forked), log);
     let (leaving, parting) = (Arc::clone(logs), hooks.clone());
     Ok(Parts {
         listeners: sockets,
-        protocols: addresses::protocols(config, listeners),
+        protocols,
         security,
         connection_limit: clients.connection_limit(config, log, link.slot()),
-        handler: compose::handler(
-            config,
-            &opened,
-            mounts,
-            addresses::secure_port(config, listeners),
-            clients.rate_limit(config, log),
-            link.slot(),
-        ),
-        sites: opened
-            .sites
-            .are_needed()
-            .then(|| Arc::clone(&opened.sites) as Arc<dyn farrier_protocol::rules::SiteRules>),
+        handler: compose::handler(config, &opened, mounts, secure_port, clients.rate_limit(config, log), link.slot()),
+        sites: opened.sites.are_needed().then(|| Arc::clone(&opened.sites) as Arc<dyn farrier_protocol::rules::SiteRules>),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),
         access_log: logs.access.clone(),

@@ -36,7 +36,8 @@ impl Seat {
         }
     }
 
-    /// Begins to stop: accepts the connections that are queued at the listeners, then no more.
+    /// Begins to stop: accepts the connections that are queued at the listeners, then no more. The listeners are closed, or
+    /// clients would connect to a socket at which nobody accepts for as long as a call lasts.
     fn drain(&mut self, lead: &mut Lead) {
         if lead.draining_since_ms.is_some() {
             return;
@@ -47,6 +48,7 @@ impl Seat {
         lead.gate.drain();
         lead.apply_gate(&self.shared.poller);
         lead.upstreams.drain();
+        lead.listeners.clear();
         for token in lead.slots.parked() {
             if let Found::Connection(mut connection) = lead.slots.take(token) {
                 if matches!(connection.phase, Phase::Http2(_)) {

@@ -172,6 +172,14 @@ pub fn parent_pid() -> Pid {
     rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get())
 }
 
+/// Makes the kernel kill this process when its parent dies (prctl(2), PR_SET_PDEATHSIG), or no longer. Returns whether
+/// `parent` still is the parent.
+pub(crate) fn die_with_parent(parent: Pid, dies: bool) -> bool {
+    // The signal is a valid one, so the call cannot fail.
+    let _ = rustix::process::set_parent_process_death_signal(dies.then_some(rustix::process::Signal::KILL));
+    parent_pid() == parent
+}
+
 /// Whether there is such a process, of any user. A zombie counts.
 pub fn is_alive(pid: Pid) -> bool {
     // SAFETY: signal 0 is only checked for, never sent; the pid names one process.

@@ -84,6 +84,11 @@ impl Listener {
         })
     }
 
+    /// The socket alone, for a worker: it closes it when it stops accepting, and leaves the file to the arbiter.
+    pub fn into_socket(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Closes the socket and keeps its file, which is removed later.
     pub fn close(self) -> Option<SocketFile> {
         self.file

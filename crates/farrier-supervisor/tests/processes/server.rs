@@ -193,7 +193,7 @@ fn arbiter(script: Script, listeners: Vec<Listener>, page: HeartbeatPage, report
         },
         wait: &mut |block| block(),
         before_fork: &mut |spawn| report.line(&format!("forks {:?}", spawn.worker)),
-        worker: &mut |link, listeners| (script.worker)(link, listeners, &report),
+        worker: &mut |link, listeners| (script.worker)(link, &listeners, &report),
         forked: &mut |spawn, pid| report.line(&format!("forked {:?} {pid}", spawn.worker)),
         preload: Preload {
             load: &mut |generation| (script.load)(generation, &report),
