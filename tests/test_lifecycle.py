@@ -398,6 +398,56 @@ def test_workers_leave_when_the_arbiter_was_killed(serve):
     )
 
 
+def test_an_idle_worker_that_stands_still_is_replaced_and_one_that_answers_is_not(serve):
+    # Only running calls were watched.
+    server = serve(HELLO, "--timeout", 1, "--workers", 2)
+    all_loaded(server, 2)
+    stopped, well = server.workers()
+    server.kill(signal.SIGSTOP, stopped)
+    server.log.wait(r"WORKER TIMEOUT \(pid:%d\) although it runs no call" % stopped, timeout=30)
+    until(lambda: not is_alive(stopped), 15, "the worker to be gone")
+    all_loaded(server, 2)
+    assert well in server.workers()
+
+
+CLOSING = """
+    import os, stat
+
+    def application(environ, start_response):
+        path = environ["PATH_INFO"]
+        if path == "/all":
+            os.closerange(3, 4096)
+        for number in map(int, os.listdir("/proc/self/fd")) if path[1:] in ("poller", "listener") else ():
+            name = "anon_inode:[eventpoll]" if path == "/poller" else "socket:"
+            try:
+                found = os.readlink("/proc/self/fd/%d" % number)
+                with open("/proc/net/tcp") as table:
+                    rows = [row.split() for row in table]
+            except OSError:
+                continue
+            listens = any(found == "socket:[%s]" % row[9] and row[3] == "0A" for row in rows)
+            if found == name or (path == "/listener" and listens):
+                os.close(number)
+        start_response("200 OK", [])
+        return [b"%d" % os.getpid()]
+"""
+
+
+@pytest.mark.parametrize("path, what", [("/all", "poller"), ("/poller", "poller"), ("/listener", "listener")])
+def test_a_worker_whose_descriptors_were_closed_says_so_and_is_replaced(serve, path, what):
+    # Without its poller it used a whole processor and ignored TERM; without its listener it never answered.
+    server = serve(CLOSING, "--timeout", 1)
+    before = int(server.get().text)
+    wire = server.connect()
+    wire.send(message(target=path))
+    until(lambda: not is_alive(before), 30, "the worker to end")
+    # In a debug build, the standard library notices a closed descriptor first.
+    if path != "/all":
+        server.log.wait(r"\[%d\] \[CRITICAL\] The worker has lost its %s \(" % (before, what))
+        server.log.wait(r"Worker \(pid:%d\) exited with code 70" % before)
+    assert int(server.get().text) != before
+
+
 STUCK = """
     import ctypes, os, threading
 

@@ -141,7 +141,8 @@ settings! {
 
     /// Time without a heartbeat after which a worker is killed.
     ///
-    /// The worker is then replaced. A long call of the application does not stop the heartbeat. 0 turns the check off.
+    /// The worker is then replaced. A long call of the application does not stop the heartbeat. A worker that runs no call
+    /// is asked instead, and found within twice the time. 0 turns the check off.
     /// Gunicorn's users expect `timeout` to limit how long a request may take, so a `timeout` that is set is also the
     /// `request_timeout`, unless that is set too.
     timeout: Duration = 30s

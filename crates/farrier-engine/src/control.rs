@@ -13,7 +13,7 @@ pub enum Command {
     ReopenLogs,
 }
 
-/// A source of commands: signals, and the death of the arbiter.
+/// A source of commands: signals, and the death of the arbiter. It also answers the arbiter when that asks.
 pub trait Control: Send {
     /// Readable when there is a command; edge-triggered.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;

@@ -1,13 +1,15 @@
 //! The pipes between a worker and the arbiter: the worker's messages, and whether the arbiter still lives.
 //!
-//! Both are made before the first fork and shared by all workers. A record is shorter than `PIPE_BUF`, so records of
+//! A third descriptor wakes all workers when the arbiter asks whether they still poll.
+//!
+//! All are made before the first fork and shared by all workers. A record is shorter than `PIPE_BUF`, so records of
 //! different workers never mix (pipe(7)). Only the arbiter holds the write end of the other pipe: when it dies, for any
 //! reason, the workers read the end of the file.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -23,6 +25,7 @@ pub struct WorkerLink {
     slot: Slot,
     messages: OwnedFd,
     alive: OwnedFd,
+    asks: OwnedFd,
 }
 
 impl WorkerLink {
@@ -62,10 +65,21 @@ impl WorkerLink {
         self.alive.as_fd()
     }
 
-    /// Waits until the arbiter has died, for a thread that does nothing else. It needs no interpreter.
-    pub fn wait_for_the_arbiters_end(&self) {
-        // Only a hang-up is waited for; an error is EINTR.
-        while !matches!(poll(&mut [PollFd::new(&self.alive, PollFlags::empty())], None), Ok(1..)) {}
+    /// Reports an edge when the arbiter asks for an answer: [`Slot::answer`]. It is never read, and stays readable.
+    pub fn asks_fd(&self) -> BorrowedFd<'_> {
+        self.asks.as_fd()
+    }
+
+    /// Waits until the arbiter has died, for a thread that does nothing else. It needs no interpreter. Returns false if that
+    /// cannot be seen, because the application has closed the descriptor.
+    pub fn outlives_the_arbiter(&self) -> bool {
+        loop {
+            let mut fds = [PollFd::new(&self.alive, PollFlags::empty())];
+            // Only a hang-up is waited for; an error is EINTR.
+            if let Ok(1..) = poll(&mut fds, None) {
+                return !fds[0].revents().contains(PollFlags::NVAL);
+            }
+        }
     }
 
     /// Catches the worker's signals from now on. Call it when the application is loaded and before
@@ -129,6 +143,7 @@ pub(crate) struct TemplateLink {
     template: TemplateId,
     messages: OwnedFd,
     alive: OwnedFd,
+    asks: OwnedFd,
 }
 
 impl TemplateLink {
@@ -154,8 +169,8 @@ impl TemplateLink {
 
     /// In a worker that the template has forked.
     pub(crate) fn into_worker(self, spawn: Spawn, slot: Slot) -> WorkerLink {
-        let TemplateLink { messages, alive, .. } = self;
-        WorkerLink { spawn, slot, messages, alive }
+        let TemplateLink { messages, alive, asks, .. } = self;
+        WorkerLink { spawn, slot, messages, alive, asks }
     }
 
     fn send(&self, kind: u32, code: i32) {
@@ -176,6 +191,7 @@ pub(crate) struct Link {
     messages_write: OwnedFd,
     alive_read: OwnedFd,
     alive_write: OwnedFd,
+    asks: OwnedFd,
 }
 
 impl Link {
@@ -184,25 +200,32 @@ impl Link {
         // Only this end is non-blocking: a worker may wait for room, but the arbiter never waits for a message.
         rustix::io::ioctl_fionbio(&messages_read, true)?;
         let (alive_read, alive_write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        Ok(Link { messages_read, messages_write, alive_read, alive_write })
+        let asks = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Link { messages_read, messages_write, alive_read, alive_write, asks })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.messages_read.as_fd()
     }
 
+    /// Wakes all workers for an answer.
+    pub(crate) fn ask(&self) {
+        // It cannot fail: the counter overflows after 2^64 questions.
+        let _ = rustix::io::write(&self.asks, &1_u64.to_ne_bytes());
+    }
+
     /// In the child: keeps the worker's ends and closes the arbiter's.
     pub(crate) fn into_worker(self, spawn: Spawn, slot: Slot) -> WorkerLink {
-        let Link { messages_read, messages_write, alive_read, alive_write } = self;
+        let Link { messages_read, messages_write, alive_read, alive_write, asks } = self;
         drop((messages_read, alive_write));
-        WorkerLink { spawn, slot, messages: messages_write, alive: alive_read }
+        WorkerLink { spawn, slot, messages: messages_write, alive: alive_read, asks }
     }
 
     /// In a template: the same.
     pub(crate) fn into_template(self, template: TemplateId) -> TemplateLink {
-        let Link { messages_read, messages_write, alive_read, alive_write } = self;
+        let Link { messages_read, messages_write, alive_read, alive_write, asks } = self;
         drop((messages_read, alive_write));
-        TemplateLink { template, messages: messages_write, alive: alive_read }
+        TemplateLink { template, messages: messages_write, alive: alive_read, asks }
     }
 
     /// In any other child: only the pipe that shows whether the arbiter lives.
@@ -289,6 +312,7 @@ mod tests {
             messages_write: link.messages_write.try_clone().expect("cloned"),
             alive_read: link.alive_read.try_clone().expect("cloned"),
             alive_write: link.alive_write.try_clone().expect("cloned"),
+            asks: link.asks.try_clone().expect("cloned"),
         };
         let slot = HeartbeatPage::new(1).expect("mapped").slot(0).expect("there");
         let spawn = Spawn { worker: WorkerId(id), number: 2, slot: 0, generation: 3, restarts: 4, template: None };
@@ -343,6 +367,6 @@ mod tests {
         assert_eq!(poll(&mut fds, Some(&now)), Ok(0));
         drop(link);
         assert_eq!(poll(&mut fds, Some(&now)), Ok(1));
-        worker.wait_for_the_arbiters_end();
+        assert!(worker.outlives_the_arbiter());
     }
 }

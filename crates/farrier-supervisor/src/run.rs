@@ -676,7 +676,13 @@ impl Parent<'_> {
         events.extend(signals.into_iter().map(Event::Signal));
         let now = monotonic();
         let beats = self.workers.iter().map(|(&worker, known)| (worker, known.slot.read()));
-        events.extend(self.watch.look(beats, now).into_iter().map(Event::HeartbeatStale));
+        let look = self.watch.look(beats, now);
+        events.extend(look.stale.into_iter().map(Event::HeartbeatStale));
+        events.extend(look.unanswered.into_iter().map(Event::Unanswered));
+        if look.asks {
+            self.watch.asked(self.page.ask(), now);
+            self.link.ask();
+        }
         let pids = self.workers.iter().filter_map(|(&worker, known)| Some((worker, known.pid?)));
         let outgrown = self.memory.look(pids, now).into_iter();
         events

@@ -583,6 +583,23 @@ fn a_hung_worker_is_aborted_replaced_and_killed_a_second_later() {
 }
 
 #[test]
+fn a_worker_that_runs_no_call_and_does_not_answer_is_aborted_replaced_and_killed() {
+    let mut bench = Bench::serving(1);
+    bench.pass(60);
+    bench.check(
+        Event::Unanswered(WorkerId(1)),
+        &[
+            "CRITICAL WORKER TIMEOUT (pid:101) although it runs no call: it does not poll",
+            "abrt 101",
+            "spawn 2 number 1 generation 1 restarts 1",
+        ],
+    );
+    bench.check(Event::Unanswered(WorkerId(1)), &[]);
+    bench.tell(ready(2));
+    bench.check_tick(1000, &["kill 101"]);
+}
+
+#[test]
 fn late_messages_of_a_killed_worker_are_ignored() {
     let mut bench = Bench::serving(1);
     bench.tell(Event::Signal(Signal::Ttin));

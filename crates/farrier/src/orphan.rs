@@ -25,7 +25,9 @@ pub(crate) fn watch(config: &Config, link: &Arc<WorkerLink>, log: &Arc<ErrorLog>
 }
 
 fn outlive(link: &WorkerLink, log: &ErrorLog, patience: Duration) {
-    link.wait_for_the_arbiters_end();
+    if !link.outlives_the_arbiter() {
+        return;
+    }
     let (pid, seconds) = (process::own_pid(), patience.as_secs_f64());
     log.write(
         Level::Critical,

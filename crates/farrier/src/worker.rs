@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,6 +11,7 @@ use farrier_config::sites::MountPlan;
 use farrier_engine::{Command, Control, Parts};
 use farrier_http::{BodyMode, Handler};
 use farrier_log::error::{ErrorLog, Level};
+use farrier_supervisor::heartbeat::Slot;
 use farrier_supervisor::keyring::KeyringReader;
 use farrier_supervisor::{Cause, Listener, Signal, SignalPipe, WorkerLink, process};
 use farrier_wsgi::{WsgiHandler, seam};
@@ -132,7 +133,8 @@ fn boot(
         link.boot_failed(true)
     })?;
     let signals = link.catch_signals().map_err(|error| failed("Cannot catch signals", error))?;
-    let alive = link.alive_fd().try_clone_to_owned().map_err(|error| failed("Out of descriptors", error))?;
+    let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(|error| failed("Out of descriptors", error));
+    let (alive, asks) = (own(link.alive_fd())?, own(link.asks_fd())?);
     let (protocols, secure_port) =
         (addresses::protocols(config, &listeners), addresses::secure_port(config, &listeners));
     let sockets: Vec<OwnedFd> = listeners.into_iter().map(Listener::into_socket).collect();
@@ -148,7 +150,13 @@ fn boot(
         handler: compose::handler(config, &opened, mounts, secure_port, clients.rate_limit(config, log), link.slot()),
         sites: opened.sites.are_needed().then(|| Arc::clone(&opened.sites) as Arc<dyn farrier_protocol::rules::SiteRules>),
         host: Arc::new(Interpreter),
-        control: Some(Box::new(WorkerControl { signals, alive: Some(File::from(alive)), hooks: hooks.clone() })),
+        control: Some(Box::new(WorkerControl {
+            signals,
+            alive: Some(File::from(alive)),
+            asks,
+            slot: link.slot(),
+            hooks: hooks.clone(),
+        })),
         access_log: logs.access.clone(),
         error_log: Arc::clone(log),
         metrics: measured(recycling::metrics(config, link, log), logs.statsd.as_ref()),
@@ -201,6 +209,7 @@ fn serve(
     hooks: &WorkerHooks,
     logs: &WorkerLogs,
 ) -> i32 {
+    link.slot().answer();
     link.ready();
     hooks.serving(py);
     let ended = seam::inhabit(py, || farrier_engine::run(config, parts));
@@ -215,22 +224,26 @@ fn serve(
     }
 }
 
-/// Commands arrive as signals, and as the death of the arbiter.
+/// Commands arrive as signals, and as the death of the arbiter. When the arbiter asks, an answer is all that it wants.
 struct WorkerControl {
     signals: SignalPipe,
     /// Readable once the arbiter has died; removed when that was handled.
     alive: Option<File>,
+    /// Reports that the arbiter asks whether this worker still polls.
+    asks: OwnedFd,
+    slot: Slot,
     hooks: WorkerHooks,
 }
 
 impl Control for WorkerControl {
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let alive = self.alive.as_ref().map(|alive| alive.as_fd());
-        std::iter::once(self.signals.fd()).chain(alive).collect()
+        [self.signals.fd(), self.asks.as_fd()].into_iter().chain(alive).collect()
     }
 
     fn take(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();
+        self.slot.answer();
         if let Some(alive) = &self.alive
             && matches!((&*alive).read(&mut [0]), Ok(0))
         {
@@ -258,5 +271,12 @@ impl Control for WorkerControl {
             self.hooks.leaves();
         }
         commands
+    }
+}
+
+impl Drop for WorkerControl {
+    /// The engine has ended, and nothing polls any more.
+    fn drop(&mut self) {
+        self.slot.answer_no_more();
     }
 }

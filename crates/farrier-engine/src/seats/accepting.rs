@@ -75,6 +75,10 @@ impl Seat {
                 Some(connection)
             }
             Accepted::Nobody | Accepted::Dismissed => None,
+            Accepted::NoListener(error) => {
+                self.lose("listener", &error);
+                None
+            }
             Accepted::OutOfDescriptors(error) => {
                 shared.error_log.write(
                     Level::Error,

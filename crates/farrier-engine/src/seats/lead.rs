@@ -8,6 +8,7 @@ use std::sync::Arc;
 use farrier_http::{ListenerId, Origin, Peer, Scheme};
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 
+use super::lost_descriptors::is_no_listener;
 use super::returns::Waiting;
 use crate::control::Control;
 use farrier_protocol::connection::{Connection, Phase};
@@ -71,6 +72,8 @@ pub(crate) enum Accepted {
     Nobody,
     /// The process or the system is out of descriptors or memory.
     OutOfDescriptors(io::Error),
+    /// The application has closed the listener.
+    NoListener(io::Error),
 }
 
 impl Lead {
@@ -95,6 +98,7 @@ impl Lead {
                     | rustix::io::Errno::NOBUFS
                     | rustix::io::Errno::NOMEM),
                 ) => return Accepted::OutOfDescriptors(error.into()),
+                Err(error) if is_no_listener(error) => return Accepted::NoListener(error.into()),
                 Err(_) => return Accepted::Nobody,
             }
         };

@@ -1,5 +1,6 @@
 //! What a seat does while it leads: waits for events and brings each connection as far as it goes now.
 
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -134,10 +135,16 @@ impl Seat {
         let now_ns = shared.clock.now_ns();
         lead.now_ms = now_ns / 1_000_000;
         self.refresh_mark(now_ns);
-        if waited.is_err() && self.id == 0 {
-            // EINTR: the application may have signal handlers of its own, and they run on the main thread.
-            shared.host.interrupted();
-            self.attached = false;
+        match waited {
+            Ok(()) => {}
+            // The application may have signal handlers of its own, and they run on the main thread.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                if self.id == 0 {
+                    shared.host.interrupted();
+                    self.attached = false;
+                }
+            }
+            Err(error) => self.lose("poller", &error),
         }
         shared.schedule(|scheduler, out| scheduler.wait_ended(now_ns, out));
         let returns = shared.returns.take();

@@ -18,6 +18,7 @@ const FIRST_SEAT_PATIENCE_MS: u64 = 100;
 
 impl Seat {
     pub(super) fn obey(&mut self, lead: &mut Lead) {
+        self.check_descriptors(lead);
         let commands = lead.control.as_mut().map(|control| control.take()).unwrap_or_default();
         for command in commands {
             match command {

@@ -17,6 +17,7 @@ mod interpreter_stall;
 pub(crate) mod lead;
 mod leading;
 mod leaving;
+mod lost_descriptors;
 mod monitor;
 mod native_hint;
 mod overdue;

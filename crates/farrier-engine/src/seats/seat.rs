@@ -450,6 +450,8 @@ pub(super) fn guard(shared: &Shared, life: impl FnOnce()) {
         shared
             .error_log
             .write(farrier_log::error::Level::Critical, &format!("{}; the worker ends", panic_text(panic.as_ref())));
+        // The thread of the log ends with the process.
+        shared.error_log.flush();
         (shared.fail)();
     }
 }

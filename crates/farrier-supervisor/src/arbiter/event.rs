@@ -93,6 +93,8 @@ pub enum Event {
     },
     /// The worker is active and has sent no heartbeat for longer than the timeout.
     HeartbeatStale(WorkerId),
+    /// The worker runs no call and has not answered the arbiter for longer than the timeout: it does not poll.
+    Unanswered(WorkerId),
     /// The answer to [`Action::ReadConfig`].
     Reloaded(ArbiterSettings),
     /// The other answer to [`Action::ReadConfig`]: there is an error in it.

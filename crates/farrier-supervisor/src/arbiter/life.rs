@@ -69,7 +69,8 @@ impl Arbiter {
         self.give_up(id, now + QUICK_TIMEOUT, code, now, out);
     }
 
-    pub(super) fn heartbeat_stale(&mut self, id: WorkerId, now: Duration, out: &mut Vec<Action>) {
+    /// Ends a worker that has stopped; `more` is added to the line.
+    pub(super) fn heartbeat_stale(&mut self, id: WorkerId, more: &str, now: Duration, out: &mut Vec<Action>) {
         let Some(worker) = self.workers.get(&id) else { return };
         let soon = now + ABORT_TIMEOUT;
         // A worker that would be killed earlier gets no more time.
@@ -78,7 +79,7 @@ impl Arbiter {
         {
             return;
         }
-        log(out, Level::Critical, format!("WORKER TIMEOUT (pid:{})", worker.pid_text()));
+        log(out, Level::Critical, format!("WORKER TIMEOUT (pid:{}){more}", worker.pid_text()));
         worker.signal(Signal::Abrt, out);
         self.give_up(id, soon, EXIT_BOOT_FAILED, now, out);
     }

@@ -102,7 +102,10 @@ impl Arbiter {
             Event::Retiring { worker, cause } => self.retiring(worker, cause, now, &mut out),
             Event::CodeChanged(_) => self.ask_for_reload("Code changed", &mut out),
             Event::Exited { worker, status } => self.exited(worker, status, now, &mut out),
-            Event::HeartbeatStale(worker) => self.heartbeat_stale(worker, now, &mut out),
+            Event::HeartbeatStale(worker) => self.heartbeat_stale(worker, "", now, &mut out),
+            Event::Unanswered(worker) => {
+                self.heartbeat_stale(worker, " although it runs no call: it does not poll", now, &mut out);
+            }
             Event::Reloaded(settings) => self.reload_read(settings, &mut out),
             Event::ReloadFailed(reason) => self.reload_failed(&reason, &mut out),
             Event::Tick => {}

@@ -1,7 +1,8 @@
 //! Heartbeats in shared memory: workers write that their calls make progress, and the arbiter finds those that do not.
 //!
 //! The page is made before the first fork, so every process has the same one; there is no file. A worker that runs no
-//! call is marked as inactive (`active` is false) and needs no tick, so an idle server sleeps.
+//! call is marked as inactive (`active` is false) and needs no tick, so an idle server sleeps. The arbiter asks it instead:
+//! it raises the number of the page, wakes the workers, and each copies that number into its slot.
 
 #![allow(unsafe_code)]
 
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
-pub use watch::{Beat, Watch};
+pub use watch::{Beat, Look, Watch};
 
 /// Memory that this process shares with all that it forks: one slot for each worker that may live at the same time.
 #[derive(Clone, Copy)]
@@ -42,6 +43,7 @@ impl HeartbeatPage {
         // zeroed it, which is a valid value of every atomic. It is never unmapped, and is only reached through atomics.
         let cells: &'static [Cells] = unsafe { std::slice::from_raw_parts(start.cast::<Cells>(), count) };
         let (server, slots) = cells.split_first().ok_or(io::ErrorKind::OutOfMemory)?;
+        server.asked.store(1, Ordering::Release);
         Ok(HeartbeatPage { slots, server })
     }
 
@@ -63,6 +65,11 @@ impl HeartbeatPage {
     /// Tells all workers that the server is about to stop. This cannot be undone.
     pub fn set_leaving(&self) {
         self.server.active.store(1, Ordering::Release);
+    }
+
+    /// Asks all workers for an answer and returns the number that it will have. They must be woken after that.
+    pub fn ask(&self) -> u64 {
+        self.server.asked.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     /// A counter's sum over all slots: over all workers that ever were.
@@ -105,13 +112,26 @@ impl Slot {
         self.cells.active.store(u64::from(active), Ordering::Release);
     }
 
+    /// Answers what the arbiter has asked so far. From the first answer on it expects them.
+    pub fn answer(&self) {
+        self.cells.asked.store(self.server.asked.load(Ordering::Acquire), Ordering::Release);
+    }
+
+    /// No more answers come: the worker has finished.
+    pub fn answer_no_more(&self) {
+        self.cells.asked.store(0, Ordering::Release);
+    }
+
     /// The heartbeat as the arbiter sees it: idle while no call runs.
     pub fn read(&self) -> Beat {
         // Acquire, so that a beat stored before `active` is seen with it.
-        if self.cells.active.load(Ordering::Acquire) == 0 {
-            return Beat::Idle;
+        let active = self.cells.active.load(Ordering::Acquire) != 0;
+        let last_ms = self.cells.beat_ms.load(Ordering::Acquire);
+        match (active, self.cells.asked.load(Ordering::Acquire)) {
+            (true, _) => Beat::Active { last_ms },
+            (false, 0) => Beat::None,
+            (false, answered) => Beat::Idle { last_ms, answered },
         }
-        Beat::Active { last_ms: self.cells.beat_ms.load(Ordering::Acquire) }
     }
 
     /// Whether the whole server is about to stop.
@@ -143,6 +163,7 @@ impl Slot {
     pub fn reset(&self) {
         self.set_active(false);
         self.set_running(0);
+        self.answer_no_more();
         self.beat(0);
     }
 }
@@ -176,13 +197,15 @@ pub enum Counter {
 }
 
 /// How many counters a slot has room for.
-pub const COUNTERS_MAX: usize = 30;
+pub const COUNTERS_MAX: usize = 29;
 
 /// Whole cache lines, so that two workers never write to the same one.
 #[repr(C, align(128))]
 struct Cells {
     beat_ms: AtomicU64,
     active: AtomicU64,
+    /// In a slot the number that was answered last, 0 for none; for the server the number that was asked last.
+    asked: AtomicU64,
     counters: [AtomicU64; COUNTERS_MAX],
 }
 
@@ -201,7 +224,7 @@ mod tests {
         assert_eq!(page.slots(), 3);
         assert!(page.slot(3).is_none());
         let slot = page.slot(1).expect("there");
-        assert_eq!(slot.read(), Beat::Idle);
+        assert_eq!(slot.read(), Beat::None);
         std::thread::spawn(move || {
             slot.beat(77);
             slot.set_active(true);
@@ -209,7 +232,7 @@ mod tests {
         .join()
         .expect("ends");
         assert_eq!(page.slot(1).expect("there").read(), Beat::Active { last_ms: 77 });
-        assert_eq!(page.slot(0).expect("there").read(), Beat::Idle);
+        assert_eq!(page.slot(0).expect("there").read(), Beat::None);
     }
 
     #[test]
@@ -219,7 +242,21 @@ mod tests {
         assert!(!slot.is_leaving());
         page.set_leaving();
         assert!(slot.is_leaving() && page.slot(0).expect("there").is_leaving());
-        assert_eq!(slot.read(), Beat::Idle);
+        assert_eq!(slot.read(), Beat::None);
+    }
+
+    #[test]
+    fn a_worker_answers_what_was_asked_last() {
+        let page = HeartbeatPage::new(2).expect("mapped");
+        let (slot, other) = (page.slot(0).expect("there"), page.slot(1).expect("there"));
+        slot.answer();
+        assert_eq!(slot.read(), Beat::Idle { last_ms: 0, answered: 1 });
+        assert_eq!(page.ask(), 2);
+        other.answer();
+        assert_eq!(slot.read(), Beat::Idle { last_ms: 0, answered: 1 });
+        assert_eq!(other.read(), Beat::Idle { last_ms: 0, answered: 2 });
+        other.reset();
+        assert_eq!(other.read(), Beat::None);
     }
 
     #[test]
@@ -232,7 +269,7 @@ mod tests {
         slot.reset();
         slot.count(Counter::Requests, 3);
         page.slot(1).expect("there").count(Counter::Requests, 4);
-        assert_eq!(slot.read(), Beat::Idle);
+        assert_eq!(slot.read(), Beat::None);
         assert_eq!((slot.counted(Counter::Requests), slot.counted(Counter::Accepted)), (5, 0));
         assert_eq!(page.total(Counter::Requests), 9);
     }

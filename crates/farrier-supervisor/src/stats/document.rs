@@ -24,7 +24,7 @@ pub(super) fn made(about: &About, roster: &mut Roster, page: &HeartbeatPage, que
     let (mut workers, mut load) = (Vec::new(), 0);
     for (&number, place) in &mut roster.places {
         if let Some(slot) = page.slot(number) {
-            let running = if slot.read() == Beat::Idle { 0 } else { slot.running() };
+            let running = if matches!(slot.read(), Beat::Active { .. }) { slot.running() } else { 0 };
             load += running;
             workers.push(worker(number, place, running, &|counter| slot.counted(counter)));
         }

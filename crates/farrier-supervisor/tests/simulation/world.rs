@@ -274,7 +274,9 @@ impl World {
             }
             Happening::Hangs(worker) if living(self, &worker) => {
                 self.tally.timeouts += 1;
-                self.tell(Event::HeartbeatStale(worker));
+                let silence =
+                    if self.tally.timeouts.is_multiple_of(2) { Event::Unanswered } else { Event::HeartbeatStale };
+                self.tell(silence(worker));
             }
             Happening::Retires(worker) if living(self, &worker) => {
                 self.tally.retirements += 1;

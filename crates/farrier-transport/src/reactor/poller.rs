@@ -124,6 +124,11 @@ impl Poller {
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
     }
 
+    /// Its descriptors, to see whether they are still open.
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.epoll.as_fd(), self.wake.as_fd()]
+    }
+
     /// Waits for events and hands each to `each`. With `None` as `timeout_ms` it waits without a limit.
     ///
     /// # Errors
