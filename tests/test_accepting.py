@@ -170,6 +170,21 @@ def test_no_new_connection_is_served_in_a_drain_after_the_worker_ran_out_of_desc
     assert server.wait_exit(15) == 0
 
 
+def test_clients_are_refused_when_no_descriptor_is_left(serve):
+    # They waited in the kernel's queue, without an answer, until they gave up.
+    limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))  # noqa: E731
+    server = serve(HOARDER, preexec=limit)
+    giver = server.connect()
+    assert giver.request(message()).status == 200
+    assert giver.request(message(target="/hoard")).status == 200
+    for _ in range(3):
+        answer = server.connect().read_response()
+        assert (answer.status, answer.value("Retry-After")) == (503, "1")
+    assert giver.request(message(target="/give")).status == 200
+    until(lambda: server.get().status == 200, what="service with free descriptors")
+    assert len(server.log.find("cannot accept a connection")) == 1
+
+
 def test_connections_above_the_cap_do_not_make_the_worker_spin(serve):
     server = serve(VIEWS, "--worker-connections", 10, "--linger-timeout", 30)
     # Ten are served, 64 get a 503, and the rest wait in the kernel's queue.

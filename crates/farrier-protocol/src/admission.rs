@@ -56,6 +56,11 @@ impl Admission {
             || (self.proxy_header.is_some() && self.proxy_peers.includes(peer))
     }
 
+    /// Whether every peer of a listener speaks HTTP, and nothing comes before it.
+    pub(crate) fn speaks_http(&self, listener: usize) -> bool {
+        self.proxy_header.is_none() && self.protocols.get(listener).is_none_or(|protocol| *protocol == Protocol::Http)
+    }
+
     /// Which protocols a peer may use on a listener, with TLS or without.
     pub fn opening(&self, listener: usize, peer: Peer, is_secured: bool) -> Opening {
         let protocol = self.protocols.get(listener).copied().unwrap_or(Protocol::Http);

@@ -100,10 +100,16 @@ impl ConnectionLimit {
 
     /// Sends a client that speaks HTTP the reason why its connection is closed: as much as is possible without waiting.
     pub fn tell(&self, socket: impl AsFd) {
-        // Unread bytes would turn the close into a reset, which may overtake the answer.
-        let _ = rustix::net::recv(&socket, &mut [0; 2048][..], RecvFlags::DONTWAIT);
-        let _ = rustix::net::send(&socket, &answer(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        let error = Error::client(Kind::TooManyRequests, "this client has reached its connection limit");
+        tell_without_waiting(socket, &whole_answer(&error, 1));
     }
+}
+
+/// Sends an answer before the socket is closed: as much as is possible without waiting.
+pub(crate) fn tell_without_waiting(socket: impl AsFd, answer: &[u8]) {
+    // Unread bytes would turn the close into a reset, which may overtake the answer.
+    let _ = rustix::net::recv(&socket, &mut [0; 2048][..], RecvFlags::DONTWAIT);
+    let _ = rustix::net::send(&socket, answer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
 }
 
 /// The client has reached its connection limit.
@@ -193,10 +199,10 @@ fn tag(number: u64) -> u64 {
     (number & !COUNT_MASK) | (1 << COUNT_BITS)
 }
 
-fn answer() -> Vec<u8> {
-    let error = Error::client(Kind::TooManyRequests, "this client has reached its connection limit");
+/// The bytes of an answer that needs no request: it ends the connection.
+pub(crate) fn whole_answer(error: &Error, retry_after_s: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
-    if let Some((head, content)) = rescue::response_to(&error, 1, |_| None) {
+    if let Some((head, content)) = rescue::response_to(error, retry_after_s, |_| None) {
         let facts = RequestFacts { is_head: false, version: Version::Http11, keep_alive: false };
         let framing = ResponseFraming::Length(content.len() as u64);
         let mut date = Date::default();

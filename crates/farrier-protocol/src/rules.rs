@@ -11,11 +11,13 @@ pub use farrier_config::Protocol;
 use farrier_config::value::Value;
 use farrier_config::{Config, HeaderMap, Http2Cleartext, ProxyProtocol, TrustedPeer};
 use farrier_http::wire::proxy::Versions;
-use farrier_http::{Error, FieldPolicy, Limits, Peer, Request, ResponseHead, SchemeField, Status, Underscores, field};
+use farrier_http::{
+    Error, FieldPolicy, Kind, Limits, Peer, Request, ResponseHead, SchemeField, Status, Underscores, field,
+};
 use rustls::ServerConfig;
 
 use crate::admission::Admission;
-use crate::connection_limit::{ConnectionLimit, Counted, TooMany};
+use crate::connection_limit::{self, ConnectionLimit, Counted, TooMany};
 use crate::dropped_fields::DroppedFields;
 use crate::h2::stream::Keeping;
 use crate::rescue::{self, Page};
@@ -193,6 +195,12 @@ impl Rules {
         if let Some(limit) = &self.connection_limit {
             limit.tell(socket);
         }
+    }
+
+    /// The answer for a client that connects when the process is out of descriptors.
+    pub(crate) fn out_of_descriptors(&self) -> Vec<u8> {
+        let error = Error::server(Kind::Overloaded, "the process is out of file descriptors");
+        connection_limit::whole_answer(&error, self.retry_after_s)
     }
 
     /// Whether forwarding fields from a peer at this address are trusted.

@@ -80,13 +80,19 @@ impl Seat {
                 None
             }
             Accepted::OutOfDescriptors(error) => {
-                shared.error_log.write(
-                    Level::Error,
-                    &format!(
-                        "cannot accept a connection: {error}; raise the limit of open files (ulimit -n) or lower worker_connections"
-                    ),
-                );
-                lead.pause_accepting();
+                if let Some(refused) = lead.pause_accepting(listener, &shared.rules) {
+                    let lately = match refused {
+                        0 => String::new(),
+                        refused => format!(" ({refused} clients were refused since the last such line)"),
+                    };
+                    shared.error_log.write(
+                        Level::Error,
+                        &format!(
+                            "cannot accept a connection: {error}; raise the limit of open files (ulimit -n) or lower \
+                             worker_connections{lately}"
+                        ),
+                    );
+                }
                 None
             }
         }

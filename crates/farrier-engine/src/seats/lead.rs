@@ -9,7 +9,9 @@ use farrier_http::{ListenerId, Origin, Peer, Scheme};
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 
 use super::lost_descriptors::is_no_listener;
+use super::reserve::Reserve;
 use super::returns::Waiting;
+use farrier_protocol::connection_limit::{self, TooMany};
 use crate::control::Control;
 use farrier_protocol::connection::{Connection, Phase};
 use farrier_protocol::connection_limit::TooMany;
@@ -58,6 +60,8 @@ pub(crate) struct Lead {
     pub(crate) woken: Vec<Token>,
     /// Connections to other servers.
     pub(crate) upstreams: UpstreamPool,
+    /// For clients that connect when all other descriptors are in use.
+    pub(crate) reserve: Reserve,
 }
 
 /// The result of accepting at a listener.
@@ -171,9 +175,19 @@ impl Lead {
         }
     }
 
-    /// Stops accepting for a moment: the process is out of file descriptors.
-    pub(crate) fn pause_accepting(&mut self) {
+    /// Stops accepting for a moment: the process is out of file descriptors. Clients that wait for too long already are
+    /// refused. Returns their number if the log is to be told.
+    pub(crate) fn pause_accepting(&mut self, index: usize, rules: &Rules) -> Option<u64> {
+        if let Some(listener) = self.listeners.get(index) {
+            let is_plain = rules.terms_of(index, self.now_ms).is_none() && rules.admission.speaks_http(index);
+            self.reserve.used_up(listener, |socket| {
+                if is_plain {
+                    connection_limit::tell_without_waiting(socket, &rules.out_of_descriptors());
+                }
+            });
+        }
         self.gate.pause(self.now_ms + OUT_OF_DESCRIPTORS_PAUSE_MS);
+        self.reserve.line(self.now_ms)
     }
 
     /// Lets the connection wait, and makes sure that it is checked no later than its deadline.

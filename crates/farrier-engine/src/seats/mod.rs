@@ -23,6 +23,7 @@ mod native_hint;
 mod overdue;
 mod preparing;
 mod probe;
+mod reserve;
 mod returns;
 mod seat;
 mod shared;

@@ -10,6 +10,7 @@ use farrier_http::Handler;
 
 use super::lead::Lead;
 use super::overdue::Overdue;
+use super::reserve::Reserve;
 use super::seat::{Seat, guard};
 use super::shared::Shared;
 use super::thread_state::InterpreterLock;
@@ -85,6 +86,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         arrivals: VecDeque::new(),
         woken: Vec::new(),
         upstreams: UpstreamPool::new(Arc::clone(&poller)),
+        reserve: Reserve::new(),
     });
     if let Some(control) = &lead.control {
         for descriptor in control.descriptors() {
