@@ -253,3 +253,62 @@ def test_the_exception_is_documented():
     assert issubclass(farrier.RequestTimeout, BaseException)
     assert not issubclass(farrier.RequestTimeout, Exception)
     assert "request_timeout" in farrier.RequestTimeout.__doc__
+
+
+HOLDING = """
+    import os, threading
+
+    GATE = threading.Event()
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"].startswith("/hold"):
+            wait_for_ever()
+        GATE.set() if environ["PATH_INFO"] == "/release" else None
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"done"]
+
+    def wait_for_ever():
+        os.write(2, b"entered\\n")
+        while not GATE.wait(0.1):
+            pass
+"""
+
+HELD = (
+    r"\[CRITICAL\] CALLS DO NOT RETURN: calls of one route, such as GET /hold/\d, have held 2 of 4 threads for 1 s "
+    r"\(see threads\)\. "
+)
+
+
+def hold(server, *targets):
+    wires = [server.connect() for _ in targets]
+    for wire, target in zip(wires, targets):
+        wire.send(message(target=target))
+    server.log.wait("entered", count=len(targets))
+    return wires
+
+
+def test_a_route_that_holds_half_of_the_threads_is_named_with_its_stacks(serve):
+    # Without request_timeout a deadlock was answered with 503 until a restart, and nothing in the log said why.
+    server = serve(HOLDING, "--threads", 4, "--held-route-after", 1)
+    wires = hold(server, "/hold/1", "/hold/2")
+    server.log.wait(HELD + ".*Set request_timeout")
+    server.log.wait(r", in wait_for_ever", count=2)
+    # Other routes go on.
+    assert server.get("/release").status == 200
+    assert [wire.read_response().status for wire in wires] == [200, 200]
+
+
+def test_a_route_that_goes_on_holding_threads_is_named_once(serve):
+    server = serve(HOLDING, "--threads", 4, "--held-route-after", 1, "--request-timeout", 4)
+    hold(server, "/hold/1", "/hold/2")
+    # The watch looks once a second until then.
+    server.log.wait("REQUEST TIMEOUT", timeout=30)
+    assert len(server.log.find(HELD + ".*request_timeout ends each after 4 s")) == 1
+
+
+def test_calls_of_several_routes_do_not_hold_a_route(serve):
+    server = serve(HOLDING, "--threads", 4, "--held-route-after", 1, "--request-timeout", 3)
+    hold(server, "/hold-one", "/hold-two")
+    # By then both have been held for longer than the watch waits.
+    server.log.wait("REQUEST TIMEOUT", timeout=30)
+    assert not server.log.find("CALLS DO NOT RETURN")

@@ -56,5 +56,18 @@ def describe_threads(stuck: Iterable[int], whole: bool) -> str:
     return "\n".join(lines)
 
 
+def request_of(thread: int) -> str | None:
+    """Return method and path of the request that a thread answers, from the environ in one of its frames."""
+    frame, found = sys._current_frames().get(thread), None
+    while frame is not None:
+        # PEP 3333: the name is only a custom, so the keys must be there.
+        environ = frame.f_locals.get("environ")
+        if isinstance(environ, dict) and {"REQUEST_METHOD", "PATH_INFO"} <= environ.keys():
+            # The outermost frame is the server's own call, before a framework moves parts of the path.
+            found = "%s %s%s" % (environ["REQUEST_METHOD"], environ.get("SCRIPT_NAME", ""), environ["PATH_INFO"])
+        frame = frame.f_back
+    return found and found.encode("latin-1", "replace").decode("utf-8", "backslashreplace")
+
+
 def _is_parked(frame: FrameType) -> bool:
     return frame.f_code.co_name == "run" and frame.f_globals.get("__name__") == "threading"

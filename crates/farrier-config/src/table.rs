@@ -156,6 +156,12 @@ settings! {
     request_timeout: Duration = 0s
         uwsgi "harakiri";
 
+    /// How long calls of one route may hold half of the threads before the log says so.
+    ///
+    /// One line names the route and shows the stacks of its threads, for example in a deadlock. Nothing is ended: that is
+    /// what `request_timeout` does. 0 turns the line off.
+    held_route_after: Duration = 60s;
+
     /// Time for workers to finish requests on a stop or reload.
     ///
     /// A request that still runs after it is cut off; 0 cuts it off at once. The default is shorter than the 30 seconds

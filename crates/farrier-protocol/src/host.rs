@@ -37,6 +37,13 @@ pub trait Host: Send + Sync {
         String::new()
     }
 
+    /// Names the request that a thread answers, if that can be found out, for the log. Called on a thread that is no seat;
+    /// waits for the runtime without a limit.
+    fn request_of(&self, thread: u64) -> Option<String> {
+        let _ = thread;
+        None
+    }
+
     /// Raises an exception in a thread, so that its call ends. `still` is called at the last moment, to ask whether
     /// that is still wanted. Called on a thread that is no seat; waits for the runtime without a limit.
     fn interrupt(&self, thread: u64, still: &mut dyn FnMut() -> bool) {

@@ -341,6 +341,8 @@ pub struct Seating {
     pub client_waits_max: usize,
     /// How long a call may take; 0 is no limit.
     pub request_timeout: Duration,
+    /// How long calls of one route may hold half of the threads before the log says so; 0 for never.
+    pub held_route_after: Duration,
 }
 
 impl Seating {
@@ -370,6 +372,7 @@ impl Seating {
                 most => most as usize,
             },
             request_timeout: config.request_timeout,
+            held_route_after: config.held_route_after,
         }
     }
 }

@@ -13,6 +13,7 @@
 mod accepting;
 mod actions;
 mod calls;
+mod held_route;
 mod leading;
 mod queues;
 pub mod routes;
@@ -25,6 +26,7 @@ mod waiting;
 pub use self::accepting::AcceptGate;
 pub use self::actions::Actions;
 pub use self::calls::{Doing, Ended};
+pub use self::held_route::HeldRoute;
 pub use self::leading::{Arrived, Enqueued, HandedOn};
 pub use self::queues::{Job, JobKind};
 pub use self::seats::{Client, Order, SeatId};

@@ -22,6 +22,15 @@ pub fn stacks(stuck: &[u64], whole: bool) -> String {
     })
 }
 
+/// Method and path of the request that a thread answers, if a frame of its stack has the environ. Waits for the interpreter
+/// without a limit.
+pub fn request_of(thread: u64) -> Option<String> {
+    Python::attach(|py| {
+        let module = py.import("farrier._request_timeout").ok()?;
+        module.call_method1("request_of", (thread,)).ok()?.extract().ok()?
+    })
+}
+
 /// Raises `farrier.RequestTimeout` in a thread.
 ///
 /// # Arguments

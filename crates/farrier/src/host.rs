@@ -41,6 +41,10 @@ impl Host for Interpreter {
         overdue::stacks(stuck, whole)
     }
 
+    fn request_of(&self, thread: u64) -> Option<String> {
+        overdue::request_of(thread)
+    }
+
     fn interrupt(&self, thread: u64, still: &mut dyn FnMut() -> bool) {
         overdue::interrupt(thread, still);
     }

@@ -13,6 +13,7 @@ mod client_waits;
 mod disk;
 mod exchanges;
 mod fault_log;
+mod held_route;
 mod interpreter_stall;
 pub(crate) mod lead;
 mod leading;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::held_route::HeldRouteWatch;
 use super::interpreter_stall::InterpreterStall;
 use super::shared::Shared;
 use super::thread_meter::Reading;
@@ -18,7 +19,7 @@ const QUIET_TICKS_MAX: u32 = 8;
 /// Runs until the engine stops, on a plain thread that never touches the interpreter.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let mut quiet_ticks = 0;
-    let mut stall = InterpreterStall::default();
+    let (mut stall, mut held_route) = (InterpreterStall::default(), HeldRouteWatch::default());
     let mut suspects = Suspects::default();
     // First report that the worker is alive, so that an old report is not taken for silence.
     shared.metrics.beat();
@@ -55,6 +56,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             shared.metrics.beat();
         }
         stall.look(alive, shared, now_ns);
+        held_route.look(shared, now_ns);
     }
 }
 

@@ -16,6 +16,7 @@ use farrier_http::{Error, Kind, Via};
 use super::call_record::{CallRecord, CallTarget, Late, Look, NamedCall};
 use super::native_hint;
 use super::shared::Shared;
+use farrier_log::access::printable;
 use farrier_log::error::Level;
 use farrier_protocol::h1_error::whole_response;
 use farrier_protocol::h2::respond::whole_answer;
@@ -212,17 +213,21 @@ fn seconds(ns: u64) -> String {
 }
 
 /// The thread that uses the runtime.
-struct Interrupter {
+pub(super) struct Interrupter {
     questions: Sender<Question>,
 }
 
 enum Question {
     Stacks { stuck: Vec<u64>, whole: bool, answer: Sender<String> },
+    Describe { stuck: Vec<u64>, answer: Sender<Described> },
     Interrupt(Vec<NamedCall>),
 }
 
+/// The name of the first request that has one, and the stacks of the threads.
+type Described = (Option<String>, String);
+
 impl Interrupter {
-    fn start(host: &Arc<dyn Host>) -> Interrupter {
+    pub(super) fn start(host: &Arc<dyn Host>) -> Interrupter {
         let (questions, asked) = mpsc::channel();
         let host = Arc::clone(host);
         let answers = move || {
@@ -231,6 +236,10 @@ impl Interrupter {
                     Question::Stacks { stuck, whole, answer } => {
                         // The result is no longer wanted if it took too long.
                         let _ = answer.send(host.stacks(&stuck, whole));
+                    }
+                    Question::Describe { stuck, answer } => {
+                        let request = stuck.iter().find_map(|&thread| host.request_of(thread));
+                        let _ = answer.send((request, host.stacks(&stuck, false)));
                     }
                     Question::Interrupt(calls) => {
                         for call in calls {
@@ -250,6 +259,14 @@ impl Interrupter {
         let stuck = calls.iter().map(|call| call.record.thread_ident).collect();
         self.questions.send(Question::Stacks { stuck, whole, answer }).ok()?;
         answered.recv_timeout(STACKS_PATIENCE).ok()
+    }
+
+    /// Describes threads that have not been interrupted.
+    pub(super) fn describe(&self, stuck: Vec<u64>) -> Option<Described> {
+        let (answer, answered) = mpsc::channel();
+        self.questions.send(Question::Describe { stuck, answer }).ok()?;
+        let (request, stacks) = answered.recv_timeout(STACKS_PATIENCE).ok()?;
+        Some((request.map(|request| printable(request.as_bytes())), stacks))
     }
 
     fn interrupt(&self, calls: Vec<NamedCall>) {

@@ -60,7 +60,7 @@ fn start(shared: &Arc<Shared>, id: SeatId) {
     let life = move || {
         // Names the thread for tools that list threads; this fails only if the name is too long.
         let _ = rustix::thread::set_name(c"farrier-seat");
-        theirs.threads.occupy(id);
+        theirs.threads.occupy(id, &*theirs.host);
         theirs.scheduler().began(id);
         Seat::new(id, theirs).run_from_work();
     };

@@ -116,7 +116,7 @@ pub fn run(config: &Config, parts: Parts) -> io::Result<()> {
         lead,
         overdue,
     ));
-    shared.threads.occupy(0);
+    shared.threads.occupy(0, &*shared.host);
     let watched = Arc::clone(&shared);
     let monitor = std::thread::Builder::new()
         .name("farrier-monitor".into())
