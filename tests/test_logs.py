@@ -346,6 +346,15 @@ def test_no_client_can_forge_a_line_or_send_control_characters_to_a_terminal(ser
     assert not [line for line in lines if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", line)], lines
 
 
+def test_an_access_log_that_cannot_be_opened_ends_the_start_with_status_1(serve, tmp_path):
+    # Only the workers found it: the server listened, and ended with the status of an application that cannot be loaded.
+    path = tmp_path / "missing" / "access.log"
+    server = serve(APPLICATION, "--access-logfile", path, listening=False)
+    assert server.wait_exit(15) == 1
+    assert server.log.find(r"^farrier: accesslog: cannot open the log file %s: " % path), server.log.text
+    assert not server.log.find("Listening at")
+
+
 def test_the_access_log_may_be_a_file_that_is_reopened_on_usr1(serve, tmp_path):
     path = tmp_path / "access.log"
     server = serve(APPLICATION, "--access-logfile", path)

@@ -29,6 +29,17 @@ pub enum Target {
 }
 
 impl Target {
+    /// Opens the target and closes it again, to find an error before another process needs it.
+    ///
+    /// # Errors
+    /// The file cannot be created or opened for appending. The message names it.
+    pub fn check(&self) -> io::Result<()> {
+        match self {
+            Target::File(path) | Target::Capturing(path) => open_append(path).map(drop),
+            Target::Stderr | Target::Stdout | Target::Kept(_) => Ok(()),
+        }
+    }
+
     /// Opens the target.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Users and groups by name: the identity of the workers, and the owner of files that the arbiter makes for them.
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::{MetadataExt, fchown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, fchown};
 
 use farrier_config::{Config, LogTarget, Owner};
 use farrier_supervisor::privileges::Identity;
@@ -61,9 +61,13 @@ pub(crate) fn give_logs(config: &Config, identity: Option<&Identity>) -> Result<
     let Some(identity) = identity else { return Ok(()) };
     for target in [Some(&config.errorlog), config.accesslog.as_ref()].into_iter().flatten() {
         let LogTarget::File(path) = target else { continue };
+        // A pipe keeps its owner, and opening it would wait for a reader (fifo(7)).
+        if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+            continue;
+        }
         let given = OpenOptions::new().append(true).create(true).open(path).and_then(|file| {
             let found = file.metadata()?;
-            // A device or a pipe keeps its owner.
+            // A device keeps its owner.
             if !found.is_file() || (found.uid(), found.gid()) == (identity.uid, identity.gid) {
                 return Ok(());
             }

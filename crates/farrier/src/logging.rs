@@ -89,6 +89,7 @@ impl ArbiterLogs {
     pub(crate) fn renew(&self, py: Python<'_>, config: &Config, cfg: &Bound<'_, PyAny>) -> Result<(), String> {
         let anew = direct(config)?;
         let started = self.start(py, config, cfg)?;
+        check_access_log(config, &started)?;
         self.error.adopt(anew);
         self.divert_if(&started);
         Ok(())
@@ -101,6 +102,7 @@ impl ArbiterLogs {
 
     fn connect(&self, py: Python<'_>, config: &Config, cfg: &Bound<'_, PyAny>) -> Result<(), String> {
         let started = self.start(py, config, cfg)?;
+        check_access_log(config, &started)?;
         self.divert_if(&started);
         Ok(())
     }
@@ -302,6 +304,16 @@ pub(crate) fn direct(config: &Config) -> Result<ErrorLog, String> {
     let syslog = syslog_settings(config, "error").map(|settings| Syslog::direct(settings, bytes_max));
     let statsd = statsd_settings(config).map(|settings| Arc::new(Statsd::direct(settings, bytes_max)));
     Ok(ErrorLog::new(level(config), out, syslog, statsd))
+}
+
+/// The workers open the access log. That it can be opened is found before the listeners are.
+fn check_access_log(config: &Config, started: &Started) -> Result<(), String> {
+    match &config.accesslog {
+        Some(LogTarget::File(path)) if !started.diverted => {
+            Target::File(path.clone()).check().map_err(|error| format!("accesslog: {error}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The access log. If its entries go through Python's loggers, it has no target of its own.

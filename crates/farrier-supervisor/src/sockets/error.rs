@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::ListenSpec;
+use super::{Holder, ListenSpec};
 
 /// A listener that could not be bound: which, why, and what to do.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub struct BindError {
 /// Why a listener could not be bound.
 #[derive(Debug)]
 pub enum BindCause {
-    /// Another process listens there.
-    InUse,
+    /// Another process listens there: this one, if it can be seen.
+    InUse(Option<Holder>),
     /// Another process listens there, and the server was stopped while it waited.
     Stopped,
     /// Another error of the kernel.
@@ -31,8 +31,11 @@ impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = &self.address;
         match &self.cause {
-            BindCause::InUse => {
+            BindCause::InUse(None) => {
                 write!(f, "Connection in use: {address}; stop the server that listens there or choose another address")
+            }
+            BindCause::InUse(Some(holder)) => {
+                write!(f, "Connection in use: {address}; {holder} listens there: stop it or choose another address")
             }
             BindCause::Stopped => write!(f, "Stopped while waiting for {address}"),
             BindCause::Unfit(why) => write!(f, "Can't listen at {address}: {why}"),
@@ -56,10 +59,15 @@ impl std::error::Error for BindError {}
 /// What the kernel said of this address.
 pub(super) fn failed(spec: &ListenSpec, error: io::Error) -> BindError {
     let cause = match error.kind() {
-        io::ErrorKind::AddrInUse => BindCause::InUse,
+        io::ErrorKind::AddrInUse => return in_use(spec),
         _ => BindCause::Io(error),
     };
     BindError { address: spec.to_string(), cause }
+}
+
+/// Another process listens there.
+pub(super) fn in_use(spec: &ListenSpec) -> BindError {
+    BindError { address: spec.to_string(), cause: BindCause::InUse(Holder::of(spec)) }
 }
 
 /// What we say of it.

@@ -5,6 +5,7 @@
 
 mod activation;
 mod error;
+mod holder;
 mod inheritance;
 mod spec;
 mod tcp;
@@ -24,6 +25,7 @@ use error::{failed, unfit};
 
 pub use activation::Activation;
 pub use error::{BindCause, BindError};
+pub use holder::Holder;
 pub use inheritance::inherit;
 pub use spec::{BindOptions, ListenSpec};
 pub use unix::SocketFile;
@@ -210,9 +212,15 @@ fn bind_patiently(
     let mut tried = 1;
     loop {
         match bind(spec, all, options) {
-            Err(BindError { cause: BindCause::InUse, address }) if tried < tries => {
-                log(Level::Error, &format!("Connection in use: {address}"));
-                log(Level::Error, &format!("Retrying in {} second.", options.pause.as_secs_f32()));
+            Err(BindError { cause: BindCause::InUse(holder), address }) if tried < tries => {
+                if tried == 1 {
+                    let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+                    let (pause, more) = (options.pause.as_secs_f32(), tries - 1);
+                    let line = format!(
+                        "Connection in use: {address}; {holder} listens there. Retrying in {pause} second, {more} times at most."
+                    );
+                    log(Level::Error, &line);
+                }
                 if !patience(options.pause) {
                     return Err(BindError { cause: BindCause::Stopped, address });
                 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Gid, Mode, Uid, chmod, chown, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::error::{failed, unfit};
-use super::{BindCause, BindError, BindOptions, ListenSpec, Listener, finish};
+use super::error::{failed, in_use, unfit};
+use super::{BindError, BindOptions, ListenSpec, Listener, finish};
 use crate::process::{Pid, own_pid};
 
 /// Binds at `path`. The file has its final permissions before anybody can connect.
@@ -108,7 +108,7 @@ fn clear_stale(spec: &ListenSpec, path: &Path, address: &SockAddr) -> Result<(),
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(failed(spec, error)),
-        Ok(()) | Err(_) => Err(BindError { address: spec.to_string(), cause: BindCause::InUse }),
+        Ok(()) | Err(_) => Err(in_use(spec)),
     }
 }
 
