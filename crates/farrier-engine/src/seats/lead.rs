@@ -8,7 +8,6 @@ use std::sync::Arc;
 use farrier_http::{ListenerId, Origin, Peer, Scheme};
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 
-use super::lost_descriptors::is_no_listener;
 use super::reserve::Reserve;
 use super::returns::Waiting;
 use farrier_protocol::connection_limit::{self, TooMany};
@@ -226,4 +225,29 @@ impl Lead {
 
 fn peer_of(address: SocketAddrAny) -> Option<Peer> {
     std::net::SocketAddr::try_from(address).ok().map(Peer::Tcp)
+}
+
+/// Whether an error of accept(2) means that its descriptor no longer is a listener: it is closed, or its number names
+/// another file.
+fn is_no_listener(error: rustix::io::Errno) -> bool {
+    use rustix::io::Errno;
+    matches!(error, Errno::BADF | Errno::NOTSOCK | Errno::INVAL | Errno::OPNOTSUPP)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn an_error_that_says_that_there_is_no_listener_is_not_one_of_a_client() {
+        let file = std::fs::File::open("/dev/null").expect("opened");
+        let error = acceptfrom_with(file.as_fd(), SocketFlags::CLOEXEC).expect_err("no socket");
+        assert!(is_no_listener(error));
+        assert!(is_no_listener(Errno::BADF));
+        for error in [Errno::AGAIN, Errno::CONNABORTED, Errno::MFILE, Errno::PERM] {
+            assert!(!is_no_listener(error), "{error}");
+        }
+    }
 }

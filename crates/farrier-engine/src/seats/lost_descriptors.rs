@@ -10,12 +10,6 @@ use super::lead::Lead;
 use super::seat::Seat;
 use farrier_log::error::Level;
 
-/// Whether an error of accept(2) means that its descriptor no longer is a listener: it is closed, or its number names
-/// another file.
-pub(super) fn is_no_listener(error: Errno) -> bool {
-    matches!(error, Errno::BADF | Errno::NOTSOCK | Errno::INVAL | Errno::OPNOTSUPP)
-}
-
 impl Seat {
     /// Ends the worker, because it has lost `what`.
     pub(super) fn lose(&self, what: &str, error: &io::Error) {
@@ -48,25 +42,5 @@ impl Seat {
         };
         drop(control);
         self.lose(what, &Errno::BADF.into());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::fd::AsFd;
-
-    use rustix::net::{SocketFlags, acceptfrom_with};
-
-    use super::*;
-
-    #[test]
-    fn an_error_that_says_that_there_is_no_listener_is_not_one_of_a_client() {
-        let file = std::fs::File::open("/dev/null").expect("opened");
-        let error = acceptfrom_with(file.as_fd(), SocketFlags::CLOEXEC).expect_err("no socket");
-        assert!(is_no_listener(error));
-        assert!(is_no_listener(Errno::BADF));
-        for error in [Errno::AGAIN, Errno::CONNABORTED, Errno::MFILE, Errno::PERM] {
-            assert!(!is_no_listener(error), "{error}");
-        }
     }
 }
