@@ -183,9 +183,10 @@ impl ReceivedHead {
 }
 
 /// How the head is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// HTTP: a status line is required, and lines end with CRLF.
+    #[default]
     Http,
     /// CGI: the status line may be left out, and lines may end with LF (RFC 3875 §6.2, §2.2 `NL`).
     Cgi,
@@ -238,6 +239,10 @@ impl HeadReader {
                 head.take_cgi_status(has_status_line)?;
             }
             head.decide(asked)?;
+            if dialect == Dialect::Cgi && head.framing == ResponseFraming::Chunked {
+                // RFC 3875 §6.3: a CGI program has no transfer coding, so the chunks would be taken for content.
+                return Err(Fault::new(FaultKind::Framing, "Transfer-Encoding in the answer of a gateway protocol"));
+            }
             Ok(Some(length))
         });
         match outcome {

@@ -36,13 +36,21 @@
 //! - The reader owns the head and reuses its memory. Content is neither copied nor allocated.
 //!
 //! [`encode`] writes the head of a request and its framing. Chunks are written with [`super::h1::encode`].
+//!
+//! The gateway protocols have modules of their own. A uwsgi request is written with [`uwsgi`], and its answer is read after
+//! [`response::ResponseReader::restart_uwsgi`]. FastCGI has [`fastcgi::FastCgiReader`], which works in the same steps, and
+//! [`fastcgi_encode`].
 
 pub mod encode;
+pub mod fastcgi;
+pub mod fastcgi_encode;
 pub mod fault;
 pub mod fields;
 pub mod head;
 pub mod response;
+pub mod uwsgi;
 
+pub use fastcgi::FastCgiReader;
 pub use fault::{Fault, FaultKind};
 pub use fields::FieldLines;
 pub use head::{Asked, ReceivedHead, ResponseLimits};

@@ -44,6 +44,7 @@ pub enum Event {
 #[derive(Debug, Default)]
 pub struct ResponseReader {
     asked: Asked,
+    dialect: Dialect,
     heads: HeadReader,
     head: ReceivedHead,
     trailers: FieldLines,
@@ -67,10 +68,18 @@ impl ResponseReader {
     /// Begins with the next response, and keeps the memory.
     pub fn restart(&mut self, asked: Asked) {
         self.asked = asked;
+        self.dialect = Dialect::Http;
         self.heads = HeadReader::default();
         self.trailers.clear();
         self.interims = 0;
         self.stage = Stage::Head;
+    }
+
+    /// Begins with the response to a uwsgi request, and keeps the memory. The head is that of HTTP or of CGI. There is no
+    /// transfer coding, and the connection carries no other request.
+    pub fn restart_uwsgi(&mut self, asked: Asked) {
+        self.restart(asked);
+        self.dialect = Dialect::Cgi;
     }
 
     /// The last head that was complete.
@@ -97,7 +106,7 @@ impl ResponseReader {
     /// byte is left over. A surplus byte would be taken for the next answer (response splitting). The request must have
     /// been sent completely, which the caller knows.
     pub fn is_reusable(&self, rest: &[u8]) -> bool {
-        self.is_complete() && rest.is_empty() && self.head.is_persistent()
+        self.is_complete() && rest.is_empty() && self.dialect == Dialect::Http && self.head.is_persistent()
     }
 
     /// Reads from the front of `input`: the bytes that the last step left, with new ones behind them. It stops at the first
@@ -161,7 +170,7 @@ impl ResponseReader {
     }
 
     fn read_head(&mut self, input: &[u8], limits: &ResponseLimits) -> Result<Step, Fault> {
-        let Some(consumed) = self.heads.read(input, Dialect::Http, self.asked, limits, &mut self.head)? else {
+        let Some(consumed) = self.heads.read(input, self.dialect, self.asked, limits, &mut self.head)? else {
             return Ok(Step { consumed: 0, event: Event::NeedMore });
         };
         let (stage, event) = match self.head.status() {

@@ -6,7 +6,7 @@ pub mod encode;
 pub mod head;
 
 mod params;
-mod record;
+pub(crate) mod record;
 pub(crate) mod stdout;
 mod values;
 

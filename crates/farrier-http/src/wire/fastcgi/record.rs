@@ -5,7 +5,7 @@ use super::{encode, values};
 use crate::error::{Error, Kind};
 
 /// Bytes of a record's header.
-pub(super) const HEADER_BYTES: usize = 8;
+pub(crate) const HEADER_BYTES: usize = 8;
 
 /// The most management records during one request. A client that sends more is misbehaving.
 const REPLIES_MAX: u32 = 16;
@@ -13,25 +13,25 @@ const REPLIES_MAX: u32 = 16;
 /// The largest content of a record that must be complete before it is read.
 const WHOLE_BYTES_MAX: usize = 1024;
 
-pub(super) const BEGIN_REQUEST: u8 = 1;
-pub(super) const ABORT_REQUEST: u8 = 2;
-pub(super) const END_REQUEST: u8 = 3;
-pub(super) const PARAMS: u8 = 4;
-pub(super) const STDIN: u8 = 5;
-pub(super) const STDOUT: u8 = 6;
-pub(super) const STDERR: u8 = 7;
+pub(crate) const BEGIN_REQUEST: u8 = 1;
+pub(crate) const ABORT_REQUEST: u8 = 2;
+pub(crate) const END_REQUEST: u8 = 3;
+pub(crate) const PARAMS: u8 = 4;
+pub(crate) const STDIN: u8 = 5;
+pub(crate) const STDOUT: u8 = 6;
+pub(crate) const STDERR: u8 = 7;
 pub(super) const DATA: u8 = 8;
 pub(super) const GET_VALUES: u8 = 9;
-pub(super) const GET_VALUES_RESULT: u8 = 10;
-pub(super) const UNKNOWN_TYPE: u8 = 11;
+pub(crate) const GET_VALUES_RESULT: u8 = 10;
+pub(crate) const UNKNOWN_TYPE: u8 = 11;
 
 /// A record's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) kind: u8,
-    pub(super) request_id: u16,
-    pub(super) content_bytes: u16,
-    pub(super) padding_bytes: u8,
+pub(crate) struct Header {
+    pub(crate) kind: u8,
+    pub(crate) request_id: u16,
+    pub(crate) content_bytes: u16,
+    pub(crate) padding_bytes: u8,
 }
 
 impl Header {
@@ -39,7 +39,7 @@ impl Header {
     ///
     /// # Errors
     /// It is of another version.
-    pub(super) fn at_front(bytes: &[u8]) -> Result<Option<Header>, Error> {
+    pub(crate) fn at_front(bytes: &[u8]) -> Result<Option<Header>, Error> {
         match *bytes {
             [1, kind, id_high, id_low, high, low, padding_bytes, _, ..] => Ok(Some(Header {
                 kind,
@@ -230,7 +230,7 @@ impl Records {
 }
 
 /// The role of an application that answers requests; authorizers and filters are not served.
-const RESPONDER: u16 = 1;
+pub(crate) const RESPONDER: u16 = 1;
 
 /// The web server closes the connection, not the application.
-const KEEP_CONN: u8 = 1;
+pub(crate) const KEEP_CONN: u8 = 1;
