@@ -3,7 +3,7 @@
 //!
 //! Nothing in this crate does I/O or reads a clock. A mount has a [`RequestPolicy`] and a [`ResponsePolicy`], made from the
 //! configuration once. For each request the caller fills [`Facts`] and writes the head in the upstream's protocol, as in
-//! [`http1::encode_head`]. The upstream's [`farrier_http::wire::client::ReceivedHead`] becomes a
+//! [`http1::encode_head`] and [`gateway`]. The upstream's [`farrier_http::wire::client::ReceivedHead`] becomes a
 //! [`farrier_http::ResponseHead`] by [`ResponsePolicy::fill`]. An upstream that fails is a [`Failure`], which becomes an
 //! [`farrier_http::Error`].
 
@@ -16,6 +16,7 @@ pub mod connection;
 mod exchange;
 pub mod failure;
 pub mod group;
+pub mod gateway;
 pub mod http1;
 pub mod mount;
 pub mod request;
@@ -24,6 +25,7 @@ pub mod rewrite;
 pub mod server;
 pub mod target;
 pub mod template;
+pub mod variables;
 pub mod via;
 
 pub use balance::Balance;

@@ -273,7 +273,7 @@ fn values(request: &Request, known: KnownField) -> impl Iterator<Item = &[u8]> {
     request.fields().filter(move |(its, ..)| *its == known).map(|(.., value)| value)
 }
 
-fn append_variable(out: &mut Vec<u8>, variable: Variable, request: &Request, facts: &Facts<'_>) {
+pub(crate) fn append_variable(out: &mut Vec<u8>, variable: Variable, request: &Request, facts: &Facts<'_>) {
     match variable {
         Variable::Host => out.extend_from_slice(client_fields::client_host(request)),
         Variable::Scheme => out.extend_from_slice(request.origin.scheme.as_str().as_bytes()),
