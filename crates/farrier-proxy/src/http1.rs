@@ -36,7 +36,8 @@ fn encode(
 ) -> Result<(), Refused> {
     scratch.clear();
     target::append(scratch, request, &policy.path, facts.mounted_bytes)?;
-    encode_request_line(out, request.method(), scratch);
+    let method = if facts.websocket_key.is_some() { b"GET" } else { request.method() };
+    encode_request_line(out, method, scratch);
     policy.fields(request, facts, scratch, &mut |name, value| encode_field(out, name, value))?;
     policy.set_fields(request, facts, scratch, &mut |name, value| encode_field(out, name, value))?;
     // Fields of the connection are made anew for this one.
@@ -44,6 +45,9 @@ fn encode(
     if let Some(protocol) = facts.upgrade {
         encode_field(out, b"Connection", b"Upgrade");
         encode_field(out, b"Upgrade", protocol);
+        if let Some(key) = facts.websocket_key {
+            encode_field(out, b"Sec-WebSocket-Key", key);
+        }
     } else {
         match (facts.is_last, asks_trailers) {
             (true, true) => encode_field(out, b"Connection", b"close, TE"),
@@ -56,6 +60,8 @@ fn encode(
     if asks_trailers {
         encode_field(out, b"TE", b"trailers");
     }
-    encode_framing(out, sent_framing(request.method(), facts.content_length));
+    // RFC 9110 §7.8: what follows a request to switch is the other protocol's, so it has no content.
+    let content_length = if facts.upgrade.is_some() { Some(0) } else { facts.content_length };
+    encode_framing(out, sent_framing(method, content_length));
     Ok(())
 }

@@ -6,6 +6,8 @@
 //! [`http1::encode_head`] and [`gateway`]. The upstream's [`farrier_http::wire::client::ReceivedHead`] becomes a
 //! [`farrier_http::ResponseHead`] by [`ResponsePolicy::fill`]. An upstream that fails is a [`Failure`], which becomes an
 //! [`farrier_http::Error`].
+//!
+//! [`Upgrades::asked`] finds the protocol that a request may switch to, and [`upgrade::check_switch`] judges the answer.
 
 #![forbid(unsafe_code)]
 
@@ -25,8 +27,10 @@ pub mod rewrite;
 pub mod server;
 pub mod target;
 pub mod template;
+pub mod upgrade;
 pub mod variables;
 pub mod via;
+pub mod websocket;
 
 pub use balance::Balance;
 pub use client_fields::ForwardedForm;
@@ -35,3 +39,4 @@ pub use request::{Facts, Refused, RequestPolicy};
 pub use response::{Accel, ResponsePolicy, Signals};
 pub use rewrite::Rewrite;
 pub use template::Template;
+pub use upgrade::Upgrades;

@@ -64,8 +64,10 @@ pub struct Facts<'a> {
     pub expect_continue: bool,
     /// Trailers of the response can be passed to the client.
     pub takes_trailers: bool,
-    /// The protocol to switch to, from [`crate::upgrade`]; `None` for an ordinary request.
+    /// The protocol to switch to, from [`crate::Upgrades::asked`]; `None` for an ordinary request.
     pub upgrade: Option<&'a [u8]>,
+    /// The key for a WebSocket handshake over HTTP/1.1 whose client speaks HTTP/2 and has none (RFC 8441): the method becomes GET.
+    pub websocket_key: Option<&'a [u8]>,
     /// The connection to the upstream is for this request alone.
     pub is_last: bool,
     /// The id of the request; empty if it has none.
@@ -86,6 +88,7 @@ impl<'a> Facts<'a> {
             expect_continue: false,
             takes_trailers: false,
             upgrade: None,
+            websocket_key: None,
             is_last: false,
             request_id: b"",
         }
