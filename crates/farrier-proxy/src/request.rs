@@ -120,7 +120,8 @@ impl From<Error> for Refused {
 }
 
 impl RequestEdits {
-    /// Sets a field instead of the client's and this server's own of that name. An empty value removes it.
+    /// Sets a field instead of the client's and this server's own of that name. An empty value removes it. Of two values for a
+    /// name the last counts.
     ///
     /// # Errors
     /// The name is no token, or one that the framing, the connection or [`RequestPolicy::host`] decides.
@@ -128,7 +129,9 @@ impl RequestEdits {
         if name.eq_ignore_ascii_case("host") {
             return Err("the Host field has a setting of its own: host".to_owned());
         }
-        self.set.push((checked_name(name)?, value));
+        let name = checked_name(name)?;
+        self.set.retain(|(its, _)| !its.eq_ignore_ascii_case(&name));
+        self.set.push((name, value));
         Ok(())
     }
 

@@ -68,7 +68,7 @@ impl ResponseEdits {
         Ok(())
     }
 
-    /// Sets a field instead of the upstream's. An empty value removes it.
+    /// Sets a field instead of the upstream's. An empty value removes it. Of two values for a name the last counts.
     ///
     /// # Errors
     /// As for [`ResponseEdits::hide`], or the value contains a control character.
@@ -76,7 +76,9 @@ impl ResponseEdits {
         if !farrier_http::field::is_value(value.as_bytes()) {
             return Err(format!("the value of {name} contains a control character"));
         }
-        self.set.push((checked_name(name)?, value.as_bytes().into()));
+        let name = checked_name(name)?;
+        self.set.retain(|(its, _)| !its.eq_ignore_ascii_case(&name));
+        self.set.push((name, value.as_bytes().into()));
         Ok(())
     }
 
@@ -86,7 +88,7 @@ impl ResponseEdits {
 }
 
 impl ResponsePolicy {
-    /// Fills the response's head from a final head, or from an interim one other than 101.
+    /// Fills the response's head from a final head or an interim one. For a 101 see [`crate::upgrade::encode_switched`].
     ///
     /// # Errors
     /// The upstream's head cannot be passed on: [`Failure::Answer`].

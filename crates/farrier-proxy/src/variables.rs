@@ -36,7 +36,7 @@ pub struct Script<'a> {
 pub struct Params(Vec<(Box<[u8]>, Template)>);
 
 impl Params {
-    /// Sets a variable. An empty value leaves it out.
+    /// Sets a variable. An empty value leaves it out. Of two values for a name the last counts.
     ///
     /// # Errors
     /// The name is not one of upper-case letters, digits, `_` and `.`, or it is one that this server decides.
@@ -49,6 +49,7 @@ impl Params {
         if name.starts_with("UWSGI_") || name.starts_with("HTTP_") || name == "CONTENT_LENGTH" {
             return Err(format!("{name} cannot be set: use set_headers for fields; the server decides the others"));
         }
+        self.0.retain(|(its, _)| **its != *name.as_bytes());
         self.0.push((name.as_bytes().into(), value));
         Ok(())
     }

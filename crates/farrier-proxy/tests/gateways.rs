@@ -175,6 +175,7 @@ fn a_script_is_named_by_its_file() {
 #[test]
 fn the_configuration_sets_variables_instead_of_the_usual() {
     let mut params = Params::default();
+    params.set("SERVER_NAME", Template::parse("first").unwrap()).unwrap();
     params.set("SERVER_NAME", Template::parse("own").unwrap()).unwrap();
     params.set("REMOTE_PORT", Template::parse("").unwrap()).unwrap();
     params.set("APP_URL", Template::parse("$scheme://$host").unwrap()).unwrap();

@@ -285,6 +285,9 @@ fn the_configuration_has_the_last_word_on_a_field() {
         sent,
         "GET /p?q HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 192.0.2.7\r\nX-Url: http://a.test/p?q#id7\r\n\r\n"
     );
+    policy.edits.set("x-url", Template::parse("last").unwrap()).unwrap();
+    let sent = forwarded(&request, &policy, &facts(&request)).unwrap();
+    assert_eq!(sent.to_lowercase().matches("x-url: ").count(), 1, "of two values for a name the last counts: {sent}");
     for name in ["Host", "Content-Length", "connection", "Transfer-Encoding", "te", "a b", ""] {
         assert!(policy.edits.set(name, Template::parse("x").unwrap()).is_err(), "{name}");
         assert!(policy.edits.remove(name).is_err(), "{name}");

@@ -58,6 +58,7 @@ fn what_describes_the_upstream_is_removed() {
 #[test]
 fn the_configuration_sets_fields_instead_of_the_upstreams() {
     let mut policy = ResponsePolicy::default();
+    policy.edits.set("x-frame-options", "SAMEORIGIN").unwrap();
     policy.edits.set("X-Frame-Options", "DENY").unwrap();
     policy.edits.set("X-Gone", "").unwrap();
     check(&policy, "x-frame-options: ALLOW\r\nX-Gone: 1\r\nA: b\r\n", "A: b\r\nX-Frame-Options: DENY\r\n");
