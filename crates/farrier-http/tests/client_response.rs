@@ -6,7 +6,7 @@ mod response_connection;
 
 use farrier_http::wire::client::{Asked, Event, FaultKind, ResponseLimits, ResponseReader};
 use proptest::prelude::*;
-use response_connection::{Part, Transcript, check, deliver};
+use response_connection::{Part, Protocol, Transcript, check, deliver};
 
 const GET: Asked = Asked { is_head: false, is_connect: false, upgrade: false };
 const HEAD: Asked = Asked { is_head: true, ..GET };
@@ -15,7 +15,7 @@ const UPGRADE: Asked = Asked { upgrade: true, ..GET };
 
 fn read(asked: Asked, stream: &[u8]) -> Transcript {
     check(stream, &[3, 7, 1, 20]);
-    deliver(stream, asked, &ResponseLimits::default(), std::iter::once(stream.len()))
+    deliver(stream, asked, Protocol::Http, &ResponseLimits::default(), &mut std::iter::once(stream.len()))
 }
 
 /// The content, and whether the connection may be used again.
@@ -321,7 +321,9 @@ fn a_head_is_bounded_in_bytes_and_in_fields() {
 }
 
 /// Answers and faulty answers, from which random streams are made.
-const SAMPLES: [&str; 14] = [
+const SAMPLES: [&str; 16] = [
+    "Status: 404 Not Found\r\nContent-Type: x\n\nno",
+    "Location: /x\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 1\r\nHost: a\r\n\r\n",
     "HTTP/1.1 100 Continue\r\n\r\n",

@@ -10,21 +10,31 @@ use farrier_http::wire::client::{Asked, Event, Fault, FieldLines, ResponseLimits
 /// The outcomes differ, or a rule is broken that holds for every outcome.
 pub(crate) fn check(stream: &[u8], pieces: &[usize]) {
     for limits in limits() {
-        for asked in asked() {
-            let whole = deliver(stream, asked, &limits, std::iter::once(stream.len()));
-            let by_byte = deliver(stream, asked, &limits, std::iter::repeat(1));
+        for (asked, protocol) in asked() {
+            let deliver = |pieces: &mut dyn Iterator<Item = usize>| deliver(stream, asked, protocol, &limits, pieces);
+            let whole = deliver(&mut std::iter::once(stream.len()));
+            let by_byte = deliver(&mut std::iter::repeat(1));
             assert_eq!(by_byte, whole, "byte by byte: {}", stream.escape_ascii());
             let rest = std::iter::repeat(stream.len().max(1));
-            let in_pieces = deliver(stream, asked, &limits, pieces.iter().copied().chain(rest));
+            let in_pieces = deliver(&mut pieces.iter().copied().chain(rest));
             assert_eq!(in_pieces, whole, "in {pieces:?}: {}", stream.escape_ascii());
         }
     }
 }
 
+/// The protocol of the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    Uwsgi,
+}
+
 /// The requests that the answers may be to.
-pub(crate) fn asked() -> [Asked; 4] {
-    let get = Asked::of(b"GET");
-    [get, Asked::of(b"HEAD"), Asked::of(b"CONNECT"), Asked { upgrade: true, ..get }]
+fn asked() -> [(Asked, Protocol); 6] {
+    let (get, head) = (Asked::of(b"GET"), Asked::of(b"HEAD"));
+    let of_http = [get, head, Asked::of(b"CONNECT"), Asked { upgrade: true, ..get }];
+    let [a, b, c, d] = of_http.map(|asked| (asked, Protocol::Http));
+    [a, b, c, d, (get, Protocol::Uwsgi), (head, Protocol::Uwsgi)]
 }
 
 /// The transcript of a connection.
@@ -55,12 +65,17 @@ pub(crate) enum Part {
 pub(crate) fn deliver(
     stream: &[u8],
     asked: Asked,
+    protocol: Protocol,
     limits: &ResponseLimits,
-    mut pieces: impl Iterator<Item = usize>,
+    pieces: &mut dyn Iterator<Item = usize>,
 ) -> Transcript {
     let mut transcript = Transcript::default();
     let mut reader = ResponseReader::default();
-    reader.restart(asked);
+    let restart = |reader: &mut ResponseReader| match protocol {
+        Protocol::Http => reader.restart(asked),
+        Protocol::Uwsgi => reader.restart_uwsgi(asked),
+    };
+    restart(&mut reader);
     let (mut at, mut received) = (0, 0);
     loop {
         loop {
@@ -87,7 +102,7 @@ pub(crate) fn deliver(
                     if !reader.is_reusable(b"") || at == stream.len() {
                         return Transcript { left: stream.len() - at, ..transcript };
                     }
-                    reader.restart(asked);
+                    restart(&mut reader);
                 }
                 _ => {}
             }
