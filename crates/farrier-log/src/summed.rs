@@ -100,7 +100,7 @@ mod tests {
 
     fn log(name: &str) -> (ErrorLog, PathBuf) {
         let path = std::env::temp_dir().join(format!("farrier-summed-{name}-{}", std::process::id()));
-        let log = ErrorLog::new(Level::Info, Target::File(path.clone()).direct().expect("opened"), None, None);
+        let log = ErrorLog::new(Level::Info, Target::File(path.clone()).direct(64 * 1024).expect("opened"), None, None);
         (log, path)
     }
 

@@ -57,7 +57,7 @@ impl Admission {
     }
 
     /// Whether every peer of a listener speaks HTTP, and nothing comes before it.
-    pub(crate) fn speaks_http(&self, listener: usize) -> bool {
+    pub fn speaks_http(&self, listener: usize) -> bool {
         self.proxy_header.is_none() && self.protocols.get(listener).is_none_or(|protocol| *protocol == Protocol::Http)
     }
 

@@ -106,7 +106,7 @@ impl ConnectionLimit {
 }
 
 /// Sends an answer before the socket is closed: as much as is possible without waiting.
-pub(crate) fn tell_without_waiting(socket: impl AsFd, answer: &[u8]) {
+pub fn tell_without_waiting(socket: impl AsFd, answer: &[u8]) {
     // Unread bytes would turn the close into a reset, which may overtake the answer.
     let _ = rustix::net::recv(&socket, &mut [0; 2048][..], RecvFlags::DONTWAIT);
     let _ = rustix::net::send(&socket, answer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
@@ -200,7 +200,7 @@ fn tag(number: u64) -> u64 {
 }
 
 /// The bytes of an answer that needs no request: it ends the connection.
-pub(crate) fn whole_answer(error: &Error, retry_after_s: u64) -> Vec<u8> {
+pub fn whole_answer(error: &Error, retry_after_s: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some((head, content)) = rescue::response_to(error, retry_after_s, |_| None) {
         let facts = RequestFacts { is_head: false, version: Version::Http11, keep_alive: false };

@@ -198,7 +198,7 @@ impl Rules {
     }
 
     /// The answer for a client that connects when the process is out of descriptors.
-    pub(crate) fn out_of_descriptors(&self) -> Vec<u8> {
+    pub fn out_of_descriptors(&self) -> Vec<u8> {
         let error = Error::server(Kind::Overloaded, "the process is out of file descriptors");
         connection_limit::whole_answer(&error, self.retry_after_s)
     }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use farrier_config::Config;
 use farrier_log::error::Level;
@@ -87,7 +88,7 @@ fn serve(
             return Ended::Server(EXIT_CONFIGURATION);
         }
     };
-    let code = arbitrate(py, configured, given, master, daemon, &logs);
+    let code = arbitrate(py, configured, given, master, daemon, &logs, began);
     logs.close(py);
     code
 }
@@ -99,6 +100,7 @@ fn arbitrate(
     master: &RefCell<Master>,
     mut daemon: Option<&mut Announcement>,
     logs: &ArbiterLogs,
+    began: Duration,
 ) -> Ended {
     let config = &configured.config;
     let log = &*logs.error;

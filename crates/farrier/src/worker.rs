@@ -27,7 +27,8 @@ use crate::measured::measured;
 use crate::painted::Paint;
 use crate::worker_hooks::{Farewell, WorkerHooks};
 use crate::{
-    accounts, addresses, certificates, compose, development, ending, forked, last_words, master, orphan, recycling, sites,
+    accounts, addresses, certificates, compose, development, ending, forked, last_words, master, orphan, recycling,
+    sites,
 };
 
 /// The exit code after a fault of the server's own (EX_SOFTWARE of sysexits.h).
@@ -148,7 +149,10 @@ fn boot(
         security,
         connection_limit: clients.connection_limit(config, log, link.slot()),
         handler: compose::handler(config, &opened, mounts, secure_port, clients.rate_limit(config, log), link.slot()),
-        sites: opened.sites.are_needed().then(|| Arc::clone(&opened.sites) as Arc<dyn farrier_protocol::rules::SiteRules>),
+        sites: opened
+            .sites
+            .are_needed()
+            .then(|| Arc::clone(&opened.sites) as Arc<dyn farrier_protocol::rules::SiteRules>),
         host: Arc::new(Interpreter),
         control: Some(Box::new(WorkerControl {
             signals,

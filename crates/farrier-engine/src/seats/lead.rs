@@ -10,10 +10,9 @@ use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 
 use super::reserve::Reserve;
 use super::returns::Waiting;
-use farrier_protocol::connection_limit::{self, TooMany};
 use crate::control::Control;
 use farrier_protocol::connection::{Connection, Phase};
-use farrier_protocol::connection_limit::TooMany;
+use farrier_protocol::connection_limit::{self, TooMany};
 use farrier_protocol::h2::arrival::Arrival;
 use farrier_protocol::rules::Rules;
 use farrier_scheduler::AcceptGate;

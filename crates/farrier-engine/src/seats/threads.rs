@@ -5,7 +5,7 @@ use std::thread::Thread;
 
 use farrier_scheduler::SeatId;
 
-use crate::host::Host;
+use farrier_protocol::host::Host;
 
 /// A seat's thread.
 #[derive(Clone)]
