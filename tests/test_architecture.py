@@ -52,6 +52,7 @@ ARROWS = {
         "farrier-handlers",
         "farrier-log",
         "farrier-protocol",
+        "farrier-proxy",
         "farrier-tls",
         "farrier-supervisor",
         "farrier-wsgi",

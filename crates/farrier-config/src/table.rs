@@ -14,9 +14,7 @@ use crate::tables::{InternalFolder, Mount, Site, StaticMount};
 use crate::value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, ClientCertificates,
     Compress, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion,
-    LogLevel, LogTarget, MediaPattern, Mode, NamePattern, Owner, Protocol, ProxyHeader, ProxyProtocol, Rate,
-    ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer,
-    UrlPath, WorkerClass, Workers,
+    LogLevel, LogTarget, MediaPattern, Mode, NamePattern, Owner, Protocol, ProxyHeader, ProxyMount, ProxyProtocol, Rate, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UrlPath, WorkerClass, Workers,
 };
 
 settings! {
@@ -1005,6 +1003,15 @@ settings! {
     /// the start and kept in memory. A `site` without its own page for a status uses the one given here.
     error_pages: ErrorPages = none
         cli "--error-page";
+    section "Reverse proxy";
+
+    /// Forward requests below a path to another server.
+    ///
+    /// Repeat the flag for several. `PATH=URL`, such as `/api=http://127.0.0.1:9000`, `/=unix:/run/app.sock` or
+    /// `/=http://unix:/run/app.sock`; or `PATH=NAME` for an `[[upstream]]`. It is short for a `[[mount]]` with `proxy`,
+    /// which has more keys. If requests are forwarded and no application is named, none is looked for.
+    proxies as "proxy": Vec<ProxyMount> = none;
+
     section "Limits per client";
 
     /// Request rate of one client, such as `10/s`.

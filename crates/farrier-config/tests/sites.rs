@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use farrier_config::sites::{SitePlan, Target};
+use farrier_config::value::Value;
 use farrier_config::{Config, Outcome, gather};
 
 fn config(arguments: &[&str], file: &str) -> Result<Config, String> {
@@ -27,6 +28,7 @@ fn kinds(site: &SitePlan) -> Vec<String> {
     let kind = |target: &Target| match target {
         Target::Application(name) => format!("app {}", name.as_deref().unwrap_or("found")),
         Target::Static(files) => format!("static {}", files.directory.display()),
+        Target::Proxy(plan) => format!("proxy {}", plan.target.text()),
         Target::Redirect { status, .. } => format!("redirect {status}"),
         Target::Respond { status, content, .. } => format!("respond {status} {content:?}"),
     };
@@ -47,6 +49,8 @@ fn the_application_is_looked_for_only_where_nothing_else_says_what_answers() {
         (&["--mount", "/old=o:o"][..], &["/old app o:o"][..]),
         (&["--static", "/=public"], &[" static public"]),
         (&["--static", "/s=public"], &["/s static public", " app found"]),
+        (&["--proxy", "/api=http://127.0.0.1:9000"], &["/api proxy http://127.0.0.1:9000"]),
+        (&["--proxy", "/api=unix:/s", "app:app"], &["/api proxy http://unix:/s", " app app:app"]),
         (&["--mount", "/old=o:o", "app:app"], &["/old app o:o", " app app:app"]),
     ] {
         assert_eq!(kinds(&plans(arguments, "")[0]), kinds_wanted, "{arguments:?}");
@@ -112,7 +116,7 @@ fn what_contradicts_itself_is_named_with_its_place() {
         ),
         (
             "[[mount]]\npath = '/x'\n",
-            "farrier.toml:1: mount `/x`: nothing answers there: give it one of `app`, `static`, `redirect`, `respond`, `status`",
+            "farrier.toml:1: mount `/x`: nothing answers there: give it one of `app`, `static`, `proxy`, `redirect`, `respond`, `status`",
         ),
         (
             "[[mount]]\npath = '/x'\nredirect = '/y'\nstatus = 200\n",

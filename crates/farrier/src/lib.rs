@@ -36,6 +36,7 @@ mod orphan;
 mod outlet;
 mod painted;
 mod place;
+mod proxying;
 mod recorder;
 mod recycling;
 mod server;

@@ -14,6 +14,7 @@ use farrier_log::error::ErrorLog;
 use pyo3::prelude::*;
 
 use crate::files::{self, Files};
+use crate::proxying::Proxies;
 use crate::{filters, test_exchange};
 
 /// The plans of the sites, and their handlers.
@@ -99,7 +100,8 @@ pub(crate) fn handlers(
     let files = Files::new(config, log);
     let internal = files::internal(config, &files)?;
     let compressor = filters::compressor(config, &config.compress);
-    let makers = Makers { config, compressor, files, internal, application };
+    let proxies = Proxies::new(log);
+    let makers = Makers { config, compressor, files, internal, proxies, application };
     plans.iter().map(|site| site.mounts.iter().map(|mount| makers.handler(mount)).collect()).collect()
 }
 
@@ -109,6 +111,7 @@ struct Makers<'a> {
     compressor: Option<Arc<Compressor>>,
     files: Files,
     internal: Option<Arc<InternalFiles>>,
+    proxies: Proxies,
     application: &'a MakeApplication<'a>,
 }
 
@@ -116,14 +119,10 @@ impl Makers<'_> {
     fn handler(&self, mount: &MountPlan) -> Result<Arc<dyn Handler>, String> {
         Ok(match &mount.target {
             Target::Application(name) => {
-                let compressor = match &mount.compress {
-                    Some(codings) if *codings != self.config.compress => filters::compressor(self.config, codings),
-                    _ => self.compressor.clone(),
-                };
                 let application = test_exchange::around((self.application)(name.as_deref(), mount));
-                let compressed = compression::around(application, compressor.as_ref());
-                internal_files::around(compressed, self.internal.as_ref())
+                self.with_filters(application, mount)
             }
+            Target::Proxy(plan) => self.with_filters(self.proxies.handler(plan)?, mount),
             Target::Static(folder) => self.files.folder(folder)?,
             Target::Redirect { target, status } => {
                 Arc::new(Redirect::new(target_parts(target), *status, mount.path.as_str()))
@@ -132,6 +131,15 @@ impl Makers<'_> {
                 Arc::new(Fixed::new(*status, content.clone().map(|content| (content_type.clone(), content))))
             }
         })
+    }
+
+    /// The filters for responses that this server does not make itself.
+    fn with_filters(&self, handler: Arc<dyn Handler>, mount: &MountPlan) -> Arc<dyn Handler> {
+        let compressor = match &mount.compress {
+            Some(codings) if *codings != self.config.compress => filters::compressor(self.config, codings),
+            _ => self.compressor.clone(),
+        };
+        internal_files::around(compression::around(handler, compressor.as_ref()), self.internal.as_ref())
     }
 }
 

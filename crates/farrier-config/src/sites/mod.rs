@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::error::Problem;
 use crate::table::Config;
 use crate::tables::{Mount, Place, StaticMount};
-use crate::value::{Bytes, Compress, ErrorPages, HostName, HostPattern, RedirectTarget, UrlPrefix, Value};
+use crate::value::{Bytes, Compress, ErrorPages, HostName, HostPattern, ProxyTarget, RedirectTarget, UrlPrefix, Value};
 
 /// A site: its host names, and what it serves.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +62,8 @@ pub enum Target {
     Application(Option<String>),
     /// A folder of files.
     Static(StaticMount),
+    /// Other servers, which requests are forwarded to.
+    Proxy(Box<ProxyPlan>),
     /// A redirect.
     Redirect {
         /// Its URL.
@@ -78,6 +80,15 @@ pub enum Target {
         /// The content's media type.
         content_type: String,
     },
+}
+
+/// How a mount forwards requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProxyPlan {
+    /// Where they go.
+    pub target: ProxyTarget,
+    /// The mount, with the keys that say what is changed on the way.
+    pub mount: Mount,
 }
 
 impl Config {
@@ -126,10 +137,11 @@ impl Config {
 
     /// Whether to look for the application in the working directory: no setting says what to serve.
     pub fn looks_for_application(&self) -> bool {
-        let has_application = |mounts: &[Mount]| mounts.iter().any(|mount| mount.app.is_some());
+        let has_handler = |mounts: &[Mount]| mounts.iter().any(|mount| mount.app.is_some() || mount.proxy.is_some());
         let has_root = self.mounts.iter().any(|mount| mount.path.is_root())
             || self.static_files.iter().any(|files| files.url.is_root() && !files.is_auto());
-        self.wsgi_app.is_none() && self.sites.is_empty() && !has_root && !has_application(&self.mounts)
+        let has_handler = has_handler(&self.mounts) || !self.proxies.is_empty();
+        self.wsgi_app.is_none() && self.sites.is_empty() && !has_root && !has_handler
     }
 }
 
@@ -140,11 +152,16 @@ fn plans(
 ) -> Vec<SitePlan> {
     let mut plans = Vec::new();
     let body = |own: Option<Bytes>| own.map(|bytes| bytes.0);
-    let has_own = config.wsgi_app.is_some() || !config.mounts.is_empty() || !config.static_files.is_empty();
+    let has_own = config.wsgi_app.is_some()
+        || !config.mounts.is_empty()
+        || !config.proxies.is_empty()
+        || !config.static_files.is_empty();
     if config.sites.is_empty() || has_own {
         let place = |setting: &str| Place(config.source_of(setting).cloned().unwrap_or_default());
         let static_files = expanded(&config.static_files, folders, problems);
-        let mut mounts = mounts(&config.mounts, &static_files, Inherited::default(), problems);
+        let proxies = config.proxies.iter().map(Mount::of_proxy);
+        let own: Vec<Mount> = config.mounts.iter().cloned().chain(proxies).collect();
+        let mut mounts = mounts(&own, &static_files, Inherited::default(), problems);
         if config.wsgi_app.is_some() || config.looks_for_application() {
             mounts.push(MountPlan {
                 path: UrlPrefix::root(),
@@ -271,6 +288,7 @@ fn target(mount: &Mount) -> Result<Target, String> {
     let said = [
         ("app", mount.app.is_some()),
         ("static", mount.directory.is_some()),
+        ("proxy", mount.proxy.is_some()),
         ("redirect", mount.redirect.is_some()),
         ("respond", mount.respond.is_some()),
     ];
@@ -278,11 +296,11 @@ fn target(mount: &Mount) -> Result<Target, String> {
     if let [first, second, ..] = said.as_slice() {
         return Err(format!("`{first}` and `{second}` cannot both answer"));
     }
-    if let (Some(_), ["app" | "static"]) = (status, said.as_slice()) {
+    if let (Some(_), ["app" | "static" | "proxy"]) = (status, said.as_slice()) {
         return Err(format!("`status` belongs to `redirect` and `respond`, not to `{}`", said[0]));
     }
-    if mount.compress.is_some() && mount.app.is_none() {
-        return Err("`compress` belongs to `app`: what is not made by an application is not compressed".into());
+    if mount.compress.is_some() && mount.app.is_none() && mount.proxy.is_none() {
+        return Err("`compress` belongs to `app` and `proxy`: nothing else is compressed".into());
     }
     if mount.stream_request_body.is_some() && mount.app.is_none() {
         return Err("`stream_request_body` belongs to `app`: nothing else reads a request body".into());
@@ -293,12 +311,18 @@ fn target(mount: &Mount) -> Result<Target, String> {
             let files = StaticMount::new(mount.path.clone(), directory.clone());
             Target::Static(StaticMount { place: mount.place.clone(), ..files })
         }
+        Mount { proxy: Some(target), .. } => {
+            Target::Proxy(Box::new(ProxyPlan { target: target.clone(), mount: mount.clone() }))
+        }
         Mount { redirect: Some(target), .. } => match status.unwrap_or(308) {
             status @ (301 | 302 | 303 | 307 | 308) => Target::Redirect { target: target.clone(), status },
             other => return Err(format!("a redirect has the status 301, 302, 303, 307 or 308, not {other}")),
         },
         Mount { respond: None, .. } if status.is_none() => {
-            return Err("nothing answers there: give it one of `app`, `static`, `redirect`, `respond`, `status`".into());
+            return Err(
+                "nothing answers there: give it one of `app`, `static`, `proxy`, `redirect`, `respond`, `status`"
+                    .into(),
+            );
         }
         Mount { respond, content_type, .. } => match status.unwrap_or(200) {
             status if content_type.is_empty() || content_type.contains(|c: char| c.is_control() || !c.is_ascii()) => {

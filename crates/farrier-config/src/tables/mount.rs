@@ -1,12 +1,14 @@
-//! `[[mount]]`: an application, folder, redirect or fixed response below a path.
+//! `[[mount]]`: an application, folder, other server, redirect or fixed response below a path.
 
 use std::path::PathBuf;
 
 use super::macros::record;
-use crate::value::{Bytes, Compress, RedirectTarget, Rejected, ResponseStatus, UrlPrefix, Value};
+use crate::value::{
+    Bytes, Compress, ProxyMount, ProxyTarget, RedirectTarget, Rejected, ResponseStatus, UrlPrefix, Value,
+};
 
 record! {
-    /// What is served below a path: one of `app`, `static`, `redirect`, `respond`, or a `status` alone.
+    /// What is served below a path: one of `app`, `static`, `proxy`, `redirect`, `respond`, or a `status` alone.
     Mount, "PATH=APP", "`PATH=MODULE:APP` such as `/api=api.wsgi:application`, or a table with `path` and what answers there";
 
     /// Path of the mount, such as `/api`: it serves this path and everything below it.
@@ -17,6 +19,10 @@ record! {
 
     /// A folder of files; `[[static]]` has more options.
     directory as "static": Option<PathBuf> = none;
+
+    /// Forward requests to another server: the name of an `[[upstream]]`, or an address such as `http://127.0.0.1:9000`
+    /// or `http://unix:/run/app.sock`.
+    proxy: Option<ProxyTarget> = none;
 
     /// Redirect to this URL or path. `$path` is the path of the request, and `$rest` the part of it below the mount.
     /// `$query` is its query with the `?`, `$host` its host with port, and `$scheme` its scheme. `$$` is a dollar sign.
@@ -35,7 +41,7 @@ record! {
     /// Longest request body below this path; a longer one gets 413.
     limit_request_body: Option<Bytes> = none;
 
-    /// Codings for responses of `app`, `on` or `off`; replaces the setting `compress`.
+    /// Codings for responses of `app` or `proxy`, `on` or `off`; replaces the setting `compress`.
     compress: Option<Compress> = none;
 
     /// Call `app` before the request body has arrived, in place of the setting `stream_request_body`.
@@ -49,6 +55,7 @@ impl Mount {
             path,
             app: None,
             directory: None,
+            proxy: None,
             redirect: None,
             respond: None,
             status: None,
@@ -58,6 +65,11 @@ impl Mount {
             stream_request_body: None,
             place: super::Place::default(),
         }
+    }
+
+    /// The mount of a line of `proxy`.
+    pub(crate) fn of_proxy(line: &ProxyMount) -> Mount {
+        Mount { proxy: Some(line.target.clone()), place: line.place.clone(), ..Mount::at(line.path.clone()) }
     }
 
     fn from_text(text: &str) -> Result<Mount, Rejected> {

@@ -1,0 +1,192 @@
+//! The address of a server that requests are forwarded to.
+
+use std::fmt;
+
+use super::{BindAddress, Rejected, Value};
+
+/// How a server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ServerProtocol {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/1.1 over TLS.
+    Https,
+    /// HTTP/2 over TLS.
+    H2,
+    /// HTTP/2 without TLS.
+    H2c,
+    /// uwsgi.
+    Uwsgi,
+    /// uwsgi over TLS.
+    Suwsgi,
+    /// FastCGI.
+    FastCgi,
+}
+
+/// The protocols, their names in a URL, and their ports.
+const PROTOCOLS: &[(&str, ServerProtocol, Option<u16>)] = &[
+    ("http", ServerProtocol::Http, Some(80)),
+    ("https", ServerProtocol::Https, Some(443)),
+    ("h2", ServerProtocol::H2, Some(443)),
+    ("h2c", ServerProtocol::H2c, Some(80)),
+    ("uwsgi", ServerProtocol::Uwsgi, None),
+    ("suwsgi", ServerProtocol::Suwsgi, None),
+    ("fastcgi", ServerProtocol::FastCgi, None),
+];
+
+impl ServerProtocol {
+    /// Its name in a URL.
+    pub fn scheme(self) -> &'static str {
+        PROTOCOLS.iter().find(|(_, protocol, _)| *protocol == self).map_or("http", |(name, ..)| name)
+    }
+
+    /// The port of a URL that names none.
+    pub fn port(self) -> Option<u16> {
+        PROTOCOLS.iter().find(|(_, protocol, _)| *protocol == self).and_then(|(.., port)| *port)
+    }
+
+    /// Whether it is spoken over TLS.
+    pub fn is_secured(self) -> bool {
+        matches!(self, ServerProtocol::Https | ServerProtocol::H2 | ServerProtocol::Suwsgi)
+    }
+}
+
+/// The address of a server, and the protocol that is spoken there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerUrl {
+    /// The protocol.
+    pub protocol: ServerProtocol,
+    /// A TCP address with its port, or a unix socket.
+    pub place: BindAddress,
+}
+
+impl ServerUrl {
+    /// `host[:port]` as a Host field has it: without the port that is usual. A unix socket is `localhost`.
+    pub fn authority(&self) -> String {
+        match &self.place {
+            BindAddress::Tcp { host, port } => {
+                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+                if self.protocol.port() == Some(*port) { host } else { format!("{host}:{port}") }
+            }
+            _ => "localhost".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", self.protocol.scheme())?;
+        match &self.place {
+            BindAddress::Tcp { .. } => f.write_str(&self.authority()),
+            place => place.fmt(f),
+        }
+    }
+}
+
+impl Value for ServerUrl {
+    const EXPECTED: &'static str = "an address such as `http://127.0.0.1:9000`, `HOST:PORT` or `http://unix:PATH`";
+    const METAVAR: &'static str = "URL";
+
+    fn parse(text: &str) -> Result<Self, Rejected> {
+        let word = text.trim();
+        let (protocol, rest) = match word.split_once("://") {
+            Some((scheme, rest)) => {
+                let known = PROTOCOLS.iter().find(|(name, ..)| scheme.eq_ignore_ascii_case(name));
+                let Some((_, protocol, _)) = known else {
+                    let names: Vec<String> = PROTOCOLS.iter().map(|(name, ..)| format!("`{name}://`")).collect();
+                    return Err(Rejected::because(format!("`{scheme}://` is not one of {}", names.join(", "))));
+                };
+                (*protocol, rest)
+            }
+            None => (ServerProtocol::Http, word),
+        };
+        if rest.is_empty() {
+            return Err(Rejected::unexpected(text));
+        }
+        let place = if rest.starts_with("unix:") { BindAddress::parse(rest)? } else { tcp(rest, protocol, text)? };
+        Ok(ServerUrl { protocol, place })
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+fn tcp(rest: &str, protocol: ServerProtocol, text: &str) -> Result<BindAddress, Rejected> {
+    if let Some(at) = rest.find(['/', '?', '#']) {
+        return Err(Rejected::because(format!(
+            "`{text}` has the path `{}`: write the address without it, and change paths with `strip_prefix` or \
+             `rewrite_prefix`",
+            &rest[at..]
+        )));
+    }
+    if rest.contains('@') {
+        return Err(Rejected::because(
+            "an address has no user and password: set the field `Authorization` with `set_headers`",
+        ));
+    }
+    let has_port = rest.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']') && !port.is_empty());
+    let with_port = match (has_port, protocol.port()) {
+        (true, _) => rest.to_owned(),
+        (false, Some(port)) => format!("{rest}:{port}"),
+        (false, None) => return Err(Rejected::because(format!("`{text}` has no port"))),
+    };
+    match BindAddress::parse(&with_port) {
+        Ok(BindAddress::Tcp { host, port }) if !host.is_empty() && port > 0 => Ok(BindAddress::Tcp { host, port }),
+        Err(rejected) if rest.matches(':').count() > 1 && !rest.starts_with('[') => Err(rejected),
+        _ => Err(Rejected::unexpected(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_protocol_and_a_place() {
+        for (text, expected, authority) in [
+            ("http://127.0.0.1:9000", "http://127.0.0.1:9000", "127.0.0.1:9000"),
+            ("127.0.0.1:9000", "http://127.0.0.1:9000", "127.0.0.1:9000"),
+            ("HTTP://app", "http://app", "app"),
+            ("app.example.org:80", "http://app.example.org", "app.example.org"),
+            ("https://app", "https://app", "app"),
+            ("https://app:80", "https://app:80", "app:80"),
+            ("http://[::1]", "http://[::1]", "[::1]"),
+            ("h2c://[::1]:81", "h2c://[::1]:81", "[::1]:81"),
+            ("uwsgi://10.0.0.1:3031", "uwsgi://10.0.0.1:3031", "10.0.0.1:3031"),
+            ("unix:/run/x.sock", "http://unix:/run/x.sock", "localhost"),
+            ("http://unix:/run/x.sock", "http://unix:/run/x.sock", "localhost"),
+            ("fastcgi://unix:@php", "fastcgi://unix:@php", "localhost"),
+        ] {
+            let url = ServerUrl::parse(text);
+            assert_eq!(url.as_ref().map(Value::text), Ok(expected.to_owned()), "{text}");
+            assert_eq!(url.as_ref().map(ServerUrl::authority), Ok(authority.to_owned()), "{text}");
+            assert_eq!(ServerUrl::parse(expected), url, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_server_is_refused() {
+        for text in [
+            "",
+            "http://",
+            "ftp://a",
+            "http://a/path",
+            "http://a/",
+            "http://a?x",
+            "http://user@a",
+            "http://a:0",
+            "http://a:x",
+            "http://a:70000",
+            "http://:80",
+            "http://*:80",
+            "http://a b",
+            "http://fd://3",
+            "::1:80",
+            "uwsgi://a",
+            "unix:",
+        ] {
+            assert!(ServerUrl::parse(text).is_err(), "{text:?}: {:?}", ServerUrl::parse(text));
+        }
+    }
+}
