@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::macros::settings;
-use crate::tables::{InternalFolder, Mount, Site, StaticMount};
+use crate::tables::{InternalFolder, Mount, Site, StaticMount, Upstream};
 use crate::value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, ClientCertificates,
     Compress, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion,
@@ -1011,6 +1011,13 @@ settings! {
     /// `/=http://unix:/run/app.sock`; or `PATH=NAME` for an `[[upstream]]`. It is short for a `[[mount]]` with `proxy`,
     /// which has more keys. If requests are forwarded and no application is named, none is looked for.
     proxies as "proxy": Vec<ProxyMount> = none;
+
+    /// Servers that requests are forwarded to, under a name.
+    ///
+    /// Repeat the flag for several. `NAME=URL,URL`, such as `app=http://10.0.0.1:8000,http://10.0.0.2:8000`. In
+    /// `farrier.toml` each is a table `[[upstream]]`, whose keys give the servers, how one is chosen, time-outs, bounds and
+    /// what is done when a server fails. A mount names it in `proxy`.
+    upstreams as "upstream": Vec<Upstream> = none;
 
     section "Limits per client";
 

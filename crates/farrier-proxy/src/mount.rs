@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use farrier_http::wire::client::ResponseLimits;
-use farrier_http::{BodyMode, Error, Handler, Kind, Plan, Request, Respond, Status};
+use farrier_http::{BodyMode, Error, Flush, Handler, Kind, Plan, Request, Respond, ResponseHead, Status};
 
 use crate::exchange::ProxyExchange;
 use crate::group::Group;
+use crate::methods::Methods;
 use crate::request::RequestPolicy;
 use crate::response::ResponsePolicy;
 
@@ -24,29 +25,42 @@ pub struct Mount {
     pub limits: ResponseLimits,
     /// Content is complete before a server is chosen.
     pub is_request_buffered: bool,
-    /// Methods that are refused.
-    pub refused_methods: Vec<Box<[u8]>>,
+    /// Methods that are forwarded.
+    pub methods: Methods,
 }
 
 /// Answers requests by asking an upstream.
 pub struct Proxy(pub Arc<Mount>);
 
 impl Handler for Proxy {
-    fn plan(&self, _: &mut Request) -> Plan {
+    fn plan(&self, request: &mut Request) -> Plan {
+        if self.0.methods.refuses(request.method()) {
+            return Plan::Now;
+        }
         let mode = if self.0.is_request_buffered { BodyMode::Buffered } else { BodyMode::Streamed };
         Plan::Exchange(Box::new(ProxyExchange::new(Arc::clone(&self.0))), mode)
     }
 
-    fn handle(&self, _: &mut Request, _: &mut dyn Respond) -> Result<(), Error> {
+    fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
+        if self.0.methods.refuses(request.method()) {
+            return self.0.refuse(respond);
+        }
         // An exchange answers; this is for a caller that did not ask for a plan.
         Err(Error::server(Kind::Internal, "a proxied request needs an exchange"))
     }
 }
 
 impl Mount {
-    /// Whether a method is refused, and the answer.
-    pub(crate) fn refuses(&self, method: &[u8]) -> Option<Error> {
-        let is_refused = self.refused_methods.iter().any(|refused| **refused == *method);
-        is_refused.then(|| Error::answer(Status::METHOD_NOT_ALLOWED))
+    /// Answers a method that is not forwarded.
+    fn refuse(&self, respond: &mut dyn Respond) -> Result<(), Error> {
+        let mut head = ResponseHead::new(Status::METHOD_NOT_ALLOWED);
+        head.add(b"Allow", self.methods.allow())?;
+        head.add(b"Content-Type", b"text/plain; charset=utf-8")?;
+        let content = b"405 Method Not Allowed\n";
+        respond.head(&head, Some(content.len() as u64));
+        // An error means that the client has disconnected: nothing is left to do.
+        let _ = respond.send(content, Flush::Later);
+        respond.finish();
+        Ok(())
     }
 }

@@ -36,6 +36,7 @@ mod orphan;
 mod outlet;
 mod painted;
 mod place;
+mod proxy_policies;
 mod proxying;
 mod recorder;
 mod recycling;

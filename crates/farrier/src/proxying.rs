@@ -1,41 +1,36 @@
-//! Makes the handlers of mounts that forward requests: their servers, and what is changed on the way.
+//! Makes the handlers of mounts that forward requests, and the upstreams behind them.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use farrier_config::sites::ProxyPlan;
-use farrier_config::value::{ServerProtocol, Value};
-use farrier_config::{BindAddress, ProxyTarget, ServerUrl};
+use farrier_config::sites::{ProxyPlan, SERVERS_MAX};
+use farrier_config::value::{ResolveFamily, RetryCause, ServerProtocol, SourceAddress, UpstreamName, Value};
+use farrier_config::{BindAddress, Config, ProxyTarget, Upstream, UpstreamServer};
 use farrier_http::Handler;
 use farrier_http::upstream::{ServerAddress, Target};
 use farrier_http::wire::client::ResponseLimits;
 use farrier_log::error::{ErrorLog, Level};
-use farrier_proxy::group::{Group, GroupPolicy};
+use farrier_proxy::Balance;
+use farrier_proxy::group::{Group, GroupPolicy, RetryOn};
 use farrier_proxy::mount::{Mount, Proxy};
 use farrier_proxy::server::{Protocol, Server};
-use farrier_proxy::{RequestPolicy, ResponsePolicy};
 
-/// Idle connections that are kept to a server.
-const IDLE_MAX: usize = 32;
-
-/// How long a connection is kept idle while nothing is known of the server, in ms.
-const IDLE_MS: u64 = 4_000;
-
-/// Methods that are refused.
-const REFUSED_METHODS: [&[u8]; 2] = [b"CONNECT", b"TRACE"];
+use crate::proxy_policies::{methods, policies};
 
 /// The upstreams of a worker: mounts with the same target share its servers, bounds and connections.
-pub(crate) struct Proxies {
+pub(crate) struct Proxies<'a> {
+    config: &'a Config,
     log: Arc<ErrorLog>,
     groups: Mutex<BTreeMap<String, Arc<Group>>>,
 }
 
-impl Proxies {
+impl Proxies<'_> {
     /// No upstream yet.
-    pub(crate) fn new(log: &Arc<ErrorLog>) -> Proxies {
-        Proxies { log: Arc::clone(log), groups: Mutex::default() }
+    pub(crate) fn new<'a>(config: &'a Config, log: &Arc<ErrorLog>) -> Proxies<'a> {
+        Proxies { config, log: Arc::clone(log), groups: Mutex::default() }
     }
 
     /// The handler of a mount.
@@ -43,48 +38,75 @@ impl Proxies {
     /// # Errors
     /// A message that names the mount.
     pub(crate) fn handler(&self, plan: &ProxyPlan) -> Result<Arc<dyn Handler>, String> {
-        let group = self.group(&plan.target);
+        let (request, response) = policies(plan)?;
         Ok(Arc::new(Proxy(Arc::new(Mount {
             path: plan.mount.path.as_str().as_bytes().into(),
-            request: RequestPolicy { via: b"farrier"[..].into(), ..RequestPolicy::default() },
-            response: ResponsePolicy::default(),
-            group,
+            request,
+            response,
+            group: self.group(&plan.target),
             limits: ResponseLimits::default(),
-            is_request_buffered: true,
-            refused_methods: REFUSED_METHODS.iter().map(|&method| method.into()).collect(),
+            is_request_buffered: plan.mount.request_buffering,
+            methods: methods(&plan.mount),
         }))))
     }
 
     fn group(&self, target: &ProxyTarget) -> Arc<Group> {
-        let name = target.text();
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let group = groups.entry(name).or_insert_with_key(|name| {
-            let servers = match target {
-                ProxyTarget::Server(url) => self.servers(url),
-                ProxyTarget::Upstream(_) => Vec::new(),
+        let group = groups.entry(target.text()).or_insert_with(|| {
+            let named = match target {
+                ProxyTarget::Server(url) => Some(Upstream::of_server(url)),
+                ProxyTarget::Upstream(name) => self.config.upstreams.iter().find(|known| known.name == *name).cloned(),
             };
-            Arc::new(Group::new(name.clone(), servers, GroupPolicy::default()))
+            // Invariant: a mount of an unknown upstream is an error of the configuration.
+            let upstream = named.unwrap_or_else(|| Upstream::new(UpstreamName(target.text()), Vec::new()));
+            Arc::new(Group::new(upstream.name.text(), self.servers(&upstream), group_policy(&upstream)))
         });
         Arc::clone(group)
     }
 
-    /// The servers of an address: one for each address of its name. A name that cannot be looked up has none.
-    fn servers(&self, url: &ServerUrl) -> Vec<Arc<Server>> {
-        match addresses(&url.place) {
-            Ok(addresses) => addresses.into_iter().map(|address| Arc::new(server(url, address))).collect(),
-            Err(error) => {
-                self.log.write(Level::Warning, &format!("Cannot look up the name in {url}: {error}"));
-                Vec::new()
+    /// The servers of an upstream: one for each address of each name. A name that cannot be looked up has none.
+    fn servers(&self, upstream: &Upstream) -> Vec<Arc<Server>> {
+        let mut servers = Vec::new();
+        for configured in &upstream.servers {
+            match addresses(&configured.url.place, upstream.resolve_family) {
+                Ok(found) => {
+                    servers.extend(found.into_iter().map(|address| Arc::new(server(upstream, configured, address))));
+                }
+                Err(error) => {
+                    let message =
+                        format!("upstream {}: cannot look up {}: {error}", upstream.name.text(), configured.url);
+                    self.log.write(Level::Warning, &message);
+                }
             }
         }
+        if servers.len() > SERVERS_MAX {
+            let message = format!(
+                "upstream {}: its names have {} addresses; the first {SERVERS_MAX} are used",
+                upstream.name.text(),
+                servers.len()
+            );
+            self.log.write(Level::Warning, &message);
+            servers.truncate(SERVERS_MAX);
+        }
+        servers
     }
 }
 
-fn addresses(place: &BindAddress) -> std::io::Result<Vec<ServerAddress>> {
+fn addresses(place: &BindAddress, family: ResolveFamily) -> std::io::Result<Vec<ServerAddress>> {
     match place {
         BindAddress::Tcp { host, port } => {
-            let found: Vec<SocketAddr> = (host.as_str(), *port).to_socket_addrs()?.collect();
-            Ok(found.into_iter().map(ServerAddress::Tcp).collect())
+            let found = (host.as_str(), *port).to_socket_addrs()?.filter(|address| match family {
+                ResolveFamily::Any => true,
+                ResolveFamily::V4 => address.is_ipv4(),
+                ResolveFamily::V6 => address.is_ipv6(),
+            });
+            let mut addresses: Vec<ServerAddress> = Vec::new();
+            for address in found.map(ServerAddress::Tcp) {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+            Ok(addresses)
         }
         BindAddress::Unix(path) => Ok(vec![ServerAddress::Unix(path.clone())]),
         // Invariant: the configuration accepts no other place.
@@ -92,14 +114,75 @@ fn addresses(place: &BindAddress) -> std::io::Result<Vec<ServerAddress>> {
     }
 }
 
-fn server(url: &ServerUrl, address: ServerAddress) -> Server {
+/// The local address of connections to an address, if it is of the same family.
+fn source(upstream: &Upstream, address: &ServerAddress) -> Option<SocketAddr> {
+    let SourceAddress(ip) = upstream.source?;
+    match address {
+        ServerAddress::Tcp(address) if address.is_ipv4() == matches!(ip, IpAddr::V4(_)) => Some((ip, 0).into()),
+        _ => None,
+    }
+}
+
+fn server(upstream: &Upstream, configured: &UpstreamServer, address: ServerAddress) -> Server {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let target =
-        Target { id: NEXT.fetch_add(1, Ordering::Relaxed), address, source: None, security: None, idle_max: IDLE_MAX };
+    let target = Target {
+        id: NEXT.fetch_add(1, Ordering::Relaxed),
+        source: source(upstream, &address),
+        address,
+        security: None,
+        idle_max: upstream.keepalive as usize,
+    };
+    let url = &configured.url;
     let protocol = match url.protocol {
         ServerProtocol::Uwsgi | ServerProtocol::Suwsgi => Protocol::Uwsgi,
         ServerProtocol::FastCgi => Protocol::FastCgi,
         _ => Protocol::Http1,
     };
-    Server::new(target, url.to_string(), url.authority().into_bytes().into(), protocol, IDLE_MS)
+    let authority = url.authority().into_bytes().into();
+    let mut server = Server::new(target, url.to_string(), authority, protocol, ms(upstream.keepalive_timeout));
+    server.weight = configured.weight;
+    server.is_backup = configured.backup;
+    server.is_down = configured.down;
+    server.max_requests = configured.max_requests;
+    server.is_draining.store(configured.drain, Ordering::Relaxed);
+    server
+}
+
+fn group_policy(upstream: &Upstream) -> GroupPolicy {
+    let retries_on = |cause: RetryCause| upstream.retry_on.contains(&cause);
+    let mut policy = GroupPolicy {
+        balance: Balance::Least,
+        max_requests: upstream.max_requests,
+        queue_max: upstream.queue as usize,
+        queue_timeout_ms: ms(upstream.queue_timeout),
+        connect_timeout_ms: ms(upstream.connect_timeout),
+        send_timeout_ms: ms(upstream.send_timeout),
+        first_byte_timeout_ms: ms(upstream.first_byte_timeout),
+        read_timeout_ms: ms(upstream.read_timeout),
+        total_timeout_ms: ms(upstream.total_timeout),
+        keepalive_requests: upstream.keepalive_requests,
+        keepalive_time_ms: ms(upstream.keepalive_time),
+        retries: upstream.retries,
+        retry_on: RetryOn {
+            connect: retries_on(RetryCause::Connect),
+            stale: retries_on(RetryCause::Stale),
+            reset: retries_on(RetryCause::Reset),
+            timeout: retries_on(RetryCause::Timeout),
+            bad_response: retries_on(RetryCause::BadResponse),
+            statuses: upstream.retry_on.iter().filter_map(|cause| cause.status()).collect(),
+        },
+        retry_unsafe: upstream.retry_unsafe,
+        retry_timeout_ms: ms(upstream.retry_timeout),
+        ..GroupPolicy::default()
+    };
+    if let Some(fail) = &upstream.fail {
+        policy.fail_max = fail.max;
+        policy.eject_ms = ms(fail.eject);
+    }
+    policy
+}
+
+/// A duration in ms, rounded up: what is not 0 stays so.
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

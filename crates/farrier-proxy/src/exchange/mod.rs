@@ -98,16 +98,12 @@ impl ProxyExchange {
         }
     }
 
-    fn begin(&mut self, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<(), Stop> {
+    fn begin(&mut self, now_ms: u64, io: &ExchangeIo<'_>) {
         self.began_ms = now_ms;
         self.outgoing.begin(io.content_bytes);
-        if let Some(error) = self.mount.refuses(io.request.method()) {
-            return Err(Stop::Answer(error));
-        }
         if let Ok(mut budget) = self.mount.group.budget.lock() {
             budget.request(now_ms);
         }
-        Ok(())
     }
 
     /// Goes on as far as it can.
@@ -280,11 +276,7 @@ impl Exchange for ProxyExchange {
         match event {
             // What it owns goes with it.
             Event::ClientGone => return Next::Done,
-            Event::Begin => {
-                if let Err(stop) = self.begin(now_ms, io) {
-                    return self.give_up(stop, io);
-                }
-            }
+            Event::Begin => self.begin(now_ms, io),
             Event::Room => self.is_sink_full = false,
             Event::Content | Event::Upstream | Event::Timer => {}
         }
