@@ -180,6 +180,22 @@ impl ResponseHead {
         &self.dropped
     }
 
+    /// Adds the Upgrade field of a 426 for an HTTP/1.1 client, which is refused as a field of an application's (RFC 9110 §15.5.22).
+    /// It is among [`ResponseHead::lines`] and not among [`ResponseHead::fields`]: HTTP/2 has no place for it.
+    ///
+    /// # Errors
+    /// The value contains a control character.
+    pub fn offer_upgrade(&mut self, protocols: &[u8]) -> Result<(), Error> {
+        if !is_value(protocols) {
+            return Err(Error::application("the Upgrade field contains a control character"));
+        }
+        // RFC 9110 §7.8: whoever sends Upgrade names it in Connection.
+        self.lines.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: ");
+        self.lines.extend_from_slice(protocols);
+        self.lines.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
     /// A copy with additional fields of the server, except those whose name it already has.
     pub fn stamped(&self, fields: &[(Box<str>, Box<[u8]>)]) -> ResponseHead {
         let mut copy = self.clone();
