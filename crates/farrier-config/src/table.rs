@@ -154,9 +154,9 @@ settings! {
     request_timeout: Duration = 0s
         uwsgi "harakiri";
 
-    /// How long calls of one route may hold half of the threads before the log says so.
+    /// Time after which a route that holds half the threads is named.
     ///
-    /// One line names the route and shows the stacks of its threads, for example in a deadlock. Nothing is ended: that is
+    /// One line in the log names it and shows the stacks of its threads, for example in a deadlock. Nothing is ended: that is
     /// what `request_timeout` does. 0 turns the line off.
     held_route_after: Duration = 60s;
 
