@@ -144,6 +144,11 @@ impl Group {
         }
     }
 
+    /// Whether a server speaks uwsgi or FastCGI.
+    pub(crate) fn speaks_gateway_protocols(&self) -> bool {
+        self.servers.iter().any(|server| server.protocol != crate::server::Protocol::Http1)
+    }
+
     /// Chooses a server for a request. `tried` are indexes of servers that failed for it.
     ///
     /// # Errors
