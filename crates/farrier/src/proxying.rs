@@ -15,8 +15,9 @@ use farrier_http::wire::client::ResponseLimits;
 use farrier_log::error::{ErrorLog, Level};
 use farrier_proxy::Balance;
 use farrier_proxy::group::{Group, GroupPolicy, RetryOn};
-use farrier_proxy::mount::{Mount, Proxy};
+use farrier_proxy::mount::{Mount, Proxy, TunnelPolicy};
 use farrier_proxy::server::{Protocol, Server};
+use farrier_proxy::upgrade::Upgrades;
 use farrier_proxy::variables::Params;
 
 use crate::proxy_policies::{methods, policies};
@@ -47,6 +48,8 @@ impl Proxies<'_> {
             params: Params::default(),
             software: format!("farrier/{}", env!("CARGO_PKG_VERSION")),
             fastcgi_root: Box::default(),
+            upgrades: Upgrades::default(),
+            tunnel: TunnelPolicy::default(),
             warn: {
                 let log = Arc::clone(&self.log);
                 Arc::new(move |text: &str| log.write(Level::Warning, text))

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::group::{GroupPolicy, Lease};
 use crate::mount::Mount;
 use crate::request::{Facts, Refused};
-use crate::server::Server;
+use crate::server::{Protocol, Server};
 
 /// What the attempt does now, which decides how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,7 @@ pub(super) fn facts<'a>(mount: &Mount, request: &'a Request, server: &'a Server,
     let facts = Facts {
         is_trusted: request.is_from_proxy,
         takes_trailers: request.takes_trailers(),
+        upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
         ..Facts::new(request, &server.authority, length)
     };
     facts.stripping(request, &mount.request.path, mount.path.len())
