@@ -115,8 +115,9 @@ impl RunningExchange {
         std::mem::take(&mut self.is_switched)
     }
 
-    /// Puts other content in the place of what it has.
+    /// Puts other content in the place of what it has. The exchange is told at once: nothing was popped from it yet.
     pub fn renew_content(&mut self, content: Content) {
+        content.signal.has_news.store(true, Ordering::SeqCst);
         self.content = content;
     }
 
