@@ -1,6 +1,7 @@
 //! Looks up the names of upstreams, at the start and again and again, by a thread of its own: a look-up may take seconds,
 //! and the leader must not wait for it.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -16,8 +17,7 @@ use farrier_log::error::{ErrorLog, Level};
 use farrier_proxy::group::Group;
 use farrier_proxy::names::{Change, MakeServer, Names, pause_ms};
 
-use crate::proxying::{ms, server};
-use crate::recycling;
+use crate::upstreams::{ms, server};
 
 /// The start of a worker waits so long for the first answers.
 const START_MAX: Duration = Duration::from_secs(5);
@@ -50,7 +50,12 @@ struct Look {
 impl Resolver {
     /// No upstream yet.
     pub(crate) fn new(log: &Arc<ErrorLog>) -> Resolver {
-        Resolver { log: Arc::clone(log), upstreams: Vec::new(), began: Instant::now(), chance: recycling::chance() }
+        Resolver {
+            log: Arc::clone(log),
+            upstreams: Vec::new(),
+            began: Instant::now(),
+            chance: RandomState::new().hash_one(std::process::id()),
+        }
     }
 
     /// Adds an upstream, whose group has no server yet.
