@@ -103,6 +103,7 @@ def test_mounts_name_an_upstream_and_say_what_is_changed(serve, behind):
     assert stripped["HTTP_VIA"] == stripped["HTTP_X_FORWARDED_FOR"] == ""
     response = front.get("/put/x")
     put = seen(response)
+    assert seen(front.get("/%73trip/%2fx"))["PATH_INFO"] == "/x"
     assert (put["PATH_INFO"], put["HTTP_HOST"]) == ("/a b/x", "app.internal:81")
     assert (put["HTTP_X_FORWARDED_FOR"], put["HTTP_VIA"]) == ("http", "farrier.test")
     assert response.value("X-Answered-By") == "app" and not response.values("Content-Type")

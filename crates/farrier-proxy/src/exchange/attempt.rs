@@ -15,6 +15,7 @@ use crate::group::{GroupPolicy, Lease};
 use crate::mount::Mount;
 use crate::request::{Facts, Refused};
 use crate::server::{Protocol, Server};
+use crate::target;
 
 /// What the attempt does now, which decides how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub(super) fn facts<'a>(mount: &Mount, request: &'a Request, server: &'a Server,
         upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
         ..Facts::new(request, &server.authority, length)
     };
-    facts.stripping(request, &mount.request.path, mount.path.len())
+    facts.stripping(request, &mount.request.path, target::mounted_bytes(request, &mount.path))
 }
 
 impl Attempt {
