@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from concurrent import futures
 
 import pytest
 
@@ -120,6 +121,40 @@ def test_servers_that_are_down_or_drained_are_not_asked_and_a_backup_is(serve, b
 def test_an_upstream_on_the_command_line_has_several_servers(serve, behind):
     front = serve("", "--upstream", "app=http://127.0.0.1:9,%s" % url(behind), "--proxy", "/=app")
     assert [front.get("/").status for _ in range(4)] == [200] * 4
+
+
+def test_requests_above_the_bound_of_a_server_wait_and_are_all_answered(serve, behind):
+    server = '{ url = "%s", max_requests = 1 }' % url(behind)
+    front = serve(
+        "",
+        settings='[[upstream]]\nname = "app"\nservers = [%s]\n' % server + '[[mount]]\npath = "/"\nproxy = "app"\n',
+    )
+    with futures.ThreadPoolExecutor(8) as clients:
+        statuses = [response.status for response in clients.map(lambda _: front.get("/"), range(200))]
+    assert statuses == [200] * 200
+
+
+def test_a_full_queue_is_answered_with_503(serve, tmp_path):
+    waiting = """
+        import os, time
+        def application(environ, start_response):
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+            start_response("200 OK", [])
+            return [b""]
+    """
+    slow = serve(waiting)
+    tables = '[[upstream]]\nname = "app"\nservers = ["%s"]\nmax_requests = 1\nqueue = 1\nqueue_timeout = "60s"\n'
+    front = serve("", settings=tables % url(slow) + '[[mount]]\npath = "/"\nproxy = "app"\n')
+    wires = [front.connect() for _ in range(3)]
+    for wire in wires:
+        wire.send(message(target="/"))
+    with futures.ThreadPoolExecutor(3) as readers:
+        answers = [readers.submit(wire.read_response) for wire in wires]
+        first = next(futures.as_completed(answers))
+        assert first.result().status == 503 and first.result().value("Retry-After")
+        slow.write("go", "")
+        assert sorted(answer.result().status for answer in answers) == [200, 200, 503]
 
 
 SERVER = '[[upstream]]\nname = "a"\nservers = ["http://127.0.0.1:9000"]\n'
