@@ -181,6 +181,7 @@ WRONG = [
         '[[upstream]]\nname = "a"\nservers = [\n"http://a",\n"a:80"]\n',
         r"farrier.toml:5: upstream `a`: the server `http://a`: it is there already \(farrier.toml:4\)",
     ),
+    (SERVER + 'source = "::1"\n', r"farrier.toml:3: upstream `a`: .*cannot be reached from the `source` ::1"),
     (
         '[[upstream]]\nname = "a"\nservers = ["http://a", "htp://b"]\n',
         r"farrier.toml:3: upstream: servers: `htp://` is not one of `http://`",

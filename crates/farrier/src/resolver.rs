@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use farrier_config::sites::SERVERS_MAX;
-use farrier_config::value::ResolveFamily;
+use farrier_config::value::{ResolveFamily, SourceAddress};
 use farrier_config::{BindAddress, Upstream};
 use farrier_http::upstream::ServerAddress;
 use farrier_log::error::{ErrorLog, Level};
@@ -117,7 +117,7 @@ impl Resolver {
 
     fn look(&mut self, look: &Look) {
         let upstream = Arc::clone(&self.upstreams[look.upstream].upstream);
-        let answer = look_up(&upstream.servers[look.place].url.place, upstream.resolve_family);
+        let answer = look_up(&upstream.servers[look.place].url.place, &upstream);
         self.take(look.upstream, look.place, answer);
     }
 
@@ -137,7 +137,7 @@ impl Resolver {
         let was_failing = watched.names.is_failing(place);
         let (addresses, reason) = match answer {
             Ok(addresses) => {
-                (Some(addresses), "it has no address of the family that `resolve_family` allows".to_owned())
+                (Some(addresses), "it has no address of the family that `resolve_family` or `source` allows".to_owned())
             }
             Err(error) => (None, error.to_string()),
         };
@@ -175,12 +175,16 @@ fn fixed(place: &BindAddress) -> Option<ServerAddress> {
     }
 }
 
-fn look_up(place: &BindAddress, family: ResolveFamily) -> io::Result<Vec<ServerAddress>> {
+fn look_up(place: &BindAddress, upstream: &Upstream) -> io::Result<Vec<ServerAddress>> {
     let BindAddress::Tcp { host, port } = place else { return Ok(Vec::new()) };
-    let is_wanted = |address: &SocketAddr| match family {
-        ResolveFamily::Any => true,
-        ResolveFamily::V4 => address.is_ipv4(),
-        ResolveFamily::V6 => address.is_ipv6(),
+    let is_wanted = |address: &SocketAddr| {
+        let is_of_family = match upstream.resolve_family {
+            ResolveFamily::Any => true,
+            ResolveFamily::V4 => address.is_ipv4(),
+            ResolveFamily::V6 => address.is_ipv6(),
+        };
+        // A connection has both ends in one family.
+        is_of_family && upstream.source.is_none_or(|SourceAddress(own)| own.is_ipv4() == address.is_ipv4())
     };
     Ok((host.as_str(), *port).to_socket_addrs()?.filter(is_wanted).map(ServerAddress::Tcp).collect())
 }

@@ -7,7 +7,7 @@ use super::{SitePlan, Target};
 use crate::error::Problem;
 use crate::table::Config;
 use crate::tables::{Mount, Upstream, UpstreamServer};
-use crate::value::{AccelField, Balance, BindAddress, ProxyTarget, ServerProtocol, ServerUrl, Value};
+use crate::value::{AccelField, Balance, BindAddress, ProxyTarget, ServerProtocol, ServerUrl, SourceAddress, Value};
 
 /// The most servers of an upstream.
 pub const SERVERS_MAX: usize = 256;
@@ -144,7 +144,7 @@ fn check_upstream(config: &Config, upstream: &Upstream, found: &mut Vec<Problem>
         many => say(format!("it has {many} servers; at most {SERVERS_MAX} are allowed")),
     }
     for (index, server) in upstream.servers.iter().enumerate() {
-        let sentences = wrong_server(config, server, &upstream.servers[..index]);
+        let sentences = wrong_server(config, upstream, server, &upstream.servers[..index]);
         found.extend(sentences.into_iter().map(|sentence| {
             let text = format!("the server `{}`: {sentence}", server.url.text());
             Problem::at(server.place.0.clone(), text)
@@ -152,8 +152,18 @@ fn check_upstream(config: &Config, upstream: &Upstream, found: &mut Vec<Problem>
     }
 }
 
-fn wrong_server(config: &Config, server: &UpstreamServer, before: &[UpstreamServer]) -> Vec<String> {
+fn wrong_server(
+    config: &Config,
+    upstream: &Upstream,
+    server: &UpstreamServer,
+    before: &[UpstreamServer],
+) -> Vec<String> {
     let mut found: Vec<String> = wrong_address(config, &server.url).into_iter().collect();
+    if let (Some(SourceAddress(own)), BindAddress::Tcp { host, .. }) = (upstream.source, &server.url.place)
+        && host.parse::<IpAddr>().is_ok_and(|its| its.is_ipv4() != own.is_ipv4())
+    {
+        found.push(format!("it cannot be reached from the `source` {own}, which is of the other family of addresses"));
+    }
     if server.weight == 0 {
         found.push("`weight` must be above 0; `down` takes a server out".to_owned());
     }
