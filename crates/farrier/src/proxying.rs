@@ -8,19 +8,18 @@ use farrier_config::value::{UpstreamName, Value};
 use farrier_config::{Config, ProxyTarget, Upstream};
 use farrier_http::Handler;
 use farrier_http::wire::client::ResponseLimits;
-use farrier_log::error::ErrorLog;
-use farrier_proxy::mount::{Mount, Proxy, TunnelPolicy};
-use farrier_proxy::upgrade::Upgrades;
-use farrier_proxy::variables::Params;
+use farrier_log::error::{ErrorLog, Level};
 use farrier_proxy::group::Group;
+use farrier_proxy::mount::{Mount, Proxy};
 
-use crate::proxy_policies::{methods, policies};
+use crate::proxy_policies::{methods, params, policies, tunnel_policy, upgrades};
 use crate::resolver::Resolver;
 use crate::upstreams::group_policy;
 
 /// The upstreams of a worker: mounts with the same target share its servers, bounds and connections.
 pub(crate) struct Proxies<'a> {
     config: &'a Config,
+    log: Arc<ErrorLog>,
     groups: Mutex<BTreeMap<String, Arc<Group>>>,
     resolver: Mutex<Resolver>,
 }
@@ -28,7 +27,7 @@ pub(crate) struct Proxies<'a> {
 impl Proxies<'_> {
     /// No upstream yet.
     pub(crate) fn new<'a>(config: &'a Config, log: &Arc<ErrorLog>) -> Proxies<'a> {
-        Proxies { config, groups: Mutex::default(), resolver: Mutex::new(Resolver::new(log)) }
+        Proxies { config, log: Arc::clone(log), groups: Mutex::default(), resolver: Mutex::new(Resolver::new(log)) }
     }
 
     /// The handler of a mount.
@@ -41,11 +40,15 @@ impl Proxies<'_> {
             path: plan.mount.path.as_str().as_bytes().into(),
             request,
             response,
-            params: Params::default(),
+            params: params(&plan.mount).map_err(|sentence| format!("{}: {sentence}", plan.mount.place))?,
             software: format!("farrier/{}", env!("CARGO_PKG_VERSION")),
-            fastcgi_root: Box::default(),
-            upgrades: Upgrades::default(),
-            tunnel: TunnelPolicy::default(),
+            fastcgi_root: plan
+                .mount
+                .fastcgi_root
+                .as_ref()
+                .map_or_else(Box::default, |root| root.as_os_str().as_encoded_bytes().into()),
+            upgrades: upgrades(&plan.mount),
+            tunnel: tunnel_policy(&plan.mount),
             warn: {
                 let log = Arc::clone(&self.log);
                 Arc::new(move |text: &str| log.write(Level::Warning, text))

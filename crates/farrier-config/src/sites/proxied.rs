@@ -45,25 +45,14 @@ const PROXY_KEYS: &[&str] = &[
 ];
 
 /// Those of them that nothing obeys yet.
-const AWAITED_OF_MOUNTS: &[&str] = &[
-    "response_buffer",
-    "response_spool",
-    "flush",
-    "intercept_errors",
-    "tunnel_timeout",
-    "tunnel_max",
-    "tunnel_fin_timeout",
-    "fastcgi_root",
-    "fastcgi_index",
-    "fastcgi_split",
-    "params",
-];
+const AWAITED_OF_MOUNTS: &[&str] =
+    &["response_buffer", "response_spool", "flush", "intercept_errors", "fastcgi_index", "fastcgi_split"];
 
 /// The keys of an upstream that nothing obeys yet.
 const AWAITED_OF_UPSTREAMS: &[&str] = &["retry_budget", "proxy_protocol", "tls"];
 
 /// The protocols that servers can be spoken to in.
-const PROTOCOLS: &[ServerProtocol] = &[ServerProtocol::Http];
+const PROTOCOLS: &[ServerProtocol] = &[ServerProtocol::Http, ServerProtocol::Uwsgi, ServerProtocol::FastCgi];
 
 /// A key that has no meaning in this mount, as a message.
 pub(super) fn misplaced(mount: &Mount) -> Option<String> {
@@ -215,8 +204,8 @@ fn wrong_keys(mount: &Mount) -> Vec<String> {
         mount
             .upgrade
             .iter()
-            .filter(|protocol| *protocol != "websocket")
-            .map(|protocol| awaited(&format!("`{protocol}` in `upgrade`"))),
+            .filter(|protocol| protocol.eq_ignore_ascii_case("h2c"))
+            .map(|_| "`h2c` in `upgrade`: its requests would pass all rules of this server".to_owned()),
     );
     if mount.strip_prefix && mount.rewrite_prefix.is_some() {
         found.push("`strip_prefix` and `rewrite_prefix` cannot both change the path".to_owned());
