@@ -7,6 +7,7 @@ import os
 import shutil
 import statistics
 import sys
+import time
 from pathlib import Path
 
 import load
@@ -48,6 +49,23 @@ http {{
     location / {{ {location} }} }}
 }}
 """
+#: Farrier as a proxy, with as many connections kept.
+FARRIER = """
+bind = "127.0.0.1:{port}"
+loglevel = "warning"
+limit_request_body = "100M"
+
+[[upstream]]
+name = "backend"
+servers = ["{place}"]
+keepalive = 64
+keepalive_requests = 1000000
+
+[[mount]]
+path = "/"
+proxy = "backend"
+"""
+
 UWSGI = (
     "uwsgi --master --processes 1 --need-app --disable-logging --die-on-term --listen 100 --buffer-size 65535"
     " --chdir {apps} --module plain:application --socket {socket}"
@@ -133,7 +151,9 @@ def measure(work, proxy, cores, options):
         "apps": HERE / "apps",
         "keepalive": "" if work.is_uwsgi else "keepalive 64;",
         "server": f"unix:{socket}" if work.is_uwsgi else "127.0.0.1:{upstream}",
-        "location": "include /etc/nginx/uwsgi_params; uwsgi_pass backend;" if work.is_uwsgi else "proxy_pass http://backend;",
+        "location": "include /etc/nginx/uwsgi_params; uwsgi_pass backend;"
+        if work.is_uwsgi
+        else "proxy_pass http://backend;",
     }
     values["server"] = values["server"].format(**values)
     if work.is_uwsgi:
@@ -147,7 +167,9 @@ def measure(work, proxy, cores, options):
             _wait_for_socket(server, socket)
         else:
             server.wait_until_listening(values["upstream"])
-        with ServerProcess(_proxy(proxy, directory, values, options), environ, directory / "proxy", cores[0]) as process:
+        with ServerProcess(
+            _proxy(proxy, directory, values, options), environ, directory / "proxy", cores[0]
+        ) as process:
             process.wait_until_listening(values["port"])
             load.check(values["port"], work.stream)
             load.run(values["port"], [work.stream], 0.5 if options.smoke else 1.0, cores[1])
@@ -167,7 +189,9 @@ def _proxy(proxy, directory, values, options):
         return _nginx(directory / "proxy", NGINX, values)
     place = f"uwsgi://unix:{values['socket']}" if values["keepalive"] == "" else f"http://{values['server']}"
     command = options.farrier.split() if options.farrier else [str(find("farrier"))]
-    return [*command, "--bind", f"127.0.0.1:{values['port']}", "--proxy", f"/={place}", "--log-level", "warning"]
+    settings = directory / "proxy" / "farrier.toml"
+    settings.write_text(FARRIER.format(place=place, **values))
+    return [*command, "--config", str(settings)]
 
 
 def _nginx(directory, template, values):
@@ -179,8 +203,6 @@ def _nginx(directory, template, values):
 
 
 def _wait_for_socket(server, path, timeout_seconds=20):
-    import time
-
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         if server.process.poll() is not None:

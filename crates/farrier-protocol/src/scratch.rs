@@ -9,7 +9,7 @@ use farrier_transport::reactor::clock::Date;
 pub const ARENA_ROOM_BYTES: usize = 16 * 1024;
 
 /// Spare requests beyond the first.
-const MORE_MAX: usize = 32;
+const MORE_MAX: usize = 64;
 
 /// A seat's buffers.
 pub struct Scratch {

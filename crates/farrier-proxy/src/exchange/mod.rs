@@ -44,7 +44,7 @@ struct Scratch {
 }
 
 /// Readers and buffers that are kept for the next exchanges.
-const SPARES_MAX: usize = 32;
+const SPARES_MAX: usize = 64;
 
 /// Buffers above this size are not kept.
 const SPARE_BYTES_MAX: usize = 8 * 1024;
