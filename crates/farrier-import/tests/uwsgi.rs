@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use farrier_config::uwsgi::{Import, Machine, import, options_markdown};
 use farrier_config::{ConfigError, Outcome, SETTINGS, gather};
+use farrier_import::uwsgi::{Import, Machine, import, options_markdown};
 
 /// A machine with the facts that placeholders need.
 fn machine() -> Machine {
