@@ -22,6 +22,7 @@ pub mod group;
 pub mod http1;
 pub mod methods;
 pub mod mount;
+pub mod names;
 pub mod request;
 pub mod response;
 pub mod rewrite;

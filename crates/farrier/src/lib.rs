@@ -40,6 +40,7 @@ mod proxy_policies;
 mod proxying;
 mod recorder;
 mod recycling;
+mod resolver;
 mod server;
 mod sites;
 mod statistics;

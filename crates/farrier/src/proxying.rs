@@ -1,36 +1,37 @@
 //! Makes the handlers of mounts that forward requests, and the upstreams behind them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use farrier_config::sites::{ProxyPlan, SERVERS_MAX};
-use farrier_config::value::{ResolveFamily, RetryCause, ServerProtocol, SourceAddress, UpstreamName, Value};
+use farrier_config::sites::ProxyPlan;
+use farrier_config::value::{RetryCause, ServerProtocol, SourceAddress, UpstreamName, Value};
 use farrier_config::{BindAddress, Config, ProxyTarget, Upstream, UpstreamServer};
 use farrier_http::Handler;
 use farrier_http::upstream::{ServerAddress, Target};
 use farrier_http::wire::client::ResponseLimits;
-use farrier_log::error::{ErrorLog, Level};
+use farrier_log::error::ErrorLog;
 use farrier_proxy::Balance;
 use farrier_proxy::group::{Group, GroupPolicy, RetryOn};
 use farrier_proxy::mount::{Mount, Proxy};
 use farrier_proxy::server::{Protocol, Server};
 
 use crate::proxy_policies::{methods, policies};
+use crate::resolver::Resolver;
 
 /// The upstreams of a worker: mounts with the same target share its servers, bounds and connections.
 pub(crate) struct Proxies<'a> {
     config: &'a Config,
-    log: Arc<ErrorLog>,
     groups: Mutex<BTreeMap<String, Arc<Group>>>,
+    resolver: Mutex<Resolver>,
 }
 
 impl Proxies<'_> {
     /// No upstream yet.
     pub(crate) fn new<'a>(config: &'a Config, log: &Arc<ErrorLog>) -> Proxies<'a> {
-        Proxies { config, log: Arc::clone(log), groups: Mutex::default() }
+        Proxies { config, groups: Mutex::default(), resolver: Mutex::new(Resolver::new(log)) }
     }
 
     /// The handler of a mount.
@@ -50,6 +51,11 @@ impl Proxies<'_> {
         }))))
     }
 
+    /// Gives the upstreams their servers, and begins to look up their names again and again.
+    pub(crate) fn resolve(self) {
+        self.resolver.into_inner().unwrap_or_else(PoisonError::into_inner).start();
+    }
+
     fn group(&self, target: &ProxyTarget) -> Arc<Group> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let group = groups.entry(target.text()).or_insert_with(|| {
@@ -59,58 +65,11 @@ impl Proxies<'_> {
             };
             // Invariant: a mount of an unknown upstream is an error of the configuration.
             let upstream = named.unwrap_or_else(|| Upstream::new(UpstreamName(target.text()), Vec::new()));
-            Arc::new(Group::new(upstream.name.text(), self.servers(&upstream), group_policy(&upstream)))
+            let group = Arc::new(Group::new(upstream.name.text(), Vec::new(), group_policy(&upstream)));
+            self.resolver.lock().unwrap_or_else(PoisonError::into_inner).add(Arc::clone(&group), &Arc::new(upstream));
+            group
         });
         Arc::clone(group)
-    }
-
-    /// The servers of an upstream: one for each address of each name. A name that cannot be looked up has none.
-    fn servers(&self, upstream: &Upstream) -> Vec<Arc<Server>> {
-        let mut servers = Vec::new();
-        for configured in &upstream.servers {
-            match addresses(&configured.url.place, upstream.resolve_family) {
-                Ok(found) => {
-                    servers.extend(found.into_iter().map(|address| Arc::new(server(upstream, configured, address))));
-                }
-                Err(error) => {
-                    let message =
-                        format!("upstream {}: cannot look up {}: {error}", upstream.name.text(), configured.url);
-                    self.log.write(Level::Warning, &message);
-                }
-            }
-        }
-        if servers.len() > SERVERS_MAX {
-            let message = format!(
-                "upstream {}: its names have {} addresses; the first {SERVERS_MAX} are used",
-                upstream.name.text(),
-                servers.len()
-            );
-            self.log.write(Level::Warning, &message);
-            servers.truncate(SERVERS_MAX);
-        }
-        servers
-    }
-}
-
-fn addresses(place: &BindAddress, family: ResolveFamily) -> std::io::Result<Vec<ServerAddress>> {
-    match place {
-        BindAddress::Tcp { host, port } => {
-            let found = (host.as_str(), *port).to_socket_addrs()?.filter(|address| match family {
-                ResolveFamily::Any => true,
-                ResolveFamily::V4 => address.is_ipv4(),
-                ResolveFamily::V6 => address.is_ipv6(),
-            });
-            let mut addresses: Vec<ServerAddress> = Vec::new();
-            for address in found.map(ServerAddress::Tcp) {
-                if !addresses.contains(&address) {
-                    addresses.push(address);
-                }
-            }
-            Ok(addresses)
-        }
-        BindAddress::Unix(path) => Ok(vec![ServerAddress::Unix(path.clone())]),
-        // Invariant: the configuration accepts no other place.
-        _ => Ok(Vec::new()),
     }
 }
 
@@ -123,7 +82,8 @@ fn source(upstream: &Upstream, address: &ServerAddress) -> Option<SocketAddr> {
     }
 }
 
-fn server(upstream: &Upstream, configured: &UpstreamServer, address: ServerAddress) -> Server {
+/// The server of an upstream that has this address.
+pub(crate) fn server(upstream: &Upstream, configured: &UpstreamServer, address: ServerAddress) -> Server {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let target = Target {
         id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -139,7 +99,14 @@ fn server(upstream: &Upstream, configured: &UpstreamServer, address: ServerAddre
         _ => Protocol::Http1,
     };
     let authority = url.authority().into_bytes().into();
-    let mut server = Server::new(target, url.to_string(), authority, protocol, ms(upstream.keepalive_timeout));
+    let name = match (&target.address, &url.place) {
+        // One of several addresses of a name.
+        (ServerAddress::Tcp(address), BindAddress::Tcp { host, .. }) if host.parse::<IpAddr>().is_err() => {
+            format!("{url} at {address}")
+        }
+        _ => url.to_string(),
+    };
+    let mut server = Server::new(target, name, authority, protocol, ms(upstream.keepalive_timeout));
     server.weight = configured.weight;
     server.is_backup = configured.backup;
     server.is_down = configured.down;
@@ -183,6 +150,6 @@ fn group_policy(upstream: &Upstream) -> GroupPolicy {
 }
 
 /// A duration in ms, rounded up: what is not 0 stays so.
-fn ms(duration: Duration) -> u64 {
+pub(crate) fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

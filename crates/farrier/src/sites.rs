@@ -103,7 +103,10 @@ pub(crate) fn handlers(
     let compressor = filters::compressor(config, &config.compress);
     let proxies = Proxies::new(config, log);
     let makers = Makers { config, compressor, files, internal, proxies, application };
-    plans.iter().map(|site| site.mounts.iter().map(|mount| makers.handler(mount)).collect()).collect()
+    let handlers: Result<Vec<Vec<Arc<dyn Handler>>>, String> =
+        plans.iter().map(|site| site.mounts.iter().map(|mount| makers.handler(mount)).collect()).collect();
+    makers.proxies.resolve();
+    handlers
 }
 
 /// The parts that handlers of mounts need.

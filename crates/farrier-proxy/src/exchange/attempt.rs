@@ -109,8 +109,9 @@ impl Attempt {
         })
     }
 
-    pub(super) fn index(&self) -> usize {
-        self.lease.index()
+    /// The server.
+    pub(super) fn server(&self) -> &Arc<Server> {
+        self.lease.server()
     }
 
     pub(super) fn is_reused(&self) -> bool {

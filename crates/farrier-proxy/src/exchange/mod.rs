@@ -19,6 +19,7 @@ use crate::failure::{Failure, Retry};
 use crate::group::{Chosen, QueuePlace};
 use crate::mount::Mount;
 use crate::request::Refused;
+use crate::server::Server;
 
 /// Bytes that are read from a server in one turn.
 const TURN_BYTES: usize = 256 * 1024;
@@ -67,8 +68,8 @@ pub(crate) struct ProxyExchange {
     outgoing: Outgoing,
     attempt: Option<Box<Attempt>>,
     queued: Option<QueuePlace>,
-    /// Servers that failed.
-    tried: Vec<usize>,
+    /// Servers that failed, by their ids.
+    tried: Vec<u64>,
     attempts: u32,
     /// The next attempt uses a new connection: one that had been idle was closed.
     wants_fresh: bool,
@@ -141,7 +142,7 @@ impl ProxyExchange {
         self.queued = None;
         self.waits_until_ms = None;
         self.attempts += 1;
-        let index = lease.index();
+        let server = Arc::clone(lease.server());
         let begun = SCRATCH.with_borrow_mut(|scratch| {
             Attempt::begin(lease, &self.mount, self.wants_fresh, &mut self.outgoing, now_ms, io, &mut scratch.values)
         });
@@ -152,17 +153,17 @@ impl ProxyExchange {
             }
             Err(stop) => {
                 if let attempt::NotBegun::Failed(failure) = &stop {
-                    self.note_failure(index, failure, false, now_ms);
-                    self.tried.push(index);
+                    self.note_failure(&server, failure, false, now_ms);
+                    self.tried.push(server.id());
                 }
                 Err(stop.into())
             }
         }
     }
 
-    fn note_failure(&self, index: usize, failure: &Failure, is_reused: bool, now_ms: u64) {
+    fn note_failure(&self, server: &Server, failure: &Failure, is_reused: bool, now_ms: u64) {
         if failure.counts_against_server(is_reused) {
-            self.mount.group.failed(index, now_ms);
+            self.mount.group.failed(server, now_ms);
         }
     }
 
@@ -178,7 +179,7 @@ impl ProxyExchange {
             None => (false, false),
         };
         if let Some(attempt) = &attempt {
-            self.note_failure(attempt.index(), &failure, is_reused, now_ms);
+            self.note_failure(attempt.server(), &failure, is_reused, now_ms);
         }
         if self.has_head || !self.outgoing.is_replayable() {
             return Err(failure);
@@ -207,9 +208,9 @@ impl ProxyExchange {
             return Err(failure);
         }
         if let Some(attempt) = &attempt
-            && !self.tried.contains(&attempt.index())
+            && !self.tried.contains(&attempt.server().id())
         {
-            self.tried.push(attempt.index());
+            self.tried.push(attempt.server().id());
         }
         self.wants_fresh = false;
         self.outgoing.rewind();
@@ -224,7 +225,7 @@ impl ProxyExchange {
             && self.outgoing.is_replayable()
             && self.attempts <= policy.retries
             && now_ms.saturating_sub(self.began_ms) < policy.retry_timeout_ms
-            && self.mount.group.has_other(attempt.index(), &self.tried, now_ms)
+            && self.mount.group.has_other(attempt.server().id(), &self.tried, now_ms)
     }
 
     /// What has taken too long, if anything.
@@ -259,8 +260,9 @@ impl ProxyExchange {
             Stop::Answer(error) => error,
             Stop::Failed(failure) => {
                 let error = failure.error();
-                let place = self.tried.last().and_then(|&index| self.mount.group.servers.get(index));
-                let place = place.map_or(&self.mount.group.name, |server| &server.name);
+                let servers = self.mount.group.servers();
+                let last = self.tried.last().and_then(|&id| servers.iter().find(|server| server.id() == id));
+                let place = last.map_or(&self.mount.group.name, |server| &server.name);
                 Error { cause: format!("{} ({place})", error.cause).into(), ..error }
             }
         };
@@ -295,9 +297,9 @@ impl Exchange for ProxyExchange {
                 Ok(Progress::Done) => return Next::Done,
                 Err(Stop::Failed(failure)) => {
                     if let Some(attempt) = &self.attempt
-                        && !self.tried.contains(&attempt.index())
+                        && !self.tried.contains(&attempt.server().id())
                     {
-                        self.tried.push(attempt.index());
+                        self.tried.push(attempt.server().id());
                     }
                     if let Err(failure) = self.recover(failure, now_ms, io) {
                         return self.give_up(Stop::Failed(failure), io);
