@@ -491,6 +491,20 @@ def test_a_worker_whose_arbiter_has_died_closes_its_listeners_though_a_call_is_s
     server.end()
 
 
+def test_a_hook_that_asks_for_the_address_does_not_keep_the_listener_open(serve, tmp_path):
+    # The copy of the descriptor that answered it was kept, and every worker inherited it.
+    (tmp_path / "hooks.py").write_text(
+        "def when_ready(server):\n    server.log.info('at %s', server.LISTENERS[0].getsockname()[1])\n"
+        "def post_fork(server, worker):\n    worker.sockets[0].getsockname()\n"
+    )
+    server = serve(STUCK, "--graceful-timeout", 300, "--config", tmp_path / "hooks.py")
+    server.log.wait(r"at %d$" % server.address[1])
+    worker = orphaned(server, "/deadlock")
+    until(lambda: refuses(server), 15, "the listener to be closed")
+    assert is_alive(worker)
+    server.end()
+
+
 @pytest.mark.parametrize("path", ["/deadlock", "/interpreter"])
 def test_a_worker_whose_arbiter_has_died_ends_at_the_graceful_time_out(serve, path):
     # Nobody is left who would kill it, and the interpreter may be held for ever.

@@ -41,5 +41,8 @@ pub use tables::{
 pub use value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, Cidr,
     ClientCertificates, Compress, ContentCoding, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName,
-    HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, NamePattern, Owner, Piece, Plain, Protocol, ProxyHeader, ProxyMount, ProxyProtocol, ProxyTarget, Rate, RedirectTarget, ReloadEngine, ResponseStatus, SchemeField, ServerProtocol, ServerUrl, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UnixKind, UrlPath, UrlPrefix, WorkerClass, Workers,
+    HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, NamePattern, Owner, Piece,
+    Plain, Protocol, ProxyHeader, ProxyMount, ProxyProtocol, ProxyTarget, Rate, RedirectTarget, ReloadEngine,
+    ResponseStatus, SchemeField, ServerProtocol, ServerUrl, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility,
+    TlsVersion, TrustedPeer, UnixKind, UrlPath, UrlPrefix, WorkerClass, Workers,
 };

@@ -14,7 +14,9 @@ use crate::tables::{InternalFolder, Mount, Site, StaticMount, Upstream};
 use crate::value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, ClientCertificates,
     Compress, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion,
-    LogLevel, LogTarget, MediaPattern, Mode, NamePattern, Owner, Protocol, ProxyHeader, ProxyMount, ProxyProtocol, Rate, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UrlPath, WorkerClass, Workers,
+    LogLevel, LogTarget, MediaPattern, Mode, NamePattern, Owner, Protocol, ProxyHeader, ProxyMount, ProxyProtocol,
+    Rate, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion,
+    TrustedPeer, UrlPath, WorkerClass, Workers,
 };
 
 settings! {
@@ -154,9 +156,9 @@ settings! {
     request_timeout: Duration = 0s
         uwsgi "harakiri";
 
-    /// How long calls of one route may hold half of the threads before the log says so.
+    /// Time after which a route that holds half the threads is named.
     ///
-    /// One line names the route and shows the stacks of its threads, for example in a deadlock. Nothing is ended: that is
+    /// One line in the log names it and shows the stacks of its threads, for example in a deadlock. Nothing is ended: that is
     /// what `request_timeout` does. 0 turns the line off.
     held_route_after: Duration = 60s;
 

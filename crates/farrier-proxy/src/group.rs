@@ -161,6 +161,11 @@ impl Group {
         (0..added).for_each(|_| self.wake_next());
     }
 
+    /// Whether a server speaks uwsgi or FastCGI.
+    pub(crate) fn speaks_gateway_protocols(&self) -> bool {
+        self.servers().iter().any(|server| server.protocol != crate::server::Protocol::Http1)
+    }
+
     /// Chooses a server for a request. `tried` are the ids of servers that failed for it.
     ///
     /// # Errors

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use farrier_http::wire::client::ResponseLimits;
-use farrier_http::{BodyMode, Error, Flush, Handler, Kind, Plan, Request, Respond, ResponseHead, Status};
+use farrier_http::{BodyFraming, BodyMode, Error, Flush, Handler, Kind, Plan, Request, Respond, ResponseHead, Status};
 
 use crate::exchange::ProxyExchange;
 use crate::group::Group;
 use crate::methods::Methods;
 use crate::request::RequestPolicy;
 use crate::response::ResponsePolicy;
+use crate::variables::Params;
+
+/// Writes a line into a log.
+pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A mount that proxies. Made once.
 pub struct Mount {
@@ -19,6 +23,14 @@ pub struct Mount {
     pub request: RequestPolicy,
     /// What it does with responses.
     pub response: ResponsePolicy,
+    /// Variables for servers of gateway protocols.
+    pub params: Params,
+    /// `SERVER_SOFTWARE` for them.
+    pub software: String,
+    /// `DOCUMENT_ROOT` for them; empty for none.
+    pub fastcgi_root: Box<[u8]>,
+    /// Writes a warning into the error log.
+    pub warn: Warn,
     /// Its servers.
     pub group: Arc<Group>,
     /// Limits of their answers.
@@ -37,7 +49,9 @@ impl Handler for Proxy {
         if self.0.methods.refuses(request.method()) {
             return Plan::Now;
         }
-        let mode = if self.0.is_request_buffered { BodyMode::Buffered } else { BodyMode::Streamed };
+        // Gateway protocols need the length first.
+        let needs_length = request.head.framing == BodyFraming::Chunked && self.0.group.speaks_gateway_protocols();
+        let mode = if self.0.is_request_buffered || needs_length { BodyMode::Buffered } else { BodyMode::Streamed };
         Plan::Exchange(Box::new(ProxyExchange::new(Arc::clone(&self.0))), mode)
     }
 

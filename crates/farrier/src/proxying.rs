@@ -17,6 +17,7 @@ use farrier_proxy::Balance;
 use farrier_proxy::group::{Group, GroupPolicy, RetryOn};
 use farrier_proxy::mount::{Mount, Proxy};
 use farrier_proxy::server::{Protocol, Server};
+use farrier_proxy::variables::Params;
 
 use crate::proxy_policies::{methods, policies};
 use crate::resolver::Resolver;
@@ -44,6 +45,13 @@ impl Proxies<'_> {
             path: plan.mount.path.as_str().as_bytes().into(),
             request,
             response,
+            params: Params::default(),
+            software: format!("farrier/{}", env!("CARGO_PKG_VERSION")),
+            fastcgi_root: Box::default(),
+            warn: {
+                let log = Arc::clone(&self.log);
+                Arc::new(move |text: &str| log.write(Level::Warning, text))
+            },
             group: self.group(&plan.target),
             limits: ResponseLimits::default(),
             is_request_buffered: plan.mount.request_buffering,

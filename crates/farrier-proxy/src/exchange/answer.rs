@@ -109,7 +109,7 @@ impl ProxyExchange {
         let mut at = 0;
         loop {
             let Some(attempt) = &mut self.attempt else { return Ok(Read::Unwanted) };
-            let step = attempt.reader.read(&received[at..], &self.mount.limits).map_err(Failure::from)?;
+            let step = attempt.wire.read(&received[at..], &self.mount.limits)?;
             let mut accepted = Accepted::Room;
             match step.event {
                 Event::NeedMore => {
@@ -122,7 +122,9 @@ impl ProxyExchange {
                 Event::Data(range) => accepted = io.answer.lend(&received[at..][range]),
                 Event::Trailers => {
                     let mut trailers = ResponseHead::new(Status::OK);
-                    self.mount.response.fill_trailers(attempt.reader.trailers(), &mut trailers);
+                    if let Some(received) = attempt.wire.trailers() {
+                        self.mount.response.fill_trailers(received, &mut trailers);
+                    }
                     io.answer.trailers(&trailers);
                 }
                 Event::End => {
@@ -139,7 +141,7 @@ impl ProxyExchange {
                         attempt.needs_more = false;
                         attempt.rest.extend_from_slice(&received[at..]);
                         // The end may be known already.
-                        if attempt.reader.is_complete() {
+                        if attempt.wire.is_complete() {
                             return Ok(Read::End);
                         }
                     }
@@ -153,7 +155,7 @@ impl ProxyExchange {
     fn inform(&mut self, values: &mut Vec<u8>, io: &mut ExchangeIo<'_>) -> Result<(), Stop> {
         let Some(attempt) = &self.attempt else { return Ok(()) };
         // 100 is for this server: the client was told to send, or its content is complete (RFC 9110 §10.1.1).
-        if attempt.reader.head().status() != Status(100) {
+        if attempt.wire.head().status() != Status(100) {
             let mut head = ResponseHead::new(Status::OK);
             self.fill(attempt, &mut head, values, io)?;
             io.answer.inform(&head);
@@ -164,7 +166,7 @@ impl ProxyExchange {
     fn head(&mut self, values: &mut Vec<u8>, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<(), Stop> {
         let mut head = ResponseHead::new(Status::OK);
         if let Some(attempt) = &self.attempt {
-            let status = attempt.reader.head().status().0;
+            let status = attempt.wire.head().status().0;
             if self.may_try_for_status(status, attempt, now_ms, io) {
                 return Err(Stop::Failed(Failure::Status(status)));
             }
@@ -187,7 +189,7 @@ impl ProxyExchange {
     ) -> Result<(), Stop> {
         let server = attempt.lease.server();
         let facts = facts(&self.mount, io.request, server, self.outgoing.length);
-        self.mount.response.fill(attempt.reader.head(), io.request, &facts, head, values)?;
+        self.mount.response.fill(attempt.wire.head(), io.request, &facts, head, values)?;
         Ok(())
     }
 
@@ -197,7 +199,9 @@ impl ProxyExchange {
         match attempt.closed(is_orderly)? {
             Event::Trailers => {
                 let mut trailers = ResponseHead::new(Status::OK);
-                self.mount.response.fill_trailers(attempt.reader.trailers(), &mut trailers);
+                if let Some(received) = attempt.wire.trailers() {
+                    self.mount.response.fill_trailers(received, &mut trailers);
+                }
                 io.answer.trailers(&trailers);
                 Ok(self.end(now_ms, io))
             }
@@ -209,14 +213,22 @@ impl ProxyExchange {
     /// The answer is complete.
     fn end(&mut self, now_ms: u64, io: &mut ExchangeIo<'_>) -> Progress {
         if let Some(attempt) = self.attempt.take() {
-            let Attempt { lease, stream, reader, rest, is_send_broken, .. } = *attempt;
+            let Attempt { lease, stream, wire, rest, is_send_broken, .. } = *attempt;
+            if !wire.stderr().is_empty() {
+                let text = String::from_utf8_lossy(wire.stderr());
+                (self.mount.warn)(&format!(
+                    "{} wrote to the log: {}",
+                    lease.server().name,
+                    text.trim_end().escape_debug()
+                ));
+            }
             let policy = &self.mount.group.policy;
             let is_sent = self.outgoing.is_complete() && !is_send_broken;
             let is_young = stream.requests() < policy.keepalive_requests
                 && now_ms.saturating_sub(stream.born_ms()) < policy.keepalive_time_ms;
-            if is_sent && is_young && reader.is_reusable(&rest) {
+            if is_sent && is_young && wire.is_reusable(&rest) {
                 let server = lease.server();
-                let idle_ms = server.idle_ms(reader.head().keep_alive_timeout_s());
+                let idle_ms = server.idle_ms(wire.head().keep_alive_timeout_s());
                 io.upstreams.keep(&server.target, stream, idle_ms);
             }
         }

@@ -3,10 +3,12 @@
 //! - `attempt`: one server that is asked, with its connection.
 //! - `content`: the request's content on its way to the server, kept for another attempt as long as it is small.
 //! - `answer`: the server's answer on its way to the client.
+//! - `wire`: the protocol of the server.
 
 mod answer;
 mod attempt;
 mod content;
+mod wire;
 
 use std::cell::RefCell;
 use std::sync::Arc;
