@@ -304,6 +304,16 @@ pub struct QueuePlace {
     number: u64,
 }
 
+impl QueuePlace {
+    /// Waits on, in front, if it was called and another request has taken the room before it.
+    pub(crate) fn wait_on(&self, waker: Waker) {
+        let mut queue = self.group.queue();
+        if queue.waiting.iter().all(|(number, _)| *number != self.number) {
+            queue.waiting.push_front((self.number, waker));
+        }
+    }
+}
+
 impl Drop for QueuePlace {
     fn drop(&mut self) {
         let mut queue = self.group.queue();
@@ -314,5 +324,41 @@ impl Drop for QueuePlace {
             drop(queue);
             self.group.wake_next();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    struct Calls(AtomicUsize);
+
+    impl Wake for Calls {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_called_too_late_is_called_again() {
+        // Its place in the queue was lost with the call, so it waited until `queue_timeout` and was answered with 503.
+        let group = Arc::new(Group::new("app".to_owned(), Vec::new(), GroupPolicy::default()));
+        let (late, next) = (Arc::new(Calls(AtomicUsize::new(0))), Arc::new(Calls(AtomicUsize::new(0))));
+        let calls = |of: &Arc<Calls>| of.0.load(Ordering::Relaxed);
+        let place = group.wait(Waker::from(Arc::clone(&late)));
+        let _other = group.wait(Waker::from(Arc::clone(&next)));
+        group.wake_next();
+        assert_eq!((calls(&late), calls(&next)), (1, 0));
+        if let Some(place) = &place {
+            place.wait_on(Waker::from(Arc::clone(&late)));
+            place.wait_on(Waker::from(Arc::clone(&late)));
+        }
+        group.wake_next();
+        assert_eq!((calls(&late), calls(&next)), (2, 0));
+        group.wake_next();
+        assert_eq!((calls(&late), calls(&next)), (2, 1));
+        drop(place);
     }
 }

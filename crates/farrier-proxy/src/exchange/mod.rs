@@ -134,8 +134,11 @@ impl ProxyExchange {
         }
         let lease = match group.choose(io.request, &self.tried, now_ms)? {
             Chosen::Server(lease) => lease,
-            Chosen::Busy if self.queued.is_some() => return Ok(false),
             Chosen::Busy => {
+                if let Some(place) = &self.queued {
+                    place.wait_on((io.waker)());
+                    return Ok(false);
+                }
                 self.queued = Some(group.wait((io.waker)()).ok_or(Failure::QueueFull)?);
                 self.waits_until_ms = Some(now_ms + group.policy.queue_timeout_ms);
                 return Ok(false);
