@@ -171,6 +171,9 @@ impl ProxyExchange {
                 return Err(Stop::Failed(Failure::Status(status)));
             }
             self.fill(attempt, &mut head, values, io)?;
+            if let Some(cookie) = attempt.lease.cookie(io.request, attempt.wire.head()) {
+                head.add(b"Set-Cookie", &cookie).map_err(|_| Failure::MALFORMED)?;
+            }
         }
         if let Some(attempt) = &mut self.attempt {
             attempt.head_came(now_ms, &self.mount.group.policy);

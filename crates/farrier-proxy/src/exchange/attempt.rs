@@ -63,10 +63,11 @@ impl From<NotBegun> for Stop {
 }
 
 /// What the policies must know of a request to this server.
-pub(super) fn facts<'a>(mount: &Mount, request: &'a Request, server: &'a Server, length: Option<u64>) -> Facts<'a> {
+pub(super) fn facts<'a>(mount: &'a Mount, request: &'a Request, server: &'a Server, length: Option<u64>) -> Facts<'a> {
     let facts = Facts {
         is_trusted: request.is_from_proxy,
         takes_trailers: request.takes_trailers(),
+        hidden_cookie: mount.group.sticky.as_ref().map_or(b"", |sticky| sticky.hidden()),
         ..Facts::new(request, &server.authority, length)
     };
     facts.stripping(request, &mount.request.path, mount.path.len())
@@ -199,7 +200,8 @@ impl Attempt {
 
     /// The final head has come.
     pub(super) fn head_came(&mut self, now_ms: u64, policy: &GroupPolicy) {
-        self.lease.group_succeeded(now_ms.saturating_sub(self.sent_ms) * 1000);
+        let status = self.wire.head().status().0;
+        self.lease.answered(status, now_ms.saturating_sub(self.sent_ms) * 1000, now_ms);
         self.has_head = true;
         // While the request is still sent, its own time counts.
         if self.phase == Phase::AwaitsHead {

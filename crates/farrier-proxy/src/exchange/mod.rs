@@ -17,7 +17,7 @@ use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, Side};
 
 use self::attempt::Attempt;
 use self::content::Outgoing;
-use crate::failure::{Failure, Retry};
+use crate::failure::{Failure, Retry, is_idempotent};
 use crate::group::{Chosen, QueuePlace};
 use crate::mount::Mount;
 use crate::request::Refused;
@@ -147,7 +147,7 @@ impl ProxyExchange {
         self.queued = None;
         self.waits_until_ms = None;
         self.attempts += 1;
-        let server = Arc::clone(lease.server());
+        let (server, is_trial) = (Arc::clone(lease.server()), lease.is_trial());
         let begun = SCRATCH.with_borrow_mut(|scratch| {
             Attempt::begin(lease, &self.mount, self.wants_fresh, &mut self.outgoing, now_ms, io, &mut scratch.values)
         });
@@ -158,7 +158,7 @@ impl ProxyExchange {
             }
             Err(stop) => {
                 if let attempt::NotBegun::Failed(failure) = &stop {
-                    self.note_failure(&server, failure, false, now_ms);
+                    self.note_failure(&server, is_trial, failure, false, now_ms);
                     self.tried.push(server.id());
                 }
                 Err(stop.into())
@@ -166,9 +166,12 @@ impl ProxyExchange {
         }
     }
 
-    fn note_failure(&self, server: &Server, failure: &Failure, is_reused: bool, now_ms: u64) {
-        if failure.counts_against_server(is_reused) {
-            self.mount.group.failed(server, now_ms);
+    fn note_failure(&self, server: &Server, is_trial: bool, failure: &Failure, is_reused: bool, now_ms: u64) {
+        let group = &self.mount.group;
+        let is_failing_status =
+            matches!(failure, Failure::Status(status) if group.policy.health.fail_on.contains(status));
+        if failure.counts_against_server(is_reused) || is_failing_status {
+            group.failed(server, is_trial, failure.cause(), now_ms);
         }
     }
 
@@ -184,7 +187,7 @@ impl ProxyExchange {
             None => (false, false),
         };
         if let Some(attempt) = &attempt {
-            self.note_failure(attempt.server(), &failure, is_reused, now_ms);
+            self.note_failure(attempt.server(), attempt.lease.is_trial(), &failure, is_reused, now_ms);
         }
         if self.has_head || !self.outgoing.is_replayable() {
             return Err(failure);
@@ -314,11 +317,6 @@ impl Exchange for ProxyExchange {
             }
         }
     }
-}
-
-/// RFC 9110 §9.2.2.
-fn is_idempotent(method: &[u8]) -> bool {
-    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }
 
 impl From<Refused> for Stop {
