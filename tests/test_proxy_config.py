@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from concurrent import futures
 
 import pytest
 
@@ -103,6 +104,7 @@ def test_mounts_name_an_upstream_and_say_what_is_changed(serve, behind):
     assert stripped["HTTP_VIA"] == stripped["HTTP_X_FORWARDED_FOR"] == ""
     response = front.get("/put/x")
     put = seen(response)
+    assert seen(front.get("/%73trip/%2fx"))["PATH_INFO"] == "/x"
     assert (put["PATH_INFO"], put["HTTP_HOST"]) == ("/a b/x", "app.internal:81")
     assert (put["HTTP_X_FORWARDED_FOR"], put["HTTP_VIA"]) == ("http", "farrier.test")
     assert response.value("X-Answered-By") == "app" and not response.values("Content-Type")
@@ -121,6 +123,40 @@ def test_an_upstream_on_the_command_line_has_several_servers(serve, behind):
     assert [front.get("/").status for _ in range(4)] == [200] * 4
 
 
+def test_requests_above_the_bound_of_a_server_wait_and_are_all_answered(serve, behind):
+    server = '{ url = "%s", max_requests = 1 }' % url(behind)
+    front = serve(
+        "",
+        settings='[[upstream]]\nname = "app"\nservers = [%s]\n' % server + '[[mount]]\npath = "/"\nproxy = "app"\n',
+    )
+    with futures.ThreadPoolExecutor(8) as clients:
+        statuses = [response.status for response in clients.map(lambda _: front.get("/"), range(200))]
+    assert statuses == [200] * 200
+
+
+def test_a_full_queue_is_answered_with_503(serve, tmp_path):
+    waiting = """
+        import os, time
+        def application(environ, start_response):
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+            start_response("200 OK", [])
+            return [b""]
+    """
+    slow = serve(waiting)
+    tables = '[[upstream]]\nname = "app"\nservers = ["%s"]\nmax_requests = 1\nqueue = 1\nqueue_timeout = "60s"\n'
+    front = serve("", settings=tables % url(slow) + '[[mount]]\npath = "/"\nproxy = "app"\n')
+    wires = [front.connect() for _ in range(3)]
+    for wire in wires:
+        wire.send(message(target="/"))
+    with futures.ThreadPoolExecutor(3) as readers:
+        answers = [readers.submit(wire.read_response) for wire in wires]
+        first = next(futures.as_completed(answers))
+        assert first.result().status == 503 and first.result().value("Retry-After")
+        slow.write("go", "")
+        assert sorted(answer.result().status for answer in answers) == [200, 200, 503]
+
+
 SERVER = '[[upstream]]\nname = "a"\nservers = ["http://127.0.0.1:9000"]\n'
 MOUNT = '[[mount]]\npath = "/api"\nproxy = "http://127.0.0.1:9000"\n'
 
@@ -135,7 +171,24 @@ WRONG = [
     (SERVER + 'connect_timeout = "0s"\n', r"farrier.toml:1: upstream `a`: `connect_timeout` must be above 0"),
     (SERVER + 'retry_on = ["connect", "404"]\n', r"farrier.toml:4: upstream: retry_on: expected .*got `404`"),
     (SERVER + 'balance = "fair"\n', r"farrier.toml:4: upstream: balance: expected `least`.*got `fair`"),
-    (SERVER + 'balance = "random"\n', r"farrier.toml:1: upstream `a`: `balance = \"random\"` is not supported yet"),
+    (SERVER + 'hash_on = "path"\n', r"farrier.toml:1: upstream `a`: `hash_on` belongs to `balance = \"hash\"`"),
+    (SERVER + 'hash_on = "body"\n', r"farrier.toml:4: upstream: hash_on: expected `uri`.*got `body`"),
+    (SERVER + 'health = { interval = "1s" }\n', r"upstream `a`: `health`: `path` says what is requested"),
+    (SERVER + 'health = { path = "x" }\n', r"upstream `a`: `health`: `path`: `x` is not a path"),
+    (SERVER + 'health = { path = "/", type = "tcp" }\n', r"`health`: `path` does not belong to `type = \"tcp\"`"),
+    (SERVER + 'health = { path = "/", up = 0 }\n', r"upstream `a`: `health`: `up` must be between 1 and 60"),
+    (SERVER + 'health = { path = "/", status = ["600"] }\n', r"health: status: expected a status such as `204`"),
+    (SERVER + 'fail = { window = "0s" }\n', r"upstream `a`: `fail`: `window` and `eject` must be above 0"),
+    (SERVER + 'sticky = { cookie = "a", learn = "b" }\n', r"upstream `a`: `sticky` needs either `cookie` or `learn`"),
+    (SERVER + 'sticky = { cookie = "a b" }\n', r"upstream `a`: `sticky`: `a b` is not the name of a cookie"),
+    (
+        '[[upstream]]\nname = "a"\nservers = [\n{ url = "http://a", id = "x" },\n{ url = "http://b", id = "x" }]\n',
+        r"farrier.toml:5: upstream `a`: the server `http://b`: `id` is that of another server already",
+    ),
+    (
+        '[[upstream]]\nname = "a"\nservers = [{ url = "http://a", agent = "a:9" }]\n',
+        r"the server `http://a`: `agent`: `http://a:9` is no address",
+    ),
     (SERVER + 'proxy_protocol = "v2"\n', r"farrier.toml:1: upstream `a`: `proxy_protocol` is not supported yet"),
     (
         '[[upstream]]\nname = "a"\nservers = [\n"http://a",\n{ url = "http://b", weight = 0 }]\n',
@@ -145,6 +198,7 @@ WRONG = [
         '[[upstream]]\nname = "a"\nservers = [\n"http://a",\n"a:80"]\n',
         r"farrier.toml:5: upstream `a`: the server `http://a`: it is there already \(farrier.toml:4\)",
     ),
+    (SERVER + 'source = "::1"\n', r"farrier.toml:3: upstream `a`: .*cannot be reached from the `source` ::1"),
     (
         '[[upstream]]\nname = "a"\nservers = ["http://a", "htp://b"]\n',
         r"farrier.toml:3: upstream: servers: `htp://` is not one of `http://`",

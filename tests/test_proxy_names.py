@@ -164,3 +164,21 @@ def test_the_family_of_addresses_can_be_chosen(serve, pair, hosts):
     one = settings(["http://app.test:%d" % pair], 'resolve_family = "v4"')
     front = serve("", settings=one, preexec=hosts.show)
     assert answers(front) == {"127.0.0.2"}
+
+
+@pytest.mark.root
+def test_connections_come_from_the_address_that_is_named(serve, hosts):
+    behind = serve(
+        """
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [environ["REMOTE_ADDR"].encode()]
+        """,
+        "--forwarded-allow-ips",
+        "",
+    )
+    hosts.names("::1 app.test", "127.0.0.1 app.test")
+    one = settings(["http://app.test:%d" % behind.address[1]], 'source = "127.0.0.7"')
+    front = serve("", settings=one, preexec=hosts.show)
+    # IPv6 cannot be reached from there, so that address is no server.
+    assert answers(front) == {"127.0.0.7"}

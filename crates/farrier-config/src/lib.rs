@@ -36,7 +36,8 @@ pub use lookup::{probably_meant, setting_name};
 pub use setting::{Attribute, Setting};
 pub use table::{ACTIONS, Config, SETTINGS};
 pub use tables::{
-    InternalFolder, Key, Mount, Place, Site, StaticMount, Upstream, UpstreamFail, UpstreamServer, UpstreamTls,
+    InternalFolder, Key, Mount, Place, Site, StaticMount, Upstream, UpstreamFail, UpstreamHealth, UpstreamServer,
+    UpstreamSticky, UpstreamTls,
 };
 pub use value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, Cidr,

@@ -971,11 +971,11 @@ settings! {
 
     section "Sites";
 
-    /// Mount an application, folder or redirect at a path.
+    /// Mount an application, folder or other server at a path.
     ///
     /// Repeat the flag for several. `PATH=MODULE:APP` is an application, which sees the path as `SCRIPT_NAME`. In
-    /// `farrier.toml` each is a table `[[mount]]`, whose keys name an application, a folder of files, a redirect or a
-    /// fixed response. The longest matching path wins. A path matches whole segments: `/api` matches `/api/x`, not
+    /// `farrier.toml` each is a table `[[mount]]`, whose keys name an application, a folder of files, another server, a
+    /// redirect or a fixed response. The longest matching path wins. A path matches whole segments: `/api` matches `/api/x`, not
     /// `/apix`. `wsgi_app` is the mount `/`.
     mounts as "mount": Vec<Mount> = none
         uwsgi "mount";

@@ -10,6 +10,7 @@ use crate::group::Group;
 use crate::methods::Methods;
 use crate::request::RequestPolicy;
 use crate::response::ResponsePolicy;
+use crate::upgrade::Upgrades;
 use crate::variables::Params;
 
 /// Writes a line into a log.
@@ -29,6 +30,10 @@ pub struct Mount {
     pub software: String,
     /// `DOCUMENT_ROOT` for them; empty for none.
     pub fastcgi_root: Box<[u8]>,
+    /// Protocols that may be switched to.
+    pub upgrades: Upgrades,
+    /// How long tunnels live.
+    pub tunnel: TunnelPolicy,
     /// Writes a warning into the error log.
     pub warn: Warn,
     /// Its servers.
@@ -39,6 +44,23 @@ pub struct Mount {
     pub is_request_buffered: bool,
     /// Methods that are forwarded.
     pub methods: Methods,
+}
+
+/// How long a tunnel lives, in ms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelPolicy {
+    /// Without a byte in either direction.
+    pub idle_ms: u64,
+    /// In all; 0 is no limit.
+    pub max_ms: u64,
+    /// After one direction has ended.
+    pub fin_ms: u64,
+}
+
+impl Default for TunnelPolicy {
+    fn default() -> Self {
+        TunnelPolicy { idle_ms: 3_600_000, max_ms: 0, fin_ms: 30_000 }
+    }
 }
 
 /// Answers requests by asking an upstream.

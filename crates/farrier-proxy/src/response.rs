@@ -101,11 +101,7 @@ impl ResponsePolicy {
         scratch: &mut Vec<u8>,
     ) -> Result<Signals, Failure> {
         let failed = |_: Error| Failure::MALFORMED;
-        scratch.clear();
-        scratch.extend_from_slice(itoa::Buffer::new().format(received.status().0).as_bytes());
-        scratch.push(b' ');
-        scratch.extend_from_slice(received.reason());
-        head.restart(scratch).map_err(failed)?;
+        head.restart_received(received.status(), received.reason()).map_err(failed)?;
         let named = Named::read(received.fields().values("connection")).ok_or(Failure::MALFORMED)?;
         let prefix = [request.arena.slice(request.forwarded.prefix), facts.stripped].concat();
         let sides = Sides {

@@ -27,7 +27,7 @@ const VALUE_BYTES: usize = KEY_BYTES + TIME_BYTES + MAC_BYTES;
 /// How clients stay with a server.
 pub enum Sticky {
     /// By a cookie of this server's own.
-    Cookie(CookieRule),
+    Cookie(Box<CookieRule>),
     /// By a cookie of the application's.
     Learn(Learned),
 }

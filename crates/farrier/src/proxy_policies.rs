@@ -1,12 +1,17 @@
 //! What a mount changes in requests and responses that it forwards, made of the mount's keys.
 
+use std::time::Duration;
+
 use farrier_config::Mount;
 use farrier_config::sites::ProxyPlan;
 use farrier_config::value::{AccelField, CookiePath, Forwarded, ProxyHost, TextMap};
+use farrier_proxy::mount::TunnelPolicy;
 use farrier_proxy::request::{HostRule, RequestEdits};
 use farrier_proxy::response::ResponseEdits;
 use farrier_proxy::rewrite::CookieDomain;
 use farrier_proxy::target::PathRule;
+use farrier_proxy::upgrade::Upgrades;
+use farrier_proxy::variables::Params;
 use farrier_proxy::{Accel, ForwardedForm, Methods, RequestPolicy, ResponsePolicy, Rewrite, Template};
 
 /// The policies of a mount.
@@ -58,6 +63,41 @@ pub(crate) fn policies(plan: &ProxyPlan) -> Result<(RequestPolicy, ResponsePolic
 /// The methods that a mount forwards.
 pub(crate) fn methods(mount: &Mount) -> Methods {
     Methods::new(mount.methods.iter().map(|method| method.as_bytes().into()).collect())
+}
+
+/// The variables that a mount sets for servers of gateway protocols.
+///
+/// # Errors
+/// A name or a value is wrong.
+pub(crate) fn params(mount: &Mount) -> Result<Params, String> {
+    let mut params = Params::default();
+    for (name, value) in &mount.params.0 {
+        params.set(name, Template::parse(value)?)?;
+    }
+    Ok(params)
+}
+
+/// The protocols that a mount lets clients switch to.
+pub(crate) fn upgrades(mount: &Mount) -> Upgrades {
+    match mount.upgrade.iter().any(|name| name == "*") {
+        true => Upgrades::All,
+        false => {
+            Upgrades::Only(mount.upgrade.iter().map(|name| name.to_ascii_lowercase().into_bytes().into()).collect())
+        }
+    }
+}
+
+/// How long a mount's tunnels live.
+pub(crate) fn tunnel_policy(mount: &Mount) -> TunnelPolicy {
+    TunnelPolicy {
+        idle_ms: ms(mount.tunnel_timeout),
+        max_ms: ms(mount.tunnel_max),
+        fin_ms: ms(mount.tunnel_fin_timeout),
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn path_rule(mount: &Mount) -> PathRule {

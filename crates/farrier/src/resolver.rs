@@ -1,6 +1,7 @@
 //! Looks up the names of upstreams, at the start and again and again, by a thread of its own: a look-up may take seconds,
 //! and the leader must not wait for it.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -9,15 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use farrier_config::sites::SERVERS_MAX;
-use farrier_config::value::ResolveFamily;
+use farrier_config::value::{ResolveFamily, SourceAddress};
 use farrier_config::{BindAddress, Upstream};
 use farrier_http::upstream::ServerAddress;
 use farrier_log::error::{ErrorLog, Level};
 use farrier_proxy::group::Group;
 use farrier_proxy::names::{Change, MakeServer, Names, pause_ms};
 
-use crate::proxying::{ms, server};
-use crate::recycling;
+use crate::upstreams::{ms, server};
 
 /// The start of a worker waits so long for the first answers.
 const START_MAX: Duration = Duration::from_secs(5);
@@ -50,7 +50,12 @@ struct Look {
 impl Resolver {
     /// No upstream yet.
     pub(crate) fn new(log: &Arc<ErrorLog>) -> Resolver {
-        Resolver { log: Arc::clone(log), upstreams: Vec::new(), began: Instant::now(), chance: recycling::chance() }
+        Resolver {
+            log: Arc::clone(log),
+            upstreams: Vec::new(),
+            began: Instant::now(),
+            chance: RandomState::new().hash_one(std::process::id()),
+        }
     }
 
     /// Adds an upstream, whose group has no server yet.
@@ -112,7 +117,7 @@ impl Resolver {
 
     fn look(&mut self, look: &Look) {
         let upstream = Arc::clone(&self.upstreams[look.upstream].upstream);
-        let answer = look_up(&upstream.servers[look.place].url.place, upstream.resolve_family);
+        let answer = look_up(&upstream.servers[look.place].url.place, &upstream);
         self.take(look.upstream, look.place, answer);
     }
 
@@ -132,7 +137,7 @@ impl Resolver {
         let was_failing = watched.names.is_failing(place);
         let (addresses, reason) = match answer {
             Ok(addresses) => {
-                (Some(addresses), "it has no address of the family that `resolve_family` allows".to_owned())
+                (Some(addresses), "it has no address of the family that `resolve_family` or `source` allows".to_owned())
             }
             Err(error) => (None, error.to_string()),
         };
@@ -170,12 +175,16 @@ fn fixed(place: &BindAddress) -> Option<ServerAddress> {
     }
 }
 
-fn look_up(place: &BindAddress, family: ResolveFamily) -> io::Result<Vec<ServerAddress>> {
+fn look_up(place: &BindAddress, upstream: &Upstream) -> io::Result<Vec<ServerAddress>> {
     let BindAddress::Tcp { host, port } = place else { return Ok(Vec::new()) };
-    let is_wanted = |address: &SocketAddr| match family {
-        ResolveFamily::Any => true,
-        ResolveFamily::V4 => address.is_ipv4(),
-        ResolveFamily::V6 => address.is_ipv6(),
+    let is_wanted = |address: &SocketAddr| {
+        let is_of_family = match upstream.resolve_family {
+            ResolveFamily::Any => true,
+            ResolveFamily::V4 => address.is_ipv4(),
+            ResolveFamily::V6 => address.is_ipv6(),
+        };
+        // A connection has both ends in one family.
+        is_of_family && upstream.source.is_none_or(|SourceAddress(own)| own.is_ipv4() == address.is_ipv4())
     };
     Ok((host.as_str(), *port).to_socket_addrs()?.filter(is_wanted).map(ServerAddress::Tcp).collect())
 }

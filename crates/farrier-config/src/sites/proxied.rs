@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{SitePlan, Target};
+use super::{SitePlan, Target, balancing};
 use crate::error::Problem;
 use crate::table::Config;
 use crate::tables::{Mount, Upstream, UpstreamServer};
-use crate::value::{AccelField, Balance, BindAddress, ProxyTarget, ServerProtocol, ServerUrl, Value};
+use crate::value::{AccelField, BindAddress, ProxyTarget, ServerProtocol, ServerUrl, SourceAddress, Value};
 
 /// The most servers of an upstream.
 pub const SERVERS_MAX: usize = 256;
@@ -45,25 +45,14 @@ const PROXY_KEYS: &[&str] = &[
 ];
 
 /// Those of them that nothing obeys yet.
-const AWAITED_OF_MOUNTS: &[&str] = &[
-    "response_buffer",
-    "response_spool",
-    "flush",
-    "intercept_errors",
-    "tunnel_timeout",
-    "tunnel_max",
-    "tunnel_fin_timeout",
-    "fastcgi_root",
-    "fastcgi_index",
-    "fastcgi_split",
-    "params",
-];
+const AWAITED_OF_MOUNTS: &[&str] =
+    &["response_buffer", "response_spool", "flush", "intercept_errors", "fastcgi_index", "fastcgi_split"];
 
 /// The keys of an upstream that nothing obeys yet.
 const AWAITED_OF_UPSTREAMS: &[&str] = &["retry_budget", "proxy_protocol", "tls"];
 
 /// The protocols that servers can be spoken to in.
-const PROTOCOLS: &[ServerProtocol] = &[ServerProtocol::Http];
+const PROTOCOLS: &[ServerProtocol] = &[ServerProtocol::Http, ServerProtocol::Uwsgi, ServerProtocol::FastCgi];
 
 /// A key that has no meaning in this mount, as a message.
 pub(super) fn misplaced(mount: &Mount) -> Option<String> {
@@ -122,9 +111,7 @@ fn check_upstream(config: &Config, upstream: &Upstream, found: &mut Vec<Problem>
     for (key, _) in set.iter().filter(|(key, _)| AWAITED_OF_UPSTREAMS.contains(key)) {
         say(awaited(&format!("`{key}`")));
     }
-    if upstream.balance != Balance::Least {
-        say(awaited(&format!("`balance = \"{}\"`", upstream.balance.text())));
-    }
+    balancing::wrong(upstream, is_token).into_iter().for_each(&mut say);
     let times = [
         ("connect_timeout", upstream.connect_timeout),
         ("send_timeout", upstream.send_timeout),
@@ -144,7 +131,7 @@ fn check_upstream(config: &Config, upstream: &Upstream, found: &mut Vec<Problem>
         many => say(format!("it has {many} servers; at most {SERVERS_MAX} are allowed")),
     }
     for (index, server) in upstream.servers.iter().enumerate() {
-        let sentences = wrong_server(config, server, &upstream.servers[..index]);
+        let sentences = wrong_server(config, upstream, server, &upstream.servers[..index]);
         found.extend(sentences.into_iter().map(|sentence| {
             let text = format!("the server `{}`: {sentence}", server.url.text());
             Problem::at(server.place.0.clone(), text)
@@ -152,14 +139,22 @@ fn check_upstream(config: &Config, upstream: &Upstream, found: &mut Vec<Problem>
     }
 }
 
-fn wrong_server(config: &Config, server: &UpstreamServer, before: &[UpstreamServer]) -> Vec<String> {
+fn wrong_server(
+    config: &Config,
+    upstream: &Upstream,
+    server: &UpstreamServer,
+    before: &[UpstreamServer],
+) -> Vec<String> {
     let mut found: Vec<String> = wrong_address(config, &server.url).into_iter().collect();
+    if let (Some(SourceAddress(own)), BindAddress::Tcp { host, .. }) = (upstream.source, &server.url.place)
+        && host.parse::<IpAddr>().is_ok_and(|its| its.is_ipv4() != own.is_ipv4())
+    {
+        found.push(format!("it cannot be reached from the `source` {own}, which is of the other family of addresses"));
+    }
     if server.weight == 0 {
         found.push("`weight` must be above 0; `down` takes a server out".to_owned());
     }
-    if server.id.is_some() {
-        found.push(awaited("`id`"));
-    }
+    found.extend(balancing::wrong_server(server, before));
     if let Some(first) = before.iter().find(|other| other.url == server.url) {
         found.push(format!("it is there already ({}); `weight` gives it more requests", first.place));
     }
@@ -205,8 +200,8 @@ fn wrong_keys(mount: &Mount) -> Vec<String> {
         mount
             .upgrade
             .iter()
-            .filter(|protocol| *protocol != "websocket")
-            .map(|protocol| awaited(&format!("`{protocol}` in `upgrade`"))),
+            .filter(|protocol| protocol.eq_ignore_ascii_case("h2c"))
+            .map(|_| "`h2c` in `upgrade`: its requests would pass all rules of this server".to_owned()),
     );
     if mount.strip_prefix && mount.rewrite_prefix.is_some() {
         found.push("`strip_prefix` and `rewrite_prefix` cannot both change the path".to_owned());

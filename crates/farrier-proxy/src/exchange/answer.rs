@@ -4,8 +4,11 @@ use farrier_http::wire::client::Event;
 use farrier_http::{Accepted, ExchangeIo, ResponseHead, Status};
 
 use super::attempt::{Attempt, facts};
+use super::tunnel::Tunnel;
 use super::{Progress, ProxyExchange, READ_BYTES, SCRATCH, Stop, TURN_BYTES};
 use crate::failure::Failure;
+use crate::upgrade::{check_switch, encode_switched};
+use crate::websocket;
 
 /// What reading has come to.
 enum Read {
@@ -17,6 +20,8 @@ enum Read {
     End,
     /// The client takes no more.
     Unwanted,
+    /// The connection is a tunnel from now on.
+    Switched,
 }
 
 impl ProxyExchange {
@@ -34,7 +39,7 @@ impl ProxyExchange {
             (scratch.inbox, scratch.values) = (inbox, values);
             passed
         })?;
-        if self.has_head && passed != Progress::Done {
+        if self.has_head && self.tunnel.is_none() && passed != Progress::Done {
             // A head without content, so far: the client need not wait for it.
             io.answer.flush();
         }
@@ -86,6 +91,7 @@ impl ProxyExchange {
                     return Ok(Progress::Waits);
                 }
                 Read::End => return Ok(self.end(now_ms, io)),
+                Read::Switched => return Ok(Progress::Waits),
                 Read::Unwanted => {
                     self.attempt = None;
                     io.answer.end();
@@ -131,7 +137,11 @@ impl ProxyExchange {
                     attempt.rest.extend_from_slice(&received[at + step.consumed..]);
                     return Ok(Read::End);
                 }
-                Event::Switched => return Err(Failure::MALFORMED.into()),
+                Event::Switched => {
+                    let rest = received[at + step.consumed..].to_vec();
+                    self.switch(rest, values, now_ms, io)?;
+                    return Ok(Read::Switched);
+                }
             }
             at += step.consumed;
             match accepted {
@@ -180,6 +190,32 @@ impl ProxyExchange {
         }
         self.has_head = true;
         io.answer.head(&head, None);
+        Ok(())
+    }
+
+    /// The server switches protocols, and the client with it.
+    fn switch(
+        &mut self,
+        rest: Vec<u8>,
+        values: &mut Vec<u8>,
+        now_ms: u64,
+        io: &mut ExchangeIo<'_>,
+    ) -> Result<(), Stop> {
+        let Some(attempt) = self.attempt.take() else { return Ok(()) };
+        let asked = self.mount.upgrades.asked(io.request).ok_or(Failure::MALFORMED)?;
+        check_switch(attempt.wire.head(), asked, websocket::key_of(io.request)).map_err(Failure::Answer)?;
+        let mut head = ResponseHead::new(Status::OK);
+        self.fill(&attempt, &mut head, values, io)?;
+        values.clear();
+        encode_switched(values, &head, asked);
+        self.has_head = true;
+        let head_us = attempt.waited_us(now_ms);
+        let Attempt { lease, stream, .. } = *attempt;
+        lease.answered(101, head_us, now_ms);
+        if !io.answer.switch(values) {
+            return Err(Failure::MALFORMED.into());
+        }
+        self.tunnel = Some(Box::new(Tunnel::new(stream, lease, rest, now_ms)));
         Ok(())
     }
 

@@ -14,7 +14,8 @@ use crate::failure::Failure;
 use crate::group::{GroupPolicy, Lease};
 use crate::mount::Mount;
 use crate::request::{Facts, Refused};
-use crate::server::Server;
+use crate::server::{Protocol, Server};
+use crate::target;
 
 /// What the attempt does now, which decides how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +69,10 @@ pub(super) fn facts<'a>(mount: &'a Mount, request: &'a Request, server: &'a Serv
         is_trusted: request.is_from_proxy,
         takes_trailers: request.takes_trailers(),
         hidden_cookie: mount.group.sticky.as_ref().map_or(b"", |sticky| sticky.hidden()),
+        upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
         ..Facts::new(request, &server.authority, length)
     };
-    facts.stripping(request, &mount.request.path, mount.path.len())
+    facts.stripping(request, &mount.request.path, target::mounted_bytes(request, &mount.path))
 }
 
 impl Attempt {
@@ -198,10 +200,15 @@ impl Attempt {
         self.deadline_ms = now_ms + policy.first_byte_timeout_ms;
     }
 
+    /// How long ago the request was sent, in µs.
+    pub(super) fn waited_us(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.sent_ms) * 1000
+    }
+
     /// The final head has come.
     pub(super) fn head_came(&mut self, now_ms: u64, policy: &GroupPolicy) {
         let status = self.wire.head().status().0;
-        self.lease.answered(status, now_ms.saturating_sub(self.sent_ms) * 1000, now_ms);
+        self.lease.answered(status, self.waited_us(now_ms), now_ms);
         self.has_head = true;
         // While the request is still sent, its own time counts.
         if self.phase == Phase::AwaitsHead {

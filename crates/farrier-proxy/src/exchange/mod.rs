@@ -8,6 +8,7 @@
 mod answer;
 mod attempt;
 mod content;
+mod tunnel;
 mod wire;
 
 use std::cell::RefCell;
@@ -17,9 +18,10 @@ use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, Side};
 
 use self::attempt::Attempt;
 use self::content::Outgoing;
+use self::tunnel::Tunnel;
 use crate::failure::{Failure, Retry, is_idempotent};
 use crate::group::{Chosen, QueuePlace};
-use crate::mount::Mount;
+use crate::mount::{Mount, TunnelPolicy};
 use crate::request::Refused;
 use crate::server::Server;
 
@@ -69,6 +71,7 @@ pub(crate) struct ProxyExchange {
     mount: Arc<Mount>,
     outgoing: Outgoing,
     attempt: Option<Box<Attempt>>,
+    tunnel: Option<Box<Tunnel>>,
     queued: Option<QueuePlace>,
     /// Servers that failed, by their ids.
     tried: Vec<u64>,
@@ -90,6 +93,7 @@ impl ProxyExchange {
             mount,
             outgoing: Outgoing::default(),
             attempt: None,
+            tunnel: None,
             queued: None,
             tried: Vec::new(),
             attempts: 0,
@@ -263,6 +267,26 @@ impl ProxyExchange {
         if at_ms == u64::MAX { Next::Wait } else { Next::WaitUntil(at_ms) }
     }
 
+    fn step_tunnel(
+        tunnel: &mut Tunnel,
+        policy: &TunnelPolicy,
+        is_sink_full: &mut bool,
+        event: Event,
+        now_ms: u64,
+        io: &mut ExchangeIo<'_>,
+    ) -> Next {
+        if event == Event::Timer && tunnel.deadline_ms(policy) <= now_ms {
+            io.answer.end();
+            return Next::Done;
+        }
+        match tunnel.step(is_sink_full, now_ms, io) {
+            Progress::Done => return Next::Done,
+            Progress::StoppedEarly => io.is_stopped_early = true,
+            Progress::Waits => {}
+        }
+        tunnel.next(policy)
+    }
+
     fn give_up(&mut self, stop: Stop, io: &mut ExchangeIo<'_>) -> Next {
         let error = match stop {
             Stop::Answer(error) => error,
@@ -290,6 +314,9 @@ impl Exchange for ProxyExchange {
             Event::Room => self.is_sink_full = false,
             Event::Content | Event::Upstream | Event::Timer => {}
         }
+        if let Some(tunnel) = &mut self.tunnel {
+            return Self::step_tunnel(tunnel, &self.mount.tunnel, &mut self.is_sink_full, event, now_ms, io);
+        }
         let mut overdue = if event == Event::Timer { self.overdue(now_ms) } else { None };
         loop {
             let advanced = match overdue.take() {
@@ -297,6 +324,10 @@ impl Exchange for ProxyExchange {
                 None => self.advance(now_ms, io),
             };
             match advanced {
+                Ok(Progress::Waits) if self.tunnel.is_some() => {
+                    io.is_switched = true;
+                    return Next::Wait;
+                }
                 Ok(Progress::Waits) => return self.next(),
                 Ok(Progress::StoppedEarly) => {
                     io.is_stopped_early = true;
