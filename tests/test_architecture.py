@@ -55,6 +55,7 @@ ARROWS = {
         "farrier-proxy",
         "farrier-tls",
         "farrier-supervisor",
+        "farrier-transport",
         "farrier-wsgi",
     },
 }

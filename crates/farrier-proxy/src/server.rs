@@ -34,6 +34,10 @@ pub struct Server {
     pub target: Target,
     /// Its name in the log: as the configuration writes it.
     pub name: String,
+    /// Its name for operators: its id, or as the configuration writes it.
+    pub label: String,
+    /// Its entry in the configuration, counted from 0.
+    pub place: usize,
     /// `host[:port]`, for Host and for addresses in its answers.
     pub authority: Box<[u8]>,
     /// How it is spoken to.
@@ -72,6 +76,8 @@ impl Server {
         let key = mixed(0, name.as_bytes());
         Server {
             target,
+            label: name.clone(),
+            place: 0,
             name,
             authority,
             protocol,
@@ -90,6 +96,11 @@ impl Server {
             head: AtomicU64::new(0),
             head_ms: AtomicU64::new(0),
         }
+    }
+
+    /// A key that names a server in all processes, made of texts.
+    pub fn key_of(texts: &[&str]) -> u64 {
+        texts.iter().fold(0, |key, text| mixed(key, text.as_bytes()))
     }
 
     /// Names it within the worker.

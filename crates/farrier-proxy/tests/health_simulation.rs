@@ -10,7 +10,7 @@ use farrier_http::Request;
 use farrier_http::upstream::{ServerAddress, Target};
 use farrier_proxy::group::{Chosen, Group, GroupPolicy, Lease};
 use farrier_proxy::health::checks::{CheckPolicy, take};
-use farrier_proxy::health::words::SERVER_WORDS;
+use farrier_proxy::health::words::{CHECKED, FAILED, SERVER_WORDS, State};
 use farrier_proxy::health::{Cause, HealthPolicy, Standing, Words};
 use farrier_proxy::server::{Protocol, Server};
 use farrier_proxy::{Balance, Failure, HashOn};
@@ -218,15 +218,15 @@ impl World {
         for server in &*group.servers() {
             let cause = if self.chance.is(50) { Cause::Refused } else { Cause::Status };
             let outcome = if self.broken[server.id() as usize] { Err(cause) } else { Ok(()) };
-            take(&server.words[1], outcome, &CheckPolicy::default(), self.now_ms);
+            take(&server.words[CHECKED], outcome, &CheckPolicy::default(), self.now_ms);
         }
     }
 
     fn bounds(&self) {
         let group = &self.workers[0];
         let servers = group.servers();
-        // The word of failures: a phase other than 0 means that it is out.
-        let out = servers.iter().filter(|server| farrier_proxy::health::words::State::of(&server.words[2]).phase != 0);
+        // A phase other than 0 means that it is out.
+        let out = servers.iter().filter(|server| State::of(&server.words[FAILED]).phase != 0);
         let out = out.count();
         assert!(out * 2 <= servers.len(), "at most half is ejected: {out} of {}", servers.len());
         for (place, server) in servers.iter().enumerate() {
@@ -266,7 +266,7 @@ fn a_server_that_is_well_again_is_asked_again_in_all_histories() {
             world.now_ms += 301_000;
             let checks = CheckPolicy::default();
             group.servers().iter().for_each(|server| {
-                take(&server.words[1], Ok(()), &checks, world.now_ms);
+                take(&server.words[CHECKED], Ok(()), &checks, world.now_ms);
             });
             while let Ok(Chosen::Server(lease)) = group.choose(&world.requests[0], &[], world.now_ms) {
                 let is_trial = lease.is_trial();

@@ -35,7 +35,7 @@ pub struct Told {
 
 impl Told {
     /// What a word holds.
-    pub(crate) fn of(word: &AtomicU64) -> Told {
+    pub fn of(word: &AtomicU64) -> Told {
         let bits = word.load(Ordering::Acquire);
         let mode = [Mode::Ready, Mode::Drains, Mode::Maintenance, Mode::Down][(bits & 3) as usize];
         let percent = Some((bits >> 2 & 0x7f) as u8).filter(|&percent| percent > 0);

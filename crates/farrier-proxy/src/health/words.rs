@@ -12,11 +12,11 @@ pub const SERVER_WORDS: usize = 8;
 /// Which server it is; 0 is free. See [`super::table`].
 pub(crate) const KEY: usize = 0;
 /// What checks say.
-pub(crate) const CHECKED: usize = 1;
+pub const CHECKED: usize = 1;
 /// What failures say.
-pub(crate) const FAILED: usize = 2;
+pub const FAILED: usize = 2;
 /// What the agent says.
-pub(crate) const AGENT: usize = 3;
+pub const AGENT: usize = 3;
 
 const TIME_BITS: u32 = 48;
 
