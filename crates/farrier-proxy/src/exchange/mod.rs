@@ -216,7 +216,10 @@ impl ProxyExchange {
         };
         let elapsed_ms = now_ms.saturating_sub(self.began_ms);
         let is_left = self.attempts <= policy.retries && elapsed_ms < policy.retry_timeout_ms;
-        if !is_allowed || !is_left || !self.mount.group.budget.lock().is_ok_and(|mut budget| budget.retry(now_ms)) {
+        // The budget bounds work that is done twice. A server that refused the connection has done none.
+        let is_free = failure == Failure::Refused;
+        let has_budget = || is_free || self.mount.group.budget.lock().is_ok_and(|mut budget| budget.retry(now_ms));
+        if !is_allowed || !is_left || !has_budget() {
             return Err(failure);
         }
         if let Some(attempt) = &attempt
