@@ -187,8 +187,10 @@ def test_a_check_that_fails_takes_a_server_out_and_one_that_passes_brings_it_bac
 def test_another_worker_checks_when_the_one_that_did_has_died(serve, upstreams):
     one, two = upstreams("one", "two")
     front = serve("", settings=settings([one, two], HEALTH, workers=2))
-    for pid in front.workers()[:1]:
+    front.log.wait(r"Ready in")
+    for pid in front.workers():
         front.kill(signal.SIGKILL, pid)
+        until(lambda pid=pid: pid not in front.workers() and len(front.workers()) == 2, what="a successor")
     one.set("sick")
     front.log.wait(r"upstream app: %s is down" % re.escape(one.url), timeout=60)
 
