@@ -158,18 +158,21 @@ impl Server {
     }
 
     /// Its weight in thousandths, above 0: what the agent says of it, and less after it has come back.
-    pub(crate) fn effective_weight(&self, now_ms: u64, slow_start_ms: u64) -> u64 {
+    pub(crate) fn effective_weight(&self, policy: &HealthPolicy, now_ms: u64) -> u64 {
+        let slow_start_ms = policy.slow_start_ms;
         let mut weight = u64::from(self.weight) * 1000;
-        if let Some(percent) = self.told().percent {
+        if policy.has_agents
+            && let Some(percent) = self.told().percent
+        {
             weight = weight * u64::from(percent) / 100;
         }
         if slow_start_ms > 0 {
             let checked_ms = match checks::verdict(&self.words[words::CHECKED]) {
-                checks::Verdict::Up(since_ms) => since_ms,
+                checks::Verdict::Up(since_ms) if policy.is_checked => since_ms,
                 _ => 0,
             };
             let failed_ms = match failed(&self.words[words::FAILED], now_ms) {
-                Failed::Well(since_ms) => since_ms,
+                Failed::Well(since_ms) if policy.fail_max > 0 => since_ms,
                 _ => 0,
             };
             let since_ms = checked_ms.max(failed_ms).max(self.added_ms);

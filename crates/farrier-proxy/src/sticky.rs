@@ -103,7 +103,7 @@ impl Sticky {
                 });
                 let known = cookie(request, learned.name.as_bytes());
                 if binds && let Some(value) = set.last().or(known) {
-                    learned.note(mixed(0, value), server);
+                    learned.bind(value, server);
                 }
                 None
             }
@@ -164,6 +164,11 @@ impl Learned {
     /// Nothing was learned yet.
     pub fn new(name: String, is_strict: bool) -> Learned {
         Learned { name, is_strict, halves: Mutex::default() }
+    }
+
+    /// Binds the clients with this value to the server with this key.
+    pub fn bind(&self, value: &[u8], server: u64) {
+        self.note(mixed(0, value), server);
     }
 
     fn find(&self, value: u64) -> Option<u64> {

@@ -98,6 +98,7 @@ pub(crate) fn group_policy(upstream: &Upstream) -> GroupPolicy {
             statuses: upstream.retry_on.iter().filter_map(|cause| cause.status()).collect(),
         },
         retry_unsafe: upstream.retry_unsafe,
+        retry_budget_percent: upstream.retry_budget,
         retry_timeout_ms: ms(upstream.retry_timeout),
     }
 }

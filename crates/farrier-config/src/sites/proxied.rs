@@ -49,7 +49,7 @@ const AWAITED_OF_MOUNTS: &[&str] =
     &["response_buffer", "response_spool", "flush", "intercept_errors", "fastcgi_index", "fastcgi_split"];
 
 /// The keys of an upstream that nothing obeys yet.
-const AWAITED_OF_UPSTREAMS: &[&str] = &["retry_budget", "proxy_protocol", "tls"];
+const AWAITED_OF_UPSTREAMS: &[&str] = &["proxy_protocol", "tls"];
 
 /// The protocols that servers can be spoken to in.
 const PROTOCOLS: &[ServerProtocol] = &[ServerProtocol::Http, ServerProtocol::Uwsgi, ServerProtocol::FastCgi];

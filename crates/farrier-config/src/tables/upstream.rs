@@ -78,7 +78,8 @@ record! {
     /// Make another attempt for methods that are not idempotent, too, such as POST.
     retry_unsafe: bool = false;
 
-    /// Attempts beyond the first, in percent of the requests of 10 seconds; at least 3 are allowed.
+    /// Attempts beyond the first, in percent of the requests of 10 seconds; at least 3 are allowed. Those after a refused
+    /// connection are not counted.
     retry_budget: u32 = 20;
 
     /// No attempt begins later than this after the request.

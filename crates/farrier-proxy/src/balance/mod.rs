@@ -24,6 +24,7 @@ pub use self::hashing::HashOn;
 pub(crate) use self::hashing::{cookie, mixed, scramble};
 pub(crate) use self::members::Members;
 use crate::group::Group;
+use crate::health::HealthPolicy;
 use crate::server::Server;
 
 /// How a server is chosen.
@@ -52,8 +53,8 @@ pub(crate) struct Candidates<'a> {
     pub(crate) servers: &'a [Arc<Server>],
     /// The places of those that may be asked and have room.
     pub(crate) free: Members,
-    /// The weight of a server counts from less to all after it has come back.
-    pub(crate) slow_start_ms: u64,
+    /// What changes their weights.
+    pub(crate) health: &'a HealthPolicy,
     /// In ms of the clock that the processes share.
     pub(crate) now_ms: u64,
 }
@@ -64,7 +65,7 @@ impl<'a> Candidates<'a> {
     }
 
     fn weight(&self, server: &Server) -> u64 {
-        server.effective_weight(self.now_ms, self.slow_start_ms)
+        server.effective_weight(self.health, self.now_ms)
     }
 
     /// Requests in flight, and one more, for the weight.

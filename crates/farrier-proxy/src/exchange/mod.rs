@@ -261,7 +261,9 @@ impl ProxyExchange {
         let is_left = self.attempts <= policy.retries && elapsed_ms < policy.retry_timeout_ms;
         // The budget bounds work that is done twice. A server that refused the connection has done none.
         let is_free = failure == Failure::Refused;
-        let has_budget = || is_free || self.mount.group.budget.lock().is_ok_and(|mut budget| budget.retry(now_ms));
+        let percent = policy.retry_budget_percent;
+        let has_budget =
+            || is_free || self.mount.group.budget.lock().is_ok_and(|mut budget| budget.retry(percent, now_ms));
         if !is_allowed || !is_left || !has_budget() {
             return Err(failure);
         }

@@ -201,7 +201,7 @@ impl Group {
             .map(|members| members.without(full))
             .find(|free| !free.is_empty());
         let Some(free) = free else { return Ok(Chosen::Busy) };
-        let from = Candidates { servers: &servers, free, slow_start_ms: self.policy.health.slow_start_ms, now_ms };
+        let from = Candidates { servers: &servers, free, health: &self.policy.health, now_ms };
         let Some(place) = self.policy.balance.choose(self, from, request) else { return Ok(Chosen::Busy) };
         Ok(Chosen::Server(self.lease(&servers[place], None)))
     }

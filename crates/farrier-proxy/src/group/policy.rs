@@ -34,6 +34,8 @@ pub struct GroupPolicy {
     pub retry_on: RetryOn,
     /// Requests that are not idempotent are tried again as well.
     pub retry_unsafe: bool,
+    /// Attempts beyond the first, in percent of the requests of 10 seconds; 3 are allowed in any case.
+    pub retry_budget_percent: u32,
     /// No attempt begins later.
     pub retry_timeout_ms: u64,
     /// What is made of failures and checks.
@@ -57,6 +59,7 @@ impl Default for GroupPolicy {
             retries: 1,
             retry_on: RetryOn::default(),
             retry_unsafe: false,
+            retry_budget_percent: 20,
             retry_timeout_ms: 10_000,
             health: HealthPolicy::default(),
         }
