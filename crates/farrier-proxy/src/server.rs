@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use farrier_http::upstream::Target;
 
-use crate::balance::mixed;
+use crate::hash::mixed;
 use crate::health::agent::{self, Told};
 use crate::health::{Failed, Failures, HealthPolicy, Standing, Words, checks, failed, words};
 

@@ -14,7 +14,7 @@ use aws_lc_rs::hmac;
 use farrier_http::wire::client::ReceivedHead;
 use farrier_http::{Request, Scheme};
 
-use crate::balance::{cookie, mixed};
+use crate::hash::{cookie, mixed};
 
 /// Bindings that a worker learns at most: two halves, of which the older is forgotten when the younger is full.
 const LEARNED_MAX: usize = 65_536;

@@ -33,6 +33,8 @@ pub(crate) struct Checking {
     shared: SharedUpstreams,
     log: Arc<ErrorLog>,
     watched: Vec<Watched>,
+    /// When files and standings are looked at next, in ms.
+    look_ms: u64,
 }
 
 /// An upstream.
@@ -54,7 +56,7 @@ struct DrainFile {
 impl Checking {
     /// No upstream yet.
     pub(crate) fn new(shared: SharedUpstreams, log: &Arc<ErrorLog>) -> Checking {
-        Checking { shared, log: Arc::clone(log), watched: Vec::new() }
+        Checking { shared, log: Arc::clone(log), watched: Vec::new(), look_ms: 0 }
     }
 
     /// Adds an upstream, if something of it is to be looked at.
@@ -90,11 +92,14 @@ impl Checking {
         };
         loop {
             let leads = self.shared.lead(LEASE_MS);
-            self.read_drain_files(leads);
+            if self.shared.now_ms() >= self.look_ms {
+                self.look_ms = self.shared.now_ms() + LOOK_MS;
+                self.read_drain_files(leads);
+            }
             if leads {
                 let next_ms = prober.turn(&self.watched);
                 self.wake_waiting();
-                prober.wait(next_ms.min(self.shared.now_ms() + LOOK_MS));
+                prober.wait(next_ms.min(self.look_ms));
             } else {
                 prober.forget();
                 self.wake_waiting();

@@ -1,6 +1,7 @@
 //! The checks that are under way: their connections, deadlines and outcomes. They belong to the thread that checks.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 
@@ -16,7 +17,6 @@ use farrier_transport::reactor::token::Token;
 use farrier_transport::upstream::{Door, UpstreamPool};
 
 use crate::checking::{Watched, configured};
-use crate::recycling;
 use crate::shared_upstreams::SharedUpstreams;
 
 /// Checks under way at a time.
@@ -84,7 +84,7 @@ impl Prober {
             poller,
             due: HashMap::new(),
             under_way: Vec::new(),
-            chance: recycling::chance(),
+            chance: RandomState::new().hash_one(std::process::id()),
         })
     }
 

@@ -1,13 +1,12 @@
 //! What all workers know together of the servers of upstreams: the memory, its clock, and who checks.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::time::Instant;
 
 use farrier_proxy::health::Words;
 use farrier_proxy::health::table::{TABLE_WORDS, Table, Worker};
 use farrier_supervisor::SharedWords;
-
-use crate::recycling;
 
 /// The memory. It is always mapped before the first fork, because a reload may need it. Unused pages take no memory.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +26,7 @@ impl SharedUpstreams {
     /// The kernel's: no memory.
     pub(crate) fn new() -> io::Result<SharedUpstreams> {
         let words = SharedWords::new(TABLE_WORDS)?;
-        Table::new(words.words()).seed([(); 4].map(|()| recycling::chance()));
+        Table::new(words.words()).seed([0; 4].map(|part: u64| RandomState::new().hash_one(part)));
         Ok(SharedUpstreams { words, began: Instant::now(), slot: 0, generation: 0 })
     }
 

@@ -112,7 +112,7 @@ record! {
     /// Which clients stay with a server.
     sticky: Option<UpstreamSticky> = none;
 
-    /// File with addresses or ids of servers that get no new requests, one a line. It is looked at every second.
+    /// File with addresses or ids of servers that get no new requests, one a line. It is looked at twice a second.
     drain_file: Option<PathBuf> = none;
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use farrier_http::{Peer, Request};
 
 use super::Candidates;
+use crate::hash::{cookie, mixed, scramble};
 
 /// The part of a request that decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,31 +75,6 @@ fn score(key: u64, server: u64, weight: u64) -> f64 {
     -(weight as f64) / between.ln()
 }
 
-/// The value of a cookie, the first of that name.
-pub(crate) fn cookie<'a>(request: &'a Request, name: &[u8]) -> Option<&'a [u8]> {
-    let pairs = request.values("cookie").flat_map(|line| line.split(|&byte| byte == b';'));
-    pairs.filter_map(|pair| pair.trim_ascii_start().strip_prefix(name)?.strip_prefix(b"=")).next()
-}
-
 fn query<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     query.split(|&byte| byte == b'&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
-}
-
-/// Mixes bytes into a hash. It is the same in all processes and on all machines, so that a key has the same server everywhere.
-pub(crate) fn mixed(hash: u64, bytes: &[u8]) -> u64 {
-    let mut hash = scramble(hash ^ bytes.len() as u64);
-    for chunk in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = scramble(hash ^ u64::from_le_bytes(word));
-    }
-    hash
-}
-
-/// Spreads numbers (the finalizer of SplitMix64).
-pub(crate) fn scramble(number: u64) -> u64 {
-    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ number >> 31
 }

@@ -16,14 +16,13 @@ mod hashing;
 mod members;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use farrier_http::Request;
 
 pub use self::hashing::HashOn;
-pub(crate) use self::hashing::{cookie, mixed, scramble};
 pub(crate) use self::members::Members;
-use crate::group::Group;
+use crate::hash::scramble;
 use crate::health::HealthPolicy;
 use crate::server::Server;
 
@@ -76,25 +75,27 @@ impl<'a> Candidates<'a> {
 
 impl Balance {
     /// The place of a server among those that may be asked and have room.
-    pub(crate) fn choose(&self, group: &Group, from: Candidates<'_>, request: &Request) -> Option<usize> {
+    ///
+    /// `turn` is what the choices of a group remember from one to the next.
+    pub(crate) fn choose(&self, turn: &AtomicU64, from: Candidates<'_>, request: &Request) -> Option<usize> {
         match (from.free.len(), self) {
             (0, _) => None,
             (1, _) | (_, Balance::First) => from.free.nth(0),
-            (_, Balance::Least) => drawn(group, from, |a, b| is_less_busy(from, a, b)),
-            (_, Balance::LeastTime) => drawn(group, from, |a, b| is_sooner(from, a, b)),
+            (_, Balance::Least) => drawn(turn, from, |a, b| is_less_busy(from, a, b)),
+            (_, Balance::LeastTime) => drawn(turn, from, |a, b| is_sooner(from, a, b)),
             (_, Balance::RoundRobin) => round_robin(from),
             (_, Balance::Hash(on)) => match on.key(request) {
                 Some(key) => hashing::choose(from, key),
-                None => drawn(group, from, |a, b| is_less_busy(from, a, b)),
+                None => drawn(turn, from, |a, b| is_less_busy(from, a, b)),
             },
-            (_, Balance::Random) => random(group, from),
+            (_, Balance::Random) => random(turn, from),
         }
     }
 }
 
 /// The best of those that are compared. They are compared from another one each time, so that equals take turns.
-fn drawn(group: &Group, from: Candidates<'_>, is_better: impl Fn(&Server, &Server) -> bool) -> Option<usize> {
-    let draw = group.turn.fetch_add(1, Ordering::Relaxed);
+fn drawn(turn: &AtomicU64, from: Candidates<'_>, is_better: impl Fn(&Server, &Server) -> bool) -> Option<usize> {
+    let draw = turn.fetch_add(1, Ordering::Relaxed);
     let count = from.free.len();
     let start = draw as usize % count;
     let best = |a: Option<usize>, b: usize| match a {
@@ -152,9 +153,9 @@ fn round_robin(from: Candidates<'_>) -> Option<usize> {
     Some(place)
 }
 
-fn random(group: &Group, from: Candidates<'_>) -> Option<usize> {
+fn random(turn: &AtomicU64, from: Candidates<'_>) -> Option<usize> {
     let total: u64 = from.iter().map(|(_, server)| from.weight(server)).sum();
-    let mut left = scramble(group.turn.fetch_add(1, Ordering::Relaxed)) % total.max(1);
+    let mut left = scramble(turn.fetch_add(1, Ordering::Relaxed)) % total.max(1);
     for (place, server) in from.iter() {
         let weight = from.weight(server);
         if left < weight {

@@ -202,7 +202,7 @@ impl Group {
             .find(|free| !free.is_empty());
         let Some(free) = free else { return Ok(Chosen::Busy) };
         let from = Candidates { servers: &servers, free, health: &self.policy.health, now_ms };
-        let Some(place) = self.policy.balance.choose(self, from, request) else { return Ok(Chosen::Busy) };
+        let Some(place) = self.policy.balance.choose(&self.turn, from, request) else { return Ok(Chosen::Busy) };
         Ok(Chosen::Server(self.lease(&servers[place], None)))
     }
 
