@@ -105,6 +105,17 @@ def test_a_server_that_was_left_out_comes_back_after_one_request_that_succeeds(s
     front.log.wait(r"upstream app: %s answers again; 2 of 2 servers are well" % re.escape(two.url))
 
 
+def test_a_reload_keeps_what_is_known_of_a_server(serve, upstreams):
+    one, two = upstreams("one", "two")
+    front = serve("", settings=settings([one, two], 'fail = { on = ["503"], max = 1, eject = "10m" }'))
+    one.set("sick")
+    until(lambda: front.get("/healthz") and front.log.find("is left out for 600 s"), what="the ejection")
+    mark = front.log.mark()
+    front.kill(signal.SIGHUP)
+    front.log.wait("Worker exiting", since=mark)
+    assert set(names(front, 10)) == {"two"}
+
+
 def test_statuses_are_failures_only_where_the_configuration_says_so(serve, upstreams):
     one, two = upstreams("one", "two")
     one.set("sick")

@@ -153,6 +153,18 @@ fn the_same_key_gets_the_same_server_and_one_that_leaves_moves_its_own_keys_only
 }
 
 #[test]
+fn the_order_of_servers_means_nothing_to_a_key() {
+    let servers = weighted(&[1, 2, 3]);
+    let mut turned = servers.clone();
+    turned.reverse();
+    let (one, other) = (group(Balance::Hash(HashOn::Uri), &servers), group(Balance::Hash(HashOn::Uri), &turned));
+    for key in 0..200 {
+        let places = [&one, &other].map(|group| lease(group, &get(&format!("/{key}"))).server().id());
+        assert_eq!(places[0], places[1]);
+    }
+}
+
+#[test]
 fn keys_are_shared_out_by_weight() {
     let group = group(Balance::Hash(HashOn::Path), &weighted(&[3, 1]));
     let first = (0..2000).filter(|key| lease(&group, &get(&format!("/{key}"))).server().id() == 1).count();

@@ -82,6 +82,19 @@ fn a_server_that_fails_is_left_out_and_then_tried_by_one_idempotent_request() {
 }
 
 #[test]
+fn where_all_requests_are_posts_one_of_them_is_the_trial_at_last() {
+    // Without it a server that is only sent POSTs would never have come back.
+    let group = group(2);
+    fail(&group, 0, 1_000);
+    assert_eq!(asked(&group, 20_999), [2]);
+    let trial = choose(&group, "POST", 21_000).expect("is due");
+    assert!(trial.is_trial());
+    trial.answered(200, 1_000, 21_000);
+    drop(trial);
+    assert_eq!(asked(&group, 21_000), [1, 2]);
+}
+
+#[test]
 fn a_trial_that_fails_doubles_the_time() {
     let group = group(2);
     fail(&group, 0, 1_000);

@@ -125,6 +125,7 @@ impl World {
         let tried: Vec<u64> = (0..self.broken.len() as u64).filter(|_| self.chance.is(10)).collect();
         let group = Arc::clone(&self.workers[worker]);
         let (servers, before) = (group.servers(), self.standings());
+        let due: Vec<u64> = servers.iter().map(|server| State::of(&server.words[FAILED]).at_ms).collect();
         let has_room = |place: usize| {
             let server = &servers[place];
             server.max_requests == 0 || server.in_flight() < server.max_requests
@@ -139,7 +140,10 @@ impl World {
                     "{standing:?}"
                 );
                 assert!(lease.server().max_requests == 0 || lease.server().in_flight() <= lease.server().max_requests);
-                assert!(!lease.is_trial() || (standing == Standing::Trial && !is_post));
+                assert!(
+                    !lease.is_trial()
+                        || (standing == Standing::Trial && (!is_post || due[place] + 10_000 <= self.now_ms))
+                );
                 // One that takes longer than a minute is given up.
                 let is_other_trial = |other: &InFlight| {
                     let is_alive = other.began_ms + 60_000 > self.now_ms;

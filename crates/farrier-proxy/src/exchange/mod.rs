@@ -183,7 +183,7 @@ impl ProxyExchange {
             Chosen::Server(lease) => lease,
             Chosen::Busy => {
                 if let Some(place) = &self.queued {
-                    place.wait_on((io.waker)());
+                    place.wait_on((io.waker)(), group.sticky.is_some());
                     return Ok(false);
                 }
                 self.queued = Some(group.wait((io.waker)()).ok_or(Failure::QueueFull)?);

@@ -185,8 +185,9 @@ impl Group {
         let tried: Members = places(&servers, |server| tried.contains(&server.id()));
         let full = places(&servers, |server| !server.has_room(self.policy.health.has_agents));
         let trial = eligible.trial.without(tried).without(full);
-        if !trial.is_empty() && is_idempotent(request.method()) {
-            let begin = |place: usize| failures::begin_trial(&servers[place].words[words::FAILED], now_ms);
+        if !trial.is_empty() {
+            let is_safe = is_idempotent(request.method());
+            let begin = |place: usize| failures::begin_trial(&servers[place].words[words::FAILED], is_safe, now_ms);
             if let Some((place, begun)) = trial.iter().find_map(|place| Some((place, begin(place)?))) {
                 return Ok(Chosen::Server(self.lease(&servers[place], Some(begun))));
             }
@@ -224,8 +225,9 @@ impl Group {
         let has_room = server.has_room(health.has_agents);
         let (may, trial) = match server.standing(health, now_ms) {
             Standing::Well | Standing::Draining => (true, None),
-            Standing::Trial if is_idempotent(request.method()) && has_room => {
-                let trial = failures::begin_trial(&server.words[words::FAILED], now_ms);
+            Standing::Trial if has_room => {
+                let is_safe = is_idempotent(request.method());
+                let trial = failures::begin_trial(&server.words[words::FAILED], is_safe, now_ms);
                 (trial.is_some(), trial)
             }
             _ => (eligible.first.has(place), None),

@@ -53,12 +53,19 @@ impl Queue {
 }
 
 impl QueuePlace {
-    /// Waits on at its place, if it was called and another request has taken the room before it.
-    pub(crate) fn wait_on(&self, waker: Waker) {
+    /// Waits on at its place, if it was called and another request has taken the room before it, or the room is not where it
+    /// must go. `passes_on`: then the next one behind it may have use for the room.
+    pub(crate) fn wait_on(&self, waker: Waker, passes_on: bool) {
         let mut queue = self.queue.lock();
         let place = queue.waiting.partition_point(|(number, _)| *number < self.number);
-        if queue.waiting.get(place).is_none_or(|(number, _)| *number != self.number) {
-            queue.waiting.insert(place, (self.number, waker));
+        if queue.waiting.get(place).is_some_and(|(number, _)| *number == self.number) {
+            return;
+        }
+        queue.waiting.insert(place, (self.number, waker));
+        let next = if passes_on { queue.waiting.remove(place + 1) } else { None };
+        drop(queue);
+        if let Some((_, waker)) = next {
+            waker.wake();
         }
     }
 }
@@ -109,8 +116,8 @@ mod tests {
         queue.wake_next();
         assert_eq!(calls(&[&late, &next]), [1, 0]);
         if let Some(place) = &place {
-            place.wait_on(waker.clone());
-            place.wait_on(waker);
+            place.wait_on(waker.clone(), false);
+            place.wait_on(waker, false);
         }
         queue.wake_next();
         assert_eq!(calls(&[&late, &next]), [2, 0]);
@@ -127,9 +134,21 @@ mod tests {
         assert!(queue.wait(one.clone(), 2).is_none(), "the queue is full");
         queue.wake_all();
         let [Some(a), Some(b)] = &places else { return };
-        b.wait_on(two);
-        a.wait_on(one);
+        b.wait_on(two, false);
+        a.wait_on(one, false);
         queue.wake_next();
         assert_eq!(calls(&[&first, &second]), [2, 1]);
+    }
+
+    #[test]
+    fn a_request_that_cannot_use_the_room_passes_it_on() {
+        // The client of the first is bound to a server that is full; the second would have waited for nothing.
+        let queue = Arc::new(Queue::default());
+        let ((_, one), (second, two), (third, three)) = (caller(), caller(), caller());
+        let places = [one.clone(), two, three].map(|waker| queue.wait(waker, 3));
+        queue.wake_next();
+        let [Some(first), ..] = &places else { return };
+        first.wait_on(one, true);
+        assert_eq!(calls(&[&second, &third]), [1, 0]);
     }
 }

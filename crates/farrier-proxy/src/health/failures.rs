@@ -20,6 +20,9 @@ const EJECT_MS_MAX: u64 = 300_000;
 /// A step back is made in this time without an ejection.
 const STEP_BACK_MS: u64 = 60_000;
 
+/// Without an idempotent request in this time, any request is the trial.
+const ANY_METHOD_MS: u64 = 10_000;
+
 /// A trial that nobody has ended, because its process has, is over after this time.
 const TRIAL_MS_MAX: u64 = 60_000;
 
@@ -69,9 +72,12 @@ pub(crate) struct Trial {
     until_ms: u64,
 }
 
-/// Begins the trial. `None`: somebody else has begun it, or it is not due.
-pub(crate) fn begin_trial(word: &AtomicU64, now_ms: u64) -> Option<Trial> {
+/// Begins the trial. `None`: somebody else has begun it, or it is not due, or not for a request that is not idempotent.
+pub(crate) fn begin_trial(word: &AtomicU64, is_idempotent: bool, now_ms: u64) -> Option<Trial> {
     let state = State::of(word);
+    if !is_idempotent && state.at_ms + ANY_METHOD_MS > now_ms {
+        return None;
+    }
     let until_ms = now_ms + TRIAL_MS_MAX;
     let next = State { phase: TRIAL, at_ms: until_ms, ..state };
     (state.phase != WELL && state.at_ms <= now_ms && state.replace(word, next)).then_some(Trial { until_ms })
@@ -145,13 +151,13 @@ mod tests {
             lasted.push(lasts_ms.map(|ms| ms / 1000));
             assert_eq!(eject(&word, &policy(), Cause::Refused, now_ms), None, "it is out already");
             now_ms += lasts_ms.unwrap_or(0);
-            assert!(begin_trial(&word, now_ms).is_some() && readmit(&word, now_ms));
+            assert!(begin_trial(&word, true, now_ms).is_some() && readmit(&word, now_ms));
         }
         assert_eq!(lasted, [10, 20, 40, 80, 160, 300, 300].map(Some));
         now_ms += 2 * STEP_BACK_MS;
         assert_eq!(eject(&word, &policy(), Cause::Refused, now_ms), Some(80_000));
         now_ms += 80_000;
-        assert!(begin_trial(&word, now_ms).is_some() && readmit(&word, now_ms));
+        assert!(begin_trial(&word, true, now_ms).is_some() && readmit(&word, now_ms));
         now_ms += 10 * STEP_BACK_MS;
         assert_eq!(eject(&word, &policy(), Cause::Refused, now_ms), Some(10_000));
     }
@@ -160,14 +166,14 @@ mod tests {
     fn one_request_tries_an_ejected_server_and_its_failure_doubles_the_time() {
         let word = AtomicU64::new(0);
         eject(&word, &policy(), Cause::Timeout, 0);
-        assert_eq!((failed(&word, 9_999), begin_trial(&word, 9_999)), (Failed::Ejected, None));
+        assert_eq!((failed(&word, 9_999), begin_trial(&word, true, 9_999)), (Failed::Ejected, None));
         assert_eq!(failed(&word, 10_000), Failed::MayBeTried);
-        assert!(begin_trial(&word, 10_000).is_some() && begin_trial(&word, 10_000).is_none());
+        assert!(begin_trial(&word, true, 10_000).is_some() && begin_trial(&word, true, 10_000).is_none());
         assert_eq!(failed(&word, 10_001), Failed::Ejected);
         assert_eq!(eject(&word, &policy(), Cause::Timeout, 11_000), Some(20_000));
-        let trial = begin_trial(&word, 31_000).expect("is due");
+        let trial = begin_trial(&word, true, 31_000).expect("is due");
         leave_trial(&word, trial);
-        assert!(begin_trial(&word, 31_500).is_some(), "a trial without a verdict is made again");
+        assert!(begin_trial(&word, true, 31_500).is_some(), "a trial without a verdict is made again");
         assert!(readmit(&word, 32_000) && !readmit(&word, 32_000));
         assert_eq!(failed(&word, 32_000), Failed::Well(32_000));
     }
@@ -176,9 +182,9 @@ mod tests {
     fn a_trial_whose_process_has_died_is_made_by_another() {
         let word = AtomicU64::new(0);
         eject(&word, &policy(), Cause::Timeout, 0);
-        let dead = begin_trial(&word, 10_000).expect("is due");
+        let dead = begin_trial(&word, true, 10_000).expect("is due");
         assert_eq!(failed(&word, 10_000 + TRIAL_MS_MAX), Failed::MayBeTried);
-        assert!(begin_trial(&word, 10_000 + TRIAL_MS_MAX).is_some());
+        assert!(begin_trial(&word, true, 10_000 + TRIAL_MS_MAX).is_some());
         leave_trial(&word, dead);
         assert_eq!(failed(&word, 10_001 + TRIAL_MS_MAX), Failed::Ejected, "the other trial goes on");
     }

@@ -5,7 +5,7 @@
 //! - **Failures** (`failures`). A server is ejected after `fail_max` failures within a window, for 10, 20, 40 … 300 s. Each
 //!   minute without an ejection takes one step back. A connection that had been idle and was closed is no failure.
 //! - At most half of an upstream's servers are ejected at a time, and a server that is the only one never.
-//! - **The way back** is one request, which must be idempotent. Its answer ends the ejection, its failure doubles it. Then the
+//! - **The way back** is one request. It is idempotent, unless none such comes within 10 s. Its answer ends the ejection, its failure doubles it. Then the
 //!   server's weight grows from a tenth to all during the slow start. A server has all of its weight when the process starts.
 //! - **Checks** (`checks`). A verdict changes only after `down` failures, or `up` passes, one after the other.
 //! - **Panic rule.** If less than 30 % of the weight of all servers that are not backups is well and no backup is, then verdicts
