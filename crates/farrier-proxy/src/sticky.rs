@@ -273,6 +273,14 @@ mod tests {
         assert_eq!((rule.read(b""), rule.read(&[b'*'; 38])), (None, None));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_value_that_was_not_signed_binds(value in proptest::collection::vec(proptest::num::u8::ANY, 0..80), text in "[A-Za-z0-9_-]{38}") {
+            let rule = rule(b"secret", 0);
+            assert_eq!((rule.read(&value), rule.read(text.as_bytes())), (None, None));
+        }
+    }
+
     #[test]
     fn a_value_ends_with_its_time() {
         let rule = rule(b"secret", 60);

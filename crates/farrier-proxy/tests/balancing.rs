@@ -72,6 +72,11 @@ fn the_round_robins_of_workers_begin_with_different_servers() {
         })
         .collect();
     assert_eq!(first, [1, 2, 3, 1]);
+    // Also where the servers are found later.
+    let group = group(Balance::RoundRobin, &[]);
+    group.begin_at(1);
+    group.replace_servers(weighted(&[1, 1, 1]));
+    assert_eq!(lease(&group, &get("/")).server().id(), 2);
 }
 
 #[test]

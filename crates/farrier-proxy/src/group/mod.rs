@@ -15,6 +15,7 @@ pub use self::queue::QueuePlace;
 use crate::balance::{Candidates, Members};
 use crate::budget::RetryBudget;
 use crate::failure::{Failure, is_idempotent};
+use crate::hash::scramble;
 use crate::health::failures::{self, Trial};
 use crate::health::{Cause, Change, Failed, Standing, words};
 use crate::server::{Protocol, Server};
@@ -63,7 +64,9 @@ pub struct Group {
     /// Retries that are allowed.
     pub(crate) budget: Mutex<RetryBudget>,
     /// What a balance remembers from one choice to the next.
-    pub(crate) turn: AtomicU64,
+    turn: AtomicU64,
+    /// Where the round robin begins.
+    begins_at: AtomicU64,
 }
 
 /// Where a request goes.
@@ -116,18 +119,16 @@ impl Group {
             queue: Arc::default(),
             budget: Mutex::new(RetryBudget::default()),
             turn: AtomicU64::new(0),
+            begins_at: AtomicU64::new(0),
         }
     }
 
     /// Lets the choices of each worker begin elsewhere, so that not all of them ask the same server first.
     pub fn begin_at(&self, worker: u64) {
-        self.turn.store(worker, Ordering::Relaxed);
-        let servers = self.servers();
-        let count = servers.len() as u64;
-        if count > 0 {
-            // The round robin begins with the server that is owed most.
-            servers[(worker % count) as usize].turn.store(1, Ordering::Relaxed);
-        }
+        // Neighbours would draw the same, one after the other.
+        self.turn.store(scramble(worker), Ordering::Relaxed);
+        self.begins_at.store(worker, Ordering::Relaxed);
+        begin_round(&self.servers(), worker);
     }
 
     /// Its servers as they are now.
@@ -141,6 +142,9 @@ impl Group {
         let has_new = {
             let mut current = self.servers.write().unwrap_or_else(PoisonError::into_inner);
             let has_new = servers.iter().any(|server| !current.iter().any(|known| Arc::ptr_eq(known, server)));
+            if current.is_empty() {
+                begin_round(&servers, self.begins_at.load(Ordering::Relaxed));
+            }
             *current = servers.into();
             has_new
         };
@@ -349,6 +353,13 @@ impl Group {
             let Eligible { first, then, .. } = self.eligible(&servers, now_ms);
             observer(server, &Notice { change, well, all: servers.len(), has_server: !first.or(then).is_empty() });
         }
+    }
+}
+
+/// Lets the round robin begin with the server of a worker: it is owed most.
+fn begin_round(servers: &[Arc<Server>], worker: u64) {
+    if let Some(place) = worker.checked_rem(servers.len() as u64) {
+        servers[place as usize].turn.store(1, Ordering::Relaxed);
     }
 }
 

@@ -116,6 +116,16 @@ mod tests {
         assert_eq!(down.after(b"up").map(|told| told.mode), Some(Mode::Ready));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_line_leaves_something_that_can_be_stored(line in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+            let word = AtomicU64::new(0);
+            let told = Told::default().after(&line).unwrap_or_default();
+            told.store(&word);
+            assert_eq!(Told::of(&word), told);
+        }
+    }
+
     #[test]
     fn what_was_told_is_read_as_it_was_written() {
         let word = AtomicU64::new(0);
