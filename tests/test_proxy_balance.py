@@ -1,5 +1,6 @@
 """Several servers behind the reverse proxy: which one is asked, what is known of their health, and who stays with one."""
 
+import contextlib
 import os
 import re
 import signal
@@ -176,6 +177,34 @@ def test_servers_that_restart_in_turn_lose_no_idempotent_request(serve, tmp_path
             until(lambda: load.answered > answered + 50, 60, what="load on the others")
             behind[port] = serve(application, bind=("127.0.0.1:%d" % port,))
     assert not load.failures, load.failures[:3]
+
+
+def test_a_server_whose_backlog_is_full_is_busy_and_not_broken(serve, tmp_path):
+    """A unix socket with a full backlog refuses at once, and was left out as if it had failed."""
+    path = str(tmp_path / "busy.sock")
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as waiting:
+        listener.bind(path)
+        listener.listen(1)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                one = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                one.setblocking(False)
+                one.connect(path)
+        front = serve("", settings=settings(['"http://unix:%s"' % path], 'connect_timeout = "60s"'))
+        wire = front.connect()
+        wire.send(message(target="/"))
+        wire.assert_silent(0.2)
+        answered = False
+        while not answered:
+            connection, _ = listener.accept()
+            with connection:
+                # Those that only fill the backlog send nothing.
+                waiting.close()
+                answered = b"GET / " in connection.recv(65536)
+                if answered:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    assert wire.read_response().body == b"ok"
+    assert not front.log.find("is left out")
 
 
 # Checks.

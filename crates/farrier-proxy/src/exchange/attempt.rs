@@ -52,6 +52,8 @@ pub(super) enum NotBegun {
     Failed(Failure),
     /// The request is not forwarded.
     Refused(Refused),
+    /// The backlog of a unix socket is full, and nothing tells when it is not any more.
+    Full,
 }
 
 impl From<NotBegun> for Stop {
@@ -59,6 +61,7 @@ impl From<NotBegun> for Stop {
         match not_begun {
             NotBegun::Failed(failure) => Stop::Failed(failure),
             NotBegun::Refused(refused) => refused.into(),
+            NotBegun::Full => Stop::Failed(Failure::ConnectTimeout),
         }
     }
 }
@@ -98,7 +101,10 @@ impl Attempt {
         let reused = if wants_fresh { None } else { io.upstreams.reuse(&server.target) };
         let stream = match reused {
             Some(stream) => stream,
-            None => io.upstreams.connect(&server.target).map_err(|error| NotBegun::Failed(connect_failure(&error)))?,
+            None => io.upstreams.connect(&server.target).map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => NotBegun::Full,
+                _ => NotBegun::Failed(connect_failure(&error)),
+            })?,
         };
         Ok(Attempt {
             lease,

@@ -29,6 +29,9 @@ use crate::server::Server;
 /// Bytes that are read from a server in one turn.
 const TURN_BYTES: usize = 256 * 1024;
 
+/// The longest pause before a server is asked again whose backlog was full.
+const BACKLOG_PAUSE_MS_MAX: u64 = 50;
+
 /// Bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -124,6 +127,8 @@ pub(crate) struct ProxyExchange {
     began_ms: u64,
     /// When the queue or a pause ends, in ms.
     waits_until_ms: Option<u64>,
+    /// Since when all servers' backlogs are full, and how long the last pause was, in ms.
+    backlog: Option<(u64, u64)>,
     is_sink_full: bool,
     /// The answer's head was given to the sink.
     has_head: bool,
@@ -143,6 +148,7 @@ impl ProxyExchange {
             wants_fresh: false,
             began_ms: 0,
             waits_until_ms: None,
+            backlog: None,
             is_sink_full: false,
             has_head: false,
         }
@@ -203,6 +209,20 @@ impl ProxyExchange {
                 self.attempt = Some(Box::new(attempt));
                 Ok(true)
             }
+            Err(attempt::NotBegun::Full) if self.has_time_for_backlog(now_ms) => {
+                self.attempts -= 1;
+                self.outgoing.rewind();
+                let (id, group) = (server.id(), &self.mount.group);
+                if !self.tried.contains(&id) && group.has_other(id, &self.tried, now_ms) {
+                    self.tried.push(id);
+                    return self.begin_attempt(now_ms, io);
+                }
+                let (since_ms, pause_ms) = self.backlog.unwrap_or((now_ms, 0));
+                let pause_ms = (pause_ms * 2).clamp(1, BACKLOG_PAUSE_MS_MAX);
+                self.backlog = Some((since_ms, pause_ms));
+                self.waits_until_ms = Some(now_ms + pause_ms);
+                Ok(false)
+            }
             Err(stop) => {
                 if let attempt::NotBegun::Failed(failure) = &stop {
                     self.note_failure(&server, is_trial, failure, false, now_ms);
@@ -211,6 +231,12 @@ impl ProxyExchange {
                 Err(stop.into())
             }
         }
+    }
+
+    /// Whether a server whose backlog is full is asked once more: it is busy, not broken.
+    fn has_time_for_backlog(&self, now_ms: u64) -> bool {
+        let since_ms = self.backlog.map_or(now_ms, |(since_ms, _)| since_ms);
+        now_ms.saturating_sub(since_ms) < self.mount.group.policy.connect_timeout_ms
     }
 
     fn note_failure(&self, server: &Server, is_trial: bool, failure: &Failure, is_reused: bool, now_ms: u64) {
