@@ -52,6 +52,8 @@ pub(super) enum NotBegun {
     Failed(Failure),
     /// The request is not forwarded.
     Refused(Refused),
+    /// The backlog of a unix socket is full, and nothing tells when it is not any more.
+    Full,
 }
 
 impl From<NotBegun> for Stop {
@@ -59,15 +61,17 @@ impl From<NotBegun> for Stop {
         match not_begun {
             NotBegun::Failed(failure) => Stop::Failed(failure),
             NotBegun::Refused(refused) => refused.into(),
+            NotBegun::Full => Stop::Failed(Failure::ConnectTimeout),
         }
     }
 }
 
 /// What the policies must know of a request to this server.
-pub(super) fn facts<'a>(mount: &Mount, request: &'a Request, server: &'a Server, length: Option<u64>) -> Facts<'a> {
+pub(super) fn facts<'a>(mount: &'a Mount, request: &'a Request, server: &'a Server, length: Option<u64>) -> Facts<'a> {
     let facts = Facts {
         is_trusted: request.is_from_proxy,
         takes_trailers: request.takes_trailers(),
+        hidden_cookie: mount.group.sticky.as_ref().map_or(b"", |sticky| sticky.hidden()),
         upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
         ..Facts::new(request, &server.authority, length)
     };
@@ -97,7 +101,10 @@ impl Attempt {
         let reused = if wants_fresh { None } else { io.upstreams.reuse(&server.target) };
         let stream = match reused {
             Some(stream) => stream,
-            None => io.upstreams.connect(&server.target).map_err(|error| NotBegun::Failed(connect_failure(&error)))?,
+            None => io.upstreams.connect(&server.target).map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => NotBegun::Full,
+                _ => NotBegun::Failed(connect_failure(&error)),
+            })?,
         };
         Ok(Attempt {
             lease,
@@ -202,9 +209,15 @@ impl Attempt {
         self.deadline_ms = now_ms + policy.first_byte_timeout_ms;
     }
 
+    /// How long ago the request was sent, in µs.
+    pub(super) fn waited_us(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.sent_ms) * 1000
+    }
+
     /// The final head has come.
     pub(super) fn head_came(&mut self, now_ms: u64, policy: &GroupPolicy) {
-        self.lease.group_succeeded(now_ms.saturating_sub(self.sent_ms) * 1000);
+        let status = self.wire.head().status().0;
+        self.lease.answered(status, self.waited_us(now_ms), now_ms);
         self.has_head = true;
         // While the request is still sent, its own time counts.
         if self.phase == Phase::AwaitsHead {
