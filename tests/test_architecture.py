@@ -360,9 +360,7 @@ def test_every_setting_is_used():
     )
     settings = {first or second for first, second in rows}
     assert len(settings) > 40
-    users = " ".join(
-        text for crate in ("farrier", "farrier-protocol", "farrier-engine", "farrier-tls") for _, text in rust(crate)
-    )
+    users = " ".join(text for crate in ("farrier", "farrier-protocol", "farrier-engine", "farrier-tls") for _, text in rust(crate))
     # Files in which one setting determines another.
     users += dict(rust("farrier-config"))["farrier-config/src/settle.rs"]
     users += dict(rust("farrier-config"))["farrier-config/src/sites/mod.rs"]

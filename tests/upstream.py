@@ -3,11 +3,15 @@
 One server is shared by the tests of a module. A test adds a case, and the last segment of a request's path chooses it.
 """
 
+import array
+import fcntl
 import itertools
 import os
 import socket
 import struct
+import termios
 import threading
+import time
 
 from wire import message, until
 
@@ -175,6 +179,30 @@ class Case:
         """The connection of the last request."""
         self.wait_requests(1)
         return self.conversations[-1]
+
+
+class Gate:
+    """A step that waits until the test opens it; then it stays open."""
+
+    def __init__(self):
+        self.event = threading.Event()
+
+    def open(self):
+        """Lets the script go on."""
+        self.event.set()
+
+    def __call__(self, conversation, request):
+        assert self.event.wait(15), "the gate was not opened"
+
+
+def delivered(conversation, request):
+    """A step that waits until the proxy's socket has taken everything: a reset would discard what it has not."""
+    left = array.array("i", [1])
+    until(
+        lambda: not fcntl.ioctl(conversation.socket, termios.TIOCOUTQ, left) and not left[0], 5, "the bytes to arrive"
+    )
+    # The proxy reads what its socket has.
+    time.sleep(0.01)
 
 
 class Upstream:

@@ -66,7 +66,6 @@ impl From<NotBegun> for Stop {
 /// What the policies must know of a request to this server.
 pub(super) fn facts<'a>(mount: &Mount, request: &'a Request, server: &'a Server, length: Option<u64>) -> Facts<'a> {
     let facts = Facts {
-        is_trusted: request.is_from_proxy,
         takes_trailers: request.takes_trailers(),
         upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
         ..Facts::new(request, &server.authority, length)
