@@ -155,12 +155,13 @@ impl Attempt {
         let mut turn = 0;
         while outgoing.refill(io.content).map_err(of_content)? {
             let before = &outgoing.before[outgoing.before_sent..];
-            let given = before.len() + outgoing.piece.len();
+            let given = before.len() + outgoing.piece.len() + outgoing.after.len();
             let more = outgoing.has_more();
-            let sent = match (before, &*outgoing.piece) {
-                (before, []) => self.stream.send(&[before], more),
-                ([], piece) => self.stream.send(&[piece], more),
-                (before, piece) => self.stream.send(&[before, piece], more),
+            let sent = match (before, &*outgoing.piece, outgoing.after) {
+                (before, [], []) => self.stream.send(&[before], more),
+                ([], piece, []) => self.stream.send(&[piece], more),
+                (before, piece, []) => self.stream.send(&[before, piece], more),
+                (before, piece, after) => self.stream.send(&[before, piece, after], more),
             };
             let Ok(sent) = sent else {
                 // What came back is read: an answer such as 413 is often there already.
