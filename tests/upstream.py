@@ -136,7 +136,7 @@ class Conversation:
 
     def follow(self, steps, request):
         """Follows a script."""
-        for step in [steps] if isinstance(steps, bytes) or callable(steps) else steps:
+        for step in steps if isinstance(steps, list) else [steps]:
             if isinstance(step, bytes):
                 self.send(step)
             elif callable(step):

@@ -190,36 +190,37 @@ impl ProxyExchange {
         if let Some(attempt) = &attempt {
             self.note_failure(attempt.server(), &failure, is_reused, now_ms);
         }
-        if self.has_head || !self.outgoing.is_replayable() {
-            return Err(failure);
-        }
+        let can_repeat = !self.has_head && self.outgoing.is_replayable();
         let is_safe = !has_sent || policy.retry_unsafe || is_idempotent(io.request.method());
         let is_stale = failure.retry() == Retry::Unanswered && is_reused;
-        if is_stale && policy.retry_on.stale && is_safe && !self.wants_fresh {
+        if can_repeat && is_stale && policy.retry_on.stale && is_safe && !self.wants_fresh {
             if let Some(attempt) = &attempt {
                 attempt.went_stale();
             }
             self.wants_fresh = true;
+            // The server did not fail, so the attempts that are allowed for failures are still left.
+            self.attempts -= 1;
             self.outgoing.rewind();
             return Ok(());
-        }
-        let is_allowed = match failure.retry() {
-            Retry::Unsent => policy.retry_on.connect,
-            Retry::Unanswered | Retry::Reset => policy.retry_on.reset && is_safe,
-            Retry::Timeout => policy.retry_on.timeout && is_safe,
-            Retry::BadResponse => policy.retry_on.bad_response && is_safe,
-            Retry::Status => true,
-            Retry::No => false,
-        };
-        let elapsed_ms = now_ms.saturating_sub(self.began_ms);
-        let is_left = self.attempts <= policy.retries && elapsed_ms < policy.retry_timeout_ms;
-        if !is_allowed || !is_left || !self.mount.group.budget.lock().is_ok_and(|mut budget| budget.retry(now_ms)) {
-            return Err(failure);
         }
         if let Some(attempt) = &attempt
             && !self.tried.contains(&attempt.server().id())
         {
             self.tried.push(attempt.server().id());
+        }
+        let is_allowed = can_repeat
+            && match failure.retry() {
+                Retry::Unsent => policy.retry_on.connect,
+                Retry::Unanswered | Retry::Reset => policy.retry_on.reset && is_safe,
+                Retry::Timeout => policy.retry_on.timeout && is_safe,
+                Retry::BadResponse => policy.retry_on.bad_response && is_safe,
+                Retry::Status => true,
+                Retry::No => false,
+            };
+        let elapsed_ms = now_ms.saturating_sub(self.began_ms);
+        let is_left = self.attempts <= policy.retries && elapsed_ms < policy.retry_timeout_ms;
+        if !is_allowed || !is_left || !self.mount.group.budget.lock().is_ok_and(|mut budget| budget.retry(now_ms)) {
+            return Err(failure);
         }
         self.wants_fresh = false;
         self.outgoing.rewind();
@@ -332,11 +333,6 @@ impl Exchange for ProxyExchange {
                 }
                 Ok(Progress::Done) => return Next::Done,
                 Err(Stop::Failed(failure)) => {
-                    if let Some(attempt) = &self.attempt
-                        && !self.tried.contains(&attempt.server().id())
-                    {
-                        self.tried.push(attempt.server().id());
-                    }
                     if let Err(failure) = self.recover(failure, now_ms, io) {
                         return self.give_up(Stop::Failed(failure), io);
                     }
