@@ -216,6 +216,32 @@ def test_the_time_in_which_the_client_does_not_read_is_not_the_servers(quick):
     assert wire.read_response().body == body
 
 
+def test_the_time_in_which_the_client_does_not_send_is_not_the_servers(quick):
+    # A streamed upload that paused for send_timeout was answered with 504.
+    case = quick.on()
+    wire = quick.front.connect()
+    raw = case.message("POST", "/stream", body=b"x" * 1000)
+    wire.send(raw[:-500])
+    # Longer than send_timeout.
+    threading.Event().wait(1)
+    wire.send(raw[-500:])
+    assert wire.read_response().body == b"ok"
+
+
+def test_a_streamed_upload_may_take_longer_than_total_timeout(serve, upstream):
+    server = upstream()
+    case = server.on()
+    front = proxy_to(serve, server.url, keys='total_timeout = "400ms"', mount="request_buffering = false")
+    wire = front.connect()
+    raw = case.message("POST", body=b"x" * 1000)
+    wire.send(raw[:-500])
+    threading.Event().wait(0.8)
+    wire.send(raw[-500:])
+    assert wire.read_response().body == b"ok"
+    # The wait for the head counts.
+    assert front.exchange(server.on(WAIT_CLOSED).message()).status == 504
+
+
 def test_a_server_that_does_not_take_the_request_is_504_after_send_timeout(quick):
     stopped = Gate()
     case = quick.on(stopped, reads_content=False)

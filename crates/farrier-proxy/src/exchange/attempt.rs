@@ -38,6 +38,8 @@ pub(super) struct Attempt {
     phase: Phase,
     deadline_ms: u64,
     has_sent: bool,
+    /// Since when the client is awaited: everything that has come of the request's content was sent, and more follows.
+    awaits_content_ms: Option<u64>,
     /// The final head has come.
     has_head: bool,
     /// The server takes no more of the request. Its answer may be there already.
@@ -104,6 +106,7 @@ impl Attempt {
             phase: Phase::Connecting,
             deadline_ms: now_ms + mount.group.policy.connect_timeout_ms,
             has_sent: false,
+            awaits_content_ms: None,
             has_head: false,
             is_send_broken: false,
             sent_ms: now_ms,
@@ -152,6 +155,10 @@ impl Attempt {
         if self.phase != Phase::Sending || self.is_send_broken {
             return Ok(false);
         }
+        if let Some(since_ms) = self.awaits_content_ms.take() {
+            outgoing.awaited_ms += now_ms.saturating_sub(since_ms);
+            self.deadline_ms = now_ms + policy.send_timeout_ms;
+        }
         let mut turn = 0;
         while outgoing.refill(io.content).map_err(of_content)? {
             let before = &outgoing.before[outgoing.before_sent..];
@@ -184,6 +191,10 @@ impl Attempt {
         }
         if outgoing.is_complete() {
             self.awaits_head(now_ms, policy);
+        } else {
+            // The client is slow, not the server. How slow it may be is for its own connection to decide.
+            self.awaits_content_ms = Some(now_ms);
+            self.deadline_ms = u64::MAX;
         }
         Ok(false)
     }
@@ -215,6 +226,11 @@ impl Attempt {
         if self.phase == Phase::Content {
             self.deadline_ms = now_ms + policy.read_timeout_ms;
         }
+    }
+
+    /// Whether it is the client that is waited for.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.awaits_content_ms.is_some() && self.phase == Phase::Sending
     }
 
     /// When it is looked at even if nothing happens. The time in which the client is slow does not count.

@@ -37,6 +37,8 @@ pub(super) struct Outgoing {
     pub(super) after: &'static [u8],
     /// All of it is in `before` and `piece`, or was sent.
     pub(super) is_taken: bool,
+    /// How long the client was waited for, in ms.
+    pub(super) awaited_ms: u64,
     /// How it is framed.
     pub(super) framing: Framing,
     /// What is left of a piece that was too large for one frame.

@@ -217,8 +217,7 @@ impl ProxyExchange {
                 Retry::Status => true,
                 Retry::No => false,
             };
-        let elapsed_ms = now_ms.saturating_sub(self.began_ms);
-        let is_left = self.attempts <= policy.retries && elapsed_ms < policy.retry_timeout_ms;
+        let is_left = self.attempts <= policy.retries && self.elapsed_ms(now_ms) < policy.retry_timeout_ms;
         if !is_allowed || !is_left || !self.mount.group.budget.lock().is_ok_and(|mut budget| budget.retry(now_ms)) {
             return Err(failure);
         }
@@ -234,7 +233,7 @@ impl ProxyExchange {
             && (policy.retry_unsafe || is_idempotent(io.request.method()))
             && self.outgoing.is_replayable()
             && self.attempts <= policy.retries
-            && now_ms.saturating_sub(self.began_ms) < policy.retry_timeout_ms
+            && self.elapsed_ms(now_ms) < policy.retry_timeout_ms
             && self.mount.group.has_other(attempt.server().id(), &self.tried, now_ms)
     }
 
@@ -243,22 +242,31 @@ impl ProxyExchange {
         if self.queued.is_some() && self.waits_until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
             return Some(Failure::QueueFull);
         }
-        let late = |at_ms: u64| at_ms <= now_ms;
-        let total = self.began_ms + self.mount.group.policy.total_timeout_ms;
+        let is_late = self.total_deadline_ms() <= now_ms;
         match &self.attempt {
-            Some(attempt) => attempt
-                .overdue(now_ms, self.is_sink_full)
-                .or_else(|| (!self.has_head && late(total)).then_some(Failure::HeadTimeout)),
-            None => late(total).then_some(Failure::QueueFull),
+            Some(attempt) => {
+                attempt.overdue(now_ms, self.is_sink_full).or_else(|| is_late.then_some(Failure::HeadTimeout))
+            }
+            None => is_late.then_some(Failure::QueueFull),
         }
+    }
+
+    /// How long it has taken so far. The time in which the client was waited for does not count.
+    fn elapsed_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.began_ms + self.outgoing.awaited_ms)
+    }
+
+    /// When `total_timeout` is over. It ends with the head.
+    fn total_deadline_ms(&self) -> u64 {
+        if self.has_head || self.attempt.as_ref().is_some_and(|attempt| attempt.awaits_client()) {
+            return u64::MAX;
+        }
+        self.began_ms + self.outgoing.awaited_ms + self.mount.group.policy.total_timeout_ms
     }
 
     /// When it is to be stepped even if nothing happens.
     fn next(&self) -> Next {
-        let mut at_ms = self.waits_until_ms.unwrap_or(u64::MAX);
-        if !self.has_head {
-            at_ms = at_ms.min(self.began_ms + self.mount.group.policy.total_timeout_ms);
-        }
+        let mut at_ms = self.waits_until_ms.unwrap_or(u64::MAX).min(self.total_deadline_ms());
         if let Some(attempt) = &self.attempt {
             at_ms = at_ms.min(attempt.deadline_ms(self.is_sink_full));
         }
