@@ -121,6 +121,35 @@ def test_a_server_that_accepts_no_connection_is_504_after_connect_timeout(serve)
     full.close()
 
 
+def test_a_unix_socket_whose_backlog_stays_full_is_504_after_connect_timeout(serve, tmp_path):
+    # Linux refuses the connection at once with EAGAIN, and no event tells of room.
+    full = Full(socket.AF_UNIX, str(tmp_path / "full.sock"))
+    front = proxy_to(serve, "http://unix:" + full.listener.getsockname(), keys=QUICK)
+    assert front.get().status == 504
+    full.close()
+
+
+def test_a_unix_socket_whose_backlog_was_full_for_a_moment_is_asked_again(serve, upstream, tmp_path):
+    full = Full(socket.AF_UNIX, str(tmp_path / "full.sock"))
+    front = proxy_to(serve, "http://unix:" + full.listener.getsockname())
+    wire = front.connect()
+    wire.send(message())
+    wire.assert_silent(0.05)
+    for sock in full.waiting:
+        sock.close()
+    full.listener.settimeout(10)
+    while True:
+        accepted, _ = full.listener.accept()
+        accepted.settimeout(10)
+        if accepted.recv(65536).startswith(b"GET / HTTP/1.1\r\n"):
+            break
+        accepted.close()
+    accepted.sendall(OK)
+    assert wire.read_response().body == b"ok"
+    accepted.close()
+    full.close()
+
+
 def test_a_burst_upon_a_unix_socket_with_a_small_backlog_is_answered(serve, upstream, tmp_path):
     server = upstream(path=str(tmp_path / "small.sock"), backlog=1)
     case = server.on()

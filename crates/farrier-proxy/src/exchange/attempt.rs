@@ -52,6 +52,8 @@ pub(super) struct Attempt {
 pub(super) enum NotBegun {
     /// The server was not reached.
     Failed(Failure),
+    /// The server's unix socket has no room for another connection. No event tells when it has.
+    Full,
     /// The request is not forwarded.
     Refused(Refused),
 }
@@ -60,6 +62,7 @@ impl From<NotBegun> for Stop {
     fn from(not_begun: NotBegun) -> Stop {
         match not_begun {
             NotBegun::Failed(failure) => Stop::Failed(failure),
+            NotBegun::Full => Stop::Failed(Failure::Refused),
             NotBegun::Refused(refused) => refused.into(),
         }
     }
@@ -95,7 +98,10 @@ impl Attempt {
         let reused = if wants_fresh { None } else { io.upstreams.reuse(&server.target) };
         let stream = match reused {
             Some(stream) => stream,
-            None => io.upstreams.connect(&server.target).map_err(|error| NotBegun::Failed(connect_failure(&error)))?,
+            None => io.upstreams.connect(&server.target).map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => NotBegun::Full,
+                _ => NotBegun::Failed(connect_failure(&error)),
+            })?,
         };
         Ok(Attempt {
             lease,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, Side};
 
-use self::attempt::Attempt;
+use self::attempt::{Attempt, NotBegun};
 use self::content::Outgoing;
 use self::tunnel::Tunnel;
 use crate::failure::{Failure, Retry};
@@ -30,6 +30,9 @@ const TURN_BYTES: usize = 256 * 1024;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
+
+/// The longest pause before a socket without room is asked again.
+const PAUSE_MS_MAX: u64 = 50;
 
 /// Memory that all exchanges of a thread use in turn.
 struct Scratch {
@@ -81,6 +84,8 @@ pub(crate) struct ProxyExchange {
     began_ms: u64,
     /// When the queue or a pause ends, in ms.
     waits_until_ms: Option<u64>,
+    /// Since when the server's socket has no room for a connection, in ms.
+    full_since_ms: Option<u64>,
     is_sink_full: bool,
     /// The answer's head was given to the sink.
     has_head: bool,
@@ -100,6 +105,7 @@ impl ProxyExchange {
             wants_fresh: false,
             began_ms: 0,
             waits_until_ms: None,
+            full_since_ms: None,
             is_sink_full: false,
             has_head: false,
         }
@@ -157,17 +163,40 @@ impl ProxyExchange {
         });
         match begun {
             Ok(attempt) => {
+                self.full_since_ms = None;
                 self.attempt = Some(Box::new(attempt));
                 Ok(true)
             }
-            Err(stop) => {
-                if let attempt::NotBegun::Failed(failure) = &stop {
+            Err(NotBegun::Full) if !self.may_ask_other(server.id(), now_ms) => self.look_again(&server, now_ms),
+            Err(not_begun) => {
+                let stop = not_begun.into();
+                if let Stop::Failed(failure) = &stop {
                     self.note_failure(&server, failure, false, now_ms);
                     self.tried.push(server.id());
                 }
-                Err(stop.into())
+                Err(stop)
             }
         }
+    }
+
+    fn may_ask_other(&self, id: u64, now_ms: u64) -> bool {
+        let group = &self.mount.group;
+        self.attempts <= group.policy.retries && group.has_other(id, &self.tried, now_ms)
+    }
+
+    /// A unix socket had no room for the connection. It is asked again after 1, 2, 4 ms and so on, until `connect_timeout`.
+    fn look_again(&mut self, server: &Server, now_ms: u64) -> Result<bool, Stop> {
+        let since_ms = *self.full_since_ms.get_or_insert(now_ms);
+        let waited_ms = now_ms.saturating_sub(since_ms);
+        if waited_ms >= self.mount.group.policy.connect_timeout_ms {
+            self.note_failure(server, &Failure::ConnectTimeout, false, now_ms);
+            self.tried.push(server.id());
+            return Err(Failure::ConnectTimeout.into());
+        }
+        self.attempts -= 1;
+        self.outgoing.rewind();
+        self.waits_until_ms = Some(now_ms + waited_ms.clamp(1, PAUSE_MS_MAX));
+        Ok(false)
     }
 
     fn note_failure(&self, server: &Server, failure: &Failure, is_reused: bool, now_ms: u64) {
