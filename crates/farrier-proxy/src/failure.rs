@@ -21,10 +21,10 @@ pub enum Failure {
     Refused,
     /// The connection was not made in time.
     ConnectTimeout,
-    /// The TLS handshake failed.
-    Handshake,
-    /// The server's certificate is not accepted.
-    Certificate,
+    /// The TLS handshake failed, and why.
+    Handshake(Box<str>),
+    /// The server's certificate is not accepted, and why.
+    Certificate(Box<str>),
     /// The connection broke while the request was sent, and no answer came.
     SendBroken,
     /// The server did not take the request in time.
@@ -104,10 +104,10 @@ impl Failure {
                 true,
                 "the upstream did not accept the connection in time",
             ),
-            Failure::Handshake => {
+            Failure::Handshake(_) => {
                 row(BadGateway, "tls_protocol_error", Retry::Unsent, true, "the TLS handshake with the upstream failed")
             }
-            Failure::Certificate => {
+            Failure::Certificate(_) => {
                 row(BadGateway, "tls_certificate_error", Retry::No, true, "the upstream's certificate is not accepted")
             }
             Failure::SendBroken => row(
@@ -157,6 +157,7 @@ impl Failure {
         let Row { kind, cause, .. } = self.row();
         let cause = match self {
             Failure::Answer(fault) => fault.cause.clone(),
+            Failure::Handshake(reason) | Failure::Certificate(reason) => Cow::Owned(format!("{cause}: {reason}")),
             _ => Cow::Borrowed(cause),
         };
         Error { kind, side: Side::Upstream, cause }
@@ -225,7 +226,7 @@ mod tests {
         for (failure, retry) in [
             (Failure::Refused, Retry::Unsent),
             (Failure::ConnectTimeout, Retry::Unsent),
-            (Failure::Certificate, Retry::No),
+            (Failure::Certificate("expired".into()), Retry::No),
             (Failure::SendBroken, Retry::Unanswered),
             (Failure::HeadTimeout, Retry::Timeout),
             (Failure::Loop, Retry::No),
@@ -240,6 +241,9 @@ mod tests {
     fn an_error_has_the_cause_of_its_fault_and_the_side_of_the_upstream() {
         let error = Failure::from(Fault::new(FaultKind::Framing, "two lengths")).error();
         assert_eq!((error.kind, error.side, &*error.cause), (Kind::BadGateway, Side::Upstream, "two lengths"));
+        let refused = Failure::Certificate("it has expired".into()).error();
+        assert_eq!(refused.cause, "the upstream's certificate is not accepted: it has expired");
+        assert_eq!((refused.kind, refused.side), (Kind::BadGateway, Side::Upstream));
         assert_eq!(Failure::HeadTimeout.error().kind, Kind::GatewayTimeout);
         assert_eq!(Failure::NoServer.error().kind, Kind::NoUpstream);
     }

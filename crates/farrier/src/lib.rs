@@ -47,6 +47,7 @@ mod statistics;
 mod streams;
 mod template;
 mod test_exchange;
+mod upstream_security;
 mod upstreams;
 mod worker;
 mod worker_hooks;

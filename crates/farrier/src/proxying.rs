@@ -14,11 +14,13 @@ use farrier_proxy::mount::{Mount, Proxy};
 
 use crate::proxy_policies::{methods, params, policies, tunnel_policy, upgrades};
 use crate::resolver::Resolver;
+use crate::upstream_security::UpstreamSecurity;
 use crate::upstreams::group_policy;
 
 /// The upstreams of a worker: mounts with the same target share its servers, bounds and connections.
 pub(crate) struct Proxies<'a> {
     config: &'a Config,
+    security: &'a UpstreamSecurity,
     log: Arc<ErrorLog>,
     groups: Mutex<BTreeMap<String, Arc<Group>>>,
     resolver: Mutex<Resolver>,
@@ -26,8 +28,9 @@ pub(crate) struct Proxies<'a> {
 
 impl Proxies<'_> {
     /// No upstream yet.
-    pub(crate) fn new<'a>(config: &'a Config, log: &Arc<ErrorLog>) -> Proxies<'a> {
-        Proxies { config, log: Arc::clone(log), groups: Mutex::default(), resolver: Mutex::new(Resolver::new(log)) }
+    pub(crate) fn new<'a>(config: &'a Config, security: &'a UpstreamSecurity, log: &Arc<ErrorLog>) -> Proxies<'a> {
+        let (groups, resolver) = (Mutex::default(), Mutex::new(Resolver::new(log)));
+        Proxies { config, security, log: Arc::clone(log), groups, resolver }
     }
 
     /// The handler of a mount.
@@ -75,7 +78,9 @@ impl Proxies<'_> {
             // Invariant: a mount of an unknown upstream is an error of the configuration.
             let upstream = named.unwrap_or_else(|| Upstream::new(UpstreamName(target.text()), Vec::new()));
             let group = Arc::new(Group::new(upstream.name.text(), Vec::new(), group_policy(&upstream)));
-            self.resolver.lock().unwrap_or_else(PoisonError::into_inner).add(Arc::clone(&group), &Arc::new(upstream));
+            let peers = self.security.peers(&upstream);
+            let mut resolver = self.resolver.lock().unwrap_or_else(PoisonError::into_inner);
+            resolver.add(Arc::clone(&group), &Arc::new(upstream), peers);
             group
         });
         Arc::clone(group)

@@ -1,6 +1,8 @@
 //! Makes the servers and the bounds of an upstream from its table.
 
+use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use farrier_http::upstream::{ServerAddress, Target};
 use farrier_proxy::Balance;
 use farrier_proxy::group::{GroupPolicy, RetryOn};
 use farrier_proxy::server::{Protocol, Server};
+use farrier_tls::client::Peer;
 
 /// The local address of connections to an address, if it is of the same family.
 fn source(upstream: &Upstream, address: &ServerAddress) -> Option<SocketAddr> {
@@ -20,14 +23,21 @@ fn source(upstream: &Upstream, address: &ServerAddress) -> Option<SocketAddr> {
     }
 }
 
-/// The server of an upstream that has this address.
-pub(crate) fn server(upstream: &Upstream, configured: &UpstreamServer, address: ServerAddress) -> Server {
+/// The server of an upstream that has this address. `peer` is how TLS knows it, if it is used.
+pub(crate) fn server(
+    upstream: &Upstream,
+    configured: &UpstreamServer,
+    address: ServerAddress,
+    peer: Option<Arc<Peer>>,
+) -> Server {
     static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Invariant: every server that is spoken to over TLS has a peer. Without one it is never asked.
+    let lacks_peer = configured.url.protocol.is_secured() && peer.is_none();
     let target = Target {
         id: NEXT.fetch_add(1, Ordering::Relaxed),
         source: source(upstream, &address),
         address,
-        security: None,
+        security: peer.map(|peer| peer as Arc<dyn Any + Send + Sync>),
         idle_max: upstream.keepalive as usize,
     };
     let url = &configured.url;
@@ -47,7 +57,7 @@ pub(crate) fn server(upstream: &Upstream, configured: &UpstreamServer, address: 
     let mut server = Server::new(target, name, authority, protocol, ms(upstream.keepalive_timeout));
     server.weight = configured.weight;
     server.is_backup = configured.backup;
-    server.is_down = configured.down;
+    server.is_down = configured.down || lacks_peer;
     server.max_requests = configured.max_requests;
     server.is_draining.store(configured.drain, Ordering::Relaxed);
     server

@@ -1,5 +1,7 @@
 //! A server's answer on its way to the client: read, made anew by the mount's policy, and given to the sink.
 
+use std::io;
+
 use farrier_http::wire::client::Event;
 use farrier_http::{Accepted, ExchangeIo, ResponseHead, Status};
 
@@ -71,18 +73,18 @@ impl ProxyExchange {
                         attempt.rest.extend_from_slice(&inbox[..held]);
                         return Ok(Progress::Waits);
                     }
-                    Ok(Some(0)) => end = Some(true),
+                    Ok(Some(0)) => end = Some(None),
                     Ok(Some(count)) => {
                         filled += count;
                         turn += count;
                         attempt.moved(now_ms, &self.mount.group.policy);
                     }
-                    Err(_) => end = Some(false),
+                    Err(error) => end = Some(Some(error)),
                 }
             }
-            if let Some(is_orderly) = end {
+            if let Some(error) = end {
                 attempt.rest.extend_from_slice(&inbox[..held]);
-                return self.closed(is_orderly, now_ms, io);
+                return self.closed(error.as_ref(), now_ms, io);
             }
             match self.take(&inbox[..filled], values, now_ms, io)? {
                 Read::All => {}
@@ -229,9 +231,9 @@ impl ProxyExchange {
     }
 
     /// The server sends no more.
-    fn closed(&mut self, is_orderly: bool, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<Progress, Stop> {
+    fn closed(&mut self, error: Option<&io::Error>, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<Progress, Stop> {
         let Some(attempt) = &mut self.attempt else { return Ok(Progress::Waits) };
-        match attempt.closed(is_orderly)? {
+        match attempt.closed(error)? {
             Event::Trailers => {
                 let mut trailers = ResponseHead::new(Status::OK);
                 if let Some(received) = attempt.wire.trailers() {
@@ -261,9 +263,11 @@ impl ProxyExchange {
             let is_sent = self.outgoing.is_complete() && !is_send_broken;
             let is_young = stream.requests() < policy.keepalive_requests
                 && now_ms.saturating_sub(stream.born_ms()) < policy.keepalive_time_ms;
-            if is_sent && is_young && wire.is_reusable(&rest) {
+            if is_sent {
                 let server = lease.server();
-                let idle_ms = server.idle_ms(wire.head().keep_alive_timeout_s());
+                let is_reusable = is_young && wire.is_reusable(&rest);
+                // For no time at all it is ended in an orderly way.
+                let idle_ms = if is_reusable { server.idle_ms(wire.head().keep_alive_timeout_s()) } else { 0 };
                 io.upstreams.keep(&server.target, stream, idle_ms);
             }
         }

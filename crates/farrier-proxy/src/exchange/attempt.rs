@@ -235,11 +235,25 @@ impl Attempt {
     }
 
     /// The failure that the end of the connection means: what was sent and not taken is one of sending.
-    pub(super) fn closed(&mut self, is_orderly: bool) -> Result<Event, Failure> {
-        self.wire.closed(&self.rest, is_orderly).map_err(|failure| match failure {
-            Failure::Answer(Fault { kind: FaultKind::Unanswered, .. }) if self.is_send_broken => Failure::SendBroken,
-            failure => failure,
-        })
+    ///
+    /// `error` is what broke it, if its end was not orderly.
+    pub(super) fn closed(&mut self, error: Option<&io::Error>) -> Result<Event, Failure> {
+        let reason = error.filter(|error| error.get_ref().is_some());
+        self.wire
+            .closed(&self.rest, error.is_none())
+            .map_err(|failure| match (failure, reason) {
+                // TLS says more than the end: a server of TLS 1.3 refuses a certificate only after the handshake.
+                (Failure::Answer(fault), Some(reason)) => {
+                    Failure::Answer(Fault { cause: format!("{}: {reason}", fault.cause).into(), ..fault })
+                }
+                (failure, _) => failure,
+            })
+            .map_err(|failure| match failure {
+                Failure::Answer(Fault { kind: FaultKind::Unanswered, .. }) if self.is_send_broken => {
+                    Failure::SendBroken
+                }
+                failure => failure,
+            })
     }
 }
 
@@ -247,8 +261,9 @@ impl Attempt {
 pub(super) fn connect_failure(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-        io::ErrorKind::InvalidData => Failure::Handshake,
-        io::ErrorKind::PermissionDenied if error.get_ref().is_some() => Failure::Certificate,
+        io::ErrorKind::InvalidData => Failure::Handshake(error.to_string().into()),
+        // Without a reason it is the kernel's.
+        io::ErrorKind::PermissionDenied if error.get_ref().is_some() => Failure::Certificate(error.to_string().into()),
         _ => Failure::Refused,
     }
 }
