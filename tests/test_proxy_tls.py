@@ -145,7 +145,11 @@ def test_sessions_are_resumed(serve, behind, authority, version):
     [
         (["localhost"], (-10, -2), "it has expired"),
         (["localhost"], (2, 10), "it is not valid yet"),
-        (["other.test"], (-1, 90), "it is not for `localhost` but for .*other.test.*; `tls.name` is the name to expect"),
+        (
+            ["other.test"],
+            (-1, 90),
+            "it is not for `localhost` but for .*other.test.*; `tls.name` is the name to expect",
+        ),
     ],
     ids=["expired", "not yet valid", "other name"],
 )

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use farrier_http::wire::client::Event;
+use farrier_http::wire::client::{Event, Fault, FaultKind};
 use farrier_http::{Accepted, ExchangeIo, ResponseHead, Status};
 
 use super::attempt::{Attempt, facts};
@@ -10,7 +10,7 @@ use super::tunnel::Tunnel;
 use super::{Progress, ProxyExchange, READ_BYTES, SCRATCH, Stop, TURN_BYTES};
 use crate::failure::Failure;
 use crate::upgrade::{check_switch, encode_switched};
-use crate::websocket;
+use crate::websocket::{self, accepted_for_http2};
 
 /// What reading has come to.
 enum Read {
@@ -179,6 +179,11 @@ impl ProxyExchange {
         let mut head = ResponseHead::new(Status::OK);
         if let Some(attempt) = &self.attempt {
             let status = attempt.wire.head().status().0;
+            if self.key.is_some() && (200..300).contains(&status) {
+                // RFC 8441 §5: a 2xx would tell the client that it was switched.
+                let refused = "the upstream answered a request to switch protocols with a 2xx and did not switch";
+                return Err(Failure::Answer(Fault::new(FaultKind::Upgrade, refused)).into());
+            }
             if self.may_try_for_status(status, attempt, now_ms, io) {
                 return Err(Stop::Failed(Failure::Status(status)));
             }
@@ -202,15 +207,22 @@ impl ProxyExchange {
     ) -> Result<(), Stop> {
         let Some(attempt) = self.attempt.take() else { return Ok(()) };
         let asked = self.mount.upgrades.asked(io.request).ok_or(Failure::MALFORMED)?;
-        check_switch(attempt.wire.head(), asked, websocket::key_of(io.request)).map_err(Failure::Answer)?;
+        let key = self.key.as_ref().map(|key| &key[..]).or_else(|| websocket::key_of(io.request));
+        check_switch(attempt.wire.head(), asked, key).map_err(Failure::Answer)?;
         let mut head = ResponseHead::new(Status::OK);
         self.fill(&attempt, &mut head, values, io)?;
-        values.clear();
-        encode_switched(values, &head, asked);
         self.has_head = true;
         let Attempt { lease, stream, .. } = *attempt;
         lease.group_succeeded(0);
-        if !io.answer.switch(values) {
+        let is_taken = match self.key {
+            Some(_) => io.answer.accept_connect(&accepted_for_http2(&head)),
+            None => {
+                values.clear();
+                encode_switched(values, &head, asked);
+                io.answer.switch(values)
+            }
+        };
+        if !is_taken {
             return Err(Failure::MALFORMED.into());
         }
         self.tunnel = Some(Box::new(Tunnel::new(stream, lease, rest, now_ms)));
@@ -225,7 +237,7 @@ impl ProxyExchange {
         io: &ExchangeIo<'_>,
     ) -> Result<(), Stop> {
         let server = attempt.lease.server();
-        let facts = facts(&self.mount, io.request, server, self.outgoing.length);
+        let facts = facts(&self.mount, io.request, server, self.outgoing.length, self.key.as_ref());
         self.mount.response.fill(attempt.wire.head(), io.request, &facts, head, values)?;
         Ok(())
     }

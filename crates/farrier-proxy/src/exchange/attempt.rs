@@ -63,12 +63,28 @@ impl From<NotBegun> for Stop {
     }
 }
 
+/// How a server is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    /// On a new connection.
+    pub(super) wants_fresh: bool,
+    /// The key of a WebSocket handshake whose client has none.
+    pub(super) key: Option<&'a [u8; 24]>,
+}
+
 /// What the policies must know of a request to this server.
-pub(super) fn facts<'a>(mount: &Mount, request: &'a Request, server: &'a Server, length: Option<u64>) -> Facts<'a> {
+pub(super) fn facts<'a>(
+    mount: &Mount,
+    request: &'a Request,
+    server: &'a Server,
+    length: Option<u64>,
+    key: Option<&'a [u8; 24]>,
+) -> Facts<'a> {
     let facts = Facts {
         is_trusted: request.is_from_proxy,
         takes_trailers: request.takes_trailers(),
         upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
+        websocket_key: key.map(|key| &key[..]),
         ..Facts::new(request, &server.authority, length)
     };
     facts.stripping(request, &mount.request.path, target::mounted_bytes(request, &mount.path))
@@ -79,19 +95,19 @@ impl Attempt {
     pub(super) fn begin(
         lease: Lease,
         mount: &Mount,
-        wants_fresh: bool,
+        asked: Asking<'_>,
         outgoing: &mut Outgoing,
         now_ms: u64,
         io: &mut ExchangeIo<'_>,
         scratch: &mut Vec<u8>,
     ) -> Result<Attempt, NotBegun> {
         let server = Arc::clone(lease.server());
-        let facts = facts(mount, io.request, &server, outgoing.length);
+        let facts = facts(mount, io.request, &server, outgoing.length, asked.key);
         let before = &mut outgoing.before;
         let begun = wire::begin(before, io.request, mount, &facts, server.protocol, scratch);
         let (framing, wire) = begun.map_err(NotBegun::Refused)?;
         outgoing.framing = framing;
-        let reused = if wants_fresh { None } else { io.upstreams.reuse(&server.target) };
+        let reused = if asked.wants_fresh { None } else { io.upstreams.reuse(&server.target) };
         let stream = match reused {
             Some(stream) => stream,
             None => io.upstreams.connect(&server.target).map_err(|error| NotBegun::Failed(connect_failure(&error)))?,

@@ -14,9 +14,9 @@ mod wire;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, Side};
+use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, Request, Side};
 
-use self::attempt::Attempt;
+use self::attempt::{Asking, Attempt};
 use self::content::Outgoing;
 use self::tunnel::Tunnel;
 use crate::failure::{Failure, Retry};
@@ -24,6 +24,7 @@ use crate::group::{Chosen, QueuePlace};
 use crate::mount::{Mount, TunnelPolicy};
 use crate::request::Refused;
 use crate::server::Server;
+use crate::websocket;
 
 /// Bytes that are read from a server in one turn.
 const TURN_BYTES: usize = 256 * 1024;
@@ -84,6 +85,8 @@ pub(crate) struct ProxyExchange {
     is_sink_full: bool,
     /// The answer's head was given to the sink.
     has_head: bool,
+    /// The key of a WebSocket handshake for a client of HTTP/2, which has none.
+    key: Option<[u8; 24]>,
 }
 
 impl ProxyExchange {
@@ -102,12 +105,15 @@ impl ProxyExchange {
             waits_until_ms: None,
             is_sink_full: false,
             has_head: false,
+            key: None,
         }
     }
 
     fn begin(&mut self, now_ms: u64, io: &ExchangeIo<'_>) {
         self.began_ms = now_ms;
-        self.outgoing.begin(io.content_bytes);
+        self.key = websocket::fresh_key(io.request);
+        // What the client sends behind an extended CONNECT is the other protocol's.
+        self.outgoing.begin(if self.key.is_some() { Some(0) } else { io.content_bytes });
         if let Ok(mut budget) = self.mount.group.budget.lock() {
             budget.request(now_ms);
         }
@@ -153,7 +159,8 @@ impl ProxyExchange {
         self.attempts += 1;
         let server = Arc::clone(lease.server());
         let begun = SCRATCH.with_borrow_mut(|scratch| {
-            Attempt::begin(lease, &self.mount, self.wants_fresh, &mut self.outgoing, now_ms, io, &mut scratch.values)
+            let asked = Asking { wants_fresh: self.wants_fresh, key: self.key.as_ref() };
+            Attempt::begin(lease, &self.mount, asked, &mut self.outgoing, now_ms, io, &mut scratch.values)
         });
         match begun {
             Ok(attempt) => {
@@ -193,7 +200,7 @@ impl ProxyExchange {
         if self.has_head || !self.outgoing.is_replayable() {
             return Err(failure);
         }
-        let is_safe = !has_sent || policy.retry_unsafe || is_idempotent(io.request.method());
+        let is_safe = !has_sent || policy.retry_unsafe || is_idempotent(io.request);
         let is_stale = failure.retry() == Retry::Unanswered && is_reused;
         if is_stale && policy.retry_on.stale && is_safe && !self.wants_fresh {
             if let Some(attempt) = &attempt {
@@ -230,7 +237,7 @@ impl ProxyExchange {
     fn may_try_for_status(&self, status: u16, attempt: &Attempt, now_ms: u64, io: &ExchangeIo<'_>) -> bool {
         let policy = &self.mount.group.policy;
         policy.retry_on.statuses.contains(&status)
-            && (policy.retry_unsafe || is_idempotent(io.request.method()))
+            && (policy.retry_unsafe || is_idempotent(io.request))
             && self.outgoing.is_replayable()
             && self.attempts <= policy.retries
             && now_ms.saturating_sub(self.began_ms) < policy.retry_timeout_ms
@@ -348,8 +355,10 @@ impl Exchange for ProxyExchange {
 }
 
 /// RFC 9110 §9.2.2.
-fn is_idempotent(method: &[u8]) -> bool {
-    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+fn is_idempotent(request: &Request) -> bool {
+    // An extended CONNECT is sent as a GET.
+    request.protocol().is_some()
+        || matches!(request.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }
 
 impl From<Refused> for Stop {
