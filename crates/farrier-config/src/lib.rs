@@ -18,6 +18,7 @@ pub mod gunicorn;
 mod layers;
 mod lookup;
 mod macros;
+pub mod nginx;
 mod resolve;
 mod setting;
 mod settle;
@@ -39,5 +40,8 @@ pub use tables::{InternalFolder, Key, Mount, Place, Site, StaticMount};
 pub use value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, Cidr,
     ClientCertificates, Compress, ContentCoding, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName,
-    HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, NamePattern, Owner, Piece, Plain, Protocol, ProxyHeader, ProxyMount, ProxyProtocol, ProxyTarget, Rate, RedirectTarget, ReloadEngine, ResponseStatus, SchemeField, ServerProtocol, ServerUrl, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UnixKind, UrlPath, UrlPrefix, WorkerClass, Workers,
+    HostPattern, Http2Cleartext, HttpVersion, LogLevel, LogTarget, MediaPattern, Mode, NamePattern, Owner, Piece,
+    Plain, Protocol, ProxyHeader, ProxyMount, ProxyProtocol, ProxyTarget, Rate, RedirectTarget, ReloadEngine,
+    ResponseStatus, SchemeField, ServerProtocol, ServerUrl, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility,
+    TlsVersion, TrustedPeer, UnixKind, UrlPath, UrlPrefix, WorkerClass, Workers,
 };

@@ -14,7 +14,9 @@ use crate::tables::{InternalFolder, Mount, Site, StaticMount};
 use crate::value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, ClientCertificates,
     Compress, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion,
-    LogLevel, LogTarget, MediaPattern, Mode, NamePattern, Owner, Protocol, ProxyHeader, ProxyMount, ProxyProtocol, Rate, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion, TrustedPeer, UrlPath, WorkerClass, Workers,
+    LogLevel, LogTarget, MediaPattern, Mode, NamePattern, Owner, Protocol, ProxyHeader, ProxyMount, ProxyProtocol,
+    Rate, ReloadEngine, SchemeField, StatsAddress, StatsdAddress, SyslogAddress, SyslogFacility, TlsVersion,
+    TrustedPeer, UrlPath, WorkerClass, Workers,
 };
 
 settings! {

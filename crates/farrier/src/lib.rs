@@ -24,6 +24,7 @@ mod gauges;
 mod generations;
 mod hooks;
 mod host;
+mod import_nginx;
 mod import_uwsgi;
 mod last_words;
 mod launch;
