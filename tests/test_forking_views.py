@@ -115,3 +115,36 @@ def test_a_process_forked_while_the_application_is_loaded_becomes_no_worker(serv
         until(lambda child=child: not is_alive(child), what="the forked process to end")
         assert int(server.get().text) in server.workers()
         server.stop()
+
+
+def test_a_fork_in_c_is_noticed_as_well(serve):
+    """No hook of Python's runs there."""
+    server = serve("""
+        import ctypes, os
+        def application(environ, start_response):
+            pid = ctypes.PyDLL(None).fork()
+            if pid == 0:
+                raise ValueError("in the child")
+            os.waitpid(pid, 0)
+            start_response("200 OK", [("Content-Length", "6")])
+            return [b"parent"]
+    """)
+    assert everything_sent(server, "/").body == b"parent"
+    server.log.wait("^ValueError: in the child$")
+
+
+def test_programs_that_a_view_starts_are_untouched(serve):
+    server = serve("""
+        import multiprocessing, subprocess
+        def application(environ, start_response):
+            said = subprocess.check_output(["echo", "started"], preexec_fn=lambda: None)
+            queue = multiprocessing.get_context("fork").Queue()
+            process = multiprocessing.get_context("fork").Process(target=queue.put, args=(b"forked",))
+            process.start()
+            said += queue.get(timeout=15)
+            process.join()
+            start_response("200 OK", [])
+            return [said]
+    """)
+    assert server.get().text == "started\nforked"
+    assert "came back" not in server.log.text

@@ -1,5 +1,6 @@
 """Processes: how the server stops, reloads, replaces its workers and cleans up after them."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -403,6 +404,7 @@ def test_an_idle_worker_that_stands_still_is_replaced_and_one_that_answers_is_no
     server = serve(HELLO, "--timeout", 1, "--workers", 2)
     all_loaded(server, 2)
     stopped, well = server.workers()
+    until(lambda: runs_no_call(stopped), 30, "the monitor to sleep")
     server.kill(signal.SIGSTOP, stopped)
     server.log.wait(r"WORKER TIMEOUT \(pid:%d\) although it runs no call" % stopped, timeout=30)
     until(lambda: not is_alive(stopped), 15, "the worker to be gone")
@@ -410,33 +412,55 @@ def test_an_idle_worker_that_stands_still_is_replaced_and_one_that_answers_is_no
     assert well in server.workers()
 
 
+def runs_no_call(pid):
+    """Whether the monitor of a worker sleeps. While calls run, and a little longer, it wakes up a thousand times a second."""
+    seen = [monitor_switches(pid)]
+    with contextlib.suppress(AssertionError):
+        until(lambda: seen.append(monitor_switches(pid)) or len(set(seen)) > 1, 0.3)
+    return None not in seen and len(set(seen)) == 1
+
+
+def monitor_switches(pid):
+    for task in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/status" % (pid, task)) as status:
+            lines = dict(line.split(":", 1) for line in status.read().splitlines())
+        if lines["Name"].strip() == "farrier-monitor":
+            return lines["voluntary_ctxt_switches"]
+    return None
+
+
 CLOSING = """
-    import os, stat
+    import os, socket
 
     def application(environ, start_response):
         path = environ["PATH_INFO"]
         if path == "/all":
             os.closerange(3, 4096)
-        for number in map(int, os.listdir("/proc/self/fd")) if path[1:] in ("poller", "listener") else ():
-            name = "anon_inode:[eventpoll]" if path == "/poller" else "socket:"
-            try:
-                found = os.readlink("/proc/self/fd/%d" % number)
-                with open("/proc/net/tcp") as table:
-                    rows = [row.split() for row in table]
-            except OSError:
-                continue
-            listens = any(found == "socket:[%s]" % row[9] and row[3] == "0A" for row in rows)
-            if found == name or (path == "/listener" and listens):
-                os.close(number)
+        elif path != "/":
+            for number in map(int, os.listdir("/proc/self/fd")):
+                if is_it(number, path):
+                    os.close(number)
         start_response("200 OK", [])
         return [b"%d" % os.getpid()]
+
+    def is_it(number, path):
+        try:
+            kind = os.readlink("/proc/self/fd/%d" % number)
+        except OSError:
+            return False
+        if path == "/poller":
+            return kind == "anon_inode:[eventpoll]"
+        if not kind.startswith("socket:"):
+            return False
+        with socket.socket(fileno=os.dup(number)) as copy:
+            return copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
 """
 
 
 @pytest.mark.parametrize("path, what", [("/all", "poller"), ("/poller", "poller"), ("/listener", "listener")])
 def test_a_worker_whose_descriptors_were_closed_says_so_and_is_replaced(serve, path, what):
     # Without its poller it used a whole processor and ignored TERM; without its listener it never answered.
-    server = serve(CLOSING, "--timeout", 1)
+    server = serve(CLOSING, "--timeout", 1, "--request-timeout", 0)
     before = int(server.get().text)
     wire = server.connect()
     wire.send(message(target=path))
@@ -485,6 +509,20 @@ def refuses(server):
 def test_a_worker_whose_arbiter_has_died_closes_its_listeners_though_a_call_is_stuck(serve, preload):
     # It kept them for as long as the call lasted: clients hung, and a new start found the address in use.
     server = serve(STUCK, "--graceful-timeout", 300, *preload)
+    worker = orphaned(server, "/deadlock")
+    until(lambda: refuses(server), 15, "the listener to be closed")
+    assert is_alive(worker)
+    server.end()
+
+
+def test_a_hook_that_asks_for_the_address_does_not_keep_the_listener_open(serve, tmp_path):
+    # The copy of the descriptor that answered it was kept, and every worker inherited it.
+    (tmp_path / "hooks.py").write_text(
+        "def when_ready(server):\n    server.log.info('at %s', server.LISTENERS[0].getsockname()[1])\n"
+        "def post_fork(server, worker):\n    worker.sockets[0].getsockname()\n"
+    )
+    server = serve(STUCK, "--graceful-timeout", 300, "--config", tmp_path / "hooks.py")
+    server.log.wait(r"at %d$" % server.address[1])
     worker = orphaned(server, "/deadlock")
     until(lambda: refuses(server), 15, "the listener to be closed")
     assert is_alive(worker)

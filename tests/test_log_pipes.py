@@ -132,6 +132,14 @@ def test_a_full_log_pipe_does_not_stop_the_arbiter(unread, config):
     replaced_and_ended(server)
 
 
+def test_workers_leave_with_a_full_pipe_when_the_arbiter_was_killed(unread):
+    server, _ = unread(HELLO)
+    server.get()
+    server.kill(signal.SIGKILL)
+    server.process.wait()
+    until(lambda: not server._left_behind(), 20, "the workers to leave")
+
+
 def test_a_template_goes_on_with_a_full_pipe(unread):
     server, _ = unread(HELLO, "--preload")
     replaced_and_ended(server)

@@ -47,11 +47,11 @@ class Listener:
 
     @property
     def sock(self) -> socket.socket:
-        """A socket with a copy of the descriptor, so that closing it does not close the listener."""
-        opened = self.__dict__.get("_sock")
-        if opened is None:
-            opened = self._sock = socket.socket(fileno=os.dup(self._descriptor))
-        return opened
+        """A socket with a copy of the descriptor, so that closing it does not close the listener.
+
+        It is not kept here: a forgotten copy would keep the address open after the listener is closed.
+        """
+        return _Copy(fileno=os.dup(self._descriptor))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -67,6 +67,13 @@ class Listener:
 
     def __repr__(self) -> str:
         return f"<listener {self._display}>"
+
+
+class _Copy(socket.socket):
+    """Closes its descriptor when it is no longer used, without the warning of a socket that was forgotten."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class App:

@@ -36,7 +36,9 @@ pub use gather::{Files, Outcome, PythonFile, Ran, gather, gather_from, resolve_e
 pub use lookup::{probably_meant, setting_name};
 pub use setting::{Attribute, Setting};
 pub use table::{ACTIONS, Config, SETTINGS};
-pub use tables::{InternalFolder, Key, Mount, Place, Site, StaticMount};
+pub use tables::{
+    InternalFolder, Key, Mount, Place, Site, StaticMount, Upstream, UpstreamFail, UpstreamServer, UpstreamTls,
+};
 pub use value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, Cidr,
     ClientCertificates, Compress, ContentCoding, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::macros::settings;
-use crate::tables::{InternalFolder, Mount, Site, StaticMount};
+use crate::tables::{InternalFolder, Mount, Site, StaticMount, Upstream};
 use crate::value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, ClientCertificates,
     Compress, Email, EnvVar, ErrorPages, FieldName, HeaderMap, HostName, HostPattern, Http2Cleartext, HttpVersion,
@@ -156,9 +156,9 @@ settings! {
     request_timeout: Duration = 0s
         uwsgi "harakiri";
 
-    /// How long calls of one route may hold half of the threads before the log says so.
+    /// Time after which a route that holds half the threads is named.
     ///
-    /// One line names the route and shows the stacks of its threads, for example in a deadlock. Nothing is ended: that is
+    /// One line in the log names it and shows the stacks of its threads, for example in a deadlock. Nothing is ended: that is
     /// what `request_timeout` does. 0 turns the line off.
     held_route_after: Duration = 60s;
 
@@ -971,11 +971,11 @@ settings! {
 
     section "Sites";
 
-    /// Mount an application, folder or redirect at a path.
+    /// Mount an application, folder or other server at a path.
     ///
     /// Repeat the flag for several. `PATH=MODULE:APP` is an application, which sees the path as `SCRIPT_NAME`. In
-    /// `farrier.toml` each is a table `[[mount]]`, whose keys name an application, a folder of files, a redirect or a
-    /// fixed response. The longest matching path wins. A path matches whole segments: `/api` matches `/api/x`, not
+    /// `farrier.toml` each is a table `[[mount]]`, whose keys name an application, a folder of files, another server, a
+    /// redirect or a fixed response. The longest matching path wins. A path matches whole segments: `/api` matches `/api/x`, not
     /// `/apix`. `wsgi_app` is the mount `/`.
     mounts as "mount": Vec<Mount> = none
         uwsgi "mount";
@@ -1013,6 +1013,13 @@ settings! {
     /// `/=http://unix:/run/app.sock`; or `PATH=NAME` for an `[[upstream]]`. It is short for a `[[mount]]` with `proxy`,
     /// which has more keys. If requests are forwarded and no application is named, none is looked for.
     proxies as "proxy": Vec<ProxyMount> = none;
+
+    /// Servers that requests are forwarded to, under a name.
+    ///
+    /// Repeat the flag for several. `NAME=URL,URL`, such as `app=http://10.0.0.1:8000,http://10.0.0.2:8000`. In
+    /// `farrier.toml` each is a table `[[upstream]]`, whose keys give the servers, how one is chosen, time-outs, bounds and
+    /// what is done when a server fails. A mount names it in `proxy`.
+    upstreams as "upstream": Vec<Upstream> = none;
 
     section "Limits per client";
 

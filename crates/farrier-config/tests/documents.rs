@@ -4,7 +4,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use farrier_config::{Config, GUNICORN_TABLE_MARKS, Outcome, gather, gunicorn_table_markdown, reference_markdown};
+use farrier_config::{
+    Config, GUNICORN_TABLE_MARKS, Mount, Outcome, Upstream, UpstreamServer, gather, gunicorn_table_markdown,
+    reference_markdown,
+};
 
 fn printed(arguments: &[&str], file: &str) -> (Config, String) {
     let outcome = gather(arguments.iter().chain(&["--print-config"]), [("PORT", "5000")], |_| Ok(file.to_string()));
@@ -114,5 +117,23 @@ fn bash_understands_its_completions() -> io::Result<()> {
     }
     let answer = bash.wait_with_output()?;
     assert_eq!(String::from_utf8_lossy(&answer.stdout), "warning\n--no-sendfile\n\n");
+    Ok(())
+}
+
+#[test]
+fn the_page_on_the_reverse_proxy_has_every_key_with_its_default() -> io::Result<()> {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/proxy.md"))?;
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    let own = Mount::KEYS.iter().skip_while(|key| key.name != "strip_prefix");
+    for key in own.chain(Upstream::KEYS).chain(UpstreamServer::KEYS) {
+        let name = format!("`{}`", key.name);
+        let of_key = |row: &&&str| row.split('|').nth(1).is_some_and(|cell| cell.contains(&name));
+        let found: Vec<&&str> = rows.iter().filter(of_key).collect();
+        assert!(!found.is_empty(), "docs/proxy.md has no row for {name}");
+        // Lists and words are written in more than one way.
+        let is_plain = key.default.bytes().all(|b| b.is_ascii_digit()) || matches!(key.default, "true" | "false");
+        let has_default = |row: &&&str| row.contains(key.default);
+        assert!(!is_plain || found.iter().any(has_default), "docs/proxy.md: {name} is {}", key.default);
+    }
     Ok(())
 }

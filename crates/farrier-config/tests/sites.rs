@@ -175,3 +175,13 @@ fn a_redirect_that_leads_back_to_itself_is_refused() {
         assert_eq!(is_loop, refused, "{mounts}: {found:?}");
     }
 }
+
+#[test]
+fn a_mount_of_a_site_forwards_and_inherits_from_its_site() {
+    let file = "[[upstream]]\nname = 'app'\nservers = ['http://b']\n[[site]]\nhosts = ['a']\nlimit_request_body = '1KiB'\n\
+                [[site.mount]]\npath = '/'\nproxy = 'app'\n";
+    let [site] = &plans(&[], file)[..] else { panic!() };
+    assert_eq!(kinds(site), [" proxy app"]);
+    assert_eq!(site.mounts[0].body_bytes_max, Some(1024));
+    assert!(config(&[], file).is_ok_and(|config| config.applications().is_empty()));
+}

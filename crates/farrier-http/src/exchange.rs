@@ -55,6 +55,9 @@ pub struct ExchangeIo<'a> {
     pub upstreams: &'a mut dyn Upstreams,
     /// Makes a waker that steps the exchange with [`Event::Content`], for one that waits for something of the worker's own.
     pub waker: &'a dyn Fn() -> Waker,
+    /// Set by a step that has switched protocols ([`AnswerSink::switch`]): from the next event on the content is what the client
+    /// sends in the other protocol.
+    pub is_switched: bool,
     /// Set by a step that stopped early, so that others get their turn: [`Event::Room`] follows once the sink has room.
     pub is_stopped_early: bool,
 }
@@ -69,7 +72,16 @@ impl<'a> ExchangeIo<'a> {
         upstreams: &'a mut dyn Upstreams,
         waker: &'a dyn Fn() -> Waker,
     ) -> ExchangeIo<'a> {
-        ExchangeIo { request, content, content_bytes, answer, upstreams, waker, is_stopped_early: false }
+        ExchangeIo {
+            request,
+            content,
+            content_bytes,
+            answer,
+            upstreams,
+            waker,
+            is_switched: false,
+            is_stopped_early: false,
+        }
     }
 }
 

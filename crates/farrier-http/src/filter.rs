@@ -93,11 +93,12 @@ pub(crate) struct Filtered {
     /// The exchange is over. It is kept as long as the filter holds content back.
     is_over: bool,
     is_aborted: bool,
+    is_switched: bool,
 }
 
 impl Filtered {
     pub(crate) fn new(exchange: Box<dyn Exchange>, filter: Box<dyn AnswerFilter>) -> Filtered {
-        Filtered { exchange, filter, is_over: false, is_aborted: false }
+        Filtered { exchange, filter, is_over: false, is_aborted: false, is_switched: false }
     }
 }
 
@@ -110,19 +111,27 @@ impl Exchange for Filtered {
         let is_for_filter = event == Event::Room && self.filter.holds_back() && !self.is_aborted;
         let mut next = Next::Wait;
         if !self.is_over && !is_for_filter {
-            let Filtered { exchange, filter, is_aborted, .. } = self;
-            let mut answer =
-                FilteredSink { filter: &mut **filter, next: &mut *io.answer, is_aborted, has_ended: false };
+            let Filtered { exchange, filter, is_aborted, is_switched, .. } = self;
+            let mut answer = FilteredSink {
+                filter: &mut **filter,
+                next: &mut *io.answer,
+                is_aborted,
+                is_switched,
+                has_ended: false,
+            };
             let mut filtered =
                 ExchangeIo::new(io.request, io.content, io.content_bytes, &mut answer, &mut *io.upstreams, io.waker);
             next = exchange.step(event, now_ms, &mut filtered);
             io.is_stopped_early |= filtered.is_stopped_early;
-            if answer.has_ended {
+            io.is_switched |= filtered.is_switched;
+            if answer.has_ended && *answer.is_switched {
+                io.answer.end();
+            } else if answer.has_ended {
                 filter.end(io.request, io.answer);
             }
             self.is_over = next == Next::Done;
         }
-        if self.is_aborted || io.answer.is_gone() {
+        if self.is_aborted || self.is_switched || io.answer.is_gone() {
             return next;
         }
         if !self.is_over || self.filter.holds_back() {
@@ -148,6 +157,8 @@ struct FilteredSink<'a> {
     /// The exchange has ended its answer. The filter is told when the step is over.
     has_ended: bool,
     is_aborted: &'a mut bool,
+    /// What follows is no content: the filter does not see it.
+    is_switched: &'a mut bool,
 }
 
 impl AnswerSink for FilteredSink<'_> {
@@ -163,11 +174,26 @@ impl AnswerSink for FilteredSink<'_> {
         self.next.inform(interim);
     }
 
+    fn switch(&mut self, head: &[u8]) -> bool {
+        *self.is_switched = self.next.switch(head);
+        *self.is_switched
+    }
+
+    fn end_direction(&mut self) -> bool {
+        self.next.end_direction()
+    }
+
     fn data(&mut self, piece: Bytes) -> Accepted {
+        if *self.is_switched {
+            return self.next.data(piece);
+        }
         self.filter.data(piece, self.next)
     }
 
     fn lend(&mut self, piece: &[u8]) -> Accepted {
+        if *self.is_switched {
+            return self.next.lend(piece);
+        }
         self.filter.lend(piece, self.next)
     }
 

@@ -56,16 +56,7 @@ impl ResponseHead {
     /// # Errors
     /// The status is not three digits from 200 to 999, followed by nothing or a space and a reason without control characters.
     pub fn restart(&mut self, status: &[u8]) -> Result<(), Error> {
-        self.lines.clear();
-        self.fields.clear();
-        self.reason.clear();
-        self.content_length = None;
-        self.has_date = false;
-        self.has_server = false;
-        self.has_etag = false;
-        self.names_file = false;
-        self.closes = false;
-        self.dropped.clear();
+        self.clear();
         let (code, rest) = match status {
             [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] => {
                 (u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'), rest)
@@ -82,10 +73,36 @@ impl ResponseHead {
                 return Err(Error::application("the status must have a space between its three digits and the reason"));
             }
         };
+        self.begin(Status(code), reason)
+    }
+
+    fn clear(&mut self) {
+        self.lines.clear();
+        self.fields.clear();
+        self.reason.clear();
+        self.content_length = None;
+        self.has_date = false;
+        self.has_server = false;
+        self.has_etag = false;
+        self.names_file = false;
+        self.closes = false;
+        self.dropped.clear();
+    }
+
+    /// Clears the head and gives it the status of a head that was received, which may be an interim one.
+    ///
+    /// # Errors
+    /// The reason contains a control character.
+    pub fn restart_received(&mut self, status: Status, reason: &[u8]) -> Result<(), Error> {
+        self.clear();
+        self.begin(status, reason)
+    }
+
+    fn begin(&mut self, status: Status, reason: &[u8]) -> Result<(), Error> {
         if !is_value(reason) {
             return Err(Error::application("the status must not contain control characters"));
         }
-        self.status = Status(code);
+        self.status = status;
         self.reason.extend_from_slice(reason);
         Ok(())
     }
@@ -178,6 +195,22 @@ impl ResponseHead {
     /// The names of hop-by-hop fields that were given and left out.
     pub fn dropped(&self) -> &[Box<[u8]>] {
         &self.dropped
+    }
+
+    /// Adds the Upgrade field of a 426 for an HTTP/1.1 client, which is refused as a field of an application's (RFC 9110 §15.5.22).
+    /// It is among [`ResponseHead::lines`] and not among [`ResponseHead::fields`]: HTTP/2 has no place for it.
+    ///
+    /// # Errors
+    /// The value contains a control character.
+    pub fn offer_upgrade(&mut self, protocols: &[u8]) -> Result<(), Error> {
+        if !is_value(protocols) {
+            return Err(Error::application("the Upgrade field contains a control character"));
+        }
+        // RFC 9110 §7.8: whoever sends Upgrade names it in Connection.
+        self.lines.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: ");
+        self.lines.extend_from_slice(protocols);
+        self.lines.extend_from_slice(b"\r\n");
+        Ok(())
     }
 
     /// A copy with additional fields of the server, except those whose name it already has.

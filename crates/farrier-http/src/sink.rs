@@ -54,6 +54,19 @@ pub trait AnswerSink: Send {
     /// Gives `bytes` of a plain file from `offset` on. The file's own position is neither used nor changed.
     fn file(&mut self, file: Arc<File>, offset: u64, bytes: u64) -> Accepted;
 
+    /// Sends the head of a change of protocol, as bytes (RFC 9110 §7.8). What is given from now on are bytes of the other protocol, up
+    /// to [`AnswerSink::end`]. False: the client cannot be switched.
+    fn switch(&mut self, head: &[u8]) -> bool {
+        let _ = head;
+        false
+    }
+
+    /// Ends the direction to the client after a switch, once everything was sent. False: bytes wait for the client; the next
+    /// [`Event::Room`](crate::Event::Room) is the time for another try.
+    fn end_direction(&mut self) -> bool {
+        true
+    }
+
     /// Gives fields that follow the content (RFC 9110 §6.5). Where the client cannot take them, they are dropped.
     fn trailers(&mut self, trailers: &ResponseHead);
 

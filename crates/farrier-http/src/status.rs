@@ -7,6 +7,8 @@ pub struct Status(pub u16);
 impl Status {
     /// Early Hints.
     pub const EARLY_HINTS: Status = Status(103);
+    /// Switching Protocols.
+    pub const SWITCHING_PROTOCOLS: Status = Status(101);
     /// OK.
     pub const OK: Status = Status(200);
     /// No Content.

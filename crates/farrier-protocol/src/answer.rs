@@ -194,6 +194,22 @@ impl Answer {
         }
     }
 
+    /// Sends the head of a change of protocol. What follows is sent as it is. False: a head has left already.
+    pub fn switch(&mut self, outlet: &mut impl Outlet, head: &[u8]) -> bool {
+        if self.head_sent() || !self.encoder.switch(&mut self.account) {
+            return false;
+        }
+        self.out.clear();
+        self.out.extend_from_slice(head);
+        self.state = State::Sent;
+        let put = outlet.put(Outgoing { before: b"", content: &self.out, end: b"", more: false }, Source::Whole);
+        self.out.clear();
+        if let Err(gave_up) = put {
+            self.give_up(outlet, gave_up);
+        }
+        true
+    }
+
     /// Adds a stretch of a file as content.
     ///
     /// # Errors

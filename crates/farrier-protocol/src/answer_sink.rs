@@ -136,6 +136,19 @@ impl AnswerSink for H1Sink {
         self.accepted(given)
     }
 
+    fn switch(&mut self, head: &[u8]) -> bool {
+        self.answer.as_mut().is_some_and(|answer| answer.switch(&mut self.outlet, head))
+    }
+
+    fn end_direction(&mut self) -> bool {
+        let link = &self.outlet.link;
+        let is_empty = link.kept_bytes() == 0;
+        if is_empty {
+            link.shutdown_write();
+        }
+        is_empty
+    }
+
     fn trailers(&mut self, trailers: &ResponseHead) {
         if let Some(answer) = &mut self.answer {
             answer.trailers(trailers);

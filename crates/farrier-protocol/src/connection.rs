@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use farrier_http::pipe::PipeSource;
 use farrier_http::{Limits, Origin, Plan, Request};
 
 use crate::admission::Opening;
@@ -11,6 +12,7 @@ use crate::h2::session::Session;
 use crate::h2::stream::StreamLink;
 use crate::reader::{ContentReader, HeadReader};
 use crate::rules::Rules;
+use crate::tunnel;
 use crate::upload::{Inlet, Turn, Upload, UploadStatus};
 use farrier_transport::link::Link;
 use farrier_transport::reactor::slots::Endpoint;
@@ -84,6 +86,14 @@ impl Connection {
         let turn = upload.advance(&self.link, &mut inlet, rules);
         self.readable = inlet.is_readable;
         turn
+    }
+
+    /// Reads what the client sends after a change of protocol. True: there was something.
+    pub fn read_tunnel(&mut self, source: &PipeSource) -> bool {
+        let mut inlet = Inlet { is_readable: self.readable, has_ended: self.ended };
+        let has_read = tunnel::read(&self.link, &mut inlet, source);
+        self.readable = inlet.is_readable;
+        has_read
     }
 
     /// Represents a request of this connection while its content is still read.

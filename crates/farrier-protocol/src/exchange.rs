@@ -70,6 +70,8 @@ pub struct RunningExchange {
     awaits_room: bool,
     room_bytes_min: u64,
     timer_ms: Option<u64>,
+    /// The exchange has switched protocols, and nobody has asked since.
+    is_switched: bool,
     /// What happens on the connection to a server that the exchange took last.
     upstream: Option<Arc<Signal>>,
     /// When the request was complete or its exchange began, in ns.
@@ -98,6 +100,7 @@ impl RunningExchange {
             room_bytes_min,
             timer_ms: None,
             upstream: None,
+            is_switched: false,
             started_ns,
         }
     }
@@ -105,6 +108,22 @@ impl RunningExchange {
     /// When the exchange is to be driven even if nothing happens, in ms.
     pub fn timer_ms(&self) -> Option<u64> {
         self.timer_ms
+    }
+
+    /// Whether the exchange has switched protocols since the last call: what the client sends from now on is its content.
+    pub fn take_switched(&mut self) -> bool {
+        std::mem::take(&mut self.is_switched)
+    }
+
+    /// Puts other content in the place of what it has. The exchange is told at once: nothing was popped from it yet.
+    pub fn renew_content(&mut self, content: Content) {
+        content.signal.has_news.store(true, Ordering::SeqCst);
+        self.content = content;
+    }
+
+    /// The request that it answers.
+    pub fn request_mut(&mut self) -> &mut Request {
+        &mut self.request
     }
 
     /// Lets go of the exchange and its answer.
@@ -122,6 +141,7 @@ impl RunningExchange {
             let mut io = ExchangeIo::new(request, &content.drain, content.bytes, &mut **answer, &mut door, &waker);
             let stepped = catch_unwind(AssertUnwindSafe(|| exchange.step(event, now_ms, &mut io)));
             let is_stopped_early = io.is_stopped_early;
+            self.is_switched |= io.is_switched;
             let next = stepped.unwrap_or_else(|_| {
                 let cause = "a fault of the server's own in an exchange (please report it)";
                 answer.abort(Error::server(Kind::Internal, cause));
@@ -134,7 +154,7 @@ impl RunningExchange {
                 Next::Wait => {}
                 Next::WaitUntil(at_ms) => self.timer_ms = Some(at_ms),
             }
-            if is_stopped_early {
+            if is_stopped_early || self.is_switched {
                 return Turn::Over;
             }
         }

@@ -39,6 +39,8 @@ pub enum Feed {
     Upload(Box<Upload>),
     /// It was complete, and lies in a temporary file.
     File(Box<dyn ReadSeek>, PipeSource),
+    /// It is whatever the client sends: the connection has switched protocols.
+    Tunnel(PipeSource),
 }
 
 impl Feed {

@@ -33,4 +33,5 @@ pub mod rules;
 pub mod scratch;
 pub mod seat_outlet;
 pub mod streamed_body;
+pub mod tunnel;
 pub mod upload;

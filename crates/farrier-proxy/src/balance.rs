@@ -1,10 +1,12 @@
 //! Which of several servers gets a request.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use farrier_http::Request;
 
 use crate::group::Group;
+use crate::server::Server;
 
 /// How a server is chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +19,8 @@ pub enum Balance {
 const COMPARED_MAX: usize = 4;
 
 impl Balance {
-    /// The index of a server among those that may be asked and have room.
-    pub(crate) fn choose(&self, group: &Group, free: &[usize], _: &Request) -> Option<usize> {
+    /// A server among those that may be asked and have room.
+    pub(crate) fn choose<'a>(&self, group: &Group, free: &[&'a Arc<Server>], _: &Request) -> Option<&'a Arc<Server>> {
         match free {
             [] => None,
             [only] => Some(*only),
@@ -29,17 +31,16 @@ impl Balance {
     }
 }
 
-fn least(group: &Group, free: &[usize]) -> Option<usize> {
+fn least<'a>(group: &Group, free: &[&'a Arc<Server>]) -> Option<&'a Arc<Server>> {
     let draw = group.turn.fetch_add(1, Ordering::Relaxed);
-    let load = |index: &usize| {
-        let server = &group.servers[*index];
+    let load = |server: &&Arc<Server>| {
         let busy = (u64::from(server.in_flight()) + 1) * 1000 / u64::from(server.weight.max(1));
         (busy, server.head_us.load(Ordering::Relaxed))
     };
     let start = draw as usize % free.len();
     if free.len() <= COMPARED_MAX {
         // They are compared from another one each time, so that equals take turns.
-        return (0..free.len()).map(|at| free[(start + at) % free.len()]).min_by_key(|index| load(index).0);
+        return (0..free.len()).map(|at| free[(start + at) % free.len()]).min_by_key(|server| load(server).0);
     }
     let other = (start + 1 + scramble(draw) as usize % (free.len() - 1)) % free.len();
     [free[start], free[other]].into_iter().min_by_key(load)

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::Waker;
 
 use farrier_http::Request;
@@ -103,10 +103,10 @@ impl Default for RetryOn {
 pub struct Group {
     /// Its name.
     pub name: String,
-    /// Its servers.
-    pub servers: Vec<Arc<Server>>,
     /// Its bounds.
     pub policy: GroupPolicy,
+    /// Its servers. The set is replaced as a whole, and read once for each choice.
+    servers: RwLock<Arc<[Arc<Server>]>>,
     in_flight: AtomicU32,
     queue: Mutex<Queue>,
     /// Retries that are allowed.
@@ -135,8 +135,8 @@ impl Group {
         let budget = Mutex::new(RetryBudget::default());
         Group {
             name,
-            servers,
             policy,
+            servers: RwLock::new(servers.into()),
             in_flight: AtomicU32::new(0),
             queue: Mutex::default(),
             budget,
@@ -144,61 +144,56 @@ impl Group {
         }
     }
 
-    /// Chooses a server for a request. `tried` are indexes of servers that failed for it.
+    /// Whether a server speaks uwsgi or FastCGI.
+    pub(crate) fn speaks_gateway_protocols(&self) -> bool {
+        self.servers().iter().any(|server| server.protocol != crate::server::Protocol::Http1)
+    }
+
+    /// Its servers as they are now.
+    pub fn servers(&self) -> Arc<[Arc<Server>]> {
+        Arc::clone(&self.servers.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other servers in the place of all. One that is no longer among them gets no new requests and finishes those that
+    /// it has.
+    pub fn replace_servers(&self, servers: Vec<Arc<Server>>) {
+        let added = {
+            let mut current = self.servers.write().unwrap_or_else(PoisonError::into_inner);
+            let added = servers.iter().filter(|server| !current.iter().any(|known| Arc::ptr_eq(known, server))).count();
+            *current = servers.into();
+            added
+        };
+        (0..added).for_each(|_| self.wake_next());
+    }
+
+    /// Chooses a server for a request. `tried` are the ids of servers that failed for it.
     ///
     /// # Errors
     /// [`Failure::NoServer`]: none may be asked.
-    pub fn choose(self: &Arc<Self>, request: &Request, tried: &[usize], now_ms: u64) -> Result<Chosen, Failure> {
+    pub fn choose(self: &Arc<Self>, request: &Request, tried: &[u64], now_ms: u64) -> Result<Chosen, Failure> {
         if self.in_flight.load(Ordering::Relaxed) >= self.policy.max_requests {
             return Ok(Chosen::Busy);
         }
-        let eligible = self.eligible(tried, now_ms);
+        let servers = self.servers();
+        let eligible = eligible(&servers, tried, now_ms);
         if eligible.is_empty() {
             return Err(Failure::NoServer);
         }
-        let free: Vec<usize> = eligible.into_iter().filter(|&index| self.servers[index].has_room()).collect();
-        let Some(index) = self.policy.balance.choose(self, &free, request) else { return Ok(Chosen::Busy) };
-        Ok(Chosen::Server(self.lease(index)))
-    }
-
-    /// The servers that may be asked: those that are up and were not tried, else backups, else any that is up.
-    fn eligible(&self, tried: &[usize], now_ms: u64) -> Vec<usize> {
-        let up = |&index: &usize| {
-            let server = &self.servers[index];
-            !server.is_down && !server.is_draining.load(Ordering::Relaxed)
-        };
-        let all: Vec<usize> = (0..self.servers.len()).filter(up).collect();
-        // A single server is never left out, and neither are all of them.
-        let healthy = |&&index: &&usize| all.len() == 1 || !self.servers[index].is_ejected(now_ms);
-        let untried = |&&index: &&usize| !tried.contains(&index);
-        let of = |is_backup: bool| {
-            all.iter()
-                .filter(|&&index| self.servers[index].is_backup == is_backup)
-                .filter(healthy)
-                .filter(untried)
-                .copied()
-                .collect::<Vec<_>>()
-        };
-        let primary = of(false);
-        if !primary.is_empty() {
-            return primary;
-        }
-        let backup = of(true);
-        if !backup.is_empty() {
-            return backup;
-        }
-        all.into_iter().filter(|&index| !self.servers[index].is_backup || tried.is_empty()).collect()
+        let free: Vec<&Arc<Server>> = eligible.into_iter().filter(|server| server.has_room()).collect();
+        let Some(server) = self.policy.balance.choose(self, &free, request) else { return Ok(Chosen::Busy) };
+        Ok(Chosen::Server(self.lease(server)))
     }
 
     /// Whether another server than this one may be asked.
-    pub(crate) fn has_other(&self, index: usize, tried: &[usize], now_ms: u64) -> bool {
-        self.eligible(tried, now_ms).into_iter().any(|other| other != index && !tried.contains(&other))
+    pub(crate) fn has_other(&self, id: u64, tried: &[u64], now_ms: u64) -> bool {
+        let servers = self.servers();
+        eligible(&servers, tried, now_ms).into_iter().any(|other| other.id() != id && !tried.contains(&other.id()))
     }
 
-    fn lease(self: &Arc<Self>, index: usize) -> Lease {
+    fn lease(self: &Arc<Self>, server: &Arc<Server>) -> Lease {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.servers[index].in_flight.fetch_add(1, Ordering::Relaxed);
-        Lease { group: Arc::clone(self), index }
+        server.in_flight.fetch_add(1, Ordering::Relaxed);
+        Lease { group: Arc::clone(self), server: Arc::clone(server) }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -225,8 +220,7 @@ impl Group {
     }
 
     /// Notes that a server has answered.
-    pub fn succeeded(&self, index: usize, head_us: u64) {
-        let server = &self.servers[index];
+    pub fn succeeded(&self, server: &Server, head_us: u64) {
         server.answered(head_us);
         if server.failures.load(Ordering::Relaxed) > 0 {
             server.failures.store(0, Ordering::Relaxed);
@@ -235,14 +229,14 @@ impl Group {
     }
 
     /// Notes that a server has failed. True: it is left out from now on.
-    pub fn failed(&self, index: usize, now_ms: u64) -> bool {
-        let server = &self.servers[index];
+    pub fn failed(&self, server: &Server, now_ms: u64) -> bool {
         let failures = server.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if self.policy.fail_max == 0 || failures < self.policy.fail_max || server.is_ejected(now_ms) {
             return false;
         }
-        let out = self.servers.iter().filter(|server| server.is_ejected(now_ms)).count();
-        if (out + 1) * 2 > self.servers.len() {
+        let servers = self.servers();
+        let out = servers.iter().filter(|server| server.is_ejected(now_ms)).count();
+        if (out + 1) * 2 > servers.len() {
             // At most half of the servers.
             return false;
         }
@@ -256,32 +250,49 @@ impl Group {
     }
 }
 
+/// The servers that may be asked: those that are up and were not tried, else backups, else any that is up.
+fn eligible<'a>(servers: &'a [Arc<Server>], tried: &[u64], now_ms: u64) -> Vec<&'a Arc<Server>> {
+    let up = |server: &&Arc<Server>| !server.is_down && !server.is_draining.load(Ordering::Relaxed);
+    let all: Vec<&Arc<Server>> = servers.iter().filter(up).collect();
+    // A single server is never left out, and neither are all of them.
+    let healthy = |server: &&Arc<Server>| all.len() == 1 || !server.is_ejected(now_ms);
+    let untried = |server: &&Arc<Server>| !tried.contains(&server.id());
+    let of = |is_backup: bool| {
+        let kind = all.iter().copied().filter(|server| server.is_backup == is_backup);
+        kind.filter(healthy).filter(untried).collect::<Vec<_>>()
+    };
+    let primary = of(false);
+    if !primary.is_empty() {
+        return primary;
+    }
+    let backup = of(true);
+    if !backup.is_empty() {
+        return backup;
+    }
+    all.into_iter().filter(|server| !server.is_backup || tried.is_empty()).collect()
+}
+
 /// A request's place at a server. Dropped, the place is free.
 pub struct Lease {
     group: Arc<Group>,
-    index: usize,
+    server: Arc<Server>,
 }
 
 impl Lease {
     /// The server.
     pub fn server(&self) -> &Arc<Server> {
-        &self.group.servers[self.index]
+        &self.server
     }
 
     /// The server has answered, so long after the request.
     pub(crate) fn group_succeeded(&self, head_us: u64) {
-        self.group.succeeded(self.index, head_us);
-    }
-
-    /// Its index in the group.
-    pub fn index(&self) -> usize {
-        self.index
+        self.group.succeeded(&self.server, head_us);
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.server().in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.server.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.group.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.group.wake_next();
     }
@@ -291,6 +302,16 @@ impl Drop for Lease {
 pub struct QueuePlace {
     group: Arc<Group>,
     number: u64,
+}
+
+impl QueuePlace {
+    /// Waits on, in front, if it was called and another request has taken the room before it.
+    pub(crate) fn wait_on(&self, waker: Waker) {
+        let mut queue = self.group.queue();
+        if queue.waiting.iter().all(|(number, _)| *number != self.number) {
+            queue.waiting.push_front((self.number, waker));
+        }
+    }
 }
 
 impl Drop for QueuePlace {
@@ -303,5 +324,41 @@ impl Drop for QueuePlace {
             drop(queue);
             self.group.wake_next();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    struct Calls(AtomicUsize);
+
+    impl Wake for Calls {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_called_too_late_is_called_again() {
+        // Its place in the queue was lost with the call, so it waited until `queue_timeout` and was answered with 503.
+        let group = Arc::new(Group::new("app".to_owned(), Vec::new(), GroupPolicy::default()));
+        let (late, next) = (Arc::new(Calls(AtomicUsize::new(0))), Arc::new(Calls(AtomicUsize::new(0))));
+        let calls = |of: &Arc<Calls>| of.0.load(Ordering::Relaxed);
+        let place = group.wait(Waker::from(Arc::clone(&late)));
+        let _other = group.wait(Waker::from(Arc::clone(&next)));
+        group.wake_next();
+        assert_eq!((calls(&late), calls(&next)), (1, 0));
+        if let Some(place) = &place {
+            place.wait_on(Waker::from(Arc::clone(&late)));
+            place.wait_on(Waker::from(Arc::clone(&late)));
+        }
+        group.wake_next();
+        assert_eq!((calls(&late), calls(&next)), (2, 0));
+        group.wake_next();
+        assert_eq!((calls(&late), calls(&next)), (2, 1));
+        drop(place);
     }
 }

@@ -175,7 +175,7 @@ impl RequestPolicy {
         }
         for (known, name, value) in request.fields() {
             let is_ours = match known {
-                KnownField::Host | KnownField::ContentLength | KnownField::Expect => true,
+                KnownField::Host | KnownField::ContentLength | KnownField::Expect | KnownField::Proxy => true,
                 KnownField::Other => is_servers(name, forwards_left.is_some(), !self.via.is_empty()),
                 _ => false,
             };

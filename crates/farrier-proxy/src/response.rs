@@ -3,7 +3,7 @@
 
 use farrier_http::field::is_token;
 use farrier_http::wire::client::ReceivedHead;
-use farrier_http::{Error, Request, ResponseHead};
+use farrier_http::{Error, Request, ResponseHead, Status, Version};
 
 use crate::client_fields::client_host;
 use crate::connection::Named;
@@ -101,11 +101,7 @@ impl ResponsePolicy {
         scratch: &mut Vec<u8>,
     ) -> Result<Signals, Failure> {
         let failed = |_: Error| Failure::MALFORMED;
-        scratch.clear();
-        scratch.extend_from_slice(itoa::Buffer::new().format(received.status().0).as_bytes());
-        scratch.push(b' ');
-        scratch.extend_from_slice(received.reason());
-        head.restart(scratch).map_err(failed)?;
+        head.restart_received(received.status(), received.reason()).map_err(failed)?;
         let named = Named::read(received.fields().values("connection")).ok_or(Failure::MALFORMED)?;
         let prefix = [request.arena.slice(request.forwarded.prefix), facts.stripped].concat();
         let sides = Sides {
@@ -141,6 +137,11 @@ impl ResponsePolicy {
         }
         if let Some(length) = received.content_length() {
             head.add(b"Content-Length", itoa::Buffer::new().format(length).as_bytes()).map_err(failed)?;
+        }
+        if received.status() == UPGRADE_REQUIRED && request.head.version == Version::Http11 {
+            for protocols in received.fields().values("upgrade").filter(|value| !value.is_empty()) {
+                head.offer_upgrade(protocols).map_err(failed)?;
+            }
         }
         for (name, value) in self.edits.set.iter().filter(|(_, value)| !value.is_empty()) {
             head.add(name, value).map_err(failed)?;
@@ -179,6 +180,9 @@ impl ResponsePolicy {
         }
     }
 }
+
+/// Upgrade Required, the only final response whose Upgrade field is for the client (RFC 9110 §15.5.22).
+const UPGRADE_REQUIRED: Status = Status(426);
 
 /// The name behind `X-Accel-`. `X-Sendfile` would make this server send a file of its own; no upstream may ask for one so.
 fn for_this_server(name: &[u8]) -> Option<&[u8]> {

@@ -70,6 +70,11 @@ impl Server {
         }
     }
 
+    /// Names it within the worker.
+    pub fn id(&self) -> u64 {
+        self.target.id
+    }
+
     /// Requests that it has from this worker.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)

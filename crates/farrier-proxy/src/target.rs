@@ -11,6 +11,34 @@ pub struct PathRule {
     pub put: Box<[u8]>,
 }
 
+/// How many bytes of the path, as received, are the mount's. The mount's path is decoded, and the client may have encoded any
+/// byte of it: `/%61pi` is below `/api`.
+pub fn mounted_bytes(request: &Request, mount: &[u8]) -> usize {
+    let path = request.path();
+    if path.starts_with(mount) {
+        return mount.len();
+    }
+    let mut at = 0;
+    for &byte in mount {
+        let (read, bytes) = match path.get(at..) {
+            Some([b'%', high, low, ..]) => (hex(*high, *low), 3),
+            Some([read, ..]) => (Some(*read), 1),
+            _ => (None, 0),
+        };
+        if read != Some(byte) {
+            // Invariant: the path is below the mount, or the request would not be here. Nothing is taken away.
+            return 0;
+        }
+        at += bytes;
+    }
+    at
+}
+
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
 /// Appends the target in origin-form, or `*`. `mounted_bytes` is how many bytes of the path, as received, are the mount's.
 ///
 /// # Errors

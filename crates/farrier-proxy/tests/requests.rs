@@ -359,3 +359,21 @@ proptest! {
         prop_assert_eq!(head.keep_alive, !is_last);
     }
 }
+
+#[test]
+fn what_the_client_has_encoded_of_the_mounts_path_is_the_mounts() {
+    // Bytes were counted in the decoded path, so `/%61pi/x` below `/api` became `/pi/x`.
+    for (path, mount, bytes) in [
+        ("/api/x", "/api", 4),
+        ("/%61pi/x", "/api", 6),
+        ("/%61%70%69%2fx", "/api", 10),
+        ("/%C3%bc", "/\u{fc}", 7),
+        ("/x", "", 0),
+        ("/other", "/api", 0),
+        ("/%6", "/a", 0),
+        ("/ap", "/api", 0),
+    ] {
+        let request = forwarding::request(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(farrier_proxy::target::mounted_bytes(&request, mount.as_bytes()), bytes, "{path}");
+    }
+}

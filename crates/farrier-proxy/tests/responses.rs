@@ -4,11 +4,11 @@
 
 mod forwarding;
 
-use farrier_http::{Request, Scheme};
+use farrier_http::{Request, Scheme, Version};
 use farrier_proxy::rewrite::{CookieDomain, Sides};
 use farrier_proxy::target::PathRule;
 use farrier_proxy::{Accel, Facts, ResponsePolicy, Rewrite};
-use forwarding::{answered, facts, lines, request};
+use forwarding::{answered, answered_with, facts, lines, request};
 
 fn get() -> Request {
     request("GET /api/x HTTP/1.1\r\nHost: a.test\r\n\r\n")
@@ -31,6 +31,19 @@ fn fields_of_the_connection_stay_with_it() {
         "X-B: 2\r\n",
     );
     check(&policy, "Proxy-Connection: x\r\nSet-Cookie: a\r\nset-cookie: b\r\n", "Set-Cookie: a\r\nset-cookie: b\r\n");
+}
+
+#[test]
+fn a_426_says_which_protocol_is_required() {
+    let mut request = get();
+    let policy = ResponsePolicy::default();
+    let fields = "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n";
+    let (head, _) = answered_with("426 U", fields, &request, &policy, &facts(&request));
+    assert_eq!(lines(&head), "Sec-WebSocket-Version: 13\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n");
+    assert_eq!(head.fields().count(), 1, "HTTP/2 has no field for it");
+    request.head.version = Version::Http2;
+    let (head, _) = answered_with("426 U", fields, &request, &policy, &facts(&request));
+    assert_eq!(lines(&head), "Sec-WebSocket-Version: 13\r\n");
 }
 
 #[test]

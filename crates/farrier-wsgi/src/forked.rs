@@ -17,6 +17,11 @@ pub fn note() {
     IS_CHILD.store(true, Ordering::Relaxed);
 }
 
+/// This process is a worker: also one of a server that was started in a process that an application had forked.
+pub fn is_worker() {
+    IS_CHILD.store(false, Ordering::Relaxed);
+}
+
 /// Whether this process was forked by the application.
 pub fn is_child() -> bool {
     IS_CHILD.load(Ordering::Relaxed)

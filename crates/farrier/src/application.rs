@@ -127,14 +127,15 @@ pub(crate) fn prepare(py: Python<'_>, config: &Config) -> PyResult<()> {
     for directory in inserted.drain(..).filter(|directory| path.contains(directory).unwrap_or(false)) {
         path.call_method1("remove", (directory,))?;
     }
-    let here: String = py.import("os")?.call_method0("getcwd")?.extract()?;
+    let here = py.import("os")?.call_method0("getcwd")?;
     for directory in config.pythonpath.iter().rev() {
         path.call_method1("insert", (0, directory))?;
         inserted.push(directory.clone());
     }
     if !path.contains(&here)? {
         path.call_method1("insert", (0, &here))?;
-        inserted.push(here);
+        // A name that is not UTF-8 stays where it is.
+        inserted.extend(here.extract::<String>());
     }
     let environment = py.import("os")?.getattr("environ")?;
     let software = format!("farrier/{}", env!("CARGO_PKG_VERSION"));

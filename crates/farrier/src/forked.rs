@@ -13,6 +13,7 @@ use crate::logging;
 
 /// Prepares for forks of the application. Called in a worker before any of its code runs.
 pub(crate) fn watch(listeners: &[Listener], log: &ErrorLog) {
+    forked::is_worker();
     if let Err(error) = forks::on_fork(in_child) {
         log.write(Level::Warning, &format!("Processes that the application forks will keep its sockets: {error}"));
     }

@@ -37,15 +37,18 @@ mod orphan;
 mod outlet;
 mod painted;
 mod place;
+mod proxy_policies;
 mod proxying;
 mod recorder;
 mod recycling;
+mod resolver;
 mod server;
 mod sites;
 mod statistics;
 mod streams;
 mod template;
 mod test_exchange;
+mod upstreams;
 mod worker;
 mod worker_hooks;
 

@@ -1,41 +1,33 @@
-//! Makes the handlers of mounts that forward requests: their servers, and what is changed on the way.
+//! Makes the handlers of mounts that forward requests, and the upstreams behind them.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use farrier_config::sites::ProxyPlan;
-use farrier_config::value::{ServerProtocol, Value};
-use farrier_config::{BindAddress, ProxyTarget, ServerUrl};
+use farrier_config::value::{UpstreamName, Value};
+use farrier_config::{Config, ProxyTarget, Upstream};
 use farrier_http::Handler;
-use farrier_http::upstream::{ServerAddress, Target};
 use farrier_http::wire::client::ResponseLimits;
 use farrier_log::error::{ErrorLog, Level};
-use farrier_proxy::group::{Group, GroupPolicy};
+use farrier_proxy::group::Group;
 use farrier_proxy::mount::{Mount, Proxy};
-use farrier_proxy::server::{Protocol, Server};
-use farrier_proxy::{RequestPolicy, ResponsePolicy};
 
-/// Idle connections that are kept to a server.
-const IDLE_MAX: usize = 32;
-
-/// How long a connection is kept idle while nothing is known of the server, in ms.
-const IDLE_MS: u64 = 4_000;
-
-/// Methods that are refused.
-const REFUSED_METHODS: [&[u8]; 2] = [b"CONNECT", b"TRACE"];
+use crate::proxy_policies::{methods, params, policies, tunnel_policy, upgrades};
+use crate::resolver::Resolver;
+use crate::upstreams::group_policy;
 
 /// The upstreams of a worker: mounts with the same target share its servers, bounds and connections.
-pub(crate) struct Proxies {
+pub(crate) struct Proxies<'a> {
+    config: &'a Config,
     log: Arc<ErrorLog>,
     groups: Mutex<BTreeMap<String, Arc<Group>>>,
+    resolver: Mutex<Resolver>,
 }
 
-impl Proxies {
+impl Proxies<'_> {
     /// No upstream yet.
-    pub(crate) fn new(log: &Arc<ErrorLog>) -> Proxies {
-        Proxies { log: Arc::clone(log), groups: Mutex::default() }
+    pub(crate) fn new<'a>(config: &'a Config, log: &Arc<ErrorLog>) -> Proxies<'a> {
+        Proxies { config, log: Arc::clone(log), groups: Mutex::default(), resolver: Mutex::new(Resolver::new(log)) }
     }
 
     /// The handler of a mount.
@@ -43,63 +35,49 @@ impl Proxies {
     /// # Errors
     /// A message that names the mount.
     pub(crate) fn handler(&self, plan: &ProxyPlan) -> Result<Arc<dyn Handler>, String> {
-        let group = self.group(&plan.target);
+        let (request, response) = policies(plan)?;
         Ok(Arc::new(Proxy(Arc::new(Mount {
             path: plan.mount.path.as_str().as_bytes().into(),
-            request: RequestPolicy { via: b"farrier"[..].into(), ..RequestPolicy::default() },
-            response: ResponsePolicy::default(),
-            group,
+            request,
+            response,
+            params: params(&plan.mount).map_err(|sentence| format!("{}: {sentence}", plan.mount.place))?,
+            software: format!("farrier/{}", env!("CARGO_PKG_VERSION")),
+            fastcgi_root: plan
+                .mount
+                .fastcgi_root
+                .as_ref()
+                .map_or_else(Box::default, |root| root.as_os_str().as_encoded_bytes().into()),
+            upgrades: upgrades(&plan.mount),
+            tunnel: tunnel_policy(&plan.mount),
+            warn: {
+                let log = Arc::clone(&self.log);
+                Arc::new(move |text: &str| log.write(Level::Warning, text))
+            },
+            group: self.group(&plan.target),
             limits: ResponseLimits::default(),
-            is_request_buffered: true,
-            refused_methods: REFUSED_METHODS.iter().map(|&method| method.into()).collect(),
+            is_request_buffered: plan.mount.request_buffering,
+            methods: methods(&plan.mount),
         }))))
     }
 
+    /// Gives the upstreams their servers, and begins to look up their names again and again.
+    pub(crate) fn resolve(self) {
+        self.resolver.into_inner().unwrap_or_else(PoisonError::into_inner).start();
+    }
+
     fn group(&self, target: &ProxyTarget) -> Arc<Group> {
-        let name = target.text();
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let group = groups.entry(name).or_insert_with_key(|name| {
-            let servers = match target {
-                ProxyTarget::Server(url) => self.servers(url),
-                ProxyTarget::Upstream(_) => Vec::new(),
+        let group = groups.entry(target.text()).or_insert_with(|| {
+            let named = match target {
+                ProxyTarget::Server(url) => Some(Upstream::of_server(url)),
+                ProxyTarget::Upstream(name) => self.config.upstreams.iter().find(|known| known.name == *name).cloned(),
             };
-            Arc::new(Group::new(name.clone(), servers, GroupPolicy::default()))
+            // Invariant: a mount of an unknown upstream is an error of the configuration.
+            let upstream = named.unwrap_or_else(|| Upstream::new(UpstreamName(target.text()), Vec::new()));
+            let group = Arc::new(Group::new(upstream.name.text(), Vec::new(), group_policy(&upstream)));
+            self.resolver.lock().unwrap_or_else(PoisonError::into_inner).add(Arc::clone(&group), &Arc::new(upstream));
+            group
         });
         Arc::clone(group)
     }
-
-    /// The servers of an address: one for each address of its name. A name that cannot be looked up has none.
-    fn servers(&self, url: &ServerUrl) -> Vec<Arc<Server>> {
-        match addresses(&url.place) {
-            Ok(addresses) => addresses.into_iter().map(|address| Arc::new(server(url, address))).collect(),
-            Err(error) => {
-                self.log.write(Level::Warning, &format!("Cannot look up the name in {url}: {error}"));
-                Vec::new()
-            }
-        }
-    }
-}
-
-fn addresses(place: &BindAddress) -> std::io::Result<Vec<ServerAddress>> {
-    match place {
-        BindAddress::Tcp { host, port } => {
-            let found: Vec<SocketAddr> = (host.as_str(), *port).to_socket_addrs()?.collect();
-            Ok(found.into_iter().map(ServerAddress::Tcp).collect())
-        }
-        BindAddress::Unix(path) => Ok(vec![ServerAddress::Unix(path.clone())]),
-        // Invariant: the configuration accepts no other place.
-        _ => Ok(Vec::new()),
-    }
-}
-
-fn server(url: &ServerUrl, address: ServerAddress) -> Server {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let target =
-        Target { id: NEXT.fetch_add(1, Ordering::Relaxed), address, source: None, security: None, idle_max: IDLE_MAX };
-    let protocol = match url.protocol {
-        ServerProtocol::Uwsgi | ServerProtocol::Suwsgi => Protocol::Uwsgi,
-        ServerProtocol::FastCgi => Protocol::FastCgi,
-        _ => Protocol::Http1,
-    };
-    Server::new(target, url.to_string(), url.authority().into_bytes().into(), protocol, IDLE_MS)
 }

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 
 use crate::files::{self, Files};
 use crate::proxying::Proxies;
-use crate::{filters, test_exchange};
+use crate::{filters, proxy_policies, test_exchange};
 
 /// The plans of the sites, and their handlers.
 pub(crate) struct Opened {
@@ -45,6 +45,7 @@ fn opened(config: &Config, planned: Result<Vec<SitePlan>, Vec<Problem>>) -> Resu
     let plans = planned.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<String>>())?;
     let check = |mount: &MountPlan| match &mount.target {
         Target::Static(folder) => files::check_mounts(std::slice::from_ref(folder)).err(),
+        Target::Proxy(plan) => proxy_policies::policies(plan).err(),
         _ => None,
     };
     let mut problems: Vec<String> = plans.iter().flat_map(|site| &site.mounts).filter_map(check).collect();
@@ -100,9 +101,12 @@ pub(crate) fn handlers(
     let files = Files::new(config, log);
     let internal = files::internal(config, &files)?;
     let compressor = filters::compressor(config, &config.compress);
-    let proxies = Proxies::new(log);
+    let proxies = Proxies::new(config, log);
     let makers = Makers { config, compressor, files, internal, proxies, application };
-    plans.iter().map(|site| site.mounts.iter().map(|mount| makers.handler(mount)).collect()).collect()
+    let handlers: Result<Vec<Vec<Arc<dyn Handler>>>, String> =
+        plans.iter().map(|site| site.mounts.iter().map(|mount| makers.handler(mount)).collect()).collect();
+    makers.proxies.resolve();
+    handlers
 }
 
 /// The parts that handlers of mounts need.
@@ -111,7 +115,7 @@ struct Makers<'a> {
     compressor: Option<Arc<Compressor>>,
     files: Files,
     internal: Option<Arc<InternalFiles>>,
-    proxies: Proxies,
+    proxies: Proxies<'a>,
     application: &'a MakeApplication<'a>,
 }
 

@@ -1,7 +1,6 @@
 //! Finds contradictions in sites and mounts.
 
-use super::SitePlan;
-use super::redirect_loop;
+use super::{SitePlan, proxied, redirect_loop};
 use crate::error::Problem;
 use crate::table::Config;
 use crate::value::{HostPattern, Value};
@@ -11,6 +10,7 @@ const SITES_MAX: usize = 10_000;
 
 pub(super) fn check(config: &Config, plans: &[SitePlan], problems: &mut Vec<Problem>) {
     names(plans, problems);
+    proxied::check(config, plans, problems);
     defaults(config, plans, problems);
     if plans.len() > SITES_MAX || plans.iter().any(|site| site.mounts.len() > SITES_MAX) {
         problems.push(Problem {

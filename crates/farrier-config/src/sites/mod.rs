@@ -1,8 +1,10 @@
 //! Plans the sites from the settings: each site with its names and mounts, checked for contradictions.
 
 mod check;
+mod proxied;
 mod redirect_loop;
 
+pub use self::proxied::SERVERS_MAX;
 use std::collections::BTreeMap;
 
 use crate::error::Problem;
@@ -301,6 +303,9 @@ fn target(mount: &Mount) -> Result<Target, String> {
     }
     if mount.compress.is_some() && mount.app.is_none() && mount.proxy.is_none() {
         return Err("`compress` belongs to `app` and `proxy`: nothing else is compressed".into());
+    }
+    if let Some(sentence) = proxied::misplaced(mount) {
+        return Err(sentence);
     }
     if mount.stream_request_body.is_some() && mount.app.is_none() {
         return Err("`stream_request_body` belongs to `app`: nothing else reads a request body".into());

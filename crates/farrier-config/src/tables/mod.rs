@@ -8,6 +8,9 @@ mod place;
 mod read;
 mod site;
 mod static_mount;
+mod upstream;
+mod upstream_parts;
+mod upstream_server;
 mod written;
 
 pub use internal_folder::InternalFolder;
@@ -15,6 +18,9 @@ pub use mount::Mount;
 pub use place::Place;
 pub use site::Site;
 pub use static_mount::StaticMount;
+pub use upstream::Upstream;
+pub use upstream_parts::{UpstreamFail, UpstreamTls};
+pub use upstream_server::UpstreamServer;
 pub(crate) use written::inline;
 pub use written::{TableText, Written};
 

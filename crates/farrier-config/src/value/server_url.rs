@@ -120,6 +120,9 @@ fn tcp(rest: &str, protocol: ServerProtocol, text: &str) -> Result<BindAddress, 
             &rest[at..]
         )));
     }
+    if !rest.is_ascii() {
+        return Err(Rejected::because(format!("`{text}` must be written in ASCII, as in `xn--…` (punycode)")));
+    }
     if rest.contains('@') {
         return Err(Rejected::because(
             "an address has no user and password: set the field `Authorization` with `set_headers`",

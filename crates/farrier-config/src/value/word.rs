@@ -37,6 +37,8 @@ macro_rules! words {
     };
 }
 
+pub(super) use words;
+
 words! {
     /// How changes of the application's files are detected.
     enum ReloadEngine takes "ENGINE" expects "`auto`, `inotify` or `poll`" {

@@ -41,6 +41,7 @@ fn what_is_no_address_of_a_server_is_refused() {
         "http://:80",
         "http://*:80",
         "http://a b",
+        "http://ä.example",
         "http://fd://3",
         "::1:80",
         "uwsgi://a",

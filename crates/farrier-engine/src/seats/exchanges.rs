@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use farrier_http::pipe::Marks;
 use farrier_http::wire::h1::RequestFacts;
-use farrier_http::{AnswerSink, Error, Exchange, Kind, Request};
+use farrier_http::{AnswerSink, BodyFraming, Bytes, Error, Exchange, Kind, Request};
 
 use super::lead::Lead;
 use super::seat::{Seat, Settled};
@@ -18,6 +18,7 @@ use farrier_protocol::connection::{Connection, PartialContent, Phase};
 use farrier_protocol::content_pace::{ContentPace, LeastPace};
 use farrier_protocol::exchange::{RunningExchange, Turn};
 use farrier_protocol::exchanging::{self, Exchanging, Feed};
+use farrier_protocol::tunnel;
 use farrier_protocol::upload::{self, Answer, Upload};
 use farrier_transport::reactor::poller::Readiness;
 use farrier_transport::reactor::token::Token;
@@ -121,7 +122,9 @@ impl Seat {
         let Phase::Exchange(mut exchanging) = mem::replace(&mut connection.phase, Phase::Idle) else {
             return Some(connection);
         };
-        if connection.hung_up || !self.write_answer(lead, &connection) {
+        // The client of a tunnel may have sent more before it hung up.
+        let may_have_more = matches!(exchanging.feed, Feed::Tunnel(_)) && connection.readable;
+        if (connection.hung_up && !may_have_more) || !self.write_answer(lead, &connection) {
             connection.link.set_gone();
         }
         let turn = turn::Turn::begin(&self.shared.clock);
@@ -129,6 +132,7 @@ impl Seat {
             let has_fed = self.feed_exchange(lead, &mut connection, &mut exchanging);
             match exchanging.run.advance(lead.now_ms, &mut lead.upstreams, connection.token) {
                 Turn::Done => return self.end_exchange(lead, connection, *exchanging),
+                _ if exchanging.run.take_switched() => self.begin_tunnel(&connection, &mut exchanging),
                 Turn::Waits if !has_fed => break,
                 Turn::Waits | Turn::Over if turn.is_over(&self.shared.clock) => {
                     lead.ready.push(connection.token, Readiness::WRITABLE);
@@ -143,10 +147,30 @@ impl Seat {
         None
     }
 
+    /// The exchange has switched protocols: what the client sends from now on is its content.
+    fn begin_tunnel(&self, connection: &Connection, exchanging: &mut Exchanging) {
+        let waker = self.waker_of(connection.token);
+        let marks = Marks::with_high(tunnel::PIPE_BYTES);
+        let (source, content) = exchanging::arriving(&waker, marks, BodyFraming::Chunked);
+        let request = exchanging.run.request_mut();
+        // What came with the request belongs to the other protocol.
+        let early = request.arena.filled().get(exchanging.end..).unwrap_or_default();
+        if !early.is_empty() {
+            source.push(Bytes::copy_from_slice(early));
+        }
+        request.release_room(0);
+        exchanging.run.renew_content(content);
+        exchanging.feed = Feed::Tunnel(source);
+    }
+
     /// Gives an exchange more content, if there is any and room for it. True: it has.
     fn feed_exchange(&self, lead: &Lead, connection: &mut Connection, exchanging: &mut Exchanging) -> bool {
         let Exchanging { feed, pace, .. } = exchanging;
-        let Feed::Upload(upload) = feed else { return feed.read_file() };
+        let upload = match feed {
+            Feed::Upload(upload) => upload,
+            Feed::Tunnel(source) => return connection.read_tunnel(source),
+            Feed::Nothing | Feed::File(..) => return feed.read_file(),
+        };
         let before = upload.received_bytes();
         let more = connection.read_upload(upload, &self.shared.rules) == upload::Turn::Over;
         let has_moved = upload.received_bytes() != before;

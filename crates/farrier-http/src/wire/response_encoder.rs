@@ -6,6 +6,7 @@ use crate::error::{Error, Kind};
 use crate::gateway::Via;
 use crate::request::Version;
 use crate::response::ResponseHead;
+use crate::status::Status;
 use crate::wire::fastcgi::encode::{self as records, EndStatus, RECORD_BYTES_MAX};
 use crate::wire::fastcgi::stdout::Stdout;
 use crate::wire::h1::encode::{CHUNK_END, LAST_CHUNK, encode_chunk_size, encode_head, encode_interim};
@@ -227,6 +228,17 @@ impl ResponseEncoder {
     /// Whether the connection can stay open after this response.
     pub fn lives_on(&self) -> bool {
         self.facts.keep_alive && self.framing.permits_keep_alive()
+    }
+
+    /// The connection changes to another protocol, whose bytes are sent as they are until it ends. False: the protocol has no such
+    /// change.
+    pub fn switch(&mut self, account: &mut ResponseAccount) -> bool {
+        if !matches!(self.form, Form::Http) || self.facts.version == Version::Http10 {
+            return false;
+        }
+        self.framing = ResponseFraming::UntilClose;
+        account.begin(&ResponseHead::new(Status::SWITCHING_PROTOCOLS), self.framing);
+        true
     }
 
     /// Whether the client takes the end of the connection for the end of the response: one that breaks off must not end in

@@ -1,7 +1,7 @@
 //! Sends the bytes of an upstream through the reader of responses, in one piece or in many. The result must not depend on
 //! that. Shared by the tests and the fuzz target.
 
-use farrier_http::wire::client::{Asked, Event, Fault, FieldLines, ResponseLimits, ResponseReader};
+use farrier_http::wire::client::{Asked, Event, Fault, FieldLines, ReceivedHead, ResponseLimits, ResponseReader};
 
 /// Sends the answers of a connection in one piece, byte by byte, and in the given pieces, under several limits. Each answer
 /// is to the same kind of request.
@@ -93,6 +93,9 @@ pub(crate) fn deliver(
                 assert!(!range.is_empty() && range.end <= step.consumed);
             }
             note(&mut transcript.parts, &step.event, input, &reader);
+            if protocol == Protocol::Http && matches!(step.event, Event::Interim | Event::Head | Event::Switched) {
+                check_oracle(reader.head(), &input[..step.consumed]);
+            }
             at += step.consumed;
             match step.event {
                 Event::NeedMore => break,
@@ -150,6 +153,19 @@ fn note(parts: &mut Vec<Part>, event: &Event, input: &[u8], reader: &ResponseRea
         Event::End => Part::End(reader.is_reusable(b"")),
     };
     parts.push(part);
+}
+
+/// An independent parser agrees with every accepted head.
+fn check_oracle(head: &ReceivedHead, bytes: &[u8]) {
+    let mut known = bytes.to_vec();
+    // It knows no minor version above 1.
+    known[7] = known[7].min(b'1');
+    let mut slots = vec![httparse::EMPTY_HEADER; head.fields().len()];
+    let mut oracle = httparse::Response::new(&mut slots);
+    assert_eq!(oracle.parse(&known), Ok(httparse::Status::Complete(bytes.len())), "{}", bytes.escape_ascii());
+    assert_eq!(oracle.code, Some(head.status().0));
+    let fields = oracle.headers.iter().map(|field| (field.name.as_bytes(), field.value.trim_ascii()));
+    assert!(head.fields().iter().map(|(_, name, value)| (name, value)).eq(fields), "{}", bytes.escape_ascii());
 }
 
 /// Whatever is given out can be written again without a second meaning.

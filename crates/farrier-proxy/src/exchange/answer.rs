@@ -4,8 +4,11 @@ use farrier_http::wire::client::Event;
 use farrier_http::{Accepted, ExchangeIo, ResponseHead, Status};
 
 use super::attempt::{Attempt, facts};
+use super::tunnel::Tunnel;
 use super::{Progress, ProxyExchange, READ_BYTES, SCRATCH, Stop, TURN_BYTES};
 use crate::failure::Failure;
+use crate::upgrade::{check_switch, encode_switched};
+use crate::websocket;
 
 /// What reading has come to.
 enum Read {
@@ -17,6 +20,8 @@ enum Read {
     End,
     /// The client takes no more.
     Unwanted,
+    /// The connection is a tunnel from now on.
+    Switched,
 }
 
 impl ProxyExchange {
@@ -34,7 +39,7 @@ impl ProxyExchange {
             (scratch.inbox, scratch.values) = (inbox, values);
             passed
         })?;
-        if self.has_head && passed != Progress::Done {
+        if self.has_head && self.tunnel.is_none() && passed != Progress::Done {
             // A head without content, so far: the client need not wait for it.
             io.answer.flush();
         }
@@ -86,6 +91,7 @@ impl ProxyExchange {
                     return Ok(Progress::Waits);
                 }
                 Read::End => return Ok(self.end(now_ms, io)),
+                Read::Switched => return Ok(Progress::Waits),
                 Read::Unwanted => {
                     self.attempt = None;
                     io.answer.end();
@@ -109,7 +115,7 @@ impl ProxyExchange {
         let mut at = 0;
         loop {
             let Some(attempt) = &mut self.attempt else { return Ok(Read::Unwanted) };
-            let step = attempt.reader.read(&received[at..], &self.mount.limits).map_err(Failure::from)?;
+            let step = attempt.wire.read(&received[at..], &self.mount.limits)?;
             let mut accepted = Accepted::Room;
             match step.event {
                 Event::NeedMore => {
@@ -122,14 +128,20 @@ impl ProxyExchange {
                 Event::Data(range) => accepted = io.answer.lend(&received[at..][range]),
                 Event::Trailers => {
                     let mut trailers = ResponseHead::new(Status::OK);
-                    self.mount.response.fill_trailers(attempt.reader.trailers(), &mut trailers);
+                    if let Some(received) = attempt.wire.trailers() {
+                        self.mount.response.fill_trailers(received, &mut trailers);
+                    }
                     io.answer.trailers(&trailers);
                 }
                 Event::End => {
                     attempt.rest.extend_from_slice(&received[at + step.consumed..]);
                     return Ok(Read::End);
                 }
-                Event::Switched => return Err(Failure::MALFORMED.into()),
+                Event::Switched => {
+                    let rest = received[at + step.consumed..].to_vec();
+                    self.switch(rest, values, now_ms, io)?;
+                    return Ok(Read::Switched);
+                }
             }
             at += step.consumed;
             match accepted {
@@ -139,7 +151,7 @@ impl ProxyExchange {
                         attempt.needs_more = false;
                         attempt.rest.extend_from_slice(&received[at..]);
                         // The end may be known already.
-                        if attempt.reader.is_complete() {
+                        if attempt.wire.is_complete() {
                             return Ok(Read::End);
                         }
                     }
@@ -153,7 +165,7 @@ impl ProxyExchange {
     fn inform(&mut self, values: &mut Vec<u8>, io: &mut ExchangeIo<'_>) -> Result<(), Stop> {
         let Some(attempt) = &self.attempt else { return Ok(()) };
         // 100 is for this server: the client was told to send, or its content is complete (RFC 9110 §10.1.1).
-        if attempt.reader.head().status() != Status(100) {
+        if attempt.wire.head().status() != Status(100) {
             let mut head = ResponseHead::new(Status::OK);
             self.fill(attempt, &mut head, values, io)?;
             io.answer.inform(&head);
@@ -164,7 +176,7 @@ impl ProxyExchange {
     fn head(&mut self, values: &mut Vec<u8>, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<(), Stop> {
         let mut head = ResponseHead::new(Status::OK);
         if let Some(attempt) = &self.attempt {
-            let status = attempt.reader.head().status().0;
+            let status = attempt.wire.head().status().0;
             if self.may_try_for_status(status, attempt, now_ms, io) {
                 return Err(Stop::Failed(Failure::Status(status)));
             }
@@ -178,6 +190,31 @@ impl ProxyExchange {
         Ok(())
     }
 
+    /// The server switches protocols, and the client with it.
+    fn switch(
+        &mut self,
+        rest: Vec<u8>,
+        values: &mut Vec<u8>,
+        now_ms: u64,
+        io: &mut ExchangeIo<'_>,
+    ) -> Result<(), Stop> {
+        let Some(attempt) = self.attempt.take() else { return Ok(()) };
+        let asked = self.mount.upgrades.asked(io.request).ok_or(Failure::MALFORMED)?;
+        check_switch(attempt.wire.head(), asked, websocket::key_of(io.request)).map_err(Failure::Answer)?;
+        let mut head = ResponseHead::new(Status::OK);
+        self.fill(&attempt, &mut head, values, io)?;
+        values.clear();
+        encode_switched(values, &head, asked);
+        self.has_head = true;
+        let Attempt { lease, stream, .. } = *attempt;
+        lease.group_succeeded(0);
+        if !io.answer.switch(values) {
+            return Err(Failure::MALFORMED.into());
+        }
+        self.tunnel = Some(Box::new(Tunnel::new(stream, lease, rest, now_ms)));
+        Ok(())
+    }
+
     fn fill(
         &self,
         attempt: &Attempt,
@@ -187,7 +224,7 @@ impl ProxyExchange {
     ) -> Result<(), Stop> {
         let server = attempt.lease.server();
         let facts = facts(&self.mount, io.request, server, self.outgoing.length);
-        self.mount.response.fill(attempt.reader.head(), io.request, &facts, head, values)?;
+        self.mount.response.fill(attempt.wire.head(), io.request, &facts, head, values)?;
         Ok(())
     }
 
@@ -197,7 +234,9 @@ impl ProxyExchange {
         match attempt.closed(is_orderly)? {
             Event::Trailers => {
                 let mut trailers = ResponseHead::new(Status::OK);
-                self.mount.response.fill_trailers(attempt.reader.trailers(), &mut trailers);
+                if let Some(received) = attempt.wire.trailers() {
+                    self.mount.response.fill_trailers(received, &mut trailers);
+                }
                 io.answer.trailers(&trailers);
                 Ok(self.end(now_ms, io))
             }
@@ -209,14 +248,22 @@ impl ProxyExchange {
     /// The answer is complete.
     fn end(&mut self, now_ms: u64, io: &mut ExchangeIo<'_>) -> Progress {
         if let Some(attempt) = self.attempt.take() {
-            let Attempt { lease, stream, reader, rest, is_send_broken, .. } = *attempt;
+            let Attempt { lease, stream, wire, rest, is_send_broken, .. } = *attempt;
+            if !wire.stderr().is_empty() {
+                let text = String::from_utf8_lossy(wire.stderr());
+                (self.mount.warn)(&format!(
+                    "{} wrote to the log: {}",
+                    lease.server().name,
+                    text.trim_end().escape_debug()
+                ));
+            }
             let policy = &self.mount.group.policy;
             let is_sent = self.outgoing.is_complete() && !is_send_broken;
             let is_young = stream.requests() < policy.keepalive_requests
                 && now_ms.saturating_sub(stream.born_ms()) < policy.keepalive_time_ms;
-            if is_sent && is_young && reader.is_reusable(&rest) {
+            if is_sent && is_young && wire.is_reusable(&rest) {
                 let server = lease.server();
-                let idle_ms = server.idle_ms(reader.head().keep_alive_timeout_s());
+                let idle_ms = server.idle_ms(wire.head().keep_alive_timeout_s());
                 io.upstreams.keep(&server.target, stream, idle_ms);
             }
         }

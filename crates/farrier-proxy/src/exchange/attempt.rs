@@ -4,17 +4,18 @@ use std::io;
 use std::sync::Arc;
 
 use farrier_http::upstream::UpstreamStream;
-use farrier_http::wire::client::{Asked, Fault, FaultKind, ResponseReader};
+use farrier_http::wire::client::{Event, Fault, FaultKind};
 use farrier_http::{ExchangeIo, Request};
 
 use super::content::Outgoing;
+use super::wire::{self, Wire};
 use super::{Stop, TURN_BYTES, of_content};
 use crate::failure::Failure;
 use crate::group::{GroupPolicy, Lease};
-use crate::http1;
 use crate::mount::Mount;
 use crate::request::{Facts, Refused};
-use crate::server::Server;
+use crate::server::{Protocol, Server};
+use crate::target;
 
 /// What the attempt does now, which decides how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ enum Phase {
 pub(super) struct Attempt {
     pub(super) lease: Lease,
     pub(super) stream: Box<dyn UpstreamStream>,
-    pub(super) reader: ResponseReader,
+    pub(super) wire: Wire,
     /// Bytes of the answer that were received and not read yet.
     pub(super) rest: Vec<u8>,
     /// `rest` is the beginning of something: more must be received first.
@@ -67,9 +68,10 @@ pub(super) fn facts<'a>(mount: &Mount, request: &'a Request, server: &'a Server,
     let facts = Facts {
         is_trusted: request.is_from_proxy,
         takes_trailers: request.takes_trailers(),
+        upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
         ..Facts::new(request, &server.authority, length)
     };
-    facts.stripping(request, &mount.request.path, mount.path.len())
+    facts.stripping(request, &mount.request.path, target::mounted_bytes(request, &mount.path))
 }
 
 impl Attempt {
@@ -86,18 +88,18 @@ impl Attempt {
         let server = Arc::clone(lease.server());
         let facts = facts(mount, io.request, &server, outgoing.length);
         let before = &mut outgoing.before;
-        http1::encode_head(before, io.request, &mount.request, &facts, scratch).map_err(NotBegun::Refused)?;
+        let begun = wire::begin(before, io.request, mount, &facts, server.protocol, scratch);
+        let (framing, wire) = begun.map_err(NotBegun::Refused)?;
+        outgoing.framing = framing;
         let reused = if wants_fresh { None } else { io.upstreams.reuse(&server.target) };
         let stream = match reused {
             Some(stream) => stream,
             None => io.upstreams.connect(&server.target).map_err(|error| NotBegun::Failed(connect_failure(&error)))?,
         };
-        let mut reader = ResponseReader::default();
-        reader.restart(Asked::of(io.request.method()));
         Ok(Attempt {
             lease,
             stream,
-            reader,
+            wire,
             rest: Vec::new(),
             needs_more: true,
             phase: Phase::Connecting,
@@ -109,8 +111,9 @@ impl Attempt {
         })
     }
 
-    pub(super) fn index(&self) -> usize {
-        self.lease.index()
+    /// The server.
+    pub(super) fn server(&self) -> &Arc<Server> {
+        self.lease.server()
     }
 
     pub(super) fn is_reused(&self) -> bool {
@@ -154,7 +157,7 @@ impl Attempt {
         while outgoing.refill(io.content).map_err(of_content)? {
             let before = &outgoing.before[outgoing.before_sent..];
             let given = before.len() + outgoing.piece.len();
-            let more = !outgoing.is_taken && outgoing.length.is_some_and(|length| length > outgoing.piece.len() as u64);
+            let more = outgoing.has_more();
             let sent = match (before, &*outgoing.piece) {
                 (before, []) => self.stream.send(&[before], more),
                 ([], piece) => self.stream.send(&[piece], more),
@@ -232,11 +235,10 @@ impl Attempt {
     }
 
     /// The failure that the end of the connection means: what was sent and not taken is one of sending.
-    pub(super) fn closed(&mut self, is_orderly: bool) -> Result<farrier_http::wire::client::Event, Failure> {
-        let closed = self.reader.closed(&self.rest, is_orderly);
-        closed.map_err(|fault| match fault {
-            Fault { kind: FaultKind::Unanswered, .. } if self.is_send_broken => Failure::SendBroken,
-            fault => Failure::Answer(fault),
+    pub(super) fn closed(&mut self, is_orderly: bool) -> Result<Event, Failure> {
+        self.wire.closed(&self.rest, is_orderly).map_err(|failure| match failure {
+            Failure::Answer(Fault { kind: FaultKind::Unanswered, .. }) if self.is_send_broken => Failure::SendBroken,
+            failure => failure,
         })
     }
 }

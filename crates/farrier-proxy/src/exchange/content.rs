@@ -4,8 +4,9 @@
 use std::collections::VecDeque;
 
 use farrier_http::pipe::{PipeDrain, Popped};
-use farrier_http::wire::h1::encode::encode_chunk_size;
 use farrier_http::{Bytes, Error};
+
+use super::wire::Framing;
 
 /// Content up to this size is kept, so that it can be sent again.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -34,8 +35,12 @@ pub(super) struct Outgoing {
     pub(super) piece: Bytes,
     /// All of it is in `before` and `piece`, or was sent.
     pub(super) is_taken: bool,
-    /// The end of a chunk is still to be sent.
-    is_in_chunk: bool,
+    /// How it is framed.
+    pub(super) framing: Framing,
+    /// A piece was framed.
+    has_begun: bool,
+    /// What is left of a piece that was too large for one frame.
+    later: Bytes,
 }
 
 impl Outgoing {
@@ -57,7 +62,8 @@ impl Outgoing {
         self.before_sent = 0;
         self.piece = Bytes::new();
         self.is_taken = false;
-        self.is_in_chunk = false;
+        self.has_begun = false;
+        self.later = Bytes::new();
     }
 
     /// Puts the next bytes into `before` and `piece`, which are sent together. False: there are none now.
@@ -71,6 +77,11 @@ impl Outgoing {
         if self.before_sent == self.before.len() {
             self.before.clear();
             self.before_sent = 0;
+        }
+        if !self.later.is_empty() {
+            let later = std::mem::take(&mut self.later);
+            self.begin_piece(later);
+            return Ok(true);
         }
         let piece = match self.kept.get(self.next) {
             Some(piece) => {
@@ -93,24 +104,31 @@ impl Outgoing {
         };
         match piece {
             Some(piece) => {
-                if self.length.is_none() {
-                    if self.is_in_chunk {
-                        self.before.extend_from_slice(b"\r\n");
-                    }
-                    encode_chunk_size(&mut self.before, piece.len());
-                    self.is_in_chunk = true;
-                }
-                self.piece = piece;
+                self.begin_piece(piece);
                 Ok(true)
             }
             None => {
-                if !self.is_taken && self.length.is_none() {
-                    self.before.extend_from_slice(if self.is_in_chunk { b"\r\n0\r\n\r\n" } else { b"0\r\n\r\n" });
+                if !self.is_taken {
+                    self.framing.end(&mut self.before, !self.has_begun);
                 }
                 self.is_taken = true;
                 Ok(!self.before.is_empty())
             }
         }
+    }
+
+    fn begin_piece(&mut self, mut piece: Bytes) {
+        let bytes = self.framing.begin(&mut self.before, piece.len(), !self.has_begun);
+        self.has_begun = true;
+        if bytes < piece.len() {
+            self.later = piece.split_off(bytes);
+        }
+        self.piece = piece;
+    }
+
+    /// Whether it is known that more follows at once: the kernel may wait for it.
+    pub(super) fn has_more(&self) -> bool {
+        !self.later.is_empty() || self.next < self.kept.len()
     }
 
     fn keep(&mut self, piece: &Bytes) {
@@ -137,6 +155,6 @@ impl Outgoing {
 
     /// Whether everything was sent.
     pub(super) fn is_complete(&self) -> bool {
-        self.is_taken && self.before_sent == self.before.len() && self.piece.is_empty()
+        self.is_taken && self.before_sent == self.before.len() && self.piece.is_empty() && self.later.is_empty()
     }
 }

@@ -3,10 +3,13 @@
 //! - `attempt`: one server that is asked, with its connection.
 //! - `content`: the request's content on its way to the server, kept for another attempt as long as it is small.
 //! - `answer`: the server's answer on its way to the client.
+//! - `wire`: the protocol of the server.
 
 mod answer;
 mod attempt;
 mod content;
+mod tunnel;
+mod wire;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -15,10 +18,12 @@ use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, Side};
 
 use self::attempt::Attempt;
 use self::content::Outgoing;
+use self::tunnel::Tunnel;
 use crate::failure::{Failure, Retry};
 use crate::group::{Chosen, QueuePlace};
-use crate::mount::Mount;
+use crate::mount::{Mount, TunnelPolicy};
 use crate::request::Refused;
+use crate::server::Server;
 
 /// Bytes that are read from a server in one turn.
 const TURN_BYTES: usize = 256 * 1024;
@@ -66,9 +71,10 @@ pub(crate) struct ProxyExchange {
     mount: Arc<Mount>,
     outgoing: Outgoing,
     attempt: Option<Box<Attempt>>,
+    tunnel: Option<Box<Tunnel>>,
     queued: Option<QueuePlace>,
-    /// Servers that failed.
-    tried: Vec<usize>,
+    /// Servers that failed, by their ids.
+    tried: Vec<u64>,
     attempts: u32,
     /// The next attempt uses a new connection: one that had been idle was closed.
     wants_fresh: bool,
@@ -87,6 +93,7 @@ impl ProxyExchange {
             mount,
             outgoing: Outgoing::default(),
             attempt: None,
+            tunnel: None,
             queued: None,
             tried: Vec::new(),
             attempts: 0,
@@ -98,16 +105,12 @@ impl ProxyExchange {
         }
     }
 
-    fn begin(&mut self, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<(), Stop> {
+    fn begin(&mut self, now_ms: u64, io: &ExchangeIo<'_>) {
         self.began_ms = now_ms;
         self.outgoing.begin(io.content_bytes);
-        if let Some(error) = self.mount.refuses(io.request.method()) {
-            return Err(Stop::Answer(error));
-        }
         if let Ok(mut budget) = self.mount.group.budget.lock() {
             budget.request(now_ms);
         }
-        Ok(())
     }
 
     /// Goes on as far as it can.
@@ -135,8 +138,11 @@ impl ProxyExchange {
         }
         let lease = match group.choose(io.request, &self.tried, now_ms)? {
             Chosen::Server(lease) => lease,
-            Chosen::Busy if self.queued.is_some() => return Ok(false),
             Chosen::Busy => {
+                if let Some(place) = &self.queued {
+                    place.wait_on((io.waker)());
+                    return Ok(false);
+                }
                 self.queued = Some(group.wait((io.waker)()).ok_or(Failure::QueueFull)?);
                 self.waits_until_ms = Some(now_ms + group.policy.queue_timeout_ms);
                 return Ok(false);
@@ -145,7 +151,7 @@ impl ProxyExchange {
         self.queued = None;
         self.waits_until_ms = None;
         self.attempts += 1;
-        let index = lease.index();
+        let server = Arc::clone(lease.server());
         let begun = SCRATCH.with_borrow_mut(|scratch| {
             Attempt::begin(lease, &self.mount, self.wants_fresh, &mut self.outgoing, now_ms, io, &mut scratch.values)
         });
@@ -156,17 +162,17 @@ impl ProxyExchange {
             }
             Err(stop) => {
                 if let attempt::NotBegun::Failed(failure) = &stop {
-                    self.note_failure(index, failure, false, now_ms);
-                    self.tried.push(index);
+                    self.note_failure(&server, failure, false, now_ms);
+                    self.tried.push(server.id());
                 }
                 Err(stop.into())
             }
         }
     }
 
-    fn note_failure(&self, index: usize, failure: &Failure, is_reused: bool, now_ms: u64) {
+    fn note_failure(&self, server: &Server, failure: &Failure, is_reused: bool, now_ms: u64) {
         if failure.counts_against_server(is_reused) {
-            self.mount.group.failed(index, now_ms);
+            self.mount.group.failed(server, now_ms);
         }
     }
 
@@ -182,7 +188,7 @@ impl ProxyExchange {
             None => (false, false),
         };
         if let Some(attempt) = &attempt {
-            self.note_failure(attempt.index(), &failure, is_reused, now_ms);
+            self.note_failure(attempt.server(), &failure, is_reused, now_ms);
         }
         if self.has_head || !self.outgoing.is_replayable() {
             return Err(failure);
@@ -211,9 +217,9 @@ impl ProxyExchange {
             return Err(failure);
         }
         if let Some(attempt) = &attempt
-            && !self.tried.contains(&attempt.index())
+            && !self.tried.contains(&attempt.server().id())
         {
-            self.tried.push(attempt.index());
+            self.tried.push(attempt.server().id());
         }
         self.wants_fresh = false;
         self.outgoing.rewind();
@@ -228,7 +234,7 @@ impl ProxyExchange {
             && self.outgoing.is_replayable()
             && self.attempts <= policy.retries
             && now_ms.saturating_sub(self.began_ms) < policy.retry_timeout_ms
-            && self.mount.group.has_other(attempt.index(), &self.tried, now_ms)
+            && self.mount.group.has_other(attempt.server().id(), &self.tried, now_ms)
     }
 
     /// What has taken too long, if anything.
@@ -258,13 +264,34 @@ impl ProxyExchange {
         if at_ms == u64::MAX { Next::Wait } else { Next::WaitUntil(at_ms) }
     }
 
+    fn step_tunnel(
+        tunnel: &mut Tunnel,
+        policy: &TunnelPolicy,
+        is_sink_full: &mut bool,
+        event: Event,
+        now_ms: u64,
+        io: &mut ExchangeIo<'_>,
+    ) -> Next {
+        if event == Event::Timer && tunnel.deadline_ms(policy) <= now_ms {
+            io.answer.end();
+            return Next::Done;
+        }
+        match tunnel.step(is_sink_full, now_ms, io) {
+            Progress::Done => return Next::Done,
+            Progress::StoppedEarly => io.is_stopped_early = true,
+            Progress::Waits => {}
+        }
+        tunnel.next(policy)
+    }
+
     fn give_up(&mut self, stop: Stop, io: &mut ExchangeIo<'_>) -> Next {
         let error = match stop {
             Stop::Answer(error) => error,
             Stop::Failed(failure) => {
                 let error = failure.error();
-                let place = self.tried.last().and_then(|&index| self.mount.group.servers.get(index));
-                let place = place.map_or(&self.mount.group.name, |server| &server.name);
+                let servers = self.mount.group.servers();
+                let last = self.tried.last().and_then(|&id| servers.iter().find(|server| server.id() == id));
+                let place = last.map_or(&self.mount.group.name, |server| &server.name);
                 Error { cause: format!("{} ({place})", error.cause).into(), ..error }
             }
         };
@@ -280,13 +307,12 @@ impl Exchange for ProxyExchange {
         match event {
             // What it owns goes with it.
             Event::ClientGone => return Next::Done,
-            Event::Begin => {
-                if let Err(stop) = self.begin(now_ms, io) {
-                    return self.give_up(stop, io);
-                }
-            }
+            Event::Begin => self.begin(now_ms, io),
             Event::Room => self.is_sink_full = false,
             Event::Content | Event::Upstream | Event::Timer => {}
+        }
+        if let Some(tunnel) = &mut self.tunnel {
+            return Self::step_tunnel(tunnel, &self.mount.tunnel, &mut self.is_sink_full, event, now_ms, io);
         }
         let mut overdue = if event == Event::Timer { self.overdue(now_ms) } else { None };
         loop {
@@ -295,6 +321,10 @@ impl Exchange for ProxyExchange {
                 None => self.advance(now_ms, io),
             };
             match advanced {
+                Ok(Progress::Waits) if self.tunnel.is_some() => {
+                    io.is_switched = true;
+                    return Next::Wait;
+                }
                 Ok(Progress::Waits) => return self.next(),
                 Ok(Progress::StoppedEarly) => {
                     io.is_stopped_early = true;
@@ -303,9 +333,9 @@ impl Exchange for ProxyExchange {
                 Ok(Progress::Done) => return Next::Done,
                 Err(Stop::Failed(failure)) => {
                     if let Some(attempt) = &self.attempt
-                        && !self.tried.contains(&attempt.index())
+                        && !self.tried.contains(&attempt.server().id())
                     {
-                        self.tried.push(attempt.index());
+                        self.tried.push(attempt.server().id());
                     }
                     if let Err(failure) = self.recover(failure, now_ms, io) {
                         return self.give_up(Stop::Failed(failure), io);

@@ -43,9 +43,20 @@ pub(crate) fn answered(
     policy: &ResponsePolicy,
     facts: &Facts<'_>,
 ) -> (ResponseHead, Signals) {
+    answered_with("200 Fine", fields, request, policy, facts)
+}
+
+/// The same with another status.
+pub(crate) fn answered_with(
+    status: &str,
+    fields: &str,
+    request: &Request,
+    policy: &ResponsePolicy,
+    facts: &Facts<'_>,
+) -> (ResponseHead, Signals) {
     let mut reader = ResponseReader::default();
     reader.restart(Asked::of(request.method()));
-    let bytes = format!("HTTP/1.1 200 Fine\r\n{fields}\r\n");
+    let bytes = format!("HTTP/1.1 {status}\r\n{fields}\r\n");
     let step = reader.read(bytes.as_bytes(), &ResponseLimits::default()).expect("a head");
     assert_eq!(step.event, Event::Head);
     let mut head = ResponseHead::default();

@@ -1,0 +1,188 @@
+//! A request that has switched protocols: bytes go both ways until both sides have ended (RFC 9110 §7.8).
+//!
+//! The end of one direction is passed on as such, and the other direction goes on. An idle tunnel owns no buffer.
+
+use farrier_http::pipe::Popped;
+use farrier_http::upstream::UpstreamStream;
+use farrier_http::{Accepted, Bytes, ExchangeIo, Next};
+
+use super::{Progress, READ_BYTES, SCRATCH, TURN_BYTES};
+use crate::group::Lease;
+use crate::mount::TunnelPolicy;
+
+/// A tunnel.
+pub(super) struct Tunnel {
+    stream: Box<dyn UpstreamStream>,
+    /// The server counts it as long as it lives.
+    _lease: Lease,
+    /// Bytes of the server that the client does not take yet.
+    to_client: Vec<u8>,
+    /// Bytes of the client that the server does not take yet.
+    to_server: Bytes,
+    from_client: Way,
+    from_server: Way,
+    /// When bytes came last, in ms.
+    moved_ms: u64,
+    /// When the first direction ended, in ms.
+    ended_ms: Option<u64>,
+    began_ms: u64,
+}
+
+/// How far one direction has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Open,
+    /// Its sender has ended. What came before is still on its way.
+    Ending,
+    /// The receiver knows.
+    Ended,
+}
+
+/// The tunnel broke: nothing more can be passed on.
+struct Broken;
+
+impl Tunnel {
+    /// `rest` are bytes of the server's that came behind its head.
+    pub(super) fn new(stream: Box<dyn UpstreamStream>, lease: Lease, rest: Vec<u8>, now_ms: u64) -> Tunnel {
+        Tunnel {
+            stream,
+            _lease: lease,
+            to_client: rest,
+            to_server: Bytes::new(),
+            from_client: Way::Open,
+            from_server: Way::Open,
+            moved_ms: now_ms,
+            ended_ms: None,
+            began_ms: now_ms,
+        }
+    }
+
+    /// Moves bytes both ways as far as it goes now.
+    pub(super) fn step(&mut self, is_sink_full: &mut bool, now_ms: u64, io: &mut ExchangeIo<'_>) -> Progress {
+        let mut turn = 0;
+        let moved = self.send(now_ms, &mut turn, io).and_then(|()| self.receive(is_sink_full, now_ms, &mut turn, io));
+        if moved.is_err() || (self.from_client == Way::Ended && self.from_server == Way::Ended) {
+            io.answer.end();
+            return Progress::Done;
+        }
+        if self.ended_ms.is_none() && (self.from_client == Way::Ended || self.from_server == Way::Ended) {
+            self.ended_ms = Some(now_ms);
+        }
+        if turn >= TURN_BYTES { Progress::StoppedEarly } else { Progress::Waits }
+    }
+
+    /// From the client to the server.
+    fn send(&mut self, now_ms: u64, turn: &mut usize, io: &mut ExchangeIo<'_>) -> Result<(), Broken> {
+        loop {
+            if self.to_server.is_empty() {
+                if self.from_client == Way::Ending {
+                    self.stream.end_sending();
+                    self.from_client = Way::Ended;
+                }
+                if self.from_client == Way::Ended || *turn >= TURN_BYTES {
+                    return Ok(());
+                }
+                match io.content.pop(READ_BYTES) {
+                    Popped::Piece(piece) => self.to_server = piece,
+                    Popped::Nothing => return Ok(()),
+                    Popped::End => {
+                        self.from_client = Way::Ending;
+                        continue;
+                    }
+                    Popped::Failed(_) => return Err(Broken),
+                }
+            }
+            let sent = self.stream.send(&[&self.to_server], false).map_err(|_| Broken)?;
+            if sent > 0 {
+                self.moved_ms = now_ms;
+                *turn += sent;
+            }
+            let is_whole = sent == self.to_server.len();
+            self.to_server = if is_whole { Bytes::new() } else { self.to_server.slice(sent..) };
+            if !is_whole {
+                return Ok(());
+            }
+        }
+    }
+
+    /// From the server to the client.
+    fn receive(
+        &mut self,
+        is_sink_full: &mut bool,
+        now_ms: u64,
+        turn: &mut usize,
+        io: &mut ExchangeIo<'_>,
+    ) -> Result<(), Broken> {
+        loop {
+            if *is_sink_full {
+                return Ok(());
+            }
+            if !self.to_client.is_empty() {
+                let piece = std::mem::take(&mut self.to_client);
+                give(&piece, is_sink_full, io)?;
+                continue;
+            }
+            match self.from_server {
+                Way::Open => {}
+                Way::Ending => {
+                    if io.answer.end_direction() {
+                        self.from_server = Way::Ended;
+                    } else {
+                        // It is tried again when the client has taken what waits.
+                        *is_sink_full = true;
+                    }
+                    return Ok(());
+                }
+                Way::Ended => return Ok(()),
+            }
+            if *turn >= TURN_BYTES {
+                return Ok(());
+            }
+            let received = SCRATCH.with_borrow_mut(|scratch| {
+                if scratch.inbox.is_empty() {
+                    scratch.inbox.resize(2 * READ_BYTES, 0);
+                }
+                match self.stream.receive(&mut scratch.inbox[..READ_BYTES]) {
+                    Ok(Some(count)) if count > 0 => {
+                        give(&scratch.inbox[..count], is_sink_full, io)?;
+                        Ok(Some(count))
+                    }
+                    Ok(received) => Ok(received),
+                    Err(_) => Err(Broken),
+                }
+            })?;
+            match received {
+                None => return Ok(()),
+                Some(0) => self.from_server = Way::Ending,
+                Some(count) => {
+                    self.moved_ms = now_ms;
+                    *turn += count;
+                }
+            }
+        }
+    }
+
+    /// When it is over even if nothing happens, in ms.
+    pub(super) fn deadline_ms(&self, policy: &TunnelPolicy) -> u64 {
+        let idle_ms = self.moved_ms.saturating_add(policy.idle_ms);
+        let whole_ms = if policy.max_ms == 0 { u64::MAX } else { self.began_ms.saturating_add(policy.max_ms) };
+        let fin_ms = self.ended_ms.map_or(u64::MAX, |at_ms| at_ms.saturating_add(policy.fin_ms));
+        idle_ms.min(whole_ms).min(fin_ms)
+    }
+
+    /// What it waits for.
+    pub(super) fn next(&self, policy: &TunnelPolicy) -> Next {
+        Next::WaitUntil(self.deadline_ms(policy))
+    }
+}
+
+fn give(piece: &[u8], is_sink_full: &mut bool, io: &mut ExchangeIo<'_>) -> Result<(), Broken> {
+    match io.answer.lend(piece) {
+        Accepted::Room => Ok(()),
+        Accepted::Full => {
+            *is_sink_full = true;
+            Ok(())
+        }
+        Accepted::End | Accepted::Gone => Err(Broken),
+    }
+}
