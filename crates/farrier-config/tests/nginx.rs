@@ -240,6 +240,43 @@ fn directives_become_settings() {
 }
 
 #[test]
+fn upstreams_become_tables() {
+    for (directives, expected) in [
+        (
+            "server a:1; server b:2 weight=3 backup;",
+            "servers = [\"http://a:1\", { url = \"http://b:2\", weight = 3, backup = true }]",
+        ),
+        (
+            "server a; server unix:/run/b.sock down;",
+            "servers = [\"http://a:80\", { url = \"http://unix:/run/b.sock\", down = true }]",
+        ),
+        ("server a:1 max_conns=5;", "servers = [{ url = \"http://a:1\", max_requests = 5 }]"),
+        ("server a:1 max_fails=0; server b:1;", "fail = { max = 0 }"),
+        ("server a:1 fail_timeout=30s; server b:1;", "fail = { max = 1, eject = \"30s\" }"),
+        ("server a:1; hash $cookie_s consistent;", "hash_on = \"cookie:s\""),
+        ("server a:1; random two;", "balance = \"random\""),
+        ("server a:1; keepalive 8; keepalive_timeout 30s; keepalive_requests 100;", "keepalive_timeout = \"30s\""),
+        ("server a:1; queue 100 timeout=70;", "queue_timeout = \"70s\""),
+    ] {
+        let text = format!("upstream u {{ {directives} }} server {{ location / {{ proxy_pass http://u; }} }}");
+        let toml = imported(&[("nginx.conf", &text)]).map(|import| import.toml).unwrap_or_default();
+        assert!(lines(&toml).contains(&expected), "{directives}: no {expected}\n{toml}");
+        assert!(lines(&toml).contains(&"proxy = \"u\""), "{toml}");
+    }
+}
+
+#[test]
+fn an_upstream_has_one_table_for_each_way_that_it_is_used() {
+    let text = "upstream u { server a:1; }\nserver { location / { proxy_pass http://u; proxy_read_timeout 9; }\n\
+                location /b/ { uwsgi_pass u; } location /c/ { proxy_pass http://u; proxy_read_timeout 9; } }";
+    let toml = imported(&[("nginx.conf", text)]).map(|import| import.toml).unwrap_or_default();
+    assert_eq!(lines(&toml).iter().filter(|line| **line == "[[upstream]]").count(), 2, "{toml}");
+    for line in ["servers = [\"uwsgi://a:1\"]", "servers = [\"http://a:1\"]", "proxy = \"u\"", "proxy = \"u_2\""] {
+        assert!(lines(&toml).contains(&line), "{toml}");
+    }
+}
+
+#[test]
 fn a_server_with_tls_redirects_if_nothing_is_served_without_it() {
     let tls = "listen 443 ssl; server_name a; ssl_certificate c; ssl_certificate_key k; location / { proxy_pass http://b:1; }";
     let plain = "listen 80; server_name a; return 301 https://$host$request_uri;";
@@ -252,6 +289,11 @@ fn a_server_with_tls_redirects_if_nothing_is_served_without_it() {
     assert!(lines(&both).contains(&"https_redirect = true"), "{both}");
     assert!(lines(&both).contains(&"bind = [\"https://0.0.0.0:443\", \"http://0.0.0.0:80\"]"), "{both}");
     assert_eq!(lines(&both).iter().filter(|line| **line == "[[site]]").count(), 1);
+    // As certbot leaves it.
+    let by_certbot = "if ($host = a) { return 301 https://$host$request_uri; } listen 80; server_name a; return 404;";
+    let managed = text(&[tls, by_certbot]).unwrap_or_default();
+    assert!(lines(&managed).contains(&"https_redirect = true"), "{managed}");
+    assert_eq!(lines(&managed).iter().filter(|line| **line == "[[site]]").count(), 1);
     let three = text(&[tls, plain, other]).unwrap_or_default();
     assert!(!lines(&three).contains(&"https_redirect = true"), "{three}");
     assert!(comments(&three).contains("set `https_redirect = true`"), "{three}");
@@ -286,7 +328,7 @@ fn rules_of_access_are_never_dropped_silently() {
     }
     for (directives, rule) in [
         ("if ($http_user_agent ~ bot) { return 403; } root /srv;", "if ($http_user_agent ~ bot) { … }"),
-        ("location ~* \\.(sql|bak)$ { deny all; } root /srv;", "location ~* \\.(sql|bak)$ { … }"),
+        ("location ~* \\.(sqlx?|bak)$ { deny all; } root /srv;", "location ~* \\.(sqlx?|bak)$ { … }"),
         ("location ~ ^/a/(b+)$ { deny all; } root /srv;", "location ~ ^/a/(b+)$ { … }"),
         ("ssl_crl x; root /srv;", "ssl_crl x"),
         ("auth_jwt x; location = /x { root /srv; }", "auth_jwt x"),
@@ -298,6 +340,18 @@ fn rules_of_access_are_never_dropped_silently() {
             import.dropped
         );
     }
+}
+
+#[test]
+fn files_that_nobody_may_have_are_hidden() {
+    let import = server("root /srv; location ~ \\.(inc|sql)$ { deny all; } location ~ \\.php$ { return 404; }");
+    let hidden = lines(&import.toml).into_iter().find(|line| line.starts_with("static_hide = ")).map(str::to_owned);
+    let hidden = hidden.unwrap_or_default();
+    for name in ["\"*.py\"", "\"*.inc\"", "\"*.php\""] {
+        assert!(hidden.contains(name), "{hidden}");
+    }
+    assert_eq!(hidden.matches("*.sql\"").count(), 1, "{hidden}");
+    assert!(import.dropped.is_empty(), "{:?}", import.dropped);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::scope::Scope;
 use super::tree::Directive;
 use super::units;
 use super::work::Work;
+use crate::table::SETTINGS;
 use crate::value::quoted;
 
 /// Where the files of a location are.
@@ -131,6 +132,28 @@ fn lifetime(work: &mut Work<'_, '_>, scope: &Scope<'_>, table: &mut Table) {
 fn forever(work: &mut Work<'_, '_>, table: &mut Table, directive: &Directive) {
     table.set("immutable", list(&["**"]), &[directive]);
     work.account.became(directive);
+}
+
+/// Names of files that nobody is sent, beside those that Farrier hides anyway.
+pub(super) fn hide(work: &mut Work<'_, '_>, by: &Directive, endings: &[String]) {
+    const KEY: &str = "static_hide";
+    let usual = SETTINGS.iter().find(|row| row.name == KEY).map_or("", |row| row.default);
+    let mut names: Vec<String> = match work.settings.value(KEY) {
+        Some(known) => {
+            known.trim_matches(['[', ']']).split(", ").map(|name| name.trim_matches('"').to_owned()).collect()
+        }
+        None => usual.split(',').map(str::to_owned).collect(),
+    };
+    for ending in endings {
+        let name = format!("*{ending}");
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    work.settings.set(KEY, list(&names), &[by]);
+    work.settings
+        .remark(KEY, "It holds for files; a server behind this one gets such requests, and answers for itself.");
+    work.account.whole(by, &super::account::Fate::Became);
 }
 
 /// What a `try_files` falls back to.

@@ -322,8 +322,13 @@ pub(super) fn hsts(work: &mut Work<'_, '_>, directive: &Directive, value: &str) 
 }
 
 fn cookies(work: &mut Work<'_, '_>, scope: &Scope<'_>, mount: &mut Table) {
-    for directive in scope.all(&["proxy_cookie_path"]) {
-        let changes = mount.items.value("strip_prefix").is_some() || mount.items.value("rewrite_prefix").is_some();
+    let changes = mount.items.value("strip_prefix").is_some() || mount.items.value("rewrite_prefix").is_some();
+    let paths = scope.all(&["proxy_cookie_path"]);
+    if paths.is_empty() && changes {
+        mount.text("cookie_path", "off", &[]);
+        mount.items.remark("cookie_path", "There is no `proxy_cookie_path`, so the Path of cookies stays.");
+    }
+    for directive in paths {
         match (directive.arg(), changes) {
             ("off", _) => {
                 mount.set("cookie_path", "\"off\"", &[directive]);

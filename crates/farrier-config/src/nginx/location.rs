@@ -385,6 +385,11 @@ impl<'t> Serving<'t, '_> {
                     work.account.became(directive);
                 }
                 work.internals.push(table);
+                let mut mount = Table::new("[[site.mount]]", &[]);
+                mount.text("path", path, &[]);
+                mount.set("status", "404", &[internal]);
+                mount.says("Clients cannot ask for the files that an application names.");
+                self.add(work, mount, None);
             }
             (_, Some(by)) if is_page => {
                 work.account.needless(internal, "the page is read at the start, and no path leads to it");
@@ -411,9 +416,9 @@ impl<'t> Serving<'t, '_> {
                     "files whose names begin with a dot are never served; a server behind the proxy answers for itself";
                 work.account.whole(directive, &Fate::Needless(why.to_owned()));
             }
-            Shape::Php if is_refused => {
-                let why = "scripts are never served as files";
-                work.account.whole(directive, &Fate::Needless(why.to_owned()));
+            Shape::Php if is_refused => files::hide(work, directive, &[".php".to_owned()]),
+            Shape::Endings(endings) if is_refused && endings.iter().all(|ending| !ending.contains('?')) => {
+                files::hide(work, directive, &endings);
             }
             Shape::Php => {
                 let instead = "a mount with `proxy = \"fastcgi://…\"` and `fastcgi_split = \".php\"` forwards a whole path, scripts and files alike";

@@ -92,6 +92,7 @@ pub fn import(file: &str, app: Option<&str>, files: &mut dyn Files) -> Result<Im
     }
     server::translate(&mut work, &servers);
     global::translate(&mut work, &tree.top, &http);
+    accel(&mut work);
     bodies(&mut work, &http);
     maps(&mut work, &tree.top);
     work.account_for_the_rest(&tree.top);
@@ -112,6 +113,22 @@ pub fn import(file: &str, app: Option<&str>, files: &mut dyn Files) -> Result<Im
         _ => None,
     });
     Ok(Import { toml: write::toml(&work, file), dropped, warnings })
+}
+
+/// Lets servers name the files that only an application may send.
+fn accel(work: &mut Work<'_, '_>) {
+    if work.internals.is_empty() {
+        return;
+    }
+    let mounts = work.sites.iter_mut().flat_map(|site| &mut site.mounts);
+    for mount in mounts.filter(|mount| mount.items.value("proxy").is_some()) {
+        let words = match mount.items.value("accel").and_then(|words| words.strip_suffix(']')) {
+            Some("[") => "[\"redirect\"]".to_owned(),
+            Some(words) => format!("{words}, \"redirect\"]"),
+            None => "[\"buffering\", \"expires\", \"charset\", \"redirect\"]".to_owned(),
+        };
+        mount.set("accel", words, &[]);
+    }
 }
 
 /// The longest body of the whole server. nginx's own default is smaller than Farrier's.

@@ -158,7 +158,7 @@ impl Reader<'_> {
             match token {
                 Token::Word(word) => words.push((word, line)),
                 Token::Close if words.is_empty() => return Ok((directives, Some(line))),
-                Token::Close => return Err(problem(line, unended(&words))),
+                Token::Close => return Err(problem(words.first().map_or(line, |(_, line)| *line), unended(&words))),
                 Token::End if words.is_empty() => return Err(problem(line, "`;` ends no directive".to_owned())),
                 Token::Open if words.is_empty() => {
                     return Err(problem(line, "`{` opens a block without a name".to_owned()));
