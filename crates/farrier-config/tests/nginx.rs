@@ -228,6 +228,10 @@ fn directives_become_settings() {
             &["syslog = true", "syslog_addr = \"udp://10.0.0.1:514\"", "loglevel = \"debug\""],
         ),
         (
+            "location / { proxy_pass http://b:1; } if ($request_method !~ ^(GET|POST)$) { return 405; }",
+            &["methods = [\"GET\", \"POST\"]"],
+        ),
+        (
             "if ($host != a.example) { return 301 https://a.example$request_uri; } server_name a.example b.example;",
             &["canonical_host = \"a.example\""],
         ),
@@ -328,7 +332,7 @@ fn rules_of_access_are_never_dropped_silently() {
     }
     for (directives, rule) in [
         ("if ($http_user_agent ~ bot) { return 403; } root /srv;", "if ($http_user_agent ~ bot) { … }"),
-        ("location ~* \\.(sqlx?|bak)$ { deny all; } root /srv;", "location ~* \\.(sqlx?|bak)$ { … }"),
+        ("location ~* \\.(s.l|bak)$ { deny all; } root /srv;", "location ~* \\.(s.l|bak)$ { … }"),
         ("location ~ ^/a/(b+)$ { deny all; } root /srv;", "location ~ ^/a/(b+)$ { … }"),
         ("ssl_crl x; root /srv;", "ssl_crl x"),
         ("auth_jwt x; location = /x { root /srv; }", "auth_jwt x"),
@@ -343,6 +347,38 @@ fn rules_of_access_are_never_dropped_silently() {
 }
 
 #[test]
+fn endings_that_last_forever_do_so_in_all_folders() {
+    let import = server(
+        "root /srv; location / { try_files $uri /index.html; }\n\
+         location ~* \\.(js|css)$ { expires 1y; add_header Cache-Control \"public, immutable\"; access_log off; }",
+    );
+    assert!(lines(&import.toml).contains(&"immutable = [\"**/*.js\", \"**/*.css\"]"), "{}", import.toml);
+    // A time that is not for ever would hold for the page itself, too.
+    let import = server("root /srv; location ~* \\.(js|css)$ { expires 30d; }");
+    assert!(!import.toml.contains("\nimmutable"), "{}", import.toml);
+    assert!(import.warnings.iter().any(|problem| problem.message.contains("files ending in .js, .css")));
+}
+
+#[test]
+fn named_locations_that_lead_to_each_other_end() {
+    let import = server(
+        "location / { try_files $uri @a; } location @a { try_files $uri @b; } location @b { try_files $uri @a; }",
+    );
+    assert!(
+        import.warnings.iter().any(|problem| problem.message.contains("no `location @b` answers there")),
+        "{}",
+        import.toml
+    );
+}
+
+#[test]
+fn one_file_is_no_folder() {
+    let import = server("location /robots.txt { alias /srv/static/robots.txt; } location / { proxy_pass http://a:1; }");
+    assert!(!import.toml.contains("[[site.static]]"), "{}", import.toml);
+    assert!(import.warnings.iter().any(|problem| problem.message.contains("one file has no mount")));
+}
+
+#[test]
 fn files_that_nobody_may_have_are_hidden() {
     let import = server("root /srv; location ~ \\.(inc|sql)$ { deny all; } location ~ \\.php$ { return 404; }");
     let hidden = lines(&import.toml).into_iter().find(|line| line.starts_with("static_hide = ")).map(str::to_owned);
@@ -352,6 +388,12 @@ fn files_that_nobody_may_have_are_hidden() {
     }
     assert_eq!(hidden.matches("*.sql\"").count(), 1, "{hidden}");
     assert!(import.dropped.is_empty(), "{:?}", import.dropped);
+    // The text of a script that nginx runs is nobody's either.
+    let import = server("root /srv; location ~ \\.php$ { fastcgi_pass unix:/run/php.sock; }");
+    assert!(import.toml.contains("\"*.php\"]"), "{}", import.toml);
+    assert!(import.warnings.iter().any(|problem| problem.message.contains("scripts are hidden")));
+    let import = server("root /srv; location ~ \\.inc$ { allow 10.0.0.0/8; deny all; }");
+    assert!(!import.dropped.is_empty());
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn lifetime(work: &mut Work<'_, '_>, scope: &Scope<'_>, table: &mut Table) {
     for directive in scope.all(&["add_header"]) {
         let (name, value) = (directive.arg(), directive.args.get(1).map_or("", String::as_str).to_ascii_lowercase());
         if name.eq_ignore_ascii_case("strict-transport-security") {
-            super::forward::hsts(work, directive, &value);
+            super::response_fields::hsts(work, directive, &value);
             continue;
         }
         if !name.eq_ignore_ascii_case("cache-control") && !name.eq_ignore_ascii_case("pragma") {
@@ -127,6 +127,24 @@ fn lifetime(work: &mut Work<'_, '_>, scope: &Scope<'_>, table: &mut Table) {
             None => work.account.needless(directive, "`public` says what holds anyway"),
         }
     }
+}
+
+/// Whether files never change here: `expires max`, or a Cache-Control that says so.
+pub(super) fn is_forever(scope: &Scope<'_>) -> bool {
+    let says = |its: &&Directive| {
+        its.arg().eq_ignore_ascii_case("cache-control")
+            && its.args.get(1).is_some_and(|value| value.contains("immutable"))
+    };
+    scope.own(&["expires"]).iter().any(|its| its.arg() == "max") || scope.own(&["add_header"]).iter().any(says)
+}
+
+/// Whether a folder is one file. `location /robots.txt { alias …/robots.txt; }` looks as a folder does.
+pub(super) fn is_one_file(work: &mut Work<'_, '_>, path: &str, folder: &Folder<'_>) -> bool {
+    let name = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
+    if path.ends_with('/') || !name(path).contains('.') {
+        return false;
+    }
+    work.files.names(std::path::Path::new(&folder.path)).is_err()
 }
 
 fn forever(work: &mut Work<'_, '_>, table: &mut Table, directive: &Directive) {
@@ -153,7 +171,6 @@ pub(super) fn hide(work: &mut Work<'_, '_>, by: &Directive, endings: &[String]) 
     work.settings.set(KEY, list(&names), &[by]);
     work.settings
         .remark(KEY, "It holds for files; a server behind this one gets such requests, and answers for itself.");
-    work.account.whole(by, &super::account::Fate::Became);
 }
 
 /// What a `try_files` falls back to.

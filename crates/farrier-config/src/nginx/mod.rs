@@ -6,7 +6,9 @@
 
 mod access;
 mod account;
+mod addresses;
 mod conditions;
+mod content;
 mod directives;
 mod document;
 mod files;
@@ -17,13 +19,20 @@ mod listen;
 mod location;
 mod logs;
 mod output;
+mod pages;
+mod params;
+mod pass;
+mod patterns;
 mod redirect;
 mod regex;
+mod request_fields;
+mod response_fields;
 mod scope;
 mod server;
 mod tree;
 mod units;
 mod upstream;
+mod upstream_keys;
 mod words;
 mod work;
 mod write;
@@ -95,6 +104,7 @@ pub fn import(file: &str, app: Option<&str>, files: &mut dyn Files) -> Result<Im
     accel(&mut work);
     bodies(&mut work, &http);
     maps(&mut work, &tree.top);
+    uncached(&mut work, &tree.top);
     work.account_for_the_rest(&tree.top);
     notes(&mut work);
     let problems = |work: &Work<'_, '_>, says: fn(&Fate) -> Option<String>| -> Vec<Problem> {
@@ -154,6 +164,18 @@ fn maps(work: &mut Work<'_, '_>, top: &[Directive]) {
             _ => Fate::Without("there are no maps: let the application decide".to_owned()),
         };
         work.account.whole(map, &fate);
+    }
+}
+
+/// Conditions of a cache that nobody uses, as many guides have them.
+fn uncached(work: &mut Work<'_, '_>, top: &[Directive]) {
+    let is_cached = !global::find(top, &["proxy_cache", "uwsgi_cache", "fastcgi_cache"]).is_empty();
+    for directive in
+        global::find(top, &["proxy_cache_bypass", "proxy_no_cache", "uwsgi_cache_bypass", "uwsgi_no_cache"])
+    {
+        if !is_cached {
+            work.account.needless(directive, "nothing is cached");
+        }
     }
 }
 

@@ -51,11 +51,21 @@ fn alternatives(text: &str) -> Option<Vec<String>> {
         None if text.contains('|') => return None,
         None => text,
     };
-    let words: Vec<String> = inner.split('|').map(str::to_owned).collect();
-    // `jpe?g` is a word with and without its letter.
+    let words: Vec<String> = inner.split('|').flat_map(spellings).collect();
     let is_word =
-        |word: &String| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '?'));
+        |word: &String| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
     words.iter().all(is_word).then_some(words)
+}
+
+/// `jpe?g` is `jpeg` and `jpg`.
+fn spellings(word: &str) -> Vec<String> {
+    match word.split_once('?') {
+        Some((before, after)) if !after.contains('?') && !before.is_empty() => {
+            let without: String = before.chars().take(before.chars().count() - 1).collect();
+            vec![format!("{before}{after}"), format!("{without}{after}")]
+        }
+        _ => vec![word.to_owned()],
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +82,7 @@ mod tests {
             ("(^|/)\\.", Shape::Hidden),
             ("\\.php$", Shape::Php),
             ("[^/]\\.php(/|$)", Shape::Php),
-            ("\\.(css|js|jpe?g)$", Shape::Endings(words(&[".css", ".js", ".jpe?g"]))),
+            ("\\.(css|js|jpe?g)$", Shape::Endings(words(&[".css", ".js", ".jpeg", ".jpg"]))),
             ("^.+\\.(?:css|js)$", Shape::Endings(words(&[".css", ".js"]))),
             ("^/(static|media)/", Shape::Prefixes(words(&["/static/", "/media/"]))),
             ("^/api/.*", Shape::Prefixes(words(&["/api/"]))),

@@ -1,11 +1,13 @@
 //! `server`: sites with their names, their addresses and their certificates.
 
 use super::account::Fate;
+use super::addresses;
 use super::conditions::{self, Condition};
 use super::files;
 use super::listen::Listen;
-use super::location::{self, Kind, Location, Serving, body_limit};
+use super::location::{self, Location, Serving, body_limit};
 use super::output::{Table, list};
+use super::pages;
 use super::redirect;
 use super::scope::Scope;
 use super::tree::Directive;
@@ -17,11 +19,11 @@ pub(super) struct Server<'t> {
     pub(super) directive: &'t Directive,
     pub(super) scope: Scope<'t>,
     pub(super) listens: Vec<Listen<'t>>,
-    /// The names that a site may have.
+    /// The names, as they are written.
     names: Vec<String>,
-    /// Another site has some of the names.
+    /// The `if` blocks, and what they say.
     conditions: Vec<(&'t Directive, Condition)>,
-    locations: Vec<Location<'t>>,
+    pub(super) locations: Vec<Location<'t>>,
 }
 
 impl<'t> Server<'t> {
@@ -41,39 +43,30 @@ impl<'t> Server<'t> {
         Server { directive, scope, listens, names, conditions, locations }
     }
 
-    fn has_tls(&self) -> bool {
+    pub(super) fn has_tls(&self) -> bool {
         self.listens.iter().any(|listen| listen.is_tls)
     }
 
     /// Whether all that it answers is a redirect to the same name over TLS.
     fn only_redirects_to_tls(&self) -> bool {
-        if self.listens.iter().any(|listen| listen.is_tls) {
+        if self.has_tls() {
             return false;
         }
         let leads = |scope: &Scope<'t>| {
-            let returned = scope
-                .own(&["return"])
-                .iter()
-                .any(|its| self.is_same_over_tls(its.args.last().map_or("", String::as_str)));
-            let rewritten = scope
-                .own(&["rewrite"])
-                .iter()
-                .any(|its| self.is_same_over_tls(its.args.get(1).map_or("", String::as_str)));
-            returned || rewritten
+            let to = |directive: &&Directive, url: Option<&String>| {
+                url.is_some_and(|url| self.is_same_over_tls(url)) && directive.block.is_none()
+            };
+            scope.own(&["return"]).iter().any(|its| to(its, its.args.last()))
+                || scope.own(&["rewrite"]).iter().any(|its| to(its, its.args.get(1)))
         };
-        let has_condition = self.conditions.iter().any(|(_, condition)| *condition == Condition::ToHttps);
-        let others = self.locations.iter().filter(|location| !is_challenge(location));
-        let mut leads_all = leads(&self.scope)
-            || has_condition
-                && self.scope.own(&["return"]).iter().all(|its| its.arg() == "404")
-                && self.scope.own(&["proxy_pass"]).is_empty();
-        for location in others {
-            if !leads(&location.scope) && !(has_condition && leads_all) {
-                return false;
-            }
-            leads_all = true;
+        // As certbot writes it: each name has a condition, and nothing else is answered.
+        let by_name = self.conditions.iter().any(|(_, condition)| *condition == Condition::ToHttps)
+            && self.scope.own(&["return"]).iter().all(|its| its.arg() == "404");
+        let mut others = self.locations.iter().filter(|location| !is_challenge(location)).peekable();
+        match others.peek() {
+            None => leads(&self.scope) || by_name,
+            Some(_) => leads(&self.scope) || by_name || others.all(|location| leads(&location.scope)),
         }
-        leads_all
     }
 
     fn is_same_over_tls(&self, url: &str) -> bool {
@@ -106,8 +99,8 @@ fn is_challenge(location: &Location<'_>) -> bool {
 /// Translates all servers.
 pub(super) fn translate<'t>(work: &mut Work<'t, '_>, found: &[(&'t Directive, Scope<'t>)]) {
     let servers: Vec<Server<'t>> = found.iter().map(|(directive, http)| Server::of(work, directive, http)).collect();
-    addresses(work, &servers);
-    certificates(work, &servers);
+    addresses::addresses(work, &servers);
+    addresses::certificates(work, &servers);
     let has_tls = servers.iter().any(Server::has_tls);
     let (redirects, contents): (Vec<&Server<'t>>, Vec<&Server<'t>>) =
         servers.iter().partition(|server| has_tls && server.only_redirects_to_tls());
@@ -156,123 +149,16 @@ fn default_of(servers: &[Server<'_>], redirects: &[&Server<'_>]) -> Option<usize
     None
 }
 
-/// `bind`, and the flags of addresses, which hold for all of them.
-fn addresses(work: &mut Work<'_, '_>, servers: &[Server<'_>]) {
-    let listens: Vec<&Listen<'_>> = servers.iter().flat_map(|server| &server.listens).collect();
-    let has_tls = listens.iter().any(|listen| listen.is_tls);
-    let mut binds: Vec<String> = Vec::new();
-    let mut from = Vec::new();
-    let is_dual = |port: &str| listens.iter().any(|its| its.address == format!("[::]:{port}"));
-    let mut is_merged = false;
-    for listen in &listens {
-        // On Linux an address of IPv6 for all takes IPv4 too, and the port is taken then.
-        if let Some(port) = listen.address.strip_prefix("0.0.0.0:").filter(|port| is_dual(port)) {
-            is_merged = true;
-            let _ = port;
-        } else {
-            let bind = if has_tls { listen.bind() } else { listen.address.clone() };
-            if !binds.contains(&bind) {
-                binds.push(bind);
-            }
-        }
-        from.extend(listen.directive);
-    }
-    if binds.is_empty() {
-        return;
-    }
-    work.settings.set("bind", list(&binds), &from);
-    if is_merged {
-        work.settings.remark("bind", "An address `[::]` takes IPv4 too.");
-    }
-    for directive in &from {
-        work.account.became(directive);
-    }
-    for listen in listens {
-        let Some(directive) = listen.directive else { continue };
-        if listen.has_proxy_header {
-            work.global("proxy_protocol", "\"auto\"", directive);
-        }
-        if listen.reuses_port {
-            work.global("reuse_port", "true", directive);
-        }
-        if let Some(backlog) = listen.backlog {
-            work.global("backlog", backlog.to_string(), directive);
-        }
-    }
-}
-
-fn certificates<'t>(work: &mut Work<'t, '_>, servers: &[Server<'t>]) {
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    for server in servers.iter().filter(|server| server.has_tls()) {
-        let (files, keys) = (server.scope.all(&["ssl_certificate"]), server.scope.all(&["ssl_certificate_key"]));
-        for (file, key) in files.iter().zip(&keys) {
-            if file.arg().contains('$') || file.arg().starts_with("data:") {
-                work.account.without(
-                    file,
-                    "`certfile` names a file; the certificate is chosen by the name that the client sends",
-                );
-                work.account.without(key, "`keyfile` names a file");
-                continue;
-            }
-            let pair = (file.arg().to_owned(), key.arg().to_owned());
-            if !pairs.contains(&pair) {
-                pairs.push(pair);
-            }
-            let files: Vec<&str> = pairs.iter().map(|(file, _)| file.as_str()).collect();
-            let names: Vec<&str> = pairs.iter().map(|(_, key)| key.as_str()).collect();
-            work.settings.set("certfile", list(&files), &[file]);
-            work.settings.set("keyfile", list(&names), &[key]);
-            work.account.became(file);
-            work.account.became(key);
-        }
-        if let Some(protocols) = server.scope.one("ssl_protocols") {
-            match protocols.args.iter().any(|its| its == "TLSv1.2")
-                || !protocols.args.iter().any(|its| its == "TLSv1.3")
-            {
-                false => work.global("tls_min_version", "\"1.3\"", protocols),
-                true => work.account.needless(protocols, "TLS 1.2 and 1.3 are spoken, and none that is older"),
-            }
-        }
-        if let Some(tickets) = server.scope.one("ssl_session_tickets") {
-            match tickets.arg() {
-                "off" => work.global("tls_ticket_rotation", "0", tickets),
-                _ => work.account.needless(tickets, "clients resume with tickets"),
-            }
-        }
-        if let Some(verify) = server.scope.one("ssl_verify_client") {
-            let word = match verify.arg() {
-                "on" => Some("required"),
-                "optional" => Some("optional"),
-                "off" => None,
-                _ => {
-                    work.account.dropped(verify, "a certificate of a client is verified or not asked for");
-                    None
-                }
-            };
-            match word {
-                Some(word) => work.global("cert_reqs", quoted(word), verify),
-                None => work.account.needless(verify, "no certificate is asked for"),
-            }
-            if let Some(authority) = server.scope.one("ssl_client_certificate") {
-                work.global("ca_certs", quoted(authority.arg()), authority);
-            }
-            let others =
-                servers.iter().filter(|other| other.has_tls() && other.scope.one("ssl_verify_client").is_none());
-            if word.is_some() && others.count() > 0 {
-                work.settings
-                    .remark("cert_reqs", "It holds for all sites, also for those that asked for no certificate.");
-            }
-        }
-    }
-}
-
 /// Makes a site of a server.
 fn site<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, is_default: bool, redirects_all: bool) {
     let mut table = Table::new("[[site]]", &[server.directive]);
     let hosts = hosts(work, server);
-    if let Some(taken) = hosts.iter().find(|host| is_taken(work, host)) {
+    let has_default = work.sites.iter().any(|site| site.table.items.value("default").is_some());
+    let taken = hosts.iter().find(|host| is_taken(work, host)).map(|host| format!("the name `{host}`"));
+    let nameless = (hosts.is_empty() && has_default).then(|| "every other name".to_owned());
+    if let Some(taken) = taken.or(nameless) {
         let message = format!(
-            "the name `{taken}` has a site already: a name is one site, whatever the port. Put what differs behind other paths or names"
+            "{taken} has a site already: a name is one site, whatever the port. Put what differs behind other paths or names"
         );
         let refuses = Fate::Without(message);
         work.account.note(server.directive, refuses);
@@ -286,35 +172,28 @@ fn site<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, is_default: bool, redi
         table.set("hosts", list(&hosts), &from);
         from.iter().for_each(|its| work.account.became(its));
     }
-    if is_default || hosts.is_empty() {
+    if (is_default || hosts.is_empty()) && !has_default {
         table.set("default", "true", &[]);
         if !server.listens.iter().any(|listen| listen.is_default) {
             table.items.remark("default", "nginx lets the first server of an address serve all other names.");
         }
     }
-    let mut is_redirecting = false;
+    let mut methods = None;
     for (directive, condition) in &server.conditions {
         match condition {
-            Condition::ToHttps if redirects_all => is_redirecting = true,
+            Condition::ToHttps if redirects_all => https(work, directive),
             Condition::Canonical(name) if hosts.iter().any(|host| host == name) => {
                 table.text("canonical_host", name, &[directive]);
                 table.items.remark("canonical_host", "The redirect is 308.");
                 work.account.whole(directive, &Fate::Became);
-                continue;
             }
-            Condition::Methods(methods) => {
-                let says = format!("set `methods = {}` in mounts that forward", list(methods));
-                work.account.whole(directive, &Fate::Dropped(says));
-                continue;
+            Condition::Methods(words) => {
+                methods = Some((*directive, list(words)));
+                work.account.whole(directive, &Fate::Became);
             }
-            _ => {
-                conditions::other(work, directive);
-                continue;
-            }
+            _ => conditions::other(work, directive),
         }
-        https(work, directive);
     }
-    let _ = is_redirecting;
     if let Some(directive) = server.scope.own(&["client_max_body_size"]).pop()
         && let Some(size) = body_limit(work, directive)
     {
@@ -330,7 +209,7 @@ fn site<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, is_default: bool, redi
             _ => work.account.needless(directive, "responses are not compressed unless `compress` is set"),
         }
     }
-    pages(work, server, &mut table);
+    pages::translate(work, server, &mut table);
     let mut site = SiteOut { table, mounts: Vec::new() };
     let returned = server.scope.own(&["return"]).first().copied();
     let mut serving = Serving { scope: server.scope.clone(), locations: server.locations.clone(), site: &mut site };
@@ -346,6 +225,11 @@ fn site<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, is_default: bool, redi
         }
     } else {
         serving.translate(work);
+    }
+    if let Some((directive, words)) = methods {
+        let forwards =
+            |mount: &&mut Table| mount.items.value("proxy").is_some() && mount.items.value("methods").is_none();
+        site.mounts.iter_mut().filter(forwards).for_each(|mount| mount.set("methods", words.clone(), &[directive]));
     }
     if site.mounts.is_empty() {
         let mut mount = Table::new("[[site.mount]]", &[]);
@@ -437,98 +321,24 @@ fn redirecting<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, redirects_all: 
             .for_each(|its| rest(work, its, &Fate::Without(says.to_owned())));
     }
     for location in challenges {
-        let is_own = |site: &&mut SiteOut| {
-            let hosts = site.table.items.value("hosts").unwrap_or_default().to_owned();
-            server.names.iter().any(|name| hosts.contains(&quoted(name)))
-        };
-        let at = work.sites.iter_mut().position(|mut site| is_own(&&mut site)).or(if work.sites.is_empty() {
-            None
-        } else {
-            Some(0)
-        });
-        let Some(at) = at else { continue };
-        let Some(folder) = files::folder(&location.scope, "/.well-known/acme-challenge/").ok().flatten() else {
-            continue;
-        };
-        let table = files::table(work, &location.scope, &[location.directive], "/.well-known/acme-challenge/", &folder);
-        work.account.became(location.directive);
-        let has = |known: &Table| known.path() == table.path();
-        if let Some(site) = work.sites.get_mut(at).filter(|site| !site.mounts.iter().any(has)) {
-            site.mounts.push(table);
-            site.mounts.last_mut().into_iter().for_each(|last| last.says("These requests are not redirected to TLS."));
-        }
+        challenge(work, server, location);
     }
 }
 
-/// `error_page`: the files of this machine that it names.
-fn pages<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, table: &mut Table) {
-    let own = server.locations.iter().flat_map(|location| location.scope.own(&["error_page"]));
-    let all: Vec<&Directive> = server.scope.all(&["error_page"]).into_iter().chain(own).collect();
-    let (mut pages, mut from): (Vec<(u16, String)>, Vec<&Directive>) = (Vec::new(), Vec::new());
-    for page in all {
-        let statuses: Vec<u16> =
-            page.args.iter().filter_map(|arg| arg.parse().ok()).filter(|s| (400..=599).contains(s)).collect();
-        let uri = page.args.last().map_or("", String::as_str);
-        let changes = page.args.iter().any(|arg| arg.starts_with('='));
-        let file = if uri.starts_with('/') && !changes { file_of(server, uri) } else { None };
-        match file {
-            Some((file, by)) if is_there(work, &file) && !statuses.is_empty() => {
-                for status in statuses {
-                    if pages.iter().all(|(known, _)| *known != status) {
-                        pages.push((status, file.clone()));
-                    }
-                }
-                from.push(page);
-                work.account.became(page);
-                work.account.became(by);
-                for location in server.locations.iter().filter(|its| its.kind == Kind::Exact && its.path == uri) {
-                    work.account.needless(location.directive, "the page is read at the start (`error_pages`)");
-                }
-            }
-            Some((file, _)) => {
-                work.account.without(page, format!("{file} is not there: make it, and name it in `error_pages`"))
-            }
-            None => {
-                work.account.without(page, "an error page is a file of this machine, sent with the status of the error")
-            }
-        }
-    }
-    if !pages.is_empty() {
-        pages.sort();
-        let items: Vec<String> = pages.iter().map(|(status, file)| format!("{status} = {}", quoted(file))).collect();
-        table.set("error_pages", format!("{{ {} }}", items.join(", ")), &from);
-    }
-}
-
-/// The file of a path of this server.
-fn file_of<'t>(server: &Server<'t>, uri: &str) -> Option<(String, &'t Directive)> {
-    let exact = server.locations.iter().find(|its| its.kind == Kind::Exact && its.path == uri);
-    let longest = || {
-        let prefixes = server.locations.iter().filter(|its| its.kind == Kind::Prefix && uri.starts_with(&its.path));
-        prefixes.max_by_key(|its| its.path.len())
+/// Serves the answers for an authority in the site of the same name: they are not redirected.
+fn challenge<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, location: &Location<'t>) {
+    const PATH: &str = "/.well-known/acme-challenge/";
+    let Some(folder) = files::folder(&location.scope, PATH).ok().flatten() else { return };
+    let mut table = files::table(work, &location.scope, &[location.directive], PATH, &folder);
+    table.says("These requests are not redirected to TLS.");
+    let is_own = |site: &SiteOut| {
+        let hosts = site.table.items.value("hosts").unwrap_or_default();
+        server.names.iter().any(|name| hosts.contains(&quoted(name)))
     };
-    let (scope, path) = match exact.or_else(longest) {
-        Some(location) => (&location.scope, location.path.as_str()),
-        None => (&server.scope, "/"),
-    };
-    let by = scope.all(&["root", "alias"]).pop()?;
-    let base = by.arg();
-    if base.contains('$') {
-        return None;
+    let at = work.sites.iter().position(is_own).unwrap_or_default();
+    let Some(site) = work.sites.get_mut(at) else { return };
+    if !site.mounts.iter().any(|known| known.path() == table.path()) {
+        site.mounts.push(table);
     }
-    let file = match by.name.as_str() {
-        "alias" => format!("{base}{}", uri.strip_prefix(path)?),
-        _ => format!("{}{uri}", base.trim_end_matches('/')),
-    };
-    Some((file, by))
-}
-
-/// Whether a file is there, as far as its folder can be seen.
-fn is_there(work: &mut Work<'_, '_>, file: &str) -> bool {
-    let path = std::path::Path::new(file);
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
-    match work.files.names(folder) {
-        Ok(names) => names.iter().any(|known| known.as_str() == name),
-        Err(_) => true,
-    }
+    work.account.became(location.directive);
 }

@@ -56,7 +56,7 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
 /// A size as a setting has it.
 pub(super) fn size(bytes: u64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    match units.into_iter().find(|(shift, _)| bytes > 0 && bytes % (1 << shift) == 0) {
+    match units.into_iter().find(|(shift, _)| bytes > 0 && bytes.is_multiple_of(1_u64 << shift)) {
         Some((shift, unit)) => format!("\"{}{unit}\"", bytes >> shift),
         None => bytes.to_string(),
     }

@@ -2,81 +2,13 @@
 //! itself where nothing else is said of a server.
 
 use super::output::Table;
+use super::pass::Pass;
 use super::scope::Scope;
 use super::tree::Directive;
 use super::units;
+use super::upstream_keys;
 use super::work::Work;
 use crate::value::quoted;
-
-/// Where a location forwards its requests to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pass {
-    /// The protocol, as a URL has it.
-    pub(super) protocol: &'static str,
-    /// A host with a port, `unix:PATH`, or the name of an `upstream`.
-    pub(super) place: String,
-    /// The path that takes the place of the location's.
-    pub(super) uri: Option<String>,
-}
-
-impl Pass {
-    /// Reads the address of a `proxy_pass`, `uwsgi_pass` or `fastcgi_pass`.
-    ///
-    /// # Errors
-    /// The address is only known while nginx runs.
-    pub(super) fn of(directive: &Directive, scope: &Scope<'_>) -> Result<Pass, String> {
-        let text = scope.filled(directive.arg());
-        // A variable at the end that says what is forwarded anyway.
-        let text = text.strip_suffix("$request_uri").unwrap_or(&text);
-        if text.contains('$') {
-            return Err(
-                "the address is only known when a request comes: write the addresses into an `[[upstream]]`".to_owned()
-            );
-        }
-        let usual = match directive.name.as_str() {
-            "uwsgi_pass" => "uwsgi",
-            "fastcgi_pass" => "fastcgi",
-            _ => "http",
-        };
-        let (protocol, rest) = match text.split_once("://").filter(|_| !text.starts_with("unix:")) {
-            Some(("http", rest)) => ("http", rest),
-            Some(("https", rest)) => ("https", rest),
-            Some(("uwsgi", rest)) => ("uwsgi", rest),
-            Some(("suwsgi", rest)) => ("suwsgi", rest),
-            Some((scheme, _)) => return Err(format!("`{scheme}://` is not forwarded")),
-            None => (usual, text),
-        };
-        let (place, uri) = match rest.strip_prefix("unix:") {
-            // nginx's guides write `unix:///path`.
-            Some(path) => match path.strip_prefix("//").unwrap_or(path).split_once(':') {
-                Some((path, uri)) => (format!("unix:{path}"), Some(uri)),
-                None => (format!("unix:{}", path.strip_prefix("//").unwrap_or(path)), None),
-            },
-            None => match rest.find('/') {
-                Some(at) if usual == "http" => (rest[..at].to_owned(), Some(&rest[at..])),
-                _ => (rest.to_owned(), None),
-            },
-        };
-        if place.is_empty() {
-            return Err("there is no address".to_owned());
-        }
-        Ok(Pass { protocol, place, uri: uri.filter(|uri| !uri.is_empty()).map(str::to_owned) })
-    }
-
-    /// The address as a URL.
-    pub(super) fn url(&self) -> String {
-        format!("{}://{}", self.protocol, self.place)
-    }
-
-    /// The beginning of the directives that belong to it.
-    pub(super) fn prefix(&self) -> &'static str {
-        match self.protocol {
-            "uwsgi" | "suwsgi" => "uwsgi_",
-            "fastcgi" => "fastcgi_",
-            _ => "proxy_",
-        }
-    }
-}
 
 /// The value of `proxy`: the address, or the name of an upstream, which is made where it is needed.
 pub(super) fn target(work: &mut Work<'_, '_>, scope: &Scope<'_>, pass: &Pass, by: &Directive) -> String {
@@ -96,9 +28,9 @@ pub(super) fn target(work: &mut Work<'_, '_>, scope: &Scope<'_>, pass: &Pass, by
     if let Some(group) = group {
         balance(work, group, &mut table);
     }
-    times(work, scope, pass, &mut table);
-    retries(work, scope, pass, &mut table);
-    tls(work, scope, pass, &mut table);
+    upstream_keys::times(work, scope, pass, &mut table);
+    upstream_keys::retries(work, scope, pass, &mut table);
+    upstream_keys::tls(work, scope, pass, &mut table);
     if group.is_none() && table.items.0.len() == 2 && table.remarks.is_empty() {
         return pass.url();
     }
@@ -262,128 +194,6 @@ fn hash_key(variable: &str) -> Option<String> {
             _ => return None,
         },
     })
-}
-
-/// The total time of Farrier, which a longer wait for the head must not exceed.
-const TOTAL_USUAL_MS: u64 = 300_000;
-
-fn times(work: &mut Work<'_, '_>, scope: &Scope<'_>, pass: &Pass, table: &mut Table) {
-    let one = |name: &str| scope.one(&format!("{}{name}", pass.prefix()));
-    for (name, keys) in [
-        ("connect_timeout", &["connect_timeout"][..]),
-        ("send_timeout", &["send_timeout"]),
-        ("read_timeout", &["first_byte_timeout", "read_timeout"]),
-    ] {
-        let Some(directive) = one(name) else { continue };
-        let Some(time) = work.duration(directive, directive.arg()) else { continue };
-        for key in keys {
-            table.set(key, time.clone(), &[directive]);
-        }
-        work.account.became(directive);
-        let milliseconds = units::milliseconds(directive.arg()).unwrap_or_default();
-        if name == "read_timeout" && milliseconds >= TOTAL_USUAL_MS {
-            table.set("total_timeout", units::duration(milliseconds.saturating_add(60_000)), &[directive]);
-        }
-    }
-    if let Some(directive) = one("bind") {
-        match directive.arg() {
-            "off" => work.account.needless(directive, "no address is bound"),
-            address if address.contains('$') => {
-                work.account.without(directive, "the client's address cannot be the server's")
-            }
-            address => {
-                table.text("source", address, &[directive]);
-                work.account.became(directive);
-            }
-        }
-    }
-}
-
-fn retries(work: &mut Work<'_, '_>, scope: &Scope<'_>, pass: &Pass, table: &mut Table) {
-    let one = |name: &str| scope.one(&format!("{}{name}", pass.prefix()));
-    if let Some(directive) = one("next_upstream") {
-        let mut causes: Vec<&str> = Vec::new();
-        let mut others = Vec::new();
-        for word in &directive.args {
-            match word.as_str() {
-                "error" => causes.extend(["connect", "stale", "reset"]),
-                "timeout" => causes.push("timeout"),
-                "invalid_header" => causes.push("bad_response"),
-                "http_429" | "http_500" | "http_502" | "http_503" | "http_504" => causes.push(&word["http_".len()..]),
-                "non_idempotent" => table.set("retry_unsafe", "true", &[directive]),
-                "off" => table.set("retries", "0", &[directive]),
-                other => others.push(other),
-            }
-        }
-        if !causes.is_empty() {
-            table.set("retry_on", super::output::list(&causes), &[directive]);
-        }
-        work.account.became(directive);
-        if !others.is_empty() {
-            table.says(format!("After {} no other server is asked.", others.join(", ")));
-        }
-    }
-    if let Some(directive) = one("next_upstream_tries") {
-        match directive.arg().parse::<u32>() {
-            Ok(0) | Err(_) => work.account.without(directive, "`retries` is always bounded"),
-            Ok(number) => {
-                table.set("retries", (number - 1).to_string(), &[directive]);
-                work.account.became(directive);
-            }
-        }
-    }
-    if let Some(directive) = one("next_upstream_timeout")
-        && let Some(time) = work.duration(directive, directive.arg())
-    {
-        match units::milliseconds(directive.arg()) {
-            Some(0) => work.account.without(directive, "`retry_timeout` is always bounded"),
-            _ => {
-                table.set("retry_timeout", time, &[directive]);
-                work.account.became(directive);
-            }
-        }
-    }
-}
-
-fn tls(work: &mut Work<'_, '_>, scope: &Scope<'_>, pass: &Pass, table: &mut Table) {
-    if pass.protocol != "https" {
-        return;
-    }
-    let mut keys: Vec<String> = Vec::new();
-    let mut from = Vec::new();
-    match scope.one("proxy_ssl_verify") {
-        Some(directive) => {
-            if directive.arg() == "off" {
-                keys.push("verify = false".to_owned());
-            }
-            from.push(directive);
-        }
-        None => table.says("nginx does not check this server's certificate; Farrier does. Name its authority in `tls.ca` if it is your own."),
-    }
-    for (name, key) in [
-        ("proxy_ssl_name", "name"),
-        ("proxy_ssl_trusted_certificate", "ca"),
-        ("proxy_ssl_certificate", "certificate"),
-        ("proxy_ssl_certificate_key", "key"),
-    ] {
-        let Some(directive) = scope.one(name) else { continue };
-        if directive.arg().contains('$') {
-            work.account.without(directive, "write the name itself");
-            continue;
-        }
-        keys.push(format!("{key} = {}", quoted(directive.arg())));
-        from.push(directive);
-    }
-    if let Some(directive) = scope.one("proxy_ssl_protocols") {
-        if directive.args == ["TLSv1.3"] {
-            keys.push("min = \"1.3\"".to_owned());
-        }
-        from.push(directive);
-    }
-    from.iter().for_each(|directive| work.account.became(directive));
-    if !keys.is_empty() {
-        table.set("tls", format!("{{ {} }}", keys.join(", ")), &from);
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use super::output::{Item, Table};
 use super::work::Work;
 use crate::table::SETTINGS;
 
+/// What a fate says, if it is one of a kind.
+type Says = fn(&Fate) -> Option<&String>;
+
 /// The width of comments.
 const WIDTH: usize = 110;
 
@@ -53,7 +56,7 @@ pub(super) fn toml(work: &Work<'_, '_>, from: &str) -> String {
         text.push('\n');
         tables_of(&mut text, &work.account, &site.mounts);
     }
-    let parts: [(&str, fn(&Fate) -> Option<&String>); 3] = [
+    let parts: [(&str, Says); 3] = [
         ("Without a counterpart", |fate| match fate {
             Fate::Without(says) => Some(says),
             _ => None,
@@ -175,6 +178,7 @@ fn list(text: &mut String, account: &Account, title: &str, says: fn(&Fate) -> Op
         }
         let shown = match count {
             1 => named(first),
+            _ if is_block(first) => format!("{}:{}-{}: {}", first.path, first.line, end.line, first.written),
             _ => format!("{}:{}-{}: {} ({count} times)", first.path, first.line, end.line, first.name),
         };
         comment(text, "", &shown);
@@ -183,7 +187,7 @@ fn list(text: &mut String, account: &Account, title: &str, says: fn(&Fate) -> Op
     for (line, fate) in account.entries() {
         let Some(says) = says(fate) else { continue };
         last = match last {
-            Some((first, _, known, count)) if first.name == line.name && first.path == line.path && known == says => {
+            Some((first, _, known, count)) if is_alike(first, line) && known == says => {
                 Some((first, line, known, count + 1))
             }
             other => {
@@ -193,6 +197,15 @@ fn list(text: &mut String, account: &Account, title: &str, says: fn(&Fate) -> Op
         };
     }
     flush(text, last);
+}
+
+/// Whether a directive is told of together with the one before it: one like it, or the block that it is in.
+fn is_alike(first: &Line, line: &Line) -> bool {
+    first.path == line.path && (first.name == line.name || is_block(first))
+}
+
+fn is_block(line: &Line) -> bool {
+    line.written.ends_with("{ … }")
 }
 
 fn directive(account: &Account, index: usize) -> String {
