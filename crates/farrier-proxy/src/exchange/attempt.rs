@@ -9,7 +9,7 @@ use farrier_http::{ExchangeIo, Request};
 
 use super::content::Outgoing;
 use super::wire::{self, Wire};
-use super::{Stop, TURN_BYTES, of_content};
+use super::{Scratch, Stop, TURN_BYTES, of_content};
 use crate::failure::Failure;
 use crate::group::{GroupPolicy, Lease};
 use crate::mount::Mount;
@@ -83,11 +83,14 @@ impl Attempt {
         outgoing: &mut Outgoing,
         now_ms: u64,
         io: &mut ExchangeIo<'_>,
-        scratch: &mut Vec<u8>,
+        scratch: &mut Scratch,
     ) -> Result<Attempt, NotBegun> {
         let server = Arc::clone(lease.server());
         let facts = facts(mount, io.request, &server, outgoing.length);
         let before = &mut outgoing.before;
+        if before.capacity() == 0 {
+            *before = scratch.take_buffer();
+        }
         let begun = wire::begin(before, io.request, mount, &facts, server.protocol, scratch);
         let (framing, wire) = begun.map_err(NotBegun::Refused)?;
         outgoing.framing = framing;

@@ -14,7 +14,8 @@ mod wire;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, Side};
+use farrier_http::wire::client::ResponseReader;
+use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, ResponseHead, Side};
 
 use self::attempt::Attempt;
 use self::content::Outgoing;
@@ -35,10 +36,52 @@ const READ_BYTES: usize = 64 * 1024;
 struct Scratch {
     inbox: Vec<u8>,
     values: Vec<u8>,
+    /// The head that is given to the sink, which takes a copy.
+    head: Option<ResponseHead>,
+    /// Readers and buffers of exchanges that are over.
+    readers: Vec<ResponseReader>,
+    buffers: Vec<Vec<u8>>,
+}
+
+/// Readers and buffers that are kept for the next exchanges.
+const SPARES_MAX: usize = 64;
+
+/// Buffers above this size are not kept.
+const SPARE_BYTES_MAX: usize = 8 * 1024;
+
+impl Scratch {
+    fn take_reader(&mut self) -> ResponseReader {
+        self.readers.pop().unwrap_or_default()
+    }
+
+    fn keep_reader(&mut self, reader: ResponseReader) {
+        if self.readers.len() < SPARES_MAX {
+            self.readers.push(reader);
+        }
+    }
+
+    fn take_buffer(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
+        if self.buffers.len() < SPARES_MAX && (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { inbox: Vec::new(), values: Vec::new() }) };
+    static SCRATCH: RefCell<Scratch> = const {
+        RefCell::new(Scratch {
+            inbox: Vec::new(),
+            values: Vec::new(),
+            head: None,
+            readers: Vec::new(),
+            buffers: Vec::new(),
+        })
+    };
 }
 
 /// Why an exchange does not go on.
@@ -153,7 +196,7 @@ impl ProxyExchange {
         self.attempts += 1;
         let server = Arc::clone(lease.server());
         let begun = SCRATCH.with_borrow_mut(|scratch| {
-            Attempt::begin(lease, &self.mount, self.wants_fresh, &mut self.outgoing, now_ms, io, &mut scratch.values)
+            Attempt::begin(lease, &self.mount, self.wants_fresh, &mut self.outgoing, now_ms, io, scratch)
         });
         match begun {
             Ok(attempt) => {
