@@ -17,9 +17,7 @@ from wire import Wire, message
 SHAPES = Path(__file__).resolve().parent / "nginx_shapes"
 MIME_TYPES = Path("/etc/nginx/mime.types")
 
-needs_nginx = pytest.mark.skipif(
-    NGINX is None or not MIME_TYPES.exists(), reason="needs nginx (Debian: nginx-light)"
-)
+needs_nginx = pytest.mark.skipif(NGINX is None or not MIME_TYPES.exists(), reason="needs nginx (Debian: nginx-light)")
 
 # The server behind the proxy says what it sees, and answers as the path asks.
 BEHIND = """
@@ -69,7 +67,7 @@ FILES = {
 COMPARED = ("Location", "X-Frame-Options", "X-Powered-By")
 
 # Keys that Farrier knows and does not obey yet.
-AWAITED = (r', "redirect"(?=\])', r'(?m)^flush = "on"$', r'(?m)^balance = "hash"$', r'(?m)^hash_on = .*$')
+AWAITED = (r', "redirect"(?=\])', r'(?m)^flush = "on"$', r'(?m)^balance = "hash"$', r"(?m)^hash_on = .*$")
 
 
 class Both:
@@ -134,7 +132,11 @@ def start(serve_module, folder, shape, listeners, at=None, code=0):
         both.append((here, list(ports.values())))
     (of, nginx_ports), (here, farrier_ports) = both
     imported = subprocess.run(
-        [*COMMAND, "import-nginx", "nginx.conf", "-o", "farrier.toml"], cwd=here, capture_output=True, text=True, timeout=30
+        [*COMMAND, "import-nginx", "nginx.conf", "-o", "farrier.toml"],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert imported.returncode == code, imported.stderr
     written = here / "farrier.toml"
@@ -499,7 +501,14 @@ def test_the_application_takes_the_place_of_the_server_behind_nginx(serve, folde
 
 
 def test_the_command_prints_its_usage(folder):
-    for arguments, status in [(["--help"], 0), ([], 2), (["a", "b"], 2), (["-o"], 2), (["--app"], 2), (["--what", "a"], 2)]:
+    for arguments, status in [
+        (["--help"], 0),
+        ([], 2),
+        (["a", "b"], 2),
+        (["-o"], 2),
+        (["--app"], 2),
+        (["--what", "a"], 2),
+    ]:
         told = run(folder, *arguments)
         assert told.returncode == status, arguments
         assert "import-nginx" in told.stdout + told.stderr

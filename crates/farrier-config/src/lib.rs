@@ -18,7 +18,6 @@ pub mod gunicorn;
 mod layers;
 mod lookup;
 mod macros;
-pub mod nginx;
 mod resolve;
 mod setting;
 mod settle;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use farrier_config::nginx::{Files, import};
+use farrier_import::nginx::{Files, import};
 
 use crate::console::{print, print_problems};
 use crate::import_uwsgi::write;

@@ -1,5 +1,6 @@
 //! A location that forwards its requests: a mount with `proxy`, and what is changed on the way.
 
+use super::application;
 use super::output::Table;
 use super::params;
 use super::pass::Pass;
@@ -11,26 +12,41 @@ use super::units;
 use super::upstream;
 use super::work::Work;
 
-/// Turns a mount into one that forwards; `false` if nobody knows where to.
+/// What became of a location that forwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forwarded {
+    /// The mount forwards, or the application answers there.
+    Here,
+    /// The application's mount at `/` takes the path.
+    ByTheApplication,
+    /// Nobody knows where to.
+    Unknown,
+}
+
+/// Turns a mount into one that forwards.
 pub(super) fn translate(
     work: &mut Work<'_, '_>,
     scope: &Scope<'_>,
     mount: &mut Table,
     by: &Directive,
     path: &str,
-) -> bool {
+) -> Forwarded {
     let pass = match Pass::of(by, scope) {
         Ok(pass) => pass,
         Err(reason) => {
             work.account.without(by, reason);
-            return false;
+            return Forwarded::Unknown;
         }
     };
-    if let Some(app) = replacement(work, &pass) {
-        mount.text("app", &app, &[by]);
+    if let Some(app) = application::in_place_of(work, scope, &pass) {
         work.account.became(by);
-        consume(work, scope, pass.prefix());
-        return true;
+        // An application sees the path of its mount as SCRIPT_NAME, as a server does to which nginx sends the rest alone.
+        let is_stripped = pass.uri.as_deref().is_some_and(|uri| uri == "/");
+        if path != "/" && !is_stripped {
+            return Forwarded::ByTheApplication;
+        }
+        mount.text("app", &app, &[by]);
+        return Forwarded::Here;
     }
     let target = upstream::target(work, scope, &pass, by);
     mount.text("proxy", &target, &[by]);
@@ -44,40 +60,7 @@ pub(super) fn translate(
     }
     response_fields::translate(work, scope, mount, pass.prefix());
     content(work, scope, mount, pass.prefix());
-    true
-}
-
-/// The application, if it takes the place of this server.
-fn replacement(work: &mut Work<'_, '_>, pass: &Pass) -> Option<String> {
-    let app = work.app.clone()?;
-    let group = work.groups.iter().copied().find(|group| group.arg() == pass.place);
-    let servers: Vec<String> = match group {
-        Some(group) => {
-            group.children().iter().filter(|its| its.name == "server").map(|its| its.arg().to_owned()).collect()
-        }
-        None => vec![pass.place.clone()],
-    };
-    let is_here =
-        |place: &String| ["unix:", "127.", "localhost:", "[::1]"].iter().any(|beginning| place.starts_with(beginning));
-    let place = servers.join(",");
-    if !servers.iter().all(is_here) || work.replaced.as_ref().is_some_and(|known| *known != place) {
-        return None;
-    }
-    work.replaced = Some(place);
-    if let Some(group) = group {
-        work.account
-            .whole(group, &super::account::Fate::Needless("the application takes the place of this server".to_owned()));
-    }
-    Some(app)
-}
-
-/// Notes what is said of a server that is no longer there.
-fn consume(work: &mut Work<'_, '_>, scope: &Scope<'_>, prefix: &str) {
-    for level in &scope.0 {
-        for directive in level.iter().filter(|its| its.name.starts_with(prefix) && !its.name.ends_with("_pass")) {
-            work.account.needless(directive, "the application takes the place of the server behind nginx");
-        }
-    }
+    Forwarded::Here
 }
 
 fn paths(mount: &mut Table, pass: &Pass, by: &Directive, path: &str) {

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use super::glob;
 use super::words::{Token, tokens};
-use crate::answer::Source;
-use crate::error::Problem;
+use farrier_config::Problem;
+use farrier_config::Source;
 
 /// The deepest nesting of blocks, and of files that include each other.
 const DEPTH_MAX: usize = 32;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::account::{Account, Fate, Line};
 use super::output::{Item, Table};
 use super::work::Work;
-use crate::table::SETTINGS;
+use farrier_config::SETTINGS;
 
 /// What a fate says, if it is one of a kind.
 type Says = fn(&Fate) -> Option<&String>;

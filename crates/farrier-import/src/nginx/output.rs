@@ -1,7 +1,7 @@
 //! The settings that an nginx configuration becomes, each with the directives that it comes from.
 
 use super::tree::Directive;
-use crate::value::quoted;
+use farrier_config::value::quoted;
 
 /// A key with its value, as a file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Splits the text of an nginx configuration into words, ends of directives and blocks, each with its line.
 
-use crate::answer::Source;
-use crate::error::Problem;
+use farrier_config::Problem;
+use farrier_config::Source;
 
 /// A longer word is refused, as nginx refuses it.
 const WORD_BYTES_MAX: usize = 4096;

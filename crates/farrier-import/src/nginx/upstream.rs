@@ -8,7 +8,7 @@ use super::tree::Directive;
 use super::units;
 use super::upstream_keys;
 use super::work::Work;
-use crate::value::quoted;
+use farrier_config::value::quoted;
 
 /// The value of `proxy`: the address, or the name of an upstream, which is made where it is needed.
 pub(super) fn target(work: &mut Work<'_, '_>, scope: &Scope<'_>, pass: &Pass, by: &Directive) -> String {

@@ -3,7 +3,7 @@
 use super::global::find;
 use super::tree::Directive;
 use super::work::Work;
-use crate::value::quoted;
+use farrier_config::value::quoted;
 
 /// Variables of `log_format`, and the atoms of the access log.
 const ATOMS: &[(&str, &str)] = &[

@@ -5,8 +5,8 @@ use super::scope::Scope;
 use super::tree::Directive;
 use super::units;
 use super::work::Work;
-use crate::table::SETTINGS;
-use crate::value::quoted;
+use farrier_config::SETTINGS;
+use farrier_config::value::quoted;
 
 /// Where the files of a location are.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use super::scope::Scope;
 use super::tree::Directive;
 use super::units;
 use super::work::Work;
-use crate::value::quoted;
+use farrier_config::value::quoted;
 
 /// The directives of these names in a tree, wherever they stand.
 pub(super) fn find<'t>(top: &'t [Directive], names: &[&str]) -> Vec<&'t Directive> {

@@ -7,6 +7,7 @@
 mod access;
 mod account;
 mod addresses;
+mod application;
 mod conditions;
 mod content;
 mod directives;
@@ -40,9 +41,9 @@ mod write;
 pub use document::directives_markdown;
 pub use tree::Files;
 
-use crate::answer::Source;
-use crate::error::Problem;
 use account::{Account, Fate};
+use farrier_config::Problem;
+use farrier_config::Source;
 use output::Items;
 use scope::Scope;
 use tree::Directive;
@@ -59,8 +60,8 @@ pub struct Import {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads `file` and translates it. `app` is the application that takes the place of the server on this machine that the
-/// first mount forwards to.
+/// Reads `file` and translates it. `app` is the application that takes the place of the server on this machine that a
+/// location `/` forwards to.
 ///
 /// # Errors
 /// Text that nginx would refuse, files that cannot be read, and a configuration that exceeds a bound.
@@ -99,6 +100,7 @@ pub fn import(file: &str, app: Option<&str>, files: &mut dyn Files) -> Result<Im
     for include in &tree.absent {
         work.account.needless(include, "the file is not here, and what it says is known");
     }
+    application::find(&mut work, &servers);
     server::translate(&mut work, &servers);
     global::translate(&mut work, &tree.top, &http);
     accel(&mut work);

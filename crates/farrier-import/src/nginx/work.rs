@@ -51,7 +51,7 @@ impl Work<'_, '_> {
 
     /// Adds a text to a setting that is a list.
     pub(super) fn global_item(&mut self, key: &'static str, text: &str, from: &Directive) {
-        let item = crate::value::quoted(text);
+        let item = farrier_config::value::quoted(text);
         let value = match self.settings.value(key).and_then(|known| known.strip_suffix(']')) {
             Some(known) if known[1..].split(", ").any(|its| its == item) => format!("{known}]"),
             Some(known) => format!("{known}, {item}]"),
@@ -107,7 +107,7 @@ impl Work<'_, '_> {
 fn unknown(name: &str) -> String {
     use super::directives::{DIRECTIVES, Known};
     let known: Vec<String> = DIRECTIVES.iter().flat_map(Known::names).filter(|name| !name.ends_with('*')).collect();
-    match crate::suggest::nearest(name, known.iter().map(String::as_str)) {
+    match farrier_config::nearest(name, known.iter().map(String::as_str)) {
         Some(meant) => format!("did you mean `{meant}`? It was not translated"),
         None => "it was not translated: look up what it does".to_owned(),
     }

@@ -4,7 +4,7 @@ use super::listen::Listen;
 use super::output::list;
 use super::server::Server;
 use super::work::Work;
-use crate::value::quoted;
+use farrier_config::value::quoted;
 
 /// `bind`, and the flags of addresses, which hold for all of them.
 pub(super) fn addresses(work: &mut Work<'_, '_>, servers: &[Server<'_>]) {

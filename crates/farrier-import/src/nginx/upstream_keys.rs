@@ -5,7 +5,7 @@ use super::pass::Pass;
 use super::scope::Scope;
 use super::units;
 use super::work::Work;
-use crate::value::quoted;
+use farrier_config::value::quoted;
 
 /// The total time of Farrier, which a longer wait for the head must not exceed.
 const TOTAL_USUAL_MS: u64 = 300_000;

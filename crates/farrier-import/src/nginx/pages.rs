@@ -5,7 +5,7 @@ use super::output::Table;
 use super::server::Server;
 use super::tree::Directive;
 use super::work::Work;
-use crate::value::quoted;
+use farrier_config::value::quoted;
 
 /// Sets the files of this machine that `error_page` names.
 pub(super) fn translate<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, table: &mut Table) {

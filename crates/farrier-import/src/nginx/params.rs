@@ -4,7 +4,7 @@ use super::output::{Table, map};
 use super::scope::Scope;
 use super::tree::Directive;
 use super::work::Work;
-use crate::value::quoted;
+use farrier_config::value::quoted;
 
 /// The variables of uwsgi and FastCGI that are sent anyway.
 const KNOWN_PARAMS: &[&str] = &[

@@ -12,7 +12,7 @@ use super::redirect;
 use super::scope::Scope;
 use super::tree::Directive;
 use super::work::{SiteOut, Work};
-use crate::value::quoted;
+use farrier_config::value::quoted;
 
 /// A `server` before it is a site.
 pub(super) struct Server<'t> {

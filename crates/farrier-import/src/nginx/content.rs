@@ -2,7 +2,7 @@
 
 use super::access::{self, Access};
 use super::files::{self, Fallback, Folder};
-use super::forward;
+use super::forward::{self, Forwarded};
 use super::location::{At, Kind, Serving, limits, refused};
 use super::output::Table;
 use super::tree::Directive;
@@ -13,8 +13,20 @@ impl<'t> Serving<'t, '_> {
     pub(super) fn content(&mut self, work: &mut Work<'t, '_>, at: At<'t, '_>, mut mount: Table) -> Vec<Table> {
         let scope = at.scope;
         if let Some(pass) = scope.own(&["proxy_pass", "uwsgi_pass", "fastcgi_pass"]).first().copied() {
-            let is_known = forward::translate(work, scope, &mut mount, pass, at.path);
-            return vec![if is_known { mount } else { refused(mount) }];
+            return match forward::translate(work, scope, &mut mount, pass, at.path) {
+                Forwarded::Here => vec![mount],
+                Forwarded::Unknown => vec![refused(mount)],
+                Forwarded::ByTheApplication => {
+                    if let Some(by) = at.by {
+                        work.account.needless(by, "the application's mount at `/` takes the path");
+                    }
+                    for directive in scope.own(&["client_max_body_size"]) {
+                        let says = "the application has one mount: raise `limit_request_body` of the site";
+                        work.account.without(directive, says);
+                    }
+                    Vec::new()
+                }
+            };
         }
         if let Some(pass) = scope.own(&["grpc_pass", "scgi_pass", "memcached_pass", "stub_status"]).first().copied() {
             if let Some(by) = at.by {
