@@ -1,10 +1,17 @@
 """Typical nginx configurations, served by nginx and by Farrier's import of them: the answers agree, request by request."""
 
+import base64
+import contextlib
+import hashlib
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
+import sysconfig
+import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +19,10 @@ import pytest
 from process import COMMAND
 from secured import SecureWire, context
 from web_server import NGINX, WebServer, free_port, let_everybody_in
-from wire import Wire, message
+from wire import Wire, message, until
+
+PEERS = os.environ.get("FARRIER_TEST_PEERS") or os.path.join(sysconfig.get_path("data"), "peers")
+UWSGI_PROGRAM = shutil.which("uwsgi", path=os.pathsep.join([os.environ.get("PATH", ""), os.path.join(PEERS, "bin")]))
 
 SHAPES = Path(__file__).resolve().parent / "nginx_shapes"
 MIME_TYPES = Path("/etc/nginx/mime.types")
@@ -237,16 +247,45 @@ def test_shape_1_differs_where_the_import_says_so(application):
     assert (nginxs.status, ours.status) == (403, 404)
 
 
+@contextlib.contextmanager
+def uwsgi_behind(serve_module, folder, hidden):
+    """uWSGI with the application, or Farrier in its place where uWSGI is not installed."""
+    if UWSGI_PROGRAM is None:
+        behind(serve_module, folder, ["uwsgi+unix:RUN/uwsgi.sock"], hidden)
+        yield
+        return
+    here = folder / "shop"
+    here.mkdir(exist_ok=True)
+    (here / "behind.py").write_text(textwrap.dedent(BEHIND % (tuple(hidden),)))
+    flags = [
+        "--socket",
+        "uwsgi.sock",
+        "--chmod-socket=666",
+        "--pythonpath",
+        ".",
+        "--module",
+        "behind",
+        "--master",
+        "--die-on-term",
+    ]
+    running = WebServer([UWSGI_PROGRAM, *flags, "--need-app", "--buffer-size", "16384"], [], here)
+    try:
+        until((here / "uwsgi.sock").exists, 20, "uWSGI to listen")
+        yield
+    finally:
+        running.stop()
+
+
 @pytest.fixture(scope="module")
 def uwsgi(serve_module, tmp_path_factory):
     """Shape 2: the same with uwsgi, redirects and an error page."""
     folder = tmp_path_factory.mktemp("uwsgi")
     # The packets of nginx have the address; X-Forwarded-* of HTTP are none of uwsgi's.
     hidden = ("HTTP_X_REAL_IP", "HTTP_X_FORWARDED_PROTO")
-    behind(serve_module, folder, ["uwsgi+unix:RUN/uwsgi.sock"], hidden)
-    both, running = start(serve_module, folder, "2-uwsgi", [8000])
-    yield both
-    running.stop()
+    with uwsgi_behind(serve_module, folder, hidden):
+        both, running = start(serve_module, folder, "2-uwsgi", [8000])
+        yield both
+        running.stop()
 
 
 UWSGI = [
@@ -381,6 +420,39 @@ def test_shape_4_differs_where_the_import_says_so(try_files):
         assert wire.request(message("GET", "/", host="other.example")).status == 421
 
 
+class Messages:
+    """A server that switches to WebSocket, says so, and sends all bytes back."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._serve, args=self.listener.accept()[:1], daemon=True).start()
+
+    def _serve(self, connection):
+        with connection, contextlib.suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                more = connection.recv(65536)
+                if not more:
+                    return
+                head += more
+            key = re.search(rb"(?i)sec-websocket-key: *(\S+)", head)
+            if key is None:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\npolled")
+                return
+            digest = hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+            accept = base64.b64encode(digest)
+            switched = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            connection.sendall(switched + b"Sec-WebSocket-Accept: %s\r\n\r\n" % accept)
+            for data in iter(lambda: connection.recv(65536), b""):
+                connection.sendall(data)
+
+
 @pytest.fixture(scope="module")
 def services(serve_module, tmp_path_factory):
     """Shape 5: a page in the browser, and services behind paths."""
@@ -389,11 +461,15 @@ def services(serve_module, tmp_path_factory):
     hidden = ("SCRIPT_NAME", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_PROTO")
     first, second = (behind(serve_module, folder, ["127.0.0.1:0"], hidden) for _ in range(2))
     at = {}
-    for old, server in zip(("9001", "9002", "9003", "9004"), (first, second, first, second)):
-        at["127.0.0.1:" + old] = "127.0.0.1:%d" % server.address[1]
+    messages = Messages(), Messages()
+    ports = (first.address[1], second.address[1], messages[0].port, messages[1].port)
+    for old, port in zip(("9001", "9002", "9003", "9004"), ports):
+        at["127.0.0.1:" + old] = "127.0.0.1:%d" % port
     both, running = start(serve_module, folder, "5-services", [8080], at, code=2)
     yield both
     running.stop()
+    for server in messages:
+        server.listener.close()
 
 
 @needs_nginx
@@ -420,6 +496,22 @@ def services(serve_module, tmp_path_factory):
 )
 def test_shape_5_services_behind_paths(services, method, target, body, but):
     check(services.ask(message(method, target, body, host=HOST), method == "HEAD"), but)
+
+
+@needs_nginx
+def test_shape_5_switches_to_websocket(services):
+    key = base64.b64encode(b"sixteen bytes ..")
+    fields = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
+    raw = message("GET", "/socket.io/", host=HOST, fields=[*fields, ("Sec-WebSocket-Key", key.decode())])
+    told = []
+    for ports in services.addresses:
+        with Wire(("127.0.0.1", ports[0])) as wire:
+            wire.send(raw)
+            answer = wire.read_head()
+            frame = b"\x82\x83\x00\x00\x00\x00abc"
+            wire.send(frame)
+            told.append((answer.status, answer.value("Sec-WebSocket-Accept"), wire.read_bytes(len(frame))))
+    assert told[0] == told[1] and told[0][0] == 101
 
 
 @needs_nginx

@@ -110,6 +110,16 @@ impl Account {
         }
     }
 
+    /// Notes a fate for a block and everything inside of it that has none yet.
+    pub(super) fn rest(&mut self, directive: &Directive, fate: &Fate) {
+        if self.fate(directive.index).is_none() {
+            self.note(directive, fate.clone());
+        }
+        for child in directive.children() {
+            self.rest(child, fate);
+        }
+    }
+
     /// What became of the directive of this number, if it is known.
     pub(super) fn fate(&self, index: usize) -> Option<&Fate> {
         self.fates.get(index).and_then(Option::as_ref)

@@ -30,6 +30,7 @@ mod request_fields;
 mod response_fields;
 mod scope;
 mod server;
+mod to_tls;
 mod tree;
 mod units;
 mod upstream;

@@ -3,13 +3,13 @@
 use super::account::Fate;
 use super::addresses;
 use super::conditions::{self, Condition};
-use super::files;
 use super::listen::Listen;
 use super::location::{self, Location, Serving, body_limit};
 use super::output::{Table, list};
 use super::pages;
 use super::redirect;
 use super::scope::Scope;
+use super::to_tls;
 use super::tree::Directive;
 use super::work::{SiteOut, Work};
 use farrier_config::value::quoted;
@@ -20,9 +20,9 @@ pub(super) struct Server<'t> {
     pub(super) scope: Scope<'t>,
     pub(super) listens: Vec<Listen<'t>>,
     /// The names, as they are written.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// The `if` blocks, and what they say.
-    conditions: Vec<(&'t Directive, Condition)>,
+    pub(super) conditions: Vec<(&'t Directive, Condition)>,
     pub(super) locations: Vec<Location<'t>>,
 }
 
@@ -47,37 +47,6 @@ impl<'t> Server<'t> {
         self.listens.iter().any(|listen| listen.is_tls)
     }
 
-    /// Whether all that it answers is a redirect to the same name over TLS.
-    fn only_redirects_to_tls(&self) -> bool {
-        if self.has_tls() {
-            return false;
-        }
-        let leads = |scope: &Scope<'t>| {
-            let to = |directive: &&Directive, url: Option<&String>| {
-                url.is_some_and(|url| self.is_same_over_tls(url)) && directive.block.is_none()
-            };
-            scope.own(&["return"]).iter().any(|its| to(its, its.args.last()))
-                || scope.own(&["rewrite"]).iter().any(|its| to(its, its.args.get(1)))
-        };
-        // As certbot writes it: each name has a condition, and nothing else is answered.
-        let by_name = self.conditions.iter().any(|(_, condition)| *condition == Condition::ToHttps)
-            && self.scope.own(&["return"]).iter().all(|its| its.arg() == "404");
-        let mut others = self.locations.iter().filter(|location| !is_challenge(location)).peekable();
-        match others.peek() {
-            None => leads(&self.scope) || by_name,
-            Some(_) => leads(&self.scope) || by_name || others.all(|location| leads(&location.scope)),
-        }
-    }
-
-    fn is_same_over_tls(&self, url: &str) -> bool {
-        let Some(rest) = url.strip_prefix("https://") else { return false };
-        let own = self.names.iter().map(String::as_str);
-        ["$host", "$http_host", "$server_name"].into_iter().chain(own).any(|host| {
-            let rest = rest.strip_prefix(host).map(|rest| rest.trim_end_matches('?'));
-            rest.is_some_and(|rest| matches!(rest, "$request_uri" | "$uri" | "$uri$is_args$args" | "$1" | "/$1"))
-        })
-    }
-
     /// Whether it only refuses, for names that nobody serves.
     fn only_refuses(&self) -> bool {
         let refuses =
@@ -89,11 +58,6 @@ impl<'t> Server<'t> {
     fn is_default_of(&self, address: &str) -> bool {
         self.listens.iter().any(|listen| listen.address == address && listen.is_default)
     }
-}
-
-/// Where an authority looks for its challenges.
-fn is_challenge(location: &Location<'_>) -> bool {
-    location.path.contains("/.well-known/acme-challenge")
 }
 
 /// Translates all servers.
@@ -124,7 +88,7 @@ pub(super) fn translate<'t>(work: &mut Work<'t, '_>, found: &[(&'t Directive, Sc
         site(work, server, default == Some(server.directive.index), redirects_all);
     }
     for server in redirects {
-        redirecting(work, server, redirects_all);
+        to_tls::redirecting(work, server, redirects_all);
     }
 }
 
@@ -163,7 +127,12 @@ fn site<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, is_default: bool, redi
         let refuses = Fate::Without(message);
         work.account.note(server.directive, refuses);
         let inside = Fate::Without("the server around it is not translated".to_owned());
-        server.directive.children().iter().filter(|its| its.name != "listen").for_each(|its| rest(work, its, &inside));
+        server
+            .directive
+            .children()
+            .iter()
+            .filter(|its| its.name != "listen")
+            .for_each(|its| work.account.rest(its, &inside));
         return;
     }
     work.account.became(server.directive);
@@ -181,7 +150,7 @@ fn site<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, is_default: bool, redi
     let mut methods = None;
     for (directive, condition) in &server.conditions {
         match condition {
-            Condition::ToHttps if redirects_all => https(work, directive),
+            Condition::ToHttps if redirects_all => to_tls::https(work, directive),
             Condition::Canonical(name) if hosts.iter().any(|host| host == name) => {
                 table.text("canonical_host", name, &[directive]);
                 table.items.remark("canonical_host", "The redirect is 308.");
@@ -241,14 +210,6 @@ fn site<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, is_default: bool, redi
     work.sites.push(site);
 }
 
-/// A fate for what has none yet.
-fn rest(work: &mut Work<'_, '_>, directive: &Directive, fate: &Fate) {
-    if work.account.fate(directive.index).is_none() {
-        work.account.note(directive, fate.clone());
-    }
-    directive.children().iter().for_each(|its| rest(work, its, fate));
-}
-
 fn is_taken(work: &Work<'_, '_>, host: &str) -> bool {
     let item = quoted(host);
     work.sites.iter().any(|site| {
@@ -257,12 +218,6 @@ fn is_taken(work: &Work<'_, '_>, host: &str) -> bool {
             .value("hosts")
             .is_some_and(|hosts| hosts.trim_matches(['[', ']']).split(", ").any(|its| its == item))
     })
-}
-
-fn https(work: &mut Work<'_, '_>, directive: &Directive) {
-    work.settings.set("https_redirect", "true", &[directive]);
-    work.settings.remark("https_redirect", "The redirect is 308, so that a POST stays a POST.");
-    work.account.whole(directive, &Fate::Became);
 }
 
 /// The names of a site.
@@ -291,54 +246,4 @@ fn hosts(work: &mut Work<'_, '_>, server: &Server<'_>) -> Vec<String> {
         }
     }
     hosts
-}
-
-/// A server that only leads to TLS.
-fn redirecting<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, redirects_all: bool) {
-    let challenges: Vec<&Location<'t>> = server.locations.iter().filter(|its| is_challenge(its)).collect();
-    if redirects_all {
-        for directive in server.scope.own(&["return", "rewrite", "if"]) {
-            https(work, directive);
-        }
-        for location in server.locations.iter().filter(|its| !is_challenge(its)) {
-            work.account.became(location.directive);
-            for directive in location.scope.own(&["return", "rewrite", "if"]) {
-                https(work, directive);
-            }
-        }
-        work.account.became(server.directive);
-        for names in server.scope.own(&["server_name"]) {
-            work.account.needless(names, "requests without TLS are redirected, whatever the name");
-        }
-    } else {
-        let says = "another server answers without TLS, so that not all requests can be redirected: set `https_redirect = true` if they may be";
-        work.account.without(server.directive, says);
-        server
-            .directive
-            .children()
-            .iter()
-            .filter(|its| its.name != "listen")
-            .for_each(|its| rest(work, its, &Fate::Without(says.to_owned())));
-    }
-    for location in challenges {
-        challenge(work, server, location);
-    }
-}
-
-/// Serves the answers for an authority in the site of the same name: they are not redirected.
-fn challenge<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, location: &Location<'t>) {
-    const PATH: &str = "/.well-known/acme-challenge/";
-    let Some(folder) = files::folder(&location.scope, PATH).ok().flatten() else { return };
-    let mut table = files::table(work, &location.scope, &[location.directive], PATH, &folder);
-    table.says("These requests are not redirected to TLS.");
-    let is_own = |site: &SiteOut| {
-        let hosts = site.table.items.value("hosts").unwrap_or_default();
-        server.names.iter().any(|name| hosts.contains(&quoted(name)))
-    };
-    let at = work.sites.iter().position(is_own).unwrap_or_default();
-    let Some(site) = work.sites.get_mut(at) else { return };
-    if !site.mounts.iter().any(|known| known.path() == table.path()) {
-        site.mounts.push(table);
-    }
-    work.account.became(location.directive);
 }
