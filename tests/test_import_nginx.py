@@ -453,6 +453,18 @@ class Messages:
                 connection.sendall(data)
 
 
+@needs_nginx
+def test_shape_4_has_its_page_when_the_application_is_not_there(serve, tmp_path):
+    both, running = start(serve, tmp_path, "4-try-files", [80])
+    try:
+        for method in ("GET", "HEAD", "POST"):
+            nginxs, ours = both.ask(message(method, "/a", host=HOST), method == "HEAD")
+            assert (nginxs.status, nginxs.body) == (ours.status, ours.body)
+            assert (ours.status, ours.body) == (502, b"" if method == "HEAD" else FILES["public/500.html"])
+    finally:
+        running.stop()
+
+
 @pytest.fixture(scope="module")
 def services(serve_module, tmp_path_factory):
     """Shape 5: a page in the browser, and services behind paths."""

@@ -149,7 +149,7 @@ fn settings_that_are_written_are_settings() {
 #[test]
 fn directives_become_settings() {
     for (directives, expected) in [
-        ("listen 80; listen [::]:80;", &["bind = [\"[::]:80\"]"][..]),
+        ("listen 80; listen [::]:80;", &["bind = [\"0.0.0.0:80\", \"[::]:80\"]"][..]),
         ("listen 8080 reuseport backlog=511;", &["bind = [\"0.0.0.0:8080\"]", "reuse_port = true", "backlog = 511"]),
         ("listen unix:/run/a.sock;", &["bind = [\"unix:/run/a.sock\"]"]),
         (

@@ -1,7 +1,7 @@
 //! The command `farrier import-nginx`: writes an nginx configuration as a commented `farrier.toml`.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use farrier_import::nginx::{Files, import};
@@ -94,12 +94,20 @@ impl Asked {
     }
 }
 
+/// The longest file of a configuration.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
 /// The files of this machine.
 struct Disk;
 
 impl Files for Disk {
     fn read(&mut self, path: &Path) -> io::Result<String> {
-        std::fs::read_to_string(path)
+        let mut text = String::new();
+        std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > FILE_BYTES_MAX {
+            return Err(io::Error::other(format!("it has more than {} MiB", FILE_BYTES_MAX >> 20)));
+        }
+        Ok(text)
     }
 
     fn names(&mut self, folder: &Path) -> io::Result<Vec<String>> {

@@ -12,17 +12,10 @@ pub(super) fn addresses(work: &mut Work<'_, '_>, servers: &[Server<'_>]) {
     let has_tls = listens.iter().any(|listen| listen.is_tls);
     let mut binds: Vec<String> = Vec::new();
     let mut from = Vec::new();
-    let is_dual = |port: &str| listens.iter().any(|its| its.address == format!("[::]:{port}"));
-    let mut is_merged = false;
     for listen in &listens {
-        // On Linux an address of IPv6 for all takes IPv4 too, and the port is taken then.
-        if listen.address.strip_prefix("0.0.0.0:").is_some_and(is_dual) {
-            is_merged = true;
-        } else {
-            let bind = if has_tls { listen.bind() } else { listen.address.clone() };
-            if !binds.contains(&bind) {
-                binds.push(bind);
-            }
+        let bind = if has_tls { listen.bind() } else { listen.address.clone() };
+        if !binds.contains(&bind) {
+            binds.push(bind);
         }
         from.extend(listen.directive);
     }
@@ -30,8 +23,12 @@ pub(super) fn addresses(work: &mut Work<'_, '_>, servers: &[Server<'_>]) {
         return;
     }
     work.settings.set("bind", list(&binds), &from);
-    if is_merged {
-        work.settings.remark("bind", "An address `[::]` takes IPv4 too.");
+    let is_alone = |listen: &&&Listen<'_>| {
+        let port = listen.address.strip_prefix("[::]:");
+        port.is_some_and(|port| listens.iter().all(|other| other.address != format!("0.0.0.0:{port}")))
+    };
+    if listens.iter().any(|listen| is_alone(&&listen)) {
+        work.settings.remark("bind", "An address `[::]` without one of IPv4 takes IPv4 too.");
     }
     for directive in &from {
         work.account.became(directive);

@@ -53,12 +53,17 @@ pub(super) fn table(
              (`/static../`) or none. Here only the folder is served.",
         );
     }
-    if work.files.names(std::path::Path::new(&folder.path)).is_err() {
-        table.says("The folder was not there at the import. It must be there at the start.");
-    }
+    must_be_there(work, &mut table, folder);
     index(work, scope, &mut table, url);
     lifetime(work, scope, &mut table);
     table
+}
+
+/// Says that a folder is missing: a server does not start without it.
+pub(super) fn must_be_there(work: &mut Work<'_, '_>, table: &mut Table, folder: &Folder<'_>) {
+    if work.files.names(std::path::Path::new(&folder.path)).is_err() {
+        table.says("The folder was not there at the import. It must be there at the start.");
+    }
 }
 
 /// The file of a folder. nginx looks for `index.html` if nothing else is said.

@@ -247,6 +247,7 @@ impl<'t> Serving<'t, '_> {
                 let mut table = Table::new("[[internal]]", &[by]);
                 table.text("url", path, &[internal]);
                 table.text("dir", &folder.path, &[folder.by]);
+                files::must_be_there(work, &mut table, &folder);
                 for directive in [by, internal, folder.by] {
                     work.account.became(directive);
                 }

@@ -2,6 +2,9 @@
 
 use super::tree::Directive;
 
+/// A text that grows beyond it by its variables is left as it is then.
+const TEXT_BYTES_MAX: usize = 4096;
+
 /// The blocks around a place, the innermost first.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scope<'t>(pub(super) Vec<&'t [Directive]>);
@@ -45,9 +48,12 @@ impl<'t> Scope<'t> {
                     && name.starts_with('$')
                 {
                     text = replaced(&text, &name[1..], value);
+                    if text.len() > TEXT_BYTES_MAX {
+                        return text;
+                    }
                 }
             }
-            if text == before || text.len() > 4096 {
+            if text == before {
                 break;
             }
         }
