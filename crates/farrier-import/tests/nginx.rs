@@ -423,6 +423,51 @@ fn the_application_takes_the_place_of_its_server() {
     assert!(!toml.contains("[[upstream]]"), "{toml}");
 }
 
+#[test]
+fn a_server_of_this_machine_alone_is_not_shown_to_everybody() {
+    // A site answers at every address: its name in a Host field would be enough.
+    let open = "server { listen 80; server_name a; location / { proxy_pass http://b:1; } }\n";
+    for listen in ["127.0.0.1:8080", "unix:/run/admin.sock", "10.0.0.1:80", "[::1]:80"] {
+        let text =
+            format!("{open}server {{ listen {listen}; server_name admin; location / {{ proxy_pass http://c:1; }} }}");
+        let import = imported(&[("nginx.conf", &text)]).unwrap_or_else(|problem| panic!("{listen}: {problem}"));
+        assert!(
+            !lines(&import.toml).iter().any(|line| line.contains("http://c:1") || line.contains("admin")),
+            "{}",
+            import.toml
+        );
+        let told: Vec<&str> = import.dropped.iter().map(|problem| problem.message.as_str()).collect();
+        assert!(told.iter().any(|message| message.starts_with(&format!("listen {listen}: "))), "{told:?}");
+    }
+    // All servers at one address are alike.
+    let text = "server { listen 127.0.0.1:80; server_name a; return 204; } server { listen 127.0.0.1:81; server_name b; return 204; }";
+    let import = imported(&[("nginx.conf", text)]).unwrap_or_else(|problem| panic!("{problem}"));
+    assert!(import.dropped.is_empty() && lines(&import.toml).contains(&"hosts = [\"b\"]"), "{}", import.toml);
+}
+
+#[test]
+fn sites_that_are_reached_at_more_addresses_are_named() {
+    for (servers, said) in [
+        (
+            "server { listen 443 ssl; server_name a; return 204; } server { listen 80; server_name b; return 204; }",
+            "reached without TLS",
+        ),
+        (
+            "server { listen 80; server_name a; return 204; } server { listen 8080; server_name b; return 204; }",
+            "at the ports of other sites",
+        ),
+        ("server { listen 80; server_name a; return 204; } server { listen 80; server_name b; return 204; }", ""),
+        (
+            "server { listen 443 ssl; server_name a; return 204; } server { listen 80; server_name a; return 301 https://$host$request_uri; }",
+            "",
+        ),
+    ] {
+        let import = imported(&[("nginx.conf", servers)]).unwrap_or_else(|problem| panic!("{problem}"));
+        let is_said = import.warnings.iter().any(|problem| problem.message.contains(said));
+        assert!(if said.is_empty() { import.warnings.is_empty() } else { is_said }, "{servers}: {:?}", import.warnings);
+    }
+}
+
 /// Keys that are known and not obeyed yet.
 fn without_what_is_awaited(toml: &str) -> String {
     let is_awaited =

@@ -23,11 +23,11 @@ pub(super) fn addresses(work: &mut Work<'_, '_>, servers: &[Server<'_>]) {
         return;
     }
     work.settings.set("bind", list(&binds), &from);
-    let is_alone = |listen: &&&Listen<'_>| {
+    let is_alone = |listen: &&Listen<'_>| {
         let port = listen.address.strip_prefix("[::]:");
         port.is_some_and(|port| listens.iter().all(|other| other.address != format!("0.0.0.0:{port}")))
     };
-    if listens.iter().any(|listen| is_alone(&&listen)) {
+    if listens.iter().any(is_alone) {
         work.settings.remark("bind", "An address `[::]` without one of IPv4 takes IPv4 too.");
     }
     for directive in &from {

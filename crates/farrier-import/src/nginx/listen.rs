@@ -54,6 +54,27 @@ impl<'t> Listen<'t> {
         Some(listen)
     }
 
+    /// The address without its port; a unix socket is one of its own.
+    pub(super) fn host(&self) -> &str {
+        match self.address.starts_with("unix:") {
+            true => &self.address,
+            false => self.address.rsplit_once(':').map_or(&self.address, |(host, _)| host),
+        }
+    }
+
+    /// The port; empty for a unix socket.
+    pub(super) fn port(&self) -> &str {
+        match self.address.starts_with("unix:") {
+            true => "",
+            false => self.address.rsplit_once(':').map_or("", |(_, port)| port),
+        }
+    }
+
+    /// Whether it is at all addresses of the machine.
+    pub(super) fn is_everywhere(&self) -> bool {
+        matches!(self.host(), "0.0.0.0" | "[::]")
+    }
+
     /// The address with its protocol, as `bind` has it.
     pub(super) fn bind(&self) -> String {
         match (self.is_tls, self.address.starts_with("unix:")) {

@@ -62,7 +62,15 @@ impl<'t> Server<'t> {
 
 /// Translates all servers.
 pub(super) fn translate<'t>(work: &mut Work<'t, '_>, found: &[(&'t Directive, Scope<'t>)]) {
-    let servers: Vec<Server<'t>> = found.iter().map(|(directive, http)| Server::of(work, directive, http)).collect();
+    let all: Vec<Server<'t>> = found.iter().map(|(directive, http)| Server::of(work, directive, http)).collect();
+    let (confined, servers): (Vec<Server<'t>>, Vec<Server<'t>>) = {
+        let hidden: Vec<bool> = all.iter().map(|server| is_confined(server, &all)).collect();
+        let mut hidden = hidden.into_iter();
+        all.into_iter().partition(|_| hidden.next().unwrap_or_default())
+    };
+    for server in &confined {
+        leave_out(work, server);
+    }
     addresses::addresses(work, &servers);
     addresses::certificates(work, &servers);
     let has_tls = servers.iter().any(Server::has_tls);
@@ -76,6 +84,9 @@ pub(super) fn translate<'t>(work: &mut Work<'t, '_>, found: &[(&'t Directive, Sc
     });
     let redirects_all =
         plain.is_none() && (!redirects.is_empty() || contents.iter().any(|server| redirects_itself(server)));
+    for server in &contents {
+        wider(work, server, &contents, redirects_all);
+    }
     for server in contents {
         if default.is_none_or(|its| its != server.directive.index) && server.only_refuses() && is_nameless(server) {
             let why = "names that no site serves are answered with 421";
@@ -94,6 +105,39 @@ pub(super) fn translate<'t>(work: &mut Work<'t, '_>, found: &[(&'t Directive, Sc
 
 fn is_nameless(server: &Server<'_>) -> bool {
     server.names.iter().all(|name| matches!(name.as_str(), "_" | "" | "localhost"))
+}
+
+/// Whether nginx shows a server at some addresses only, while others are at more. A site is reached at every address.
+fn is_confined(server: &Server<'_>, all: &[Server<'_>]) -> bool {
+    let hosts: Vec<&str> = server.listens.iter().map(Listen::host).collect();
+    let is_wider = |listen: &Listen<'_>| !hosts.contains(&listen.host());
+    !server.listens.iter().any(Listen::is_everywhere) && all.iter().flat_map(|other| &other.listens).any(is_wider)
+}
+
+/// Names the addresses of a site that nginx does not show it at: another port, or one without TLS.
+fn wider(work: &mut Work<'_, '_>, server: &Server<'_>, all: &[&Server<'_>], redirects_all: bool) {
+    let others = || all.iter().filter(|other| other.directive.index != server.directive.index && !other.only_refuses());
+    let is_plain = |other: &&&Server<'_>| other.listens.iter().any(|listen| !listen.is_tls);
+    if server.listens.iter().all(|listen| listen.is_tls) && !redirects_all && others().any(|other| is_plain(&other)) {
+        let says = "the site is reached without TLS, too: another one has an address without, and a site answers at every address";
+        server.scope.own(&["listen"]).iter().for_each(|listen| work.account.without(listen, says));
+    }
+    for listen in server.listens.iter().filter(|listen| !matches!(listen.port(), "80" | "443" | "")) {
+        let is_own = others().any(|other| other.listens.iter().all(|its| its.port() != listen.port()));
+        if let Some(directive) = listen.directive.filter(|_| is_own) {
+            let says = "the site is reached at the ports of other sites, too, and they at this one: a site answers at every address";
+            work.account.without(directive, says);
+        }
+    }
+}
+
+/// Leaves out a server that would be reached at addresses where nginx does not show it.
+fn leave_out(work: &mut Work<'_, '_>, server: &Server<'_>) {
+    let says = "a site is reached at every address of `bind`, and this one is meant for this address alone: serve it with a Farrier of its own";
+    for listen in server.scope.own(&["listen"]) {
+        work.account.dropped(listen, says);
+    }
+    work.account.rest(server.directive, &Fate::Without("a site is reached at every address".to_owned()));
 }
 
 /// The server that serves unknown names: the default one of the first address that has a site.

@@ -269,6 +269,8 @@ fn is_well_known(pattern: &str) -> bool {
             | "fastcgi.conf"
             | "scgi_params"
             | "proxy_params"
+            | "fastcgi-php.conf"
+            | "snakeoil.conf"
             | "options-ssl-nginx.conf"
     )
 }
