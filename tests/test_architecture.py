@@ -58,6 +58,7 @@ ARROWS = {
         "farrier-proxy",
         "farrier-tls",
         "farrier-supervisor",
+        "farrier-transport",
         "farrier-wsgi",
     },
 }

@@ -37,7 +37,8 @@ pub use setting::{Attribute, Setting};
 pub use suggest::nearest;
 pub use table::{ACTIONS, Config, SETTINGS};
 pub use tables::{
-    InternalFolder, Key, Mount, Place, Site, StaticMount, Upstream, UpstreamFail, UpstreamServer, UpstreamTls,
+    InternalFolder, Key, Mount, Place, Site, StaticMount, Upstream, UpstreamFail, UpstreamHealth, UpstreamServer,
+    UpstreamSticky, UpstreamTls,
 };
 pub use value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, Cidr,

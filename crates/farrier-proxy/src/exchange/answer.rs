@@ -182,6 +182,9 @@ impl ProxyExchange {
                 return Err(Stop::Failed(Failure::Status(status)));
             }
             self.fill(attempt, &mut head, values, io)?;
+            if let Some(cookie) = attempt.lease.cookie(io.request, attempt.wire.head()) {
+                head.add(b"Set-Cookie", &cookie).map_err(|_| Failure::MALFORMED)?;
+            }
         }
         if let Some(attempt) = &mut self.attempt {
             attempt.head_came(now_ms, &self.mount.group.policy);
@@ -208,8 +211,9 @@ impl ProxyExchange {
         values.clear();
         encode_switched(values, &head, asked);
         self.has_head = true;
+        let head_us = attempt.waited_us(now_ms);
         let Attempt { lease, stream, .. } = *attempt;
-        lease.group_succeeded(0);
+        lease.answered(101, head_us, now_ms);
         if !io.answer.switch(values) {
             return Err(Failure::MALFORMED.into());
         }
