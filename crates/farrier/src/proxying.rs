@@ -10,7 +10,8 @@ use farrier_http::Handler;
 use farrier_http::wire::client::ResponseLimits;
 use farrier_log::error::{ErrorLog, Level};
 use farrier_proxy::group::Group;
-use farrier_proxy::mount::{Mount, Proxy};
+use farrier_proxy::handler::Proxy;
+use farrier_proxy::mount::Mount;
 
 use crate::checking::Checking;
 use crate::health_log;
