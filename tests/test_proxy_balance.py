@@ -3,14 +3,18 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
+import sysconfig
 import threading
 
 import pytest
 
 from load import Load
-from upstream import Upstream, free_port
+from upstream import Upstream
+from web_server import free_port
 from wire import Wire, message, until
 
 MOUNT = '[[mount]]\npath = "/"\nproxy = "app"\n'
@@ -280,6 +284,45 @@ def test_a_connection_can_be_the_check(serve, upstreams):
     two.kill()
     front.log.wait(r"upstream app: %s is down: it refuses connections" % re.escape(two.url))
     assert set(names(front, 10)) == {"one"}
+
+
+# php-fpm stands where users do not look for programs, and uWSGI apart from the suite's packages (tests/peers.txt).
+PEERS = os.environ.get("FARRIER_TEST_PEERS") or os.path.join(sysconfig.get_path("data"), "peers")
+PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", os.path.join(PEERS, "bin")])
+
+
+def program(name):
+    found = shutil.which(name, path=PLACES)
+    return found or pytest.skip("needs %s" % name)
+
+
+def uwsgi(folder, port):
+    """uWSGI, which answers pings in its own protocol."""
+    (folder / "app.py").write_text("def application(environ, start_response):\n    raise SystemExit\n")
+    return [program("uwsgi"), "--socket", "127.0.0.1:%d" % port, "--wsgi-file", "app.py", "--need-app", "--die-on-term"]
+
+
+def php_fpm(folder, port):
+    """php-fpm, which tells the values that a FastCGI server has."""
+    lines = ["[global]", "error_log = %s/log" % folder, "daemonize = no", "[www]", "listen = 127.0.0.1:%d" % port]
+    user = ["user = root", "group = root"] if os.geteuid() == 0 else []
+    (folder / "fpm.conf").write_text("\n".join([*lines, *user, "pm = static", "pm.max_children = 1"]) + "\n")
+    return [program("php-fpm8.2"), "--fpm-config", str(folder / "fpm.conf"), *(["-R"] if user else [])]
+
+
+@pytest.mark.parametrize("kind, command", [("uwsgi", uwsgi), ("fastcgi", php_fpm)], ids=["uwsgi", "php-fpm"])
+def test_gateways_are_checked_in_their_protocol(serve, tmp_path, kind, command):
+    port = free_port()
+    arguments = command(tmp_path, port)
+    health = 'health = { type = "%s", interval = "100ms", fast_interval = "100ms", up = 3, down = 1 }' % kind
+    front = serve("", settings=settings(['"%s://127.0.0.1:%d"' % (kind, port)], health))
+    front.log.wait(" is down: it refuses connections")
+    peer = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        front.log.wait("is up again; 1 of 1 servers is well", timeout=60)
+    finally:
+        peer.terminate()
+        peer.wait(30)
 
 
 def test_an_agent_lets_its_server_drain_and_makes_it_ready(serve, upstreams):
