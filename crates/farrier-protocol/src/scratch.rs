@@ -8,15 +8,9 @@ use farrier_transport::reactor::clock::Date;
 /// Size of a seat's arena: a usual head and a small content in one read.
 pub const ARENA_ROOM_BYTES: usize = 16 * 1024;
 
-/// Spare requests beyond the first.
-const MORE_MAX: usize = 64;
-
 /// A seat's buffers.
 pub struct Scratch {
     spare: Option<Box<Request>>,
-    /// More of them: many exchanges are under way at the same time.
-    #[expect(clippy::vec_box, reason = "requests are handed on as boxes")]
-    more: Vec<Box<Request>>,
     /// Buffer for content that does not come with its head.
     content: Vec<u8>,
     /// Staged bytes of a response.
@@ -39,7 +33,6 @@ impl Scratch {
     pub fn new() -> Scratch {
         Scratch {
             spare: None,
-            more: Vec::new(),
             content: Vec::new(),
             out: Vec::new(),
             date: Date::default(),
@@ -75,18 +68,23 @@ impl Scratch {
 
     /// An empty request with a full arena.
     pub fn take_request(&mut self) -> Box<Request> {
-        self.spare.take().or_else(|| self.more.pop()).unwrap_or_else(|| Box::new(Request::with_room(ARENA_ROOM_BYTES)))
+        self.spare.take().unwrap_or_else(|| Box::new(Request::with_room(ARENA_ROOM_BYTES)))
     }
 
     /// Takes back a request that is no longer needed.
     pub fn give_back(&mut self, mut request: Box<Request>) {
-        if request.arena.room() < ARENA_ROOM_BYTES || (self.spare.is_some() && self.more.len() >= MORE_MAX) {
-            return;
+        if self.spare.is_none() && request.arena.room() >= ARENA_ROOM_BYTES {
+            request.clear(ARENA_ROOM_BYTES);
+            self.spare = Some(request);
         }
-        request.clear(ARENA_ROOM_BYTES);
-        match self.spare {
-            None => self.spare = Some(request),
-            Some(_) => self.more.push(request),
+    }
+
+    /// Makes a request that waits for its answer small, and keeps its memory for the next one. Shrunk in place, it would leave
+    /// gaps that are too small for another arena.
+    pub fn compact(&mut self, request: &mut Request) {
+        let memory = request.arena.compact();
+        if self.spare.is_none() && memory.len() >= ARENA_ROOM_BYTES {
+            self.spare = Some(Box::new(Request::with_memory(memory)));
         }
     }
 
