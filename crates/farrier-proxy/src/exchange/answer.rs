@@ -182,9 +182,7 @@ impl ProxyExchange {
                 return Err(Stop::Failed(Failure::Status(status)));
             }
             self.fill(attempt, &mut head, values, io)?;
-            if let Some(cookie) = attempt.lease.cookie(io.request, attempt.wire.head()) {
-                head.add(b"Set-Cookie", &cookie).map_err(|_| Failure::MALFORMED)?;
-            }
+            bind(attempt, &mut head, io)?;
         }
         if let Some(attempt) = &mut self.attempt {
             attempt.head_came(now_ms, &self.mount.group.policy);
@@ -208,6 +206,7 @@ impl ProxyExchange {
         check_switch(attempt.wire.head(), asked, websocket::key_of(io.request)).map_err(Failure::Answer)?;
         let mut head = ResponseHead::new(Status::OK);
         self.fill(&attempt, &mut head, values, io)?;
+        bind(&attempt, &mut head, io)?;
         values.clear();
         encode_switched(values, &head, asked);
         self.has_head = true;
@@ -282,5 +281,13 @@ impl ProxyExchange {
         }
         io.answer.end();
         Progress::Done
+    }
+}
+
+/// Adds the cookie by which the client stays with its server.
+fn bind(attempt: &Attempt, head: &mut ResponseHead, io: &ExchangeIo<'_>) -> Result<(), Failure> {
+    match attempt.lease.cookie(io.request, attempt.wire.head()) {
+        Some(cookie) => head.add(b"Set-Cookie", &cookie).map_err(|_| Failure::MALFORMED),
+        None => Ok(()),
     }
 }
