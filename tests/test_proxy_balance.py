@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from load import Load
-from upstream import Upstream
+from upstream_process import Upstream
 from web_server import free_port
 from wire import Wire, message, until
 

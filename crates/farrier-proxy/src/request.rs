@@ -81,8 +81,8 @@ impl<'a> Facts<'a> {
     /// The facts of a request whose content has this length, where nothing else is special.
     pub fn new(request: &Request, authority: &'a [u8], content_length: Option<u64>) -> Facts<'a> {
         Facts {
-            peer: request.origin.peer,
-            is_trusted: false,
+            peer: request.forwarded.proxy.unwrap_or(request.origin.peer),
+            is_trusted: request.forwarded.proxy.is_some(),
             port: None,
             authority,
             mounted_bytes: 0,

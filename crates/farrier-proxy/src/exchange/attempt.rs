@@ -38,6 +38,8 @@ pub(super) struct Attempt {
     phase: Phase,
     deadline_ms: u64,
     has_sent: bool,
+    /// Since when the client is awaited: everything that has come of the request's content was sent, and more follows.
+    awaits_content_ms: Option<u64>,
     /// The final head has come.
     has_head: bool,
     /// The server takes no more of the request. Its answer may be there already.
@@ -50,10 +52,10 @@ pub(super) struct Attempt {
 pub(super) enum NotBegun {
     /// The server was not reached.
     Failed(Failure),
+    /// The server's unix socket has no room for another connection. No event tells when it has.
+    Full,
     /// The request is not forwarded.
     Refused(Refused),
-    /// The backlog of a unix socket is full, and nothing tells when it is not any more.
-    Full,
 }
 
 impl From<NotBegun> for Stop {
@@ -69,7 +71,6 @@ impl From<NotBegun> for Stop {
 /// What the policies must know of a request to this server.
 pub(super) fn facts<'a>(mount: &'a Mount, request: &'a Request, server: &'a Server, length: Option<u64>) -> Facts<'a> {
     let facts = Facts {
-        is_trusted: request.is_from_proxy,
         takes_trailers: request.takes_trailers(),
         hidden_cookie: mount.group.sticky.as_ref().map_or(b"", |sticky| sticky.hidden()),
         upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
@@ -115,6 +116,7 @@ impl Attempt {
             phase: Phase::Connecting,
             deadline_ms: now_ms + mount.group.policy.connect_timeout_ms,
             has_sent: false,
+            awaits_content_ms: None,
             has_head: false,
             is_send_broken: false,
             sent_ms: now_ms,
@@ -163,15 +165,20 @@ impl Attempt {
         if self.phase != Phase::Sending || self.is_send_broken {
             return Ok(false);
         }
+        if let Some(since_ms) = self.awaits_content_ms.take() {
+            outgoing.awaited_ms += now_ms.saturating_sub(since_ms);
+            self.deadline_ms = now_ms + policy.send_timeout_ms;
+        }
         let mut turn = 0;
         while outgoing.refill(io.content).map_err(of_content)? {
             let before = &outgoing.before[outgoing.before_sent..];
-            let given = before.len() + outgoing.piece.len();
+            let given = before.len() + outgoing.piece.len() + outgoing.after.len();
             let more = outgoing.has_more();
-            let sent = match (before, &*outgoing.piece) {
-                (before, []) => self.stream.send(&[before], more),
-                ([], piece) => self.stream.send(&[piece], more),
-                (before, piece) => self.stream.send(&[before, piece], more),
+            let sent = match (before, &*outgoing.piece, outgoing.after) {
+                (before, [], []) => self.stream.send(&[before], more),
+                ([], piece, []) => self.stream.send(&[piece], more),
+                (before, piece, []) => self.stream.send(&[before, piece], more),
+                (before, piece, after) => self.stream.send(&[before, piece, after], more),
             };
             let Ok(sent) = sent else {
                 // What came back is read: an answer such as 413 is often there already.
@@ -194,6 +201,10 @@ impl Attempt {
         }
         if outgoing.is_complete() {
             self.awaits_head(now_ms, policy);
+        } else {
+            // The client is slow, not the server. How slow it may be is for its own connection to decide.
+            self.awaits_content_ms = Some(now_ms);
+            self.deadline_ms = u64::MAX;
         }
         Ok(false)
     }
@@ -231,6 +242,11 @@ impl Attempt {
         if self.phase == Phase::Content {
             self.deadline_ms = now_ms + policy.read_timeout_ms;
         }
+    }
+
+    /// Whether it is the client that is waited for.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.awaits_content_ms.is_some() && self.phase == Phase::Sending
     }
 
     /// When it is looked at even if nothing happens. The time in which the client is slow does not count.

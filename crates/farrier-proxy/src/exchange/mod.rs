@@ -17,7 +17,7 @@ use std::sync::Arc;
 use farrier_http::wire::client::ResponseReader;
 use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, ResponseHead, Side};
 
-use self::attempt::Attempt;
+use self::attempt::{Attempt, NotBegun};
 use self::content::Outgoing;
 use self::tunnel::Tunnel;
 use crate::failure::{Failure, Retry, is_idempotent};
@@ -206,10 +206,11 @@ impl ProxyExchange {
         });
         match begun {
             Ok(attempt) => {
+                self.backlog = None;
                 self.attempt = Some(Box::new(attempt));
                 Ok(true)
             }
-            Err(attempt::NotBegun::Full) if self.has_time_for_backlog(now_ms) => {
+            Err(NotBegun::Full) if self.has_time_for_backlog(now_ms) => {
                 self.attempts -= 1;
                 self.outgoing.rewind();
                 let (id, group) = (server.id(), &self.mount.group);
@@ -223,12 +224,12 @@ impl ProxyExchange {
                 self.waits_until_ms = Some(now_ms + pause_ms);
                 Ok(false)
             }
-            Err(stop) => {
-                if let attempt::NotBegun::Failed(failure) = &stop {
+            Err(not_begun) => {
+                if let NotBegun::Failed(failure) = &not_begun {
                     self.note_failure(&server, is_trial, failure, false, now_ms);
                     self.tried.push(server.id());
                 }
-                Err(stop.into())
+                Err(not_begun.into())
             }
         }
     }
@@ -262,29 +263,34 @@ impl ProxyExchange {
         if let Some(attempt) = &attempt {
             self.note_failure(attempt.server(), attempt.lease.is_trial(), &failure, is_reused, now_ms);
         }
-        if self.has_head || !self.outgoing.is_replayable() {
-            return Err(failure);
-        }
+        let can_repeat = !self.has_head && self.outgoing.is_replayable();
         let is_safe = !has_sent || policy.retry_unsafe || is_idempotent(io.request.method());
         let is_stale = failure.retry() == Retry::Unanswered && is_reused;
-        if is_stale && policy.retry_on.stale && is_safe && !self.wants_fresh {
+        if can_repeat && is_stale && policy.retry_on.stale && is_safe && !self.wants_fresh {
             if let Some(attempt) = &attempt {
                 attempt.went_stale();
             }
             self.wants_fresh = true;
+            // The server did not fail, so the attempts that are allowed for failures are still left.
+            self.attempts -= 1;
             self.outgoing.rewind();
             return Ok(());
         }
-        let is_allowed = match failure.retry() {
-            Retry::Unsent => policy.retry_on.connect,
-            Retry::Unanswered | Retry::Reset => policy.retry_on.reset && is_safe,
-            Retry::Timeout => policy.retry_on.timeout && is_safe,
-            Retry::BadResponse => policy.retry_on.bad_response && is_safe,
-            Retry::Status => true,
-            Retry::No => false,
-        };
-        let elapsed_ms = now_ms.saturating_sub(self.began_ms);
-        let is_left = self.attempts <= policy.retries && elapsed_ms < policy.retry_timeout_ms;
+        if let Some(attempt) = &attempt
+            && !self.tried.contains(&attempt.server().id())
+        {
+            self.tried.push(attempt.server().id());
+        }
+        let is_allowed = can_repeat
+            && match failure.retry() {
+                Retry::Unsent => policy.retry_on.connect,
+                Retry::Unanswered | Retry::Reset => policy.retry_on.reset && is_safe,
+                Retry::Timeout => policy.retry_on.timeout && is_safe,
+                Retry::BadResponse => policy.retry_on.bad_response && is_safe,
+                Retry::Status => true,
+                Retry::No => false,
+            };
+        let is_left = self.attempts <= policy.retries && self.elapsed_ms(now_ms) < policy.retry_timeout_ms;
         // The budget bounds work that is done twice. A server that refused the connection has done none.
         let is_free = failure == Failure::Refused;
         let percent = policy.retry_budget_percent;
@@ -292,11 +298,6 @@ impl ProxyExchange {
             || is_free || self.mount.group.budget.lock().is_ok_and(|mut budget| budget.retry(percent, now_ms));
         if !is_allowed || !is_left || !has_budget() {
             return Err(failure);
-        }
-        if let Some(attempt) = &attempt
-            && !self.tried.contains(&attempt.server().id())
-        {
-            self.tried.push(attempt.server().id());
         }
         self.wants_fresh = false;
         self.outgoing.rewind();
@@ -310,7 +311,7 @@ impl ProxyExchange {
             && (policy.retry_unsafe || is_idempotent(io.request.method()))
             && self.outgoing.is_replayable()
             && self.attempts <= policy.retries
-            && now_ms.saturating_sub(self.began_ms) < policy.retry_timeout_ms
+            && self.elapsed_ms(now_ms) < policy.retry_timeout_ms
             && self.mount.group.has_other(attempt.server().id(), &self.tried, now_ms)
     }
 
@@ -319,22 +320,31 @@ impl ProxyExchange {
         if self.queued.is_some() && self.waits_until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
             return Some(Failure::QueueFull);
         }
-        let late = |at_ms: u64| at_ms <= now_ms;
-        let total = self.began_ms + self.mount.group.policy.total_timeout_ms;
+        let is_late = self.total_deadline_ms() <= now_ms;
         match &self.attempt {
-            Some(attempt) => attempt
-                .overdue(now_ms, self.is_sink_full)
-                .or_else(|| (!self.has_head && late(total)).then_some(Failure::HeadTimeout)),
-            None => late(total).then_some(Failure::QueueFull),
+            Some(attempt) => {
+                attempt.overdue(now_ms, self.is_sink_full).or_else(|| is_late.then_some(Failure::HeadTimeout))
+            }
+            None => is_late.then_some(Failure::QueueFull),
         }
+    }
+
+    /// How long it has taken so far. The time in which the client was waited for does not count.
+    fn elapsed_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.began_ms + self.outgoing.awaited_ms)
+    }
+
+    /// When `total_timeout` is over. It ends with the head.
+    fn total_deadline_ms(&self) -> u64 {
+        if self.has_head || self.attempt.as_ref().is_some_and(|attempt| attempt.awaits_client()) {
+            return u64::MAX;
+        }
+        self.began_ms + self.outgoing.awaited_ms + self.mount.group.policy.total_timeout_ms
     }
 
     /// When it is to be stepped even if nothing happens.
     fn next(&self) -> Next {
-        let mut at_ms = self.waits_until_ms.unwrap_or(u64::MAX);
-        if !self.has_head {
-            at_ms = at_ms.min(self.began_ms + self.mount.group.policy.total_timeout_ms);
-        }
+        let mut at_ms = self.waits_until_ms.unwrap_or(u64::MAX).min(self.total_deadline_ms());
         if let Some(attempt) = &self.attempt {
             at_ms = at_ms.min(attempt.deadline_ms(self.is_sink_full));
         }
@@ -409,11 +419,6 @@ impl Exchange for ProxyExchange {
                 }
                 Ok(Progress::Done) => return Next::Done,
                 Err(Stop::Failed(failure)) => {
-                    if let Some(attempt) = &self.attempt
-                        && !self.tried.contains(&attempt.server().id())
-                    {
-                        self.tried.push(attempt.server().id());
-                    }
                     if let Err(failure) = self.recover(failure, now_ms, io) {
                         return self.give_up(Stop::Failed(failure), io);
                     }

@@ -28,15 +28,11 @@ pub(super) enum Framing {
 }
 
 impl Framing {
-    /// Appends what stands before a piece, and returns how many bytes of the piece belong to it. `is_first`: nothing came
-    /// before.
-    pub(super) fn begin(self, out: &mut Vec<u8>, bytes: usize, is_first: bool) -> usize {
+    /// Appends what stands before a piece, and returns how many bytes of the piece belong to it.
+    pub(super) fn begin(self, out: &mut Vec<u8>, bytes: usize) -> usize {
         match self {
             Framing::Plain => bytes,
             Framing::Chunked => {
-                if !is_first {
-                    out.extend_from_slice(b"\r\n");
-                }
                 encode_chunk_size(out, bytes);
                 bytes
             }
@@ -44,12 +40,19 @@ impl Framing {
         }
     }
 
+    /// What stands behind a piece. It leaves with the piece: a server may wait for it before it uses the chunk.
+    pub(super) fn after(self) -> &'static [u8] {
+        match self {
+            Framing::Chunked => b"\r\n",
+            Framing::Plain | Framing::Records => b"",
+        }
+    }
+
     /// Appends the end of the content.
-    pub(super) fn end(self, out: &mut Vec<u8>, is_first: bool) {
+    pub(super) fn end(self, out: &mut Vec<u8>) {
         match self {
             Framing::Plain => {}
-            Framing::Chunked if is_first => out.extend_from_slice(b"0\r\n\r\n"),
-            Framing::Chunked => out.extend_from_slice(b"\r\n0\r\n\r\n"),
+            Framing::Chunked => out.extend_from_slice(b"0\r\n\r\n"),
             Framing::Records => encode_stdin_end(out),
         }
     }
