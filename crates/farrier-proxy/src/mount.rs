@@ -68,6 +68,9 @@ pub struct Proxy(pub Arc<Mount>);
 
 impl Handler for Proxy {
     fn plan(&self, request: &mut Request) -> Plan {
+        if request.protocol().is_some() {
+            return self.0.plan_tunnel(request);
+        }
         if self.0.methods.refuses(request.method()) {
             return Plan::Now;
         }
@@ -87,6 +90,18 @@ impl Handler for Proxy {
 }
 
 impl Mount {
+    /// An extended CONNECT becomes a GET for the server. Its content is what comes through the tunnel.
+    fn plan_tunnel(self: &Arc<Mount>, request: &Request) -> Plan {
+        let is_forwarded = self.upgrades.asked(request).is_some()
+            && !self.methods.refuses(b"GET")
+            && !self.group.speaks_gateway_protocols();
+        match is_forwarded {
+            true => Plan::Exchange(Box::new(ProxyExchange::new(Arc::clone(self))), BodyMode::Streamed),
+            // The engine refuses it.
+            false => Plan::Now,
+        }
+    }
+
     /// Answers a method that is not forwarded.
     fn refuse(&self, respond: &mut dyn Respond) -> Result<(), Error> {
         let mut head = ResponseHead::new(Status::METHOD_NOT_ALLOWED);

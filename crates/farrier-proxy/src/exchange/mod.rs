@@ -17,7 +17,7 @@ use std::sync::Arc;
 use farrier_http::wire::client::ResponseReader;
 use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, ResponseHead, Side};
 
-use self::attempt::{Attempt, NotBegun};
+use self::attempt::{Asking, Attempt, NotBegun};
 use self::content::Outgoing;
 use self::tunnel::Tunnel;
 use crate::failure::{Failure, Retry, is_idempotent};
@@ -25,6 +25,7 @@ use crate::group::{Chosen, QueuePlace};
 use crate::mount::{Mount, TunnelPolicy};
 use crate::request::Refused;
 use crate::server::Server;
+use crate::websocket;
 
 /// Bytes that are read from a server in one turn.
 const TURN_BYTES: usize = 256 * 1024;
@@ -132,6 +133,8 @@ pub(crate) struct ProxyExchange {
     is_sink_full: bool,
     /// The answer's head was given to the sink.
     has_head: bool,
+    /// The key of a WebSocket handshake for a client of HTTP/2, which has none.
+    key: Option<[u8; 24]>,
 }
 
 impl ProxyExchange {
@@ -151,12 +154,15 @@ impl ProxyExchange {
             backlog: None,
             is_sink_full: false,
             has_head: false,
+            key: None,
         }
     }
 
     fn begin(&mut self, now_ms: u64, io: &ExchangeIo<'_>) {
         self.began_ms = now_ms;
-        self.outgoing.begin(io.content_bytes);
+        self.key = websocket::fresh_key(io.request);
+        // What the client sends behind an extended CONNECT is the other protocol's.
+        self.outgoing.begin(if self.key.is_some() { Some(0) } else { io.content_bytes });
         if let Ok(mut budget) = self.mount.group.budget.lock() {
             budget.request(now_ms);
         }
@@ -202,7 +208,8 @@ impl ProxyExchange {
         self.attempts += 1;
         let (server, is_trial) = (Arc::clone(lease.server()), lease.is_trial());
         let begun = SCRATCH.with_borrow_mut(|scratch| {
-            Attempt::begin(lease, &self.mount, self.wants_fresh, &mut self.outgoing, now_ms, io, scratch)
+            let asked = Asking { wants_fresh: self.wants_fresh, key: self.key.as_ref() };
+            Attempt::begin(lease, &self.mount, asked, &mut self.outgoing, now_ms, io, scratch)
         });
         match begun {
             Ok(attempt) => {
@@ -264,7 +271,7 @@ impl ProxyExchange {
             self.note_failure(attempt.server(), attempt.lease.is_trial(), &failure, is_reused, now_ms);
         }
         let can_repeat = !self.has_head && self.outgoing.is_replayable();
-        let is_safe = !has_sent || policy.retry_unsafe || is_idempotent(io.request.method());
+        let is_safe = !has_sent || policy.retry_unsafe || is_idempotent(io.request);
         let is_stale = failure.retry() == Retry::Unanswered && is_reused;
         if can_repeat && is_stale && policy.retry_on.stale && is_safe && !self.wants_fresh {
             if let Some(attempt) = &attempt {
@@ -308,7 +315,7 @@ impl ProxyExchange {
     fn may_try_for_status(&self, status: u16, attempt: &Attempt, now_ms: u64, io: &ExchangeIo<'_>) -> bool {
         let policy = &self.mount.group.policy;
         policy.retry_on.statuses.contains(&status)
-            && (policy.retry_unsafe || is_idempotent(io.request.method()))
+            && (policy.retry_unsafe || is_idempotent(io.request))
             && self.outgoing.is_replayable()
             && self.attempts <= policy.retries
             && self.elapsed_ms(now_ms) < policy.retry_timeout_ms

@@ -75,7 +75,8 @@ pub(super) fn begin(
     protocol: Protocol,
     scratch: &mut Scratch,
 ) -> Result<(Framing, Wire), Refused> {
-    let asked = Asked { upgrade: facts.upgrade.is_some(), ..Asked::of(request.method()) };
+    let method = if facts.websocket_key.is_some() { b"GET" } else { request.method() };
+    let asked = Asked { upgrade: facts.upgrade.is_some(), ..Asked::of(method) };
     match protocol {
         Protocol::Http1 => {
             http1::encode_head(out, request, &mount.request, facts, &mut scratch.values)?;
