@@ -8,8 +8,9 @@ use farrier_http::wire::client::{Event, Fault, FaultKind};
 use farrier_http::{ExchangeIo, Request};
 
 use super::content::Outgoing;
+use super::scratch::{Scratch, TURN_BYTES};
 use super::wire::{self, Wire};
-use super::{Scratch, Stop, TURN_BYTES, of_content};
+use super::{Stop, of_content};
 use crate::failure::Failure;
 use crate::group::{GroupPolicy, Lease};
 use crate::mount::Mount;

@@ -4,21 +4,22 @@
 //! - `content`: the request's content on its way to the server, kept for another attempt as long as it is small.
 //! - `answer`: the server's answer on its way to the client.
 //! - `wire`: the protocol of the server.
+//! - `scratch`: memory that exchanges use in turn.
 
 mod answer;
 mod attempt;
 mod content;
+mod scratch;
 mod tunnel;
 mod wire;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
-use farrier_http::wire::client::ResponseReader;
-use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, ResponseHead, Side};
+use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, Side};
 
 use self::attempt::{Asking, Attempt, NotBegun};
 use self::content::Outgoing;
+use self::scratch::SCRATCH;
 use self::tunnel::Tunnel;
 use crate::failure::{Failure, Retry, is_idempotent};
 use crate::group::{Chosen, QueuePlace};
@@ -27,66 +28,8 @@ use crate::request::Refused;
 use crate::server::Server;
 use crate::websocket;
 
-/// Bytes that are read from a server in one turn.
-const TURN_BYTES: usize = 256 * 1024;
-
 /// The longest pause before a server is asked again whose backlog was full.
 const BACKLOG_PAUSE_MS_MAX: u64 = 50;
-
-/// Bytes of one read.
-const READ_BYTES: usize = 64 * 1024;
-
-/// Memory that all exchanges of a thread use in turn.
-struct Scratch {
-    inbox: Vec<u8>,
-    values: Vec<u8>,
-    /// The head that is given to the sink, which takes a copy.
-    head: Option<ResponseHead>,
-    /// Readers and buffers of exchanges that are over.
-    readers: Vec<ResponseReader>,
-    buffers: Vec<Vec<u8>>,
-}
-
-/// Readers and buffers that are kept for the next exchanges.
-const SPARES_MAX: usize = 64;
-
-/// Buffers above this size are not kept.
-const SPARE_BYTES_MAX: usize = 8 * 1024;
-
-impl Scratch {
-    fn take_reader(&mut self) -> ResponseReader {
-        self.readers.pop().unwrap_or_default()
-    }
-
-    fn keep_reader(&mut self, reader: ResponseReader) {
-        if self.readers.len() < SPARES_MAX {
-            self.readers.push(reader);
-        }
-    }
-
-    fn take_buffer(&mut self) -> Vec<u8> {
-        self.buffers.pop().unwrap_or_default()
-    }
-
-    fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
-        if self.buffers.len() < SPARES_MAX && (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) {
-            buffer.clear();
-            self.buffers.push(buffer);
-        }
-    }
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = const {
-        RefCell::new(Scratch {
-            inbox: Vec::new(),
-            values: Vec::new(),
-            head: None,
-            readers: Vec::new(),
-            buffers: Vec::new(),
-        })
-    };
-}
 
 /// Why an exchange does not go on.
 enum Stop {

@@ -6,7 +6,7 @@ use farrier_http::wire::client::fastcgi_encode::{encode_stdin_end, encode_stdin_
 use farrier_http::wire::client::{Asked, Event, FieldLines, ReceivedHead, ResponseLimits, ResponseReader, Step};
 use farrier_http::wire::h1::encode::encode_chunk_size;
 
-use super::Scratch;
+use super::scratch::Scratch;
 use crate::failure::Failure;
 use crate::gateway::{encode_fastcgi, encode_uwsgi, explain_unanswered};
 use crate::http1;
