@@ -36,11 +36,12 @@ impl Handler for Proxy {
 impl Proxy {
     /// An extended CONNECT becomes a GET for the server. Its content is what comes through the tunnel.
     fn plan_tunnel(&self, request: &Request) -> Plan {
-        let is_forwarded = self.0.upgrades.asked(request).is_some()
-            && !self.0.methods.refuses(b"GET")
-            && !self.0.group.speaks_gateway_protocols();
+        let mount = &self.0;
+        let is_forwarded = mount.upgrades.asked(request).is_some()
+            && !mount.methods.refuses(b"GET")
+            && !mount.group.speaks_gateway_protocols();
         match is_forwarded {
-            true => Plan::Exchange(Box::new(ProxyExchange::new(Arc::clone(&self.0))), BodyMode::Streamed),
+            true => Plan::Exchange(Box::new(ProxyExchange::new(Arc::clone(mount))), BodyMode::Streamed),
             // The engine refuses it.
             false => Plan::Now,
         }

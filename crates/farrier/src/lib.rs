@@ -26,6 +26,7 @@ mod generations;
 mod health_log;
 mod hooks;
 mod host;
+mod import_nginx;
 mod import_uwsgi;
 mod last_words;
 mod launch;

@@ -9,8 +9,8 @@ use farrier_config::{Config, ProxyTarget, Upstream};
 use farrier_http::Handler;
 use farrier_http::wire::client::ResponseLimits;
 use farrier_log::error::{ErrorLog, Level};
-use farrier_proxy::Proxy;
 use farrier_proxy::group::Group;
+use farrier_proxy::handler::Proxy;
 use farrier_proxy::mount::Mount;
 
 use crate::checking::Checking;

@@ -5,10 +5,11 @@ use std::io;
 use farrier_http::wire::client::{Event, Fault, FaultKind};
 use farrier_http::{Accepted, ExchangeIo, ResponseHead, Status};
 
+use super::ProxyExchange;
 use super::attempt::{Attempt, facts};
 use super::scratch::{READ_BYTES, SCRATCH, TURN_BYTES};
+use super::stop::{Progress, Stop};
 use super::tunnel::Tunnel;
-use super::{Progress, ProxyExchange, Stop};
 use crate::failure::Failure;
 use crate::upgrade::{check_switch, encode_switched};
 use crate::websocket::{self, accepted_for_http2};

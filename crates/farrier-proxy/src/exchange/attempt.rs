@@ -9,8 +9,8 @@ use farrier_http::{ExchangeIo, Request};
 
 use super::content::Outgoing;
 use super::scratch::{Scratch, TURN_BYTES};
+use super::stop::{Stop, of_content};
 use super::wire::{self, Wire};
-use super::{Stop, of_content};
 use crate::failure::Failure;
 use crate::group::{GroupPolicy, Lease};
 use crate::mount::Mount;

@@ -4,57 +4,34 @@
 //! - `content`: the request's content on its way to the server, kept for another attempt as long as it is small.
 //! - `answer`: the server's answer on its way to the client.
 //! - `wire`: the protocol of the server.
-//! - `scratch`: memory that exchanges use in turn.
+//! - `tunnel`: bytes both ways after a change of protocol.
+//! - `stop`, `scratch`: how a step ends, and memory that is used in turn.
 
 mod answer;
 mod attempt;
 mod content;
 mod scratch;
+mod stop;
 mod tunnel;
 mod wire;
 
 use std::sync::Arc;
 
-use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, Side};
+use farrier_http::{Error, Event, Exchange, ExchangeIo, Next};
 
 use self::attempt::{Asking, Attempt, NotBegun};
 use self::content::Outgoing;
 use self::scratch::SCRATCH;
+use self::stop::{Progress, Stop};
 use self::tunnel::Tunnel;
 use crate::failure::{Failure, Retry, is_idempotent};
 use crate::group::{Chosen, QueuePlace};
 use crate::mount::{Mount, TunnelPolicy};
-use crate::request::Refused;
 use crate::server::Server;
 use crate::websocket;
 
 /// The longest pause before a server is asked again whose backlog was full.
 const BACKLOG_PAUSE_MS_MAX: u64 = 50;
-
-/// Why an exchange does not go on.
-enum Stop {
-    /// The server has failed; another may be asked.
-    Failed(Failure),
-    /// The request is answered with an error.
-    Answer(Error),
-}
-
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Stop {
-        Stop::Failed(failure)
-    }
-}
-
-/// How far a step has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    /// It waits for an event.
-    Waits,
-    /// Others get their turn; there is more to do.
-    StoppedEarly,
-    /// The answer is complete.
-    Done,
-}
 
 /// A proxied request.
 pub(crate) struct ProxyExchange {
@@ -376,23 +353,5 @@ impl Exchange for ProxyExchange {
                 Err(stop) => return self.give_up(stop, io),
             }
         }
-    }
-}
-
-impl From<Refused> for Stop {
-    fn from(refused: Refused) -> Stop {
-        match refused {
-            Refused::Error(error) => Stop::Answer(error),
-            Refused::LastHop => Stop::Answer(Error::answer(farrier_http::Status::OK)),
-            Refused::Loop => Stop::Failed(Failure::Loop),
-        }
-    }
-}
-
-/// The client's content failed: it broke off, came too slowly, or was too large.
-fn of_content(error: Error) -> Stop {
-    match error.side {
-        Side::Client => Stop::Answer(error),
-        _ => Stop::Answer(Error { kind: Kind::NoRoom, ..error }),
     }
 }

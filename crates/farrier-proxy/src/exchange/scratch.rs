@@ -1,4 +1,4 @@
-//! Memory that all exchanges of a thread use in turn, and how much they read at a time.
+//! Memory that all exchanges of a thread use in turn, and how much they do in one turn.
 
 use std::cell::RefCell;
 
@@ -18,15 +18,15 @@ pub(super) struct Scratch {
     /// The head that is given to the sink, which takes a copy.
     pub(super) head: Option<ResponseHead>,
     /// Readers and buffers of exchanges that are over.
-    readers: Vec<ResponseReader>,
-    buffers: Vec<Vec<u8>>,
+    pub(super) readers: Vec<ResponseReader>,
+    pub(super) buffers: Vec<Vec<u8>>,
 }
 
 /// Readers and buffers that are kept for the next exchanges.
-const SPARES_MAX: usize = 64;
+pub(super) const SPARES_MAX: usize = 64;
 
 /// Buffers above this size are not kept.
-const SPARE_BYTES_MAX: usize = 8 * 1024;
+pub(super) const SPARE_BYTES_MAX: usize = 8 * 1024;
 
 impl Scratch {
     pub(super) fn take_reader(&mut self) -> ResponseReader {
