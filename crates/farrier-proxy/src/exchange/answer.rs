@@ -200,9 +200,7 @@ impl ProxyExchange {
                 // The filter for internal files sends the file in the place of the content.
                 head.add(b"X-Accel-Redirect", &url).map_err(|_| Failure::MALFORMED)?;
             }
-            if let Some(cookie) = attempt.lease.cookie(io.request, attempt.wire.head()) {
-                head.add(b"Set-Cookie", &cookie).map_err(|_| Failure::MALFORMED)?;
-            }
+            bind(attempt, &mut head, io)?;
         }
         if let Some(attempt) = &mut self.attempt {
             attempt.head_came(now_ms, &self.mount.group.policy);
@@ -227,6 +225,7 @@ impl ProxyExchange {
         check_switch(attempt.wire.head(), asked, key).map_err(Failure::Answer)?;
         let mut head = ResponseHead::new(Status::OK);
         self.fill(&attempt, &mut head, values, io)?;
+        bind(&attempt, &mut head, io)?;
         self.has_head = true;
         let head_us = attempt.waited_us(now_ms);
         let Attempt { lease, stream, .. } = *attempt;
@@ -308,5 +307,13 @@ impl ProxyExchange {
         }
         io.answer.end();
         Progress::Done
+    }
+}
+
+/// Adds the cookie by which the client stays with its server.
+fn bind(attempt: &Attempt, head: &mut ResponseHead, io: &ExchangeIo<'_>) -> Result<(), Failure> {
+    match attempt.lease.cookie(io.request, attempt.wire.head()) {
+        Some(cookie) => head.add(b"Set-Cookie", &cookie).map_err(|_| Failure::MALFORMED),
+        None => Ok(()),
     }
 }
