@@ -228,7 +228,14 @@ impl ProxyExchange {
         bind(&attempt, &mut head, io)?;
         self.has_head = true;
         let head_us = attempt.waited_us(now_ms);
-        let Attempt { lease, stream, .. } = *attempt;
+        let Attempt { lease, stream, wire, .. } = *attempt;
+        SCRATCH.with_borrow_mut(|scratch| {
+            // An idle tunnel owns no buffer.
+            scratch.keep_buffer(std::mem::take(&mut self.outgoing.before));
+            if let Some(reader) = wire.into_reader() {
+                scratch.keep_reader(reader);
+            }
+        });
         lease.answered(101, head_us, now_ms);
         let is_taken = match self.key {
             Some(_) => io.answer.accept_connect(&accepted_for_http2(&head)),
