@@ -77,7 +77,7 @@ FILES = {
 COMPARED = ("Location", "X-Frame-Options", "X-Powered-By")
 
 # Keys that Farrier knows and does not obey yet.
-AWAITED = (r', "redirect"(?=\])', r'(?m)^flush = "on"$', r'(?m)^balance = "hash"$', r"(?m)^hash_on = .*$")
+AWAITED = (r', "redirect"(?=\])', r'(?m)^flush = "on"$')
 
 
 class Both:

@@ -240,7 +240,8 @@ pub(super) const DIRECTIVES: &[Known] = &[
     part("keepalive keepalive_time", "`keepalive`, `keepalive_time`", "in an upstream"),
     part("queue", "`queue`, `queue_timeout`", ""),
     needless("zone state ntlm", "workers share what they must"),
-    without("sticky* upstream_conf health_check match", "see the page on sites for `balance`"),
+    part("sticky", "`sticky`", "`cookie` and `learn`; not `route`"),
+    without("sticky_cookie_insert upstream_conf health_check match", "servers are checked by `[upstream.health]`"),
     // Requests of clients.
     part("client_max_body_size", "`limit_request_body`", "nginx's default is 1 MiB; 0 becomes 1024 GiB"),
     part("client_body_timeout", "`body_timeout`", ""),
