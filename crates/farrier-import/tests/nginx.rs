@@ -304,6 +304,12 @@ fn a_server_with_tls_redirects_if_nothing_is_served_without_it() {
     let managed = text(&[tls, by_certbot]).unwrap_or_default();
     assert!(lines(&managed).contains(&"https_redirect = true"), "{managed}");
     assert_eq!(lines(&managed).iter().filter(|line| **line == "[[site]]").count(), 1);
+    // Another name without TLS, which leads to the site, is no reason to serve anything without TLS.
+    let www = "listen 80; server_name www.a; return 301 https://a$request_uri;";
+    let with_www = text(&[tls, plain, www]).unwrap_or_default();
+    assert!(lines(&with_www).contains(&"https_redirect = true"), "{with_www}");
+    assert!(lines(&with_www).contains(&"redirect = \"https://a$path$query\""), "{with_www}");
+    assert!(comments(&with_www).contains("a certificate must have this name"), "{with_www}");
     let three = text(&[tls, plain, other]).unwrap_or_default();
     assert!(!lines(&three).contains(&"https_redirect = true"), "{three}");
     assert!(comments(&three).contains("set `https_redirect = true`"), "{three}");
