@@ -385,9 +385,21 @@ fn named_locations_that_lead_to_each_other_end() {
 
 #[test]
 fn one_file_is_no_folder() {
-    let import = server("location /robots.txt { alias /srv/static/robots.txt; } location / { proxy_pass http://a:1; }");
-    assert!(!import.toml.contains("[[site.static]]"), "{}", import.toml);
-    assert!(import.warnings.iter().any(|problem| problem.message.contains("one file has no mount")));
+    let text = "server { location /robots.txt { alias /srv/static/robots.txt; } location / { proxy_pass http://a:1; }\n\
+                location = /favicon.ico { root /srv/static; } location = /gone.txt { root /srv/static; } location = /x.ico { access_log off; } }";
+    let files = [("nginx.conf", text), ("/srv/static/robots.txt", ""), ("/srv/static/favicon.ico", "")];
+    let toml = imported(&files).map(|import| import.toml).unwrap_or_default();
+    for line in [
+        "url = \"/robots.txt\"",
+        "dir = \"/srv/static/robots.txt\"",
+        "dir = \"/srv/static/favicon.ico\"",
+        "path = \"/gone.txt\"",
+        "path = \"/x.ico\"",
+    ] {
+        assert!(lines(&toml).contains(&line), "{line}\n{toml}");
+    }
+    assert_eq!(lines(&toml).iter().filter(|line| **line == "status = 404").count(), 2, "{toml}");
+    assert!(!toml.contains("dir = \"/srv/static/gone.txt\""), "{toml}");
 }
 
 #[test]
