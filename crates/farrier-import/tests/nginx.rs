@@ -589,6 +589,25 @@ proptest! {
         }
     }
 
+    /// Lines of real configurations in any order, as a mistake with an editor leaves them.
+    #[test]
+    fn any_lines_of_the_shapes_are_refused_or_imported(picked in proptest::collection::vec(any::<prop::sample::Index>(), 1..60)) {
+        let mut all: Vec<String> = Vec::new();
+        for name in ["1-application", "2-uwsgi", "3-https", "4-try-files", "5-services"] {
+            let text = std::fs::read_to_string(shapes().join(name).join("nginx.conf")).unwrap_or_default();
+            // A line that opens or closes a block is rare among whole blocks, which are what is looked for.
+            let blocks = text.split("\n    }\n").map(|block| format!("{block}\n    }}\n"));
+            let directives = text.lines().filter(|line| line.ends_with(';')).map(str::to_owned);
+            all.extend(blocks.chain(directives).filter(|text| text.matches('{').count() == text.matches('}').count()));
+        }
+        let lines: Vec<&str> = picked.iter().map(|index| index.get(&all).as_str()).collect();
+        let text = format!("server {{\n{}\n}}", lines.join("\n"));
+        if let Ok(import) = imported(&[("nginx.conf", &text)]) {
+            let parsed = toml::de::DeTable::parse(&import.toml);
+            prop_assert!(parsed.is_ok(), "{text}\n{}\n{:?}", import.toml, parsed.err());
+        }
+    }
+
     /// Any text is refused or imported; nothing panics.
     #[test]
     fn any_text_is_refused_or_imported(text in "\\PC{0,200}") {
