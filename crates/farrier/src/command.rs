@@ -11,6 +11,7 @@ use crate::configured::{Asked, Configured};
 use crate::console::{print, print_problems};
 use crate::embedding::Given;
 use crate::hooks::Hooks;
+use crate::upstream_security::UpstreamSecurity;
 use crate::{application, certificates, import_nginx, import_uwsgi, server, sites};
 
 /// Runs the command and gives its exit code.
@@ -66,6 +67,10 @@ fn check(py: Python<'_>, configured: &Configured) -> i32 {
             eprintln!("farrier: {reason}");
             return 1;
         }
+    }
+    if let Err(reason) = UpstreamSecurity::read(config) {
+        eprintln!("farrier: {reason}");
+        return 1;
     }
     let opened = sites::open(config).and_then(|_| {
         let loaded = Applications::load(py, config, |failure| {

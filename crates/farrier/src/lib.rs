@@ -53,6 +53,7 @@ mod sticking;
 mod streams;
 mod template;
 mod test_exchange;
+mod upstream_security;
 mod upstreams;
 mod worker;
 mod worker_hooks;

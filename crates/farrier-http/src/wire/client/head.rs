@@ -216,6 +216,9 @@ enum Stage {
 /// How every status line begins that is read here.
 const BEGINNING: &[u8] = b"HTTP/1.";
 
+/// How a server answers that expects TLS: with an alert or a handshake record (RFC 8446 §5.1).
+const TLS_RECORDS: [u8; 2] = [0x15, 0x16];
+
 impl HeadReader {
     /// Reads the bytes received of this head so far: `bytes` begins with its first one and only grows between calls. The
     /// length of the head in bytes when it is complete; then the reader is ready for the next one.
@@ -297,6 +300,11 @@ impl HeadReader {
                         _ if is_status_line && known < BEGINNING.len() => return Ok(None),
                         _ if is_status_line => Stage::StatusLine,
                         Dialect::Cgi => Stage::Fields(false),
+                        Dialect::Http if TLS_RECORDS.contains(&rest[0]) => {
+                            return Err(malformed(
+                                "the answer is TLS and not HTTP: the address of its server is `https://`",
+                            ));
+                        }
                         Dialect::Http => return Err(malformed("the answer does not begin with HTTP/1.x")),
                     };
                     head.lines.clear();
