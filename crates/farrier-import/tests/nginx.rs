@@ -212,6 +212,10 @@ fn directives_become_settings() {
             &["remove_headers = [\"Accept-Encoding\"]"],
         ),
         (
+            "location / { uwsgi_pass suwsgi://b:1; uwsgi_ssl_verify off; }",
+            &["servers = [\"suwsgi://b:1\"]", "tls = { verify = false }"],
+        ),
+        (
             "location / { proxy_pass http://b:1; limit_except GET POST { deny all; } }",
             &["methods = [\"GET\", \"POST\", \"HEAD\"]"],
         ),
