@@ -160,6 +160,7 @@ fn directives_become_settings() {
             "set_real_ip_from 10.0.0.0/8; set_real_ip_from 192.0.2.1; real_ip_header X-Forwarded-For;",
             &["trusted_proxy = [\"10.0.0.0/8\", \"192.0.2.1\"]"],
         ),
+        ("set_real_ip_from 10.0.0.1;", &["forwarded_allow_ips = [\"10.0.0.1\"]", "proxy_headers = [\"x-real-ip\"]"]),
         ("server_name _;", &["default = true"]),
         ("server_name a.example *.a.example;", &["hosts = [\"a.example\", \"*.a.example\"]"]),
         ("client_max_body_size 0;", &["limit_request_body = \"1024GiB\""]),
@@ -422,6 +423,25 @@ fn files_that_nobody_may_have_are_hidden() {
     assert!(import.warnings.iter().any(|problem| problem.message.contains("scripts are hidden")));
     let import = server("root /srv; location ~ \\.inc$ { allow 10.0.0.0/8; deny all; }");
     assert!(!import.dropped.is_empty());
+}
+
+#[test]
+fn what_a_proxy_in_front_says_is_named() {
+    for (field, is_named) in [
+        ("X-Forwarded-Proto $scheme", false),
+        ("X-Forwarded-For $proxy_add_x_forwarded_for", false),
+        ("X-Forwarded-Host $http_host", false),
+        ("X-Forwarded-Proto https", true),
+        ("X-Forwarded-Proto $http_x_forwarded_proto", true),
+        ("X-Real-IP $http_cf_connecting_ip", true),
+    ] {
+        let import = server(&format!("location / {{ proxy_pass http://b:1; proxy_set_header {field}; }}"));
+        assert_eq!(
+            import.warnings.iter().any(|problem| problem.message.contains("`trusted_proxy`")),
+            is_named,
+            "{field}"
+        );
+    }
 }
 
 #[test]
