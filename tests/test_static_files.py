@@ -237,6 +237,20 @@ def test_an_index_stands_for_its_folder(site):
     assert answer.value("Cache-Control") == "max-age=300"
 
 
+def test_one_file_has_a_path_of_its_own(serve, tmp_path):
+    (tmp_path / "robots.txt").write_bytes(b"Disallow: /x")
+    (tmp_path / "other.txt").write_bytes(b"other")
+    server = serve(APPLICATION, "--static", "/robots.txt=robots.txt", directory=tmp_path)
+    answer = server.get("/robots.txt?a=b")
+    assert (answer.status, answer.body) == (200, b"Disallow: /x")
+    assert answer.value("Content-Type") == "text/plain; charset=utf-8"
+    for target in ("/robots.txt/", "/robots.txt/robots.txt", "/robots.txt/other.txt"):
+        assert server.get(target).status == 404, target
+    assert server.get("/other.txt").value("X-By") == "application"
+    (tmp_path / "robots.txt").write_bytes(b"Allow: /")
+    until(lambda: server.get("/robots.txt").body == b"Allow: /", 15, "the new content")
+
+
 def test_a_fallback_is_sent_for_a_missing_file_and_for_nothing_else(serve, tmp_path):
     # An application in the browser has paths of its own, which are no files.
     files = tmp_path / "files"

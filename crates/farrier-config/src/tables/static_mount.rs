@@ -16,7 +16,8 @@ record! {
     /// URL path of the files, such as `/static/`.
     url: UrlPrefix = required;
 
-    /// Folder of the files. A relative path is relative to `chdir`.
+    /// Folder of the files, or one file for a `url` with the same ending, such as `/robots.txt`. A relative path is
+    /// relative to `chdir`.
     directory as "dir": PathBuf = required;
 
     /// File to send for a folder, such as `index.html`; without it a folder is answered with 404.

@@ -1,5 +1,6 @@
 //! A served folder. It looks names up, in the cache first, then on the disk.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ const OLDER_MAX_S: i64 = 2;
 /// A folder that is served.
 pub(crate) struct Room {
     pub(crate) folder: Folder,
+    /// The name of the file, if it is one file that is served and no folder.
+    single: Option<Box<[u8]>>,
     root: Root,
     cache: Arc<Cache>,
     number: usize,
@@ -38,12 +41,19 @@ pub(crate) struct Room {
 struct IsCold;
 
 impl Room {
-    pub(crate) fn open(folder: Folder, cache: Arc<Cache>, log: Arc<ErrorLog>) -> Result<Room, String> {
+    /// Opens a folder. `single` is the name of the only file in it that is served.
+    pub(crate) fn open(
+        folder: Folder,
+        single: Option<Box<[u8]>>,
+        cache: Arc<Cache>,
+        log: Arc<ErrorLog>,
+    ) -> Result<Room, String> {
         let root = Root::open(&folder.directory)?;
         let number = cache.add_folder();
         let lease = Lease::of(folder.max_age);
         Ok(Room {
             folder,
+            single,
             root,
             cache,
             number,
@@ -55,8 +65,13 @@ impl Room {
     }
 
     /// The name below the folder that a request's path stands for.
-    pub(crate) fn name_of<'a>(&self, request: &'a Request) -> Result<std::borrow::Cow<'a, [u8]>, NoName> {
-        name::below(request.path(), request.head.gateway.path_is_decoded, &self.folder.prefix)
+    pub(crate) fn name_of<'a>(&'a self, request: &'a Request) -> Result<Cow<'a, [u8]>, NoName> {
+        let name = name::below(request.path(), request.head.gateway.path_is_decoded, &self.folder.prefix)?;
+        match &self.single {
+            None => Ok(name),
+            Some(single) if name.is_empty() => Ok(Cow::Borrowed(single)),
+            Some(_) => Err(NoName::Hidden),
+        }
     }
 
     /// Looks a name up without waiting for the disk, or the file in its place. `None` if the disk is needed.

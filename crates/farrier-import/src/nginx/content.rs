@@ -51,21 +51,15 @@ impl<'t> Serving<'t, '_> {
                 }
             },
             (None, Some(folder)) if at.kind == Kind::Exact || files::is_one_file(work, at.path, &folder) => {
-                if let Some(by) = at.by {
-                    let says =
-                        "one file has no mount: the mount around it answers, or put the file into a folder of its own";
-                    work.account.without(by, says);
-                }
-                Vec::new()
+                vec![one_file(work, at, mount, &folder)]
             }
             (None, Some(folder)) => {
                 vec![files::table(work, scope, at.by.as_slice(), at.path, &folder)]
             }
             (None, None) => {
-                if let Some(by) = at.by {
-                    work.account.without(by, "nothing of its own answers there: the mount around it does");
-                }
-                Vec::new()
+                mount.set("status", "404", &[]);
+                mount.says("There is no `root`, so nginx has no file for it.");
+                vec![mount]
             }
         }
     }
@@ -114,6 +108,17 @@ impl<'t> Serving<'t, '_> {
     }
 }
 
+/// A file with a path of its own; 404 if it is not there, as nginx answers.
+fn one_file(work: &mut Work<'_, '_>, at: At<'_, '_>, mut mount: Table, file: &Folder<'_>) -> Table {
+    if files::is_there(work, &file.path) && files::has_same_ending(at.path, &file.path) {
+        return files::table(work, at.scope, at.by.as_slice(), at.path, file);
+    }
+    work.account.became(file.by);
+    mount.set("status", "404", &[file.by]);
+    mount.says(format!("{} was not there at the import.", file.path));
+    mount
+}
+
 /// `try_files` with a status or a file behind it.
 fn tries(work: &mut Work<'_, '_>, at: At<'_, '_>, folder: &Folder<'_>, tried: &Directive, fallback: Fallback) -> Table {
     let mut table = files::table(work, at.scope, at.by.as_slice(), at.path, folder);
@@ -133,7 +138,10 @@ fn tries(work: &mut Work<'_, '_>, at: At<'_, '_>, folder: &Folder<'_>, tried: &D
     table
 }
 
-/// The folders that a `try_files $uri @name` would serve files from.
+/// The most files of a root that get a path of their own.
+const FILES_MAX: usize = 32;
+
+/// The folders and files that a `try_files $uri @name` would serve.
 fn found_first(
     work: &mut Work<'_, '_>,
     at: At<'_, '_>,
@@ -151,11 +159,18 @@ fn found_first(
                 table.says("It is a folder of the root that `try_files` looks into. A file that is missing there is answered with 404.");
                 tables.push(table);
             }
-            if !names.is_empty()
+            let (own, others): (Vec<String>, Vec<String>) =
+                names.into_iter().partition(|name| name.contains('.') && !name.contains(['%', '?', '#', '\\']));
+            for name in own.iter().take(FILES_MAX) {
+                let inside = Folder { path: format!("{}/{name}", folder.path.trim_end_matches('/')), by: folder.by };
+                tables.push(files::table(work, at.scope, &[tried], &format!("{base}/{name}"), &inside));
+            }
+            let left: Vec<&String> = own.iter().skip(FILES_MAX).chain(&others).collect();
+            if !left.is_empty()
                 && let Some(first) = tables.first_mut()
             {
-                let shown: Vec<String> = names.iter().take(8).map(|name| format!("`{name}`")).collect();
-                let more = if names.len() > 8 { " and others" } else { "" };
+                let shown: Vec<String> = left.iter().take(8).map(|name| format!("`{name}`")).collect();
+                let more = if left.len() > 8 { " and others" } else { "" };
                 first.says(format!(
                     "nginx serves files of {} first: {}{more}. Move them into a folder with a `[[site.static]]`, or let the application serve them.",
                     folder.path,

@@ -171,7 +171,11 @@ pub(super) const DIRECTIVES: &[Known] = &[
     part("add_header", "`response_headers`, `hsts`, `max_age`", "the field takes the place of the server's own"),
     without("add_trailer more_set_headers more_clear_headers", "fields are set with `response_headers`"),
     // Forwarding.
-    part("PASS_pass", "`proxy` of a mount", "the addresses are `http://`, `https://`, `uwsgi://` and `fastcgi://`"),
+    part(
+        "PASS_pass",
+        "`proxy` of a mount",
+        "the addresses are `http://`, `https://`, `uwsgi://`, `suwsgi://` and `fastcgi://`",
+    ),
     without("grpc_* scgi_* memcached_pass", "this protocol is not forwarded"),
     part(
         "proxy_set_header",
@@ -217,16 +221,19 @@ pub(super) const DIRECTIVES: &[Known] = &[
         "responses are not cached: let the application cache, or a cache in front",
     ),
     part(
-        "proxy_ssl_verify proxy_ssl_trusted_certificate proxy_ssl_name proxy_ssl_certificate proxy_ssl_certificate_key proxy_ssl_protocols",
+        "proxy_ssl_verify proxy_ssl_trusted_certificate proxy_ssl_name proxy_ssl_certificate proxy_ssl_certificate_key proxy_ssl_protocols uwsgi_ssl_verify uwsgi_ssl_trusted_certificate uwsgi_ssl_name uwsgi_ssl_certificate uwsgi_ssl_certificate_key uwsgi_ssl_protocols",
         "`tls` of an `[[upstream]]`",
         "the certificate of the server is checked, unless nginx says `off`",
     ),
     needless(
-        "proxy_ssl_server_name proxy_ssl_session_reuse proxy_ssl_ciphers proxy_ssl_verify_depth proxy_ssl_conf_command",
+        "proxy_ssl_server_name proxy_ssl_session_reuse proxy_ssl_ciphers proxy_ssl_verify_depth proxy_ssl_conf_command uwsgi_ssl_server_name uwsgi_ssl_session_reuse uwsgi_ssl_ciphers uwsgi_ssl_verify_depth uwsgi_ssl_conf_command",
         "names are sent and sessions resumed anyway",
     ),
-    access("proxy_ssl_crl", "", "revoked certificates of servers are not known"),
-    without("proxy_ssl_password_file uwsgi_ssl_*", "write `suwsgi://` and `tls` into an `[[upstream]]`"),
+    access("proxy_ssl_crl uwsgi_ssl_crl", "", "revoked certificates of servers are not known"),
+    without(
+        "proxy_ssl_password_file uwsgi_ssl_password_file",
+        "keys must not be encrypted: limit who may read the file",
+    ),
     part("uwsgi_param fastcgi_param", "`params`", "those of `uwsgi_params` and `fastcgi_params` are sent anyway"),
     part("fastcgi_index", "`fastcgi_index`", ""),
     part("fastcgi_split_path_info", "`fastcgi_split`", ""),
@@ -240,7 +247,8 @@ pub(super) const DIRECTIVES: &[Known] = &[
     part("keepalive keepalive_time", "`keepalive`, `keepalive_time`", "in an upstream"),
     part("queue", "`queue`, `queue_timeout`", ""),
     needless("zone state ntlm", "workers share what they must"),
-    without("sticky* upstream_conf health_check match", "see the page on sites for `balance`"),
+    part("sticky", "`sticky`", "`cookie` and `learn`; not `route`"),
+    without("sticky_cookie_insert upstream_conf health_check match", "servers are checked by `[upstream.health]`"),
     // Requests of clients.
     part("client_max_body_size", "`limit_request_body`", "nginx's default is 1 MiB; 0 becomes 1024 GiB"),
     part("client_body_timeout", "`body_timeout`", ""),

@@ -6,7 +6,7 @@ use super::directives::{Becomes, DIRECTIVES};
 pub fn directives_markdown() -> String {
     let mut page = "| nginx | Farrier | |\n|---|---|---|\n".to_string();
     for known in DIRECTIVES {
-        let names: Vec<String> = known.written_names().map(|name| format!("`{name}`")).collect();
+        let names: Vec<String> = known.written_names().map(|name| format!("`{}`", name.replace('|', "\\|"))).collect();
         let became = match known.becomes {
             Becomes::Part("") => "not needed",
             Becomes::Part(target) => target,

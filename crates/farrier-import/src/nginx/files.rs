@@ -54,14 +54,17 @@ pub(super) fn table(
         );
     }
     must_be_there(work, &mut table, folder);
-    index(work, scope, &mut table, url);
+    if !has_same_ending(url, &folder.path) {
+        index(work, scope, &mut table, url);
+    }
     lifetime(work, scope, &mut table);
     table
 }
 
 /// Says that a folder is missing: a server does not start without it.
 pub(super) fn must_be_there(work: &mut Work<'_, '_>, table: &mut Table, folder: &Folder<'_>) {
-    if work.files.names(std::path::Path::new(&folder.path)).is_err() {
+    let is_missing = work.files.names(std::path::Path::new(&folder.path)).is_err() && !is_file(work, &folder.path);
+    if is_missing {
         table.says("The folder was not there at the import. It must be there at the start.");
     }
 }
@@ -141,6 +144,28 @@ pub(super) fn is_forever(scope: &Scope<'_>) -> bool {
             && its.args.get(1).is_some_and(|value| value.contains("immutable"))
     };
     scope.own(&["expires"]).iter().any(|its| its.arg() == "max") || scope.own(&["add_header"]).iter().any(says)
+}
+
+/// Whether a file is there, as far as its folder can be seen.
+pub(super) fn is_there(work: &mut Work<'_, '_>, file: &str) -> bool {
+    let path = std::path::Path::new(file);
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
+    match work.files.names(folder) {
+        Ok(names) => names.iter().any(|known| known.as_str() == name),
+        Err(_) => true,
+    }
+}
+
+fn is_file(work: &mut Work<'_, '_>, file: &str) -> bool {
+    let path = std::path::Path::new(file);
+    let names = path.parent().and_then(|folder| work.files.names(folder).ok()).unwrap_or_default();
+    path.file_name().is_some_and(|name| names.iter().any(|known| known.as_str() == name))
+}
+
+/// Whether a path ends as its file does, which tells it from a folder.
+pub(super) fn has_same_ending(path: &str, file: &str) -> bool {
+    let ending = |text: &str| std::path::Path::new(text).extension().map(std::ffi::OsStr::to_owned);
+    ending(path).is_some() && ending(path) == ending(file)
 }
 
 /// Whether a folder is one file. `location /robots.txt { alias …/robots.txt; }` looks as a folder does.

@@ -224,6 +224,10 @@ fn proxies(work: &mut Work<'_, '_>, top: &[Directive]) {
             return;
         }
     };
+    // Without a name nginx reads X-Real-IP.
+    if let (None, Some(first)) = (header, froms.iter().find(|from| from.arg() != "unix:")) {
+        work.global("proxy_headers", "[\"x-real-ip\"]", first);
+    }
     for directive in froms {
         match directive.arg() {
             "unix:" => work.account.needless(directive, "peers on unix sockets are trusted anyway"),

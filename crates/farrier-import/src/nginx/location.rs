@@ -2,7 +2,6 @@
 
 use super::access::{self, Access};
 use super::account::Fate;
-use super::files;
 use super::output::{Table, list};
 use super::redirect;
 use super::scope::Scope;
@@ -121,7 +120,7 @@ impl<'t> Serving<'t, '_> {
     }
 
     /// Adds the mount of a path, unless another one has it.
-    fn add(&mut self, work: &mut Work<'t, '_>, table: Table, by: Option<&Directive>) {
+    pub(super) fn add(&mut self, work: &mut Work<'t, '_>, table: Table, by: Option<&Directive>) {
         let is_same = |known: &Table| {
             known.path().trim_matches('"').trim_end_matches('/') == table.path().trim_matches('"').trim_end_matches('/')
         };
@@ -228,48 +227,6 @@ impl<'t> Serving<'t, '_> {
         let mut tables = self.content(work, at, mount);
         tables.extend(rewritten);
         tables
-    }
-
-    /// `internal`: files that an application names, or a page that only errors lead to.
-    fn internal(
-        &mut self,
-        work: &mut Work<'t, '_>,
-        scope: &Scope<'t>,
-        path: &str,
-        internal: &'t Directive,
-        by: Option<&'t Directive>,
-    ) {
-        let is_page =
-            self.scope.all(&["error_page"]).iter().any(|page| page.args.last().is_some_and(|its| its == path));
-        let folder = files::folder(scope, path).ok().flatten();
-        match (folder, by) {
-            (Some(folder), Some(by)) if !is_page && path != "/" => {
-                let mut table = Table::new("[[internal]]", &[by]);
-                table.text("url", path, &[internal]);
-                table.text("dir", &folder.path, &[folder.by]);
-                files::must_be_there(work, &mut table, &folder);
-                for directive in [by, internal, folder.by] {
-                    work.account.became(directive);
-                }
-                work.internals.push(table);
-                let mut mount = Table::new("[[site.mount]]", &[]);
-                mount.text("path", path, &[]);
-                mount.set("status", "404", &[internal]);
-                mount.says("Clients cannot ask for the files that an application names.");
-                self.add(work, mount, None);
-            }
-            (_, Some(by)) if is_page => {
-                work.account.needless(internal, "the page is read at the start, and no path leads to it");
-                work.account.needless(by, "the page is read at the start (`error_pages`)");
-            }
-            (_, by) => {
-                let mut table = Table::new("[[site.mount]]", by.as_slice());
-                table.text("path", path, &[]);
-                table.set("status", "404", &[internal]);
-                work.account.became(internal);
-                self.add(work, table, by);
-            }
-        }
     }
 }
 

@@ -16,6 +16,7 @@ mod files;
 mod forward;
 mod glob;
 mod global;
+mod internal;
 mod listen;
 mod location;
 mod logs;

@@ -1,5 +1,6 @@
 //! `error_page`: pages for errors of the server itself.
 
+use super::files;
 use super::location::Kind;
 use super::output::Table;
 use super::server::Server;
@@ -19,7 +20,7 @@ pub(super) fn translate<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, table:
         let changes = page.args.iter().any(|arg| arg.starts_with('='));
         let file = if uri.starts_with('/') && !changes { file_of(server, uri) } else { None };
         match file {
-            Some((file, by)) if is_there(work, &file) && !statuses.is_empty() => {
+            Some((file, by)) if files::is_there(work, &file) && !statuses.is_empty() => {
                 for status in statuses {
                     if pages.iter().all(|(known, _)| *known != status) {
                         pages.push((status, file.clone()));
@@ -68,14 +69,4 @@ fn file_of<'t>(server: &Server<'t>, uri: &str) -> Option<(String, &'t Directive)
         _ => format!("{}{uri}", base.trim_end_matches('/')),
     };
     Some((file, by))
-}
-
-/// Whether a file is there, as far as its folder can be seen.
-fn is_there(work: &mut Work<'_, '_>, file: &str) -> bool {
-    let path = std::path::Path::new(file);
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
-    match work.files.names(folder) {
-        Ok(names) => names.iter().any(|known| known.as_str() == name),
-        Err(_) => true,
-    }
 }

@@ -52,12 +52,12 @@ pub(super) fn translate(work: &mut Work<'_, '_>, scope: &Scope<'_>, mount: &mut 
                 work.account.needless(directive, "connections are kept, and switched to WebSocket, as the client asks");
             }
             (name, value) if OF_THE_CLIENT.contains(&name) => {
-                let is_fixed = !value.is_empty() && !value.contains('$') && name != "x-forwarded-server";
-                if is_fixed && name == "x-forwarded-proto" {
-                    work.account.without(
-                        directive,
-                        "X-Forwarded-Proto is the scheme of the client: a proxy in front that ends TLS is named in `trusted_proxy`",
-                    );
+                // What a proxy in front says counts here only if that proxy is trusted.
+                let is_of_another = value.contains("$http_") && !value.contains("$http_host");
+                let is_other_scheme = name == "x-forwarded-proto" && value != "$scheme" && !value.is_empty();
+                if is_of_another || is_other_scheme {
+                    let says = "what a proxy in front says of the client is passed on if that proxy is in `trusted_proxy`, and only then";
+                    work.account.without(directive, says);
                 } else {
                     work.account.needless(directive, "fields that tell of the client are always sent (`forwarded`)");
                 }

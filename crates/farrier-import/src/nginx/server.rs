@@ -80,7 +80,8 @@ pub(super) fn translate<'t>(work: &mut Work<'t, '_>, found: &[(&'t Directive, Sc
     let redirects_itself =
         |server: &Server<'t>| server.conditions.iter().any(|(_, condition)| *condition == Condition::ToHttps);
     let plain = contents.iter().find(|server| {
-        !server.only_refuses() && !redirects_itself(server) && server.listens.iter().any(|listen| !listen.is_tls)
+        let answers = !server.only_refuses() && !redirects_itself(server) && !server.only_leads_elsewhere_over_tls();
+        answers && server.listens.iter().any(|listen| !listen.is_tls)
     });
     let redirects_all =
         plain.is_none() && (!redirects.is_empty() || contents.iter().any(|server| redirects_itself(server)));
@@ -190,6 +191,9 @@ fn site<'t>(work: &mut Work<'t, '_>, server: &Server<'t>, is_default: bool, redi
         if !server.listens.iter().any(|listen| listen.is_default) {
             table.items.remark("default", "nginx lets the first server of an address serve all other names.");
         }
+    }
+    if redirects_all && !server.has_tls() && server.only_leads_elsewhere_over_tls() {
+        table.says("Without TLS a request is first redirected to the same name over TLS. So a certificate must have this name.");
     }
     let mut methods = None;
     for (directive, condition) in &server.conditions {

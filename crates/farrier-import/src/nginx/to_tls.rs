@@ -33,6 +33,15 @@ impl<'t> Server<'t> {
         }
     }
 
+    /// Whether all that it answers is a redirect to another name over TLS.
+    pub(super) fn only_leads_elsewhere_over_tls(&self) -> bool {
+        let leads = |scope: &Scope<'t>| {
+            scope.own(&["return"]).iter().any(|its| its.args.last().is_some_and(|url| url.starts_with("https://")))
+        };
+        let mut others = self.locations.iter().filter(|location| !is_challenge(location)).peekable();
+        leads(&self.scope) || others.peek().is_some() && others.all(|location| leads(&location.scope))
+    }
+
     fn is_same_over_tls(&self, url: &str) -> bool {
         let Some(rest) = url.strip_prefix("https://") else { return false };
         let own = self.names.iter().map(String::as_str);

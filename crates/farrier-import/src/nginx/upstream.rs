@@ -86,6 +86,9 @@ fn servers(work: &mut Work<'_, '_>, group: &Directive, pass: &Pass, table: &mut 
                 ("max_fails", number) => max = Some(number.to_owned()),
                 ("fail_timeout", text) => time = Some(text.to_owned()),
                 ("resolve", _) => {}
+                ("slow_start", text) if units::milliseconds(text).is_some() => {
+                    table.set("slow_start", units::duration(units::milliseconds(text).unwrap_or_default()), &[server]);
+                }
                 (other, _) => table.says(format!("`{other}` of a server has no counterpart.")),
             }
         }
@@ -161,6 +164,16 @@ fn balance(work: &mut Work<'_, '_>, group: &Directive, table: &mut Table) {
                 let Some(time) = work.duration(directive, directive.arg()) else { continue };
                 table.set(key, time, &[directive]);
             }
+            "sticky" => {
+                let Some(sticky) = sticky(directive) else {
+                    work.account.without(
+                        directive,
+                        "`sticky` has a `cookie` of this server's or learns one of the application's",
+                    );
+                    continue;
+                };
+                table.set("sticky", sticky, &[directive]);
+            }
             "queue" => {
                 table.set("queue", directive.arg(), &[directive]);
                 if let Some(time) =
@@ -177,6 +190,34 @@ fn balance(work: &mut Work<'_, '_>, group: &Directive, table: &mut Table) {
     if !is_said {
         table.says("nginx takes the servers in turn; Farrier takes the one with the fewest requests in flight.");
     }
+}
+
+/// `sticky cookie NAME …` and `sticky learn create=$upstream_cookie_NAME …`.
+fn sticky(directive: &Directive) -> Option<String> {
+    let (kind, rest) = directive.args.split_first()?;
+    let mut keys = Vec::new();
+    match kind.as_str() {
+        "cookie" => {
+            let (name, flags) = rest.split_first()?;
+            keys.push(format!("cookie = {}", quoted(name)));
+            for flag in flags {
+                match flag.split_once('=').unwrap_or((flag, "")) {
+                    ("expires", time) => keys.push(format!("ttl = {}", units::duration(units::milliseconds(time)?))),
+                    ("path", path) => keys.push(format!("path = {}", quoted(path))),
+                    ("samesite", "strict") => keys.push("same_site = \"Strict\"".to_owned()),
+                    ("samesite", "none") => keys.push("same_site = \"None\"".to_owned()),
+                    ("secure", "") => keys.push("secure = \"on\"".to_owned()),
+                    _ => {}
+                }
+            }
+        }
+        "learn" => {
+            let name = rest.iter().find_map(|flag| flag.strip_prefix("create=$upstream_cookie_"))?;
+            keys.push(format!("learn = {}", quoted(name)));
+        }
+        _ => return None,
+    }
+    Some(format!("{{ {} }}", keys.join(", ")))
 }
 
 /// What a hash is made of.

@@ -92,12 +92,13 @@ pub(super) fn retries(work: &mut Work<'_, '_>, scope: &Scope<'_>, pass: &Pass, t
 
 /// TLS with the servers.
 pub(super) fn tls(work: &mut Work<'_, '_>, scope: &Scope<'_>, pass: &Pass, table: &mut Table) {
-    if pass.protocol != "https" {
+    if !matches!(pass.protocol, "https" | "suwsgi") {
         return;
     }
+    let one = |name: &str| scope.one(&format!("{}{name}", pass.prefix()));
     let mut keys: Vec<String> = Vec::new();
     let mut from = Vec::new();
-    match scope.one("proxy_ssl_verify") {
+    match one("ssl_verify") {
         Some(directive) => {
             if directive.arg() == "off" {
                 keys.push("verify = false".to_owned());
@@ -107,12 +108,12 @@ pub(super) fn tls(work: &mut Work<'_, '_>, scope: &Scope<'_>, pass: &Pass, table
         None => table.says("nginx does not check this server's certificate; Farrier does. Name its authority in `tls.ca` if it is your own."),
     }
     for (name, key) in [
-        ("proxy_ssl_name", "name"),
-        ("proxy_ssl_trusted_certificate", "ca"),
-        ("proxy_ssl_certificate", "certificate"),
-        ("proxy_ssl_certificate_key", "key"),
+        ("ssl_name", "name"),
+        ("ssl_trusted_certificate", "ca"),
+        ("ssl_certificate", "certificate"),
+        ("ssl_certificate_key", "key"),
     ] {
-        let Some(directive) = scope.one(name) else { continue };
+        let Some(directive) = one(name) else { continue };
         if directive.arg().contains('$') {
             work.account.without(directive, "write the name itself");
             continue;
@@ -120,7 +121,7 @@ pub(super) fn tls(work: &mut Work<'_, '_>, scope: &Scope<'_>, pass: &Pass, table
         keys.push(format!("{key} = {}", quoted(directive.arg())));
         from.push(directive);
     }
-    if let Some(directive) = scope.one("proxy_ssl_protocols") {
+    if let Some(directive) = one("ssl_protocols") {
         if directive.args == ["TLSv1.3"] {
             keys.push("min = \"1.3\"".to_owned());
         }
