@@ -76,9 +76,6 @@ FILES = {
 
 COMPARED = ("Location", "X-Frame-Options", "X-Powered-By")
 
-# Keys that Farrier knows and does not obey yet.
-AWAITED = (r'(?m)^flush = "on"$',)
-
 
 class Both:
     """The addresses of nginx and of Farrier with the same configuration, and the part of the import's report."""
@@ -149,9 +146,6 @@ def start(serve_module, folder, shape, listeners, at=None, code=0):
         timeout=30,
     )
     assert imported.returncode == code, imported.stderr
-    written = here / "farrier.toml"
-    for pattern in AWAITED:
-        written.write_text(re.sub(pattern, "", written.read_text()))
     serve_module("farrier.toml", "--config", directory=here, bind=(), listening=True)
     configuration = of / "nginx.conf"
     configuration.write_text(of_nginx(configuration.read_text(), of))

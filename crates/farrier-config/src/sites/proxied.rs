@@ -7,7 +7,7 @@ use super::{SitePlan, Target, balancing};
 use crate::error::Problem;
 use crate::table::Config;
 use crate::tables::{Mount, Upstream, UpstreamServer};
-use crate::value::{AccelField, BindAddress, ProxyTarget, ServerProtocol, ServerUrl, SourceAddress, Value};
+use crate::value::{AccelField, BindAddress, Flush, ProxyTarget, ServerProtocol, ServerUrl, SourceAddress, Value};
 
 /// The most servers of an upstream.
 pub const SERVERS_MAX: usize = 256;
@@ -45,7 +45,7 @@ const PROXY_KEYS: &[&str] = &[
 ];
 
 /// Those of them that nothing obeys yet.
-const AWAITED_OF_MOUNTS: &[&str] = &["response_buffer", "response_spool", "flush", "fastcgi_index", "fastcgi_split"];
+const AWAITED_OF_MOUNTS: &[&str] = &["response_buffer", "response_spool", "fastcgi_index", "fastcgi_split"];
 
 /// The keys of an upstream that nothing obeys yet.
 const AWAITED_OF_UPSTREAMS: &[&str] = &["proxy_protocol"];
@@ -203,6 +203,9 @@ fn wrong_keys(config: &Config, mount: &Mount) -> Vec<String> {
     let set = mount.keys_set();
     let mut found: Vec<String> =
         set.iter().filter(|key| AWAITED_OF_MOUNTS.contains(key)).map(|key| awaited(&format!("`{key}`"))).collect();
+    if mount.flush == Flush::Off {
+        found.push(awaited("`flush = \"off\"`"));
+    }
     if mount.accel.contains(&AccelField::Redirect) && config.internal.is_empty() {
         found.push("`redirect` in `accel` needs folders in `internal`: no other file may be sent".to_owned());
     }
