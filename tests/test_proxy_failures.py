@@ -429,6 +429,19 @@ def test_a_client_that_leaves_frees_the_connection_to_the_server(proxied, leaves
     proxied.works()
 
 
+def test_a_client_that_leaves_is_no_error(proxied):
+    # "The handler ended without a complete response" was logged for each client that left before the head.
+    mark = proxied.front.log.mark()
+    case = proxied.on(WAIT_CLOSED)
+    wire = proxied.front.connect()
+    wire.send(case.message())
+    case.wait_requests(1)
+    wire.reset()
+    assert case.connection.is_closed.wait(10)
+    proxied.works()
+    assert not proxied.front.log.find("ended without", mark)
+
+
 def test_a_client_that_has_only_closed_its_sending_side_gets_its_answer(proxied):
     gate = Gate()
     case = proxied.on(gate, OK)
