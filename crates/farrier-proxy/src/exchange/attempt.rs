@@ -72,6 +72,8 @@ impl From<NotBegun> for Stop {
 pub(super) fn facts<'a>(mount: &Mount, request: &'a Request, server: &'a Server, length: Option<u64>) -> Facts<'a> {
     let facts = Facts {
         takes_trailers: request.takes_trailers(),
+        // The server may then close the connection itself, and need not wait for more.
+        is_last: server.target.idle_max == 0,
         upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
         ..Facts::new(request, &server.authority, length)
     };
