@@ -261,6 +261,10 @@ def test_the_date_is_added_if_the_server_gives_none_and_a_reason_is_kept(proxied
         ("/strip", "x/y", "x/y"),
         ("/strip", "http://elsewhere.test/x", "http://elsewhere.test/x"),
         ("/strip", "http://%(server)s.evil.test/x", "http://%(server)s.evil.test/x"),
+        # nginx puts its own port behind the host that it was asked for.
+        ("/strip", "http://Farrier.test:%(port)s/x", "http://%(client)s/strip/x"),
+        ("/strip", "http://farrier.test:1/x", "http://farrier.test:1/x"),
+        ("/strip", "http://elsewhere.test:%(port)s/x", "http://elsewhere.test:%(port)s/x"),
         ("/put", "/v2/x", "/put/x"),
         ("/put", "http://%(server)s/v2/x", "http://%(client)s/put/x"),
         ("/put", "/v22/x", "/v22/x"),
@@ -269,7 +273,7 @@ def test_the_date_is_added_if_the_server_gives_none_and_a_reason_is_kept(proxied
     ],
 )
 def test_addresses_of_the_server_become_the_clients(proxied, below, value, expected):
-    names = {"server": proxied.upstream.authority, "client": "farrier.test"}
+    names = {"server": proxied.upstream.authority, "client": "farrier.test", "port": proxied.upstream.address[1]}
     value, expected = value % names, expected % names
     fields = "Location: %s\r\nContent-Location: %s\r\nRefresh: 5; url=%s\r\n" % (value, value, value)
     response = proxied.get(b"HTTP/1.1 302 Found\r\n" + fields.encode() + b"Content-Length: 0\r\n\r\n", below=below)
