@@ -2,7 +2,7 @@
 
 import pytest
 
-from upstream import Upstream
+from scripted import Upstream
 
 
 class Proxied:

@@ -12,7 +12,7 @@ import pytest
 import frames
 from load import Load
 from proxied import proxied_by
-from upstream import CLOSE, OK, RESET, WAIT_CLOSED, Gate, Upstream, delivered
+from scripted import CLOSE, OK, RESET, WAIT_CLOSED, Gate, Upstream, delivered
 from web_server import free_port
 from wire import Incomplete, message, until
 

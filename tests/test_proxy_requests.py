@@ -7,7 +7,7 @@ import pytest
 import frames
 from proxied import proxied_by
 from secured import SecureWire, context
-from upstream import OK
+from scripted import OK
 from wire import chunked
 
 TABLES = (

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 
-use farrier_config::uwsgi::{Machine, import};
+use farrier_import::uwsgi::{Machine, import};
 use pyo3::prelude::*;
 
 use crate::console::{print, print_problems};

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 
 use crate::files::{self, Files};
 use crate::proxying::Proxies;
+use crate::shared_upstreams::SharedUpstreams;
 use crate::{filters, proxy_policies, test_exchange};
 
 /// The plans of the sites, and their handlers.
@@ -97,15 +98,16 @@ pub(crate) fn handlers(
     plans: &[SitePlan],
     application: &MakeApplication<'_>,
     log: &Arc<ErrorLog>,
+    upstreams: SharedUpstreams,
 ) -> Result<Vec<Vec<Arc<dyn Handler>>>, String> {
     let files = Files::new(config, log);
     let internal = files::internal(config, &files)?;
     let compressor = filters::compressor(config, &config.compress);
-    let proxies = Proxies::new(config, log);
+    let proxies = Proxies::new(config, log, upstreams);
     let makers = Makers { config, compressor, files, internal, proxies, application };
     let handlers: Result<Vec<Vec<Arc<dyn Handler>>>, String> =
         plans.iter().map(|site| site.mounts.iter().map(|mount| makers.handler(mount)).collect()).collect();
-    makers.proxies.resolve();
+    makers.proxies.start();
     handlers
 }
 

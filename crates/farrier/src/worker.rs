@@ -129,7 +129,8 @@ fn boot(
         let handler = WsgiHandler::new(applications.callable(py, name), surroundings);
         Arc::new(handler.with_hooks(around.clone()).with_body(body))
     };
-    let mounts = sites::handlers(config, &opened.plans, &application, log).map_err(|reason| {
+    let upstreams = clients.upstreams(link.slot().number(), link.generation() as u32);
+    let mounts = sites::handlers(config, &opened.plans, &application, log, upstreams).map_err(|reason| {
         last_words::say(log, &reason);
         link.boot_failed(true)
     })?;

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{SitePlan, Target};
+use super::{SitePlan, Target, balancing};
 use crate::error::Problem;
 use crate::table::Config;
 use crate::tables::{Mount, Upstream, UpstreamServer};
-use crate::value::{AccelField, Balance, BindAddress, ProxyTarget, ServerProtocol, ServerUrl, SourceAddress, Value};
+use crate::value::{AccelField, BindAddress, ProxyTarget, ServerProtocol, ServerUrl, SourceAddress, Value};
 
 /// The most servers of an upstream.
 pub const SERVERS_MAX: usize = 256;
@@ -49,7 +49,7 @@ const AWAITED_OF_MOUNTS: &[&str] =
     &["response_buffer", "response_spool", "flush", "intercept_errors", "fastcgi_index", "fastcgi_split"];
 
 /// The keys of an upstream that nothing obeys yet.
-const AWAITED_OF_UPSTREAMS: &[&str] = &["retry_budget", "proxy_protocol", "tls"];
+const AWAITED_OF_UPSTREAMS: &[&str] = &["proxy_protocol", "tls"];
 
 /// The protocols that servers can be spoken to in.
 const PROTOCOLS: &[ServerProtocol] = &[ServerProtocol::Http, ServerProtocol::Uwsgi, ServerProtocol::FastCgi];
@@ -111,9 +111,7 @@ fn check_upstream(config: &Config, upstream: &Upstream, found: &mut Vec<Problem>
     for (key, _) in set.iter().filter(|(key, _)| AWAITED_OF_UPSTREAMS.contains(key)) {
         say(awaited(&format!("`{key}`")));
     }
-    if upstream.balance != Balance::Least {
-        say(awaited(&format!("`balance = \"{}\"`", upstream.balance.text())));
-    }
+    balancing::wrong(upstream, is_token).into_iter().for_each(&mut say);
     let times = [
         ("connect_timeout", upstream.connect_timeout),
         ("send_timeout", upstream.send_timeout),
@@ -156,9 +154,7 @@ fn wrong_server(
     if server.weight == 0 {
         found.push("`weight` must be above 0; `down` takes a server out".to_owned());
     }
-    if server.id.is_some() {
-        found.push(awaited("`id`"));
-    }
+    found.extend(balancing::wrong_server(server, before));
     if let Some(first) = before.iter().find(|other| other.url == server.url) {
         found.push(format!("it is there already ({}); `weight` gives it more requests", first.place));
     }

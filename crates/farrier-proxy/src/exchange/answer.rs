@@ -30,15 +30,15 @@ impl ProxyExchange {
         if self.is_sink_full {
             return Ok(Progress::Waits);
         }
-        let passed = SCRATCH.with_borrow_mut(|scratch| {
+        let (mut inbox, mut values) = SCRATCH.with_borrow_mut(|scratch| {
             if scratch.inbox.is_empty() {
                 scratch.inbox.resize(2 * READ_BYTES, 0);
             }
-            let (mut inbox, mut values) = (std::mem::take(&mut scratch.inbox), std::mem::take(&mut scratch.values));
-            let passed = self.read(&mut inbox, &mut values, now_ms, io);
-            (scratch.inbox, scratch.values) = (inbox, values);
-            passed
-        })?;
+            (std::mem::take(&mut scratch.inbox), std::mem::take(&mut scratch.values))
+        });
+        let passed = self.read(&mut inbox, &mut values, now_ms, io);
+        SCRATCH.with_borrow_mut(|scratch| (scratch.inbox, scratch.values) = (inbox, values));
+        let passed = passed?;
         if self.has_head && self.tunnel.is_none() && passed != Progress::Done {
             // A head without content, so far: the client need not wait for it.
             io.answer.flush();
@@ -174,19 +174,24 @@ impl ProxyExchange {
     }
 
     fn head(&mut self, values: &mut Vec<u8>, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<(), Stop> {
-        let mut head = ResponseHead::new(Status::OK);
+        let spare = SCRATCH.with_borrow_mut(|scratch| scratch.head.take());
+        let mut head = spare.unwrap_or_else(|| ResponseHead::new(Status::OK));
         if let Some(attempt) = &self.attempt {
             let status = attempt.wire.head().status().0;
             if self.may_try_for_status(status, attempt, now_ms, io) {
                 return Err(Stop::Failed(Failure::Status(status)));
             }
             self.fill(attempt, &mut head, values, io)?;
+            if let Some(cookie) = attempt.lease.cookie(io.request, attempt.wire.head()) {
+                head.add(b"Set-Cookie", &cookie).map_err(|_| Failure::MALFORMED)?;
+            }
         }
         if let Some(attempt) = &mut self.attempt {
             attempt.head_came(now_ms, &self.mount.group.policy);
         }
         self.has_head = true;
         io.answer.head(&head, None);
+        SCRATCH.with_borrow_mut(|scratch| scratch.head = Some(head));
         Ok(())
     }
 
@@ -206,8 +211,9 @@ impl ProxyExchange {
         values.clear();
         encode_switched(values, &head, asked);
         self.has_head = true;
+        let head_us = attempt.waited_us(now_ms);
         let Attempt { lease, stream, .. } = *attempt;
-        lease.group_succeeded(0);
+        lease.answered(101, head_us, now_ms);
         if !io.answer.switch(values) {
             return Err(Failure::MALFORMED.into());
         }
@@ -266,6 +272,13 @@ impl ProxyExchange {
                 let idle_ms = server.idle_ms(wire.head().keep_alive_timeout_s());
                 io.upstreams.keep(&server.target, stream, idle_ms);
             }
+            SCRATCH.with_borrow_mut(|scratch| {
+                if let Some(reader) = wire.into_reader() {
+                    scratch.keep_reader(reader);
+                }
+                scratch.keep_buffer(std::mem::take(&mut self.outgoing.before));
+                scratch.keep_buffer(rest);
+            });
         }
         io.answer.end();
         Progress::Done

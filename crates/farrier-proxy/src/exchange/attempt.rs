@@ -9,7 +9,7 @@ use farrier_http::{ExchangeIo, Request};
 
 use super::content::Outgoing;
 use super::wire::{self, Wire};
-use super::{Stop, TURN_BYTES, of_content};
+use super::{Scratch, Stop, TURN_BYTES, of_content};
 use crate::failure::Failure;
 use crate::group::{GroupPolicy, Lease};
 use crate::mount::Mount;
@@ -52,28 +52,29 @@ pub(super) struct Attempt {
 pub(super) enum NotBegun {
     /// The server was not reached.
     Failed(Failure),
-    /// The server's unix socket has no room for another connection. No event tells when it has.
-    Full,
     /// The request is not forwarded.
     Refused(Refused),
+    /// The backlog of a unix socket is full, and nothing tells when it is not any more.
+    Full,
 }
 
 impl From<NotBegun> for Stop {
     fn from(not_begun: NotBegun) -> Stop {
         match not_begun {
             NotBegun::Failed(failure) => Stop::Failed(failure),
-            NotBegun::Full => Stop::Failed(Failure::Refused),
             NotBegun::Refused(refused) => refused.into(),
+            NotBegun::Full => Stop::Failed(Failure::ConnectTimeout),
         }
     }
 }
 
 /// What the policies must know of a request to this server.
-pub(super) fn facts<'a>(mount: &Mount, request: &'a Request, server: &'a Server, length: Option<u64>) -> Facts<'a> {
+pub(super) fn facts<'a>(mount: &'a Mount, request: &'a Request, server: &'a Server, length: Option<u64>) -> Facts<'a> {
     let facts = Facts {
         takes_trailers: request.takes_trailers(),
         // The server may then close the connection itself, and need not wait for more.
         is_last: server.target.idle_max == 0,
+        hidden_cookie: mount.group.sticky.as_ref().map_or(b"", |sticky| sticky.hidden()),
         upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
         ..Facts::new(request, &server.authority, length)
     };
@@ -89,11 +90,14 @@ impl Attempt {
         outgoing: &mut Outgoing,
         now_ms: u64,
         io: &mut ExchangeIo<'_>,
-        scratch: &mut Vec<u8>,
+        scratch: &mut Scratch,
     ) -> Result<Attempt, NotBegun> {
         let server = Arc::clone(lease.server());
         let facts = facts(mount, io.request, &server, outgoing.length);
         let before = &mut outgoing.before;
+        if before.capacity() == 0 {
+            *before = scratch.take_buffer();
+        }
         let begun = wire::begin(before, io.request, mount, &facts, server.protocol, scratch);
         let (framing, wire) = begun.map_err(NotBegun::Refused)?;
         outgoing.framing = framing;
@@ -218,9 +222,15 @@ impl Attempt {
         self.deadline_ms = now_ms + policy.first_byte_timeout_ms;
     }
 
+    /// How long ago the request was sent, in µs.
+    pub(super) fn waited_us(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.sent_ms) * 1000
+    }
+
     /// The final head has come.
     pub(super) fn head_came(&mut self, now_ms: u64, policy: &GroupPolicy) {
-        self.lease.group_succeeded(now_ms.saturating_sub(self.sent_ms) * 1000);
+        let status = self.wire.head().status().0;
+        self.lease.answered(status, self.waited_us(now_ms), now_ms);
         self.has_head = true;
         // While the request is still sent, its own time counts.
         if self.phase == Phase::AwaitsHead {

@@ -14,12 +14,13 @@ mod wire;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, Side};
+use farrier_http::wire::client::ResponseReader;
+use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, ResponseHead, Side};
 
-use self::attempt::{Attempt, NotBegun};
+use self::attempt::Attempt;
 use self::content::Outgoing;
 use self::tunnel::Tunnel;
-use crate::failure::{Failure, Retry};
+use crate::failure::{Failure, Retry, is_idempotent};
 use crate::group::{Chosen, QueuePlace};
 use crate::mount::{Mount, TunnelPolicy};
 use crate::request::Refused;
@@ -28,20 +29,62 @@ use crate::server::Server;
 /// Bytes that are read from a server in one turn.
 const TURN_BYTES: usize = 256 * 1024;
 
+/// The longest pause before a server is asked again whose backlog was full.
+const BACKLOG_PAUSE_MS_MAX: u64 = 50;
+
 /// Bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
-
-/// The longest pause before a socket without room is asked again.
-const PAUSE_MS_MAX: u64 = 50;
 
 /// Memory that all exchanges of a thread use in turn.
 struct Scratch {
     inbox: Vec<u8>,
     values: Vec<u8>,
+    /// The head that is given to the sink, which takes a copy.
+    head: Option<ResponseHead>,
+    /// Readers and buffers of exchanges that are over.
+    readers: Vec<ResponseReader>,
+    buffers: Vec<Vec<u8>>,
+}
+
+/// Readers and buffers that are kept for the next exchanges.
+const SPARES_MAX: usize = 64;
+
+/// Buffers above this size are not kept.
+const SPARE_BYTES_MAX: usize = 8 * 1024;
+
+impl Scratch {
+    fn take_reader(&mut self) -> ResponseReader {
+        self.readers.pop().unwrap_or_default()
+    }
+
+    fn keep_reader(&mut self, reader: ResponseReader) {
+        if self.readers.len() < SPARES_MAX {
+            self.readers.push(reader);
+        }
+    }
+
+    fn take_buffer(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
+        if self.buffers.len() < SPARES_MAX && (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { inbox: Vec::new(), values: Vec::new() }) };
+    static SCRATCH: RefCell<Scratch> = const {
+        RefCell::new(Scratch {
+            inbox: Vec::new(),
+            values: Vec::new(),
+            head: None,
+            readers: Vec::new(),
+            buffers: Vec::new(),
+        })
+    };
 }
 
 /// Why an exchange does not go on.
@@ -84,8 +127,8 @@ pub(crate) struct ProxyExchange {
     began_ms: u64,
     /// When the queue or a pause ends, in ms.
     waits_until_ms: Option<u64>,
-    /// Since when the server's socket has no room for a connection, in ms.
-    full_since_ms: Option<u64>,
+    /// Since when all servers' backlogs are full, and how long the last pause was, in ms.
+    backlog: Option<(u64, u64)>,
     is_sink_full: bool,
     /// The answer's head was given to the sink.
     has_head: bool,
@@ -105,7 +148,7 @@ impl ProxyExchange {
             wants_fresh: false,
             began_ms: 0,
             waits_until_ms: None,
-            full_since_ms: None,
+            backlog: None,
             is_sink_full: false,
             has_head: false,
         }
@@ -146,7 +189,7 @@ impl ProxyExchange {
             Chosen::Server(lease) => lease,
             Chosen::Busy => {
                 if let Some(place) = &self.queued {
-                    place.wait_on((io.waker)());
+                    place.wait_on((io.waker)(), group.sticky.is_some());
                     return Ok(false);
                 }
                 self.queued = Some(group.wait((io.waker)()).ok_or(Failure::QueueFull)?);
@@ -157,51 +200,51 @@ impl ProxyExchange {
         self.queued = None;
         self.waits_until_ms = None;
         self.attempts += 1;
-        let server = Arc::clone(lease.server());
+        let (server, is_trial) = (Arc::clone(lease.server()), lease.is_trial());
         let begun = SCRATCH.with_borrow_mut(|scratch| {
-            Attempt::begin(lease, &self.mount, self.wants_fresh, &mut self.outgoing, now_ms, io, &mut scratch.values)
+            Attempt::begin(lease, &self.mount, self.wants_fresh, &mut self.outgoing, now_ms, io, scratch)
         });
         match begun {
             Ok(attempt) => {
-                self.full_since_ms = None;
                 self.attempt = Some(Box::new(attempt));
                 Ok(true)
             }
-            Err(NotBegun::Full) if !self.may_ask_other(server.id(), now_ms) => self.look_again(&server, now_ms),
-            Err(not_begun) => {
-                let stop = not_begun.into();
-                if let Stop::Failed(failure) = &stop {
-                    self.note_failure(&server, failure, false, now_ms);
+            Err(attempt::NotBegun::Full) if self.has_time_for_backlog(now_ms) => {
+                self.attempts -= 1;
+                self.outgoing.rewind();
+                let (id, group) = (server.id(), &self.mount.group);
+                if !self.tried.contains(&id) && group.has_other(id, &self.tried, now_ms) {
+                    self.tried.push(id);
+                    return self.begin_attempt(now_ms, io);
+                }
+                let (since_ms, pause_ms) = self.backlog.unwrap_or((now_ms, 0));
+                let pause_ms = (pause_ms * 2).clamp(1, BACKLOG_PAUSE_MS_MAX);
+                self.backlog = Some((since_ms, pause_ms));
+                self.waits_until_ms = Some(now_ms + pause_ms);
+                Ok(false)
+            }
+            Err(stop) => {
+                if let attempt::NotBegun::Failed(failure) = &stop {
+                    self.note_failure(&server, is_trial, failure, false, now_ms);
                     self.tried.push(server.id());
                 }
-                Err(stop)
+                Err(stop.into())
             }
         }
     }
 
-    fn may_ask_other(&self, id: u64, now_ms: u64) -> bool {
+    /// Whether a server whose backlog is full is asked once more: it is busy, not broken.
+    fn has_time_for_backlog(&self, now_ms: u64) -> bool {
+        let since_ms = self.backlog.map_or(now_ms, |(since_ms, _)| since_ms);
+        now_ms.saturating_sub(since_ms) < self.mount.group.policy.connect_timeout_ms
+    }
+
+    fn note_failure(&self, server: &Server, is_trial: bool, failure: &Failure, is_reused: bool, now_ms: u64) {
         let group = &self.mount.group;
-        self.attempts <= group.policy.retries && group.has_other(id, &self.tried, now_ms)
-    }
-
-    /// A unix socket had no room for the connection. It is asked again after 1, 2, 4 ms and so on, until `connect_timeout`.
-    fn look_again(&mut self, server: &Server, now_ms: u64) -> Result<bool, Stop> {
-        let since_ms = *self.full_since_ms.get_or_insert(now_ms);
-        let waited_ms = now_ms.saturating_sub(since_ms);
-        if waited_ms >= self.mount.group.policy.connect_timeout_ms {
-            self.note_failure(server, &Failure::ConnectTimeout, false, now_ms);
-            self.tried.push(server.id());
-            return Err(Failure::ConnectTimeout.into());
-        }
-        self.attempts -= 1;
-        self.outgoing.rewind();
-        self.waits_until_ms = Some(now_ms + waited_ms.clamp(1, PAUSE_MS_MAX));
-        Ok(false)
-    }
-
-    fn note_failure(&self, server: &Server, failure: &Failure, is_reused: bool, now_ms: u64) {
-        if failure.counts_against_server(is_reused) {
-            self.mount.group.failed(server, now_ms);
+        let is_failing_status =
+            matches!(failure, Failure::Status(status) if group.policy.health.fail_on.contains(status));
+        if failure.counts_against_server(is_reused) || is_failing_status {
+            group.failed(server, is_trial, failure.cause(), now_ms);
         }
     }
 
@@ -217,7 +260,7 @@ impl ProxyExchange {
             None => (false, false),
         };
         if let Some(attempt) = &attempt {
-            self.note_failure(attempt.server(), &failure, is_reused, now_ms);
+            self.note_failure(attempt.server(), attempt.lease.is_trial(), &failure, is_reused, now_ms);
         }
         let can_repeat = !self.has_head && self.outgoing.is_replayable();
         let is_safe = !has_sent || policy.retry_unsafe || is_idempotent(io.request.method());
@@ -247,7 +290,12 @@ impl ProxyExchange {
                 Retry::No => false,
             };
         let is_left = self.attempts <= policy.retries && self.elapsed_ms(now_ms) < policy.retry_timeout_ms;
-        if !is_allowed || !is_left || !self.mount.group.budget.lock().is_ok_and(|mut budget| budget.retry(now_ms)) {
+        // The budget bounds work that is done twice. A server that refused the connection has done none.
+        let is_free = failure == Failure::Refused;
+        let percent = policy.retry_budget_percent;
+        let has_budget =
+            || is_free || self.mount.group.budget.lock().is_ok_and(|mut budget| budget.retry(percent, now_ms));
+        if !is_allowed || !is_left || !has_budget() {
             return Err(failure);
         }
         self.wants_fresh = false;
@@ -378,11 +426,6 @@ impl Exchange for ProxyExchange {
             }
         }
     }
-}
-
-/// RFC 9110 §9.2.2.
-fn is_idempotent(method: &[u8]) -> bool {
-    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }
 
 impl From<Refused> for Stop {

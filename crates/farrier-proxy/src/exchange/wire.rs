@@ -6,6 +6,7 @@ use farrier_http::wire::client::fastcgi_encode::{encode_stdin_end, encode_stdin_
 use farrier_http::wire::client::{Asked, Event, FieldLines, ReceivedHead, ResponseLimits, ResponseReader, Step};
 use farrier_http::wire::h1::encode::encode_chunk_size;
 
+use super::Scratch;
 use crate::failure::Failure;
 use crate::gateway::{encode_fastcgi, encode_uwsgi, explain_unanswered};
 use crate::http1;
@@ -72,21 +73,21 @@ pub(super) fn begin(
     mount: &Mount,
     facts: &Facts<'_>,
     protocol: Protocol,
-    scratch: &mut Vec<u8>,
+    scratch: &mut Scratch,
 ) -> Result<(Framing, Wire), Refused> {
     let asked = Asked { upgrade: facts.upgrade.is_some(), ..Asked::of(request.method()) };
     match protocol {
         Protocol::Http1 => {
-            http1::encode_head(out, request, &mount.request, facts, scratch)?;
+            http1::encode_head(out, request, &mount.request, facts, &mut scratch.values)?;
             let framing = if facts.content_length.is_some() { Framing::Plain } else { Framing::Chunked };
-            let mut reader = ResponseReader::default();
+            let mut reader = scratch.take_reader();
             reader.restart(asked);
             Ok((framing, Wire::Http(reader, None)))
         }
         Protocol::Uwsgi => {
             let mut variables = Variables::default();
             let bytes = encode_uwsgi(out, request, &mount.request, &mount.params, facts, &mut variables)?;
-            let mut reader = ResponseReader::default();
+            let mut reader = scratch.take_reader();
             reader.restart_uwsgi(asked);
             Ok((Framing::Plain, Wire::Http(reader, Some(bytes))))
         }
@@ -153,6 +154,14 @@ impl Wire {
             Wire::Http(_, Some(_)) => false,
             Wire::Http(reader, None) => reader.is_reusable(rest),
             Wire::FastCgi(reader) => reader.is_reusable(rest),
+        }
+    }
+
+    /// The reader, for another answer.
+    pub(super) fn into_reader(self) -> Option<ResponseReader> {
+        match self {
+            Wire::Http(reader, _) => Some(reader),
+            Wire::FastCgi(_) => None,
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use farrier_config::uwsgi::{Import, Machine, import, options_markdown};
-use farrier_config::{ConfigError, Outcome, SETTINGS, gather};
+use farrier_config::{ConfigError, Files, Outcome, PythonFile, Ran, SETTINGS, gather, gather_from};
+use farrier_import::uwsgi::{Import, Machine, import, options_markdown};
 
 /// A machine with the facts that placeholders need.
 fn machine() -> Machine {
@@ -339,14 +339,37 @@ fn files_are_included_and_sections_chosen() {
     }
 }
 
+/// Every name is that of one text.
+struct OneFile(String);
+
+impl Files for OneFile {
+    fn read(&mut self, _: &Path) -> io::Result<String> {
+        Ok(self.0.clone())
+    }
+
+    fn is_file(&mut self, _: &Path) -> bool {
+        false
+    }
+
+    fn run(&mut self, file: &PythonFile) -> Result<Ran, ConfigError> {
+        panic!("{file:?} is no Python file")
+    }
+
+    fn import_uwsgi(&mut self, file: &str) -> Result<Ran, ConfigError> {
+        let import = import(file, &machine(), &mut |_: &Path| Ok(self.0.clone()))?;
+        Ok(Ran { layer: import.layer(), warnings: import.warnings() })
+    }
+}
+
 #[test]
 fn what_is_written_gives_the_settings_that_ini_gives() {
     let ini = "[uwsgi]\nmodule = shop\nhttp-socket = :8000\nprocesses = 2\nharakiri = 5\nenv = A=\"b\\c\"\nlog-format = %(addr) \"%(uri)\"\n";
     let made = read(&[("uwsgi.ini", ini)], "uwsgi.ini").map(|import| import.toml());
-    let run = |arguments: &[&str], text: &str| match gather(arguments, [("", ""); 0], |_| Ok(text.to_string())) {
-        Ok(Outcome::Run(config)) => *config,
-        other => panic!("{arguments:?}: {other:?}"),
-    };
+    let run =
+        |arguments: &[&str], text: &str| match gather_from(arguments, [("", ""); 0], &mut OneFile(text.to_string())) {
+            Ok(Outcome::Run(config)) => *config,
+            other => panic!("{arguments:?}: {other:?}"),
+        };
     let direct = run(&["--ini", "uwsgi.ini"], ini);
     assert_eq!(run(&["--config", "farrier.toml"], &made.unwrap_or_default()), direct);
     assert_eq!(direct.source_of("workers").map(ToString::to_string).as_deref(), Some("uwsgi.ini:4"));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::draft::Draft;
 use super::options::Role;
-use crate::value::{UrlPrefix, Value};
+use farrier_config::value::{UrlPrefix, Value};
 
 /// Makes a `[[static]]` of each folder.
 pub(super) fn translate(draft: &mut Draft) {

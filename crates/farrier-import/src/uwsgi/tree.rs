@@ -8,8 +8,8 @@ use saphyr_parser::{Event, Parser, Span};
 
 use super::ini::Line;
 use super::read::Entry;
-use crate::answer::Source;
-use crate::error::Problem;
+use farrier_config::Problem;
+use farrier_config::Source;
 
 /// Replaces `%` while YAML is read: YAML refuses it at the beginning of a value, where uWSGI has its placeholders.
 const PERCENT: char = '\u{e025}';

@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 use super::draft::Draft;
 use super::options::Role;
 use super::placeholders::Machine;
-use crate::value::{UrlPrefix, Value};
+use farrier_config::value::{UrlPrefix, Value};
 
 /// Translates the options of the application into `wsgi_app` and what it needs.
 pub(super) fn translate(draft: &mut Draft, machine: &Machine) {

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::ini::{self, Line};
 use super::placeholders::{FileNames, Machine};
 use super::tree;
-use crate::answer::Source;
-use crate::error::Problem;
+use farrier_config::Problem;
+use farrier_config::Source;
 
 /// One option as it stands in a file, its placeholders filled.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::draft::{Draft, Fate};
 use super::read::Entry;
-use crate::table::Config;
+use farrier_config::Config;
 
 /// The width of comments.
 const WIDTH: usize = 110;

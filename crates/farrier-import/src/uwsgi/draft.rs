@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::options::Role;
 use super::read::Entry;
-use crate::answer::{Answer, Layer, Raw, Source};
-use crate::error::Problem;
-use crate::table::SETTINGS;
-use crate::value::Shape;
+use farrier_config::Problem;
+use farrier_config::SETTINGS;
+use farrier_config::value::Shape;
+use farrier_config::{Answer, Layer, Raw, Source};
 
 /// Settings and fates while options are translated.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use super::options::{self, Becomes, By, Role, UwsgiOption};
 use super::placeholders::{self, Machine};
 use super::read::Read;
 use super::{application, logs, sockets, static_map};
-use crate::answer::Source;
-use crate::suggest::nearest;
+use farrier_config::Source;
+use farrier_config::nearest;
 
 /// Translates a configuration that was read.
 pub(super) fn translate(read: Read, machine: &Machine) -> Draft {

@@ -25,11 +25,11 @@ use std::path::Path;
 pub use document::options_markdown;
 pub use placeholders::Machine;
 
-use crate::answer::Layer;
-use crate::error::{ConfigError, Problem};
-use crate::resolve::Layers;
-use crate::table::Config;
 use draft::{Draft, Fate};
+use farrier_config::Config;
+use farrier_config::Layer;
+use farrier_config::Layers;
+use farrier_config::{ConfigError, Problem};
 
 /// A uWSGI configuration that was translated.
 #[derive(Debug)]
