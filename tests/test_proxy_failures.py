@@ -11,6 +11,7 @@ import pytest
 
 import frames
 from load import Load
+from process import paused
 from proxied import proxied_by
 from scripted import CLOSE, OK, RESET, WAIT_CLOSED, Gate, Upstream, delivered
 from web_server import free_port
@@ -374,6 +375,23 @@ def test_a_connection_that_the_server_closed_while_idle_is_not_used(proxied):
             assert proxied.front.exchange(case.message("POST", body=b"x")).body == b"ok"
             assert case.connection.is_closed.wait(5)
             assert len(case.requests) == number + 1
+
+
+@pytest.mark.parametrize("end", [CLOSE, RESET])
+def test_a_post_is_not_sent_on_a_connection_that_was_closed_before_it(serve, upstream, end):
+    server = upstream()
+    front = proxy_to(serve, server.url)
+    gate, closing = Gate(), server.on([OK])
+    closing.steps += [gate, end]
+    wire = front.connect()
+    assert wire.request(closing.message()).body == b"ok"
+    case = server.on()
+    with paused(*front.workers()):
+        wire.send(case.message("POST", body=b"once"))
+        gate.open()
+        assert closing.connection.is_closed.wait(10)
+    assert wire.read_response().body == b"ok"
+    assert len(case.requests) == 1
 
 
 @pytest.mark.parametrize("end", [CLOSE, RESET])

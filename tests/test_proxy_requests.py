@@ -6,8 +6,8 @@ import pytest
 
 import frames
 from proxied import proxied_by
-from secured import SecureWire, context
 from scripted import OK
+from secured import SecureWire, context
 from wire import chunked
 
 TABLES = (
