@@ -69,7 +69,7 @@ format: $(VENV)/dev.stamp ## Bring Rust and Python into form
 .PHONY: docs
 docs: ## Write the generated documents anew
 	FARRIER_BLESS=1 $(CARGO) test --locked --quiet -p farrier-config --test documents
-	FARRIER_BLESS=1 $(CARGO) test --locked --quiet -p farrier-import --test uwsgi
+	FARRIER_BLESS=1 $(CARGO) test --locked --quiet -p farrier-import --test uwsgi --test nginx
 	$(PYTHON) docs/code_map.py
 	$(PYTHON) bench/report.py --readme
 

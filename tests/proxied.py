@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripted import Upstream
+from upstream import Upstream
 
 
 class Proxied:

@@ -54,7 +54,6 @@ ARROWS = {
         "farrier-import",
         "farrier-log",
         "farrier-protocol",
-        "farrier-import",
         "farrier-proxy",
         "farrier-tls",
         "farrier-supervisor",
@@ -351,8 +350,9 @@ def test_configuration_becomes_values_at_two_doors():
     ]
     knowing = {place.partition(":")[0] for place in found_in(files, r"\bfarrier_config\b")}
     doors = {"farrier-protocol/src/rules.rs", "farrier-tls/src/settings.rs"}
-    # The start hands the config to `rules`; the terms of TLS have two of its words.
-    assert knowing == {*doors, "farrier-engine/src/seats/start.rs", "farrier-tls/src/terms.rs"}
+    # The start hands the config to `rules`; the terms of TLS have two of its words, and those with servers a table of it.
+    terms = {"farrier-tls/src/terms.rs", "farrier-tls/src/client_terms.rs"}
+    assert knowing == {*doors, *terms, "farrier-engine/src/seats/start.rs"}
     assert not found_in([*rust("farrier-wsgi"), *rust("farrier-supervisor")], r"\bfarrier_config\b")
     assert not found_in([file for file in files if file[0] not in doors], r"\bconfig\.\w+")
 

@@ -8,7 +8,7 @@ import frames
 from memory import Bounded
 from neighbour import Neighbour
 from proxied import proxied_by
-from scripted import OK, Gate
+from upstream import OK, Gate
 from wire import until
 
 MIB = 1024 * 1024

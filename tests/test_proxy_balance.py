@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from load import Load
-from upstream import Upstream, free_port
+from upstream_process import Upstream, free_port
 from wire import Wire, message, until
 
 MOUNT = '[[mount]]\npath = "/"\nproxy = "app"\n'

@@ -13,7 +13,7 @@ import frames
 from load import Load
 from process import paused
 from proxied import proxied_by
-from scripted import CLOSE, OK, RESET, WAIT_CLOSED, Gate, Upstream, delivered
+from upstream import CLOSE, OK, RESET, WAIT_CLOSED, Gate, Upstream, delivered
 from web_server import free_port
 from wire import Incomplete, message, until
 

@@ -6,7 +6,7 @@ import pytest
 
 import frames
 from proxied import proxied_by
-from scripted import OK
+from upstream import OK
 from secured import SecureWire, context
 from wire import chunked
 

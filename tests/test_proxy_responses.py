@@ -6,7 +6,7 @@ import pytest
 
 import frames
 from proxied import proxied_by
-from scripted import CLOSE, HALF_CLOSE, OK, RESET, WAIT_CLOSED, Gate, delivered
+from upstream import CLOSE, HALF_CLOSE, OK, RESET, WAIT_CLOSED, Gate, delivered
 from wire import Incomplete
 
 TABLES = (

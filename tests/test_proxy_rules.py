@@ -10,7 +10,7 @@ import pytest
 import frames
 from load import Load
 from proxied import mounts, proxied_by, upstream_table
-from scripted import CLOSE, WAIT_CLOSED, Gate, Upstream
+from upstream import CLOSE, WAIT_CLOSED, Gate, Upstream
 from wire import chunked, until
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

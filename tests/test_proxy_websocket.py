@@ -12,7 +12,7 @@ from websockets.sync.server import serve as serve_websockets
 from memory import Bounded
 from process import paused
 from proxied import proxied_by
-from scripted import CLOSE, HALF_CLOSE, RESET, WAIT_CLOSED, Gate, delivered
+from upstream import CLOSE, HALF_CLOSE, RESET, WAIT_CLOSED, Gate, delivered
 from wire import until
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="

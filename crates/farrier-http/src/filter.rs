@@ -179,6 +179,11 @@ impl AnswerSink for FilteredSink<'_> {
         *self.is_switched
     }
 
+    fn accept_connect(&mut self, head: &ResponseHead) -> bool {
+        *self.is_switched = self.next.accept_connect(head);
+        *self.is_switched
+    }
+
     fn end_direction(&mut self) -> bool {
         self.next.end_direction()
     }

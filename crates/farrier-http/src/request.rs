@@ -214,6 +214,8 @@ pub struct RequestHead {
     pub expect_continue: bool,
     /// Bytes of the head in the arena, final CRLF included; content begins here.
     pub bytes: usize,
+    /// The protocol that an extended CONNECT asks for (RFC 8441 §4); empty for every other request.
+    pub protocol: Span,
     /// The data from a web server, if the request came by a gateway protocol.
     pub gateway: Gateway,
 }
@@ -237,9 +239,10 @@ impl RequestHead {
             keep_alive,
             expect_continue,
             bytes,
+            protocol,
             gateway,
         } = self;
-        for span in [method, target, path, query, host] {
+        for span in [method, target, path, query, host, protocol] {
             *span = Span::default();
         }
         (*form, *version, *seen, *told_scheme, *framing) = Default::default();
@@ -340,6 +343,11 @@ impl Request {
     /// The method (RFC 9110 §9).
     pub fn method(&self) -> &[u8] {
         self.arena.slice(self.head.method)
+    }
+
+    /// The protocol that an extended CONNECT asks for (RFC 8441 §4); `None` for every other request.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        (!self.head.protocol.is_empty()).then(|| self.arena.slice(self.head.protocol))
     }
 
     /// The request target as received.

@@ -61,6 +61,13 @@ pub trait AnswerSink: Send {
         false
     }
 
+    /// Gives the head that accepts an extended CONNECT (RFC 8441 §5), at once. What is given from now on are bytes of the other
+    /// protocol, up to [`AnswerSink::end`]. False: the client has not asked in this way.
+    fn accept_connect(&mut self, head: &ResponseHead) -> bool {
+        let _ = head;
+        false
+    }
+
     /// Ends the direction to the client after a switch, once everything was sent. False: bytes wait for the client; the next
     /// [`Event::Room`](crate::Event::Room) is the time for another try.
     fn end_direction(&mut self) -> bool {

@@ -85,7 +85,8 @@ pub trait Upstreams {
     /// It was refused at once. [`io::ErrorKind::WouldBlock`]: a unix socket whose backlog is full, and no event follows.
     fn connect(&mut self, target: &Target) -> io::Result<Box<dyn UpstreamStream>>;
 
-    /// Keeps a connection that can carry another request, for at most `idle_ms`.
+    /// Keeps a connection that can carry another request, for at most `idle_ms`. With 0 it is closed, after a request that was
+    /// sent whole.
     fn keep(&mut self, target: &Target, stream: Box<dyn UpstreamStream>, idle_ms: u64);
 }
 

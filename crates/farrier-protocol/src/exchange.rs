@@ -115,6 +115,11 @@ impl RunningExchange {
         std::mem::take(&mut self.is_switched)
     }
 
+    /// Tells the exchange to look for content, although it was told of all that has come.
+    pub fn remind_of_content(&self) {
+        self.content.signal.has_news.store(true, Ordering::SeqCst);
+    }
+
     /// Puts other content in the place of what it has. The exchange is told at once: nothing was popped from it yet.
     pub fn renew_content(&mut self, content: Content) {
         content.signal.has_news.store(true, Ordering::SeqCst);

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use farrier_config::Protocol;
+use farrier_config::sites::Target;
 use farrier_config::value::Value;
 use farrier_config::{Config, HeaderMap, Http2Cleartext, ProxyProtocol, TrustedPeer};
 use farrier_http::wire::proxy::Versions;
@@ -269,6 +270,8 @@ pub struct Http2Rules {
     pub(crate) max_header_list_bytes: u32,
     pub(crate) resets_max: u32,
     pub(crate) control_frames_max: u32,
+    /// A mount may switch a stream to WebSocket (RFC 8441): clients are told that they may ask.
+    pub(crate) permits_tunnels: bool,
 }
 
 impl Http2Rules {
@@ -282,8 +285,18 @@ impl Http2Rules {
             max_header_list_bytes: size(config.http2_max_header_list_size),
             resets_max: config.http2_resets_max,
             control_frames_max: config.http2_control_frames_max,
+            permits_tunnels: permits_tunnels(config),
         }
     }
+}
+
+fn permits_tunnels(config: &Config) -> bool {
+    let names_it = |protocol: &String| protocol == "*" || protocol.eq_ignore_ascii_case("websocket");
+    let mounts = config.site_plans().unwrap_or_default().into_iter().flat_map(|site| site.mounts);
+    mounts.into_iter().any(|mount| match mount.target {
+        Target::Proxy(plan) => plan.mount.upgrade.iter().any(names_it),
+        _ => false,
+    })
 }
 
 /// Peers with a privilege; those on unix sockets are among them.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use farrier_http::wire::client::{Fault, FaultKind};
-use farrier_http::{Error, Kind, Side};
+use farrier_http::{Error, Kind, Request, Side};
 
 use crate::health::Cause;
 
@@ -23,10 +23,10 @@ pub enum Failure {
     Refused,
     /// The connection was not made in time.
     ConnectTimeout,
-    /// The TLS handshake failed.
-    Handshake,
-    /// The server's certificate is not accepted.
-    Certificate,
+    /// The TLS handshake failed, and why.
+    Handshake(Box<str>),
+    /// The server's certificate is not accepted, and why.
+    Certificate(Box<str>),
     /// The connection broke while the request was sent, and no answer came.
     SendBroken,
     /// The server did not take the request in time.
@@ -44,8 +44,10 @@ pub enum Failure {
 }
 
 /// Whether a method may be repeated without harm (RFC 9110 §9.2.2).
-pub(crate) fn is_idempotent(method: &[u8]) -> bool {
-    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+pub(crate) fn is_idempotent(request: &Request) -> bool {
+    // An extended CONNECT is sent as a GET.
+    request.protocol().is_some()
+        || matches!(request.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }
 
 /// Whether another attempt is allowed.
@@ -111,10 +113,10 @@ impl Failure {
                 true,
                 "the upstream did not accept the connection in time",
             ),
-            Failure::Handshake => {
+            Failure::Handshake(_) => {
                 row(BadGateway, "tls_protocol_error", Retry::Unsent, true, "the TLS handshake with the upstream failed")
             }
-            Failure::Certificate => {
+            Failure::Certificate(_) => {
                 row(BadGateway, "tls_certificate_error", Retry::No, true, "the upstream's certificate is not accepted")
             }
             Failure::SendBroken => row(
@@ -165,6 +167,7 @@ impl Failure {
         let Row { kind, cause, .. } = self.row();
         let cause = match self {
             Failure::Answer(fault) => fault.cause.clone(),
+            Failure::Handshake(reason) | Failure::Certificate(reason) => Cow::Owned(format!("{cause}: {reason}")),
             _ => Cow::Borrowed(cause),
         };
         Error { kind, side: Side::Upstream, cause }
@@ -187,7 +190,7 @@ impl Failure {
         match self {
             Failure::Refused => Cause::Refused,
             Failure::ConnectTimeout => Cause::ConnectTimeout,
-            Failure::Handshake | Failure::Certificate => Cause::Handshake,
+            Failure::Handshake(_) | Failure::Certificate(_) => Cause::Handshake,
             Failure::SendTimeout | Failure::HeadTimeout | Failure::ContentTimeout => Cause::Timeout,
             Failure::SendBroken => Cause::Closed,
             Failure::Status(_) => Cause::Status,
@@ -250,7 +253,7 @@ mod tests {
         for (failure, retry) in [
             (Failure::Refused, Retry::Unsent),
             (Failure::ConnectTimeout, Retry::Unsent),
-            (Failure::Certificate, Retry::No),
+            (Failure::Certificate("expired".into()), Retry::No),
             (Failure::SendBroken, Retry::Unanswered),
             (Failure::HeadTimeout, Retry::Timeout),
             (Failure::Loop, Retry::No),
@@ -265,6 +268,9 @@ mod tests {
     fn an_error_has_the_cause_of_its_fault_and_the_side_of_the_upstream() {
         let error = Failure::from(Fault::new(FaultKind::Framing, "two lengths")).error();
         assert_eq!((error.kind, error.side, &*error.cause), (Kind::BadGateway, Side::Upstream, "two lengths"));
+        let refused = Failure::Certificate("it has expired".into()).error();
+        assert_eq!(refused.cause, "the upstream's certificate is not accepted: it has expired");
+        assert_eq!((refused.kind, refused.side), (Kind::BadGateway, Side::Upstream));
         assert_eq!(Failure::HeadTimeout.error().kind, Kind::GatewayTimeout);
         assert_eq!(Failure::NoServer.error().kind, Kind::NoUpstream);
     }

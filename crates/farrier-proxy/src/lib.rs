@@ -19,6 +19,7 @@ mod exchange;
 pub mod failure;
 pub mod gateway;
 pub mod group;
+pub mod handler;
 mod hash;
 pub mod health;
 pub mod http1;

@@ -25,9 +25,13 @@ impl Upgrades {
     /// The protocol that a request asks for and that may be forwarded, for [`crate::Facts::upgrade`]. `None`: it is an ordinary
     /// request, and its Upgrade field is not forwarded.
     ///
-    /// A request to switch is a GET of HTTP/1.1 without content. One for WebSocket has a valid handshake.
+    /// A request to switch is a GET of HTTP/1.1 without content, or an extended CONNECT of HTTP/2. One for WebSocket has a valid
+    /// handshake.
     pub fn asked<'a>(&self, request: &'a Request) -> Option<&'a [u8]> {
         let head = &request.head;
+        if let Some(protocol) = request.protocol() {
+            return (self.allows(protocol) && websocket::is_extended_connect(request, protocol)).then_some(protocol);
+        }
         let is_empty = matches!(head.framing, BodyFraming::None | BodyFraming::Length(0));
         if request.method() != b"GET" || head.version != Version::Http11 || !is_empty {
             return None;

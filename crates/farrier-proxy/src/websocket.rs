@@ -25,6 +25,15 @@ pub fn is_extended_connect(request: &Request, protocol: &[u8]) -> bool {
         && request.values("sec-websocket-key").next().is_none()
 }
 
+/// A fresh key for a request, if it is one of RFC 8441.
+pub(crate) fn fresh_key(request: &Request) -> Option<[u8; 24]> {
+    request.protocol()?;
+    let mut nonce = [0; 16];
+    // Without random bytes the key is a constant: it tells requests from answers, and keeps nothing secret.
+    let _ = aws_lc_rs::rand::fill(&mut nonce);
+    Some(key_from(nonce))
+}
+
 /// A key for a handshake over HTTP/1.1 that an HTTP/2 client has none for. `nonce` is random.
 pub fn key_from(nonce: [u8; 16]) -> [u8; 24] {
     let mut key = [0; 24];
@@ -44,7 +53,9 @@ pub fn accept_of(key: &[u8]) -> [u8; 28] {
 /// checked.
 pub fn accepted_for_http2(head: &ResponseHead) -> ResponseHead {
     let mut accepted = ResponseHead::new(Status::OK);
-    for (name, value) in head.fields().filter(|(name, _)| !name.eq_ignore_ascii_case(b"sec-websocket-accept")) {
+    let never = [&b"sec-websocket-accept"[..], b"content-length"];
+    let is_kept = |name: &[u8]| !never.iter().any(|its| name.eq_ignore_ascii_case(its));
+    for (name, value) in head.fields().filter(|(name, _)| is_kept(name)) {
         // It was added before, so it is valid.
         let _ = accepted.add(name, value);
     }

@@ -166,6 +166,26 @@ fn an_extended_connect_becomes_an_http1_handshake_and_its_101_a_200() {
 }
 
 #[test]
+fn an_extended_connect_asks_for_a_protocol_that_its_mount_allows() {
+    let sound = "Sec-WebSocket-Version: 13\r\n";
+    for (protocol, fields, upgrades, is_asked) in [
+        ("websocket", sound, Upgrades::default(), true),
+        ("websocket", sound, Upgrades::All, true),
+        ("websocket", sound, Upgrades::Only(Vec::new()), false),
+        ("websocket", "Sec-WebSocket-Version: 8\r\n", Upgrades::default(), false),
+        // RFC 8441 §5: HTTP/2 has no use for a key.
+        ("websocket", &handshake(), Upgrades::default(), false),
+        ("connect-udp", sound, Upgrades::All, false),
+    ] {
+        let mut request = asking("OPTIONS / HTTP/1.1", &format!("{fields}X: {protocol}\r\n"));
+        request.head.version = Version::Http2;
+        request.head.protocol = request.head.fields.last().expect("fields").value;
+        let asked = upgrades.asked(&request);
+        assert_eq!(asked, is_asked.then_some(protocol.as_bytes()), "{protocol} {fields}");
+    }
+}
+
+#[test]
 fn a_200_of_an_http2_upstream_becomes_a_101_with_the_clients_key() {
     let mut head = ResponseHead::default();
     head.add(b"sec-websocket-accept", b"wrong").unwrap();

@@ -115,8 +115,32 @@ pub fn challenge(path: &Path, domain: &str) -> Result<Identity, String> {
 ///
 /// # Errors
 /// The file cannot be read, or has no certificate.
-pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    certificates(&read(path, "ca_certs")?, path, "ca_certs")
+pub fn authorities(path: &Path, setting: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    certificates(&read(path, setting)?, path, setting)
+}
+
+/// Reads the chain and the key that are shown to another server. Without `key_path` the certificate's file contains both.
+pub(crate) fn shown(
+    path: &Path,
+    key_path: Option<&Path>,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    const SETTING: &str = "`tls.certificate`";
+    let text = read(path, SETTING)?;
+    let chain = certificates(&text, path, SETTING)?;
+    let key = match key_path {
+        Some(key_path) => private_key(&read(key_path, "`tls.key`")?, key_path, "`tls.key`")?,
+        None => private_key(&text, path, SETTING).map_err(|reason| match has_key(&text) {
+            true => reason,
+            false => {
+                format!("{SETTING}: {} contains no private key; name the key's file with `tls.key`", path.display())
+            }
+        })?,
+    };
+    let chain = in_order(chain, &key, path, &mut Vec::new()).ok_or_else(|| {
+        let key_name = key_path.unwrap_or(path).display();
+        format!("`tls.key`: the key in {key_name} does not belong to the certificate in {}", path.display())
+    })?;
+    Ok((chain, key))
 }
 
 /// The chain and key in rustls' form. `None` if the key is not the leaf's, or is of an unknown type.

@@ -1,17 +1,11 @@
-//! One TLS session, without I/O: it decrypts bytes of the wire and encrypts bytes of the connection.
+//! One TLS session, without I/O: it decrypts bytes of the wire and encrypts bytes of the connection. Both sides of TLS use
+//! it: `server` for clients, and `client` for other servers.
 //!
 //! It uses rustls' unbuffered connection because that owns no buffer. An idle session holds only its keys, and received
 //! bytes are decrypted in place.
 
-use std::sync::Arc;
-
-use farrier_http::Secure;
-use rustls::ServerConfig;
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::CommonState;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
-
-use super::client_certificate;
-use super::resolver;
 
 /// The most plaintext that one record carries (RFC 8446 §5.1).
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
@@ -19,30 +13,40 @@ pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Room that a record needs beyond its plaintext, with some more for a TLS message in front of it.
 pub const OVERHEAD_BYTES: usize = 512;
 
-/// The most bytes of incomplete records or of an incomplete handshake message that the server keeps for a client.
+/// The most bytes of incomplete records or of an incomplete handshake message that are kept for a peer.
 const INBOX_BYTES_MAX: usize = 80 * 1024;
 
-/// The most bytes that a client may send before the handshake is done. In practice a handshake is far smaller.
+/// The most bytes that a peer may send before the handshake is done. In practice a handshake is far smaller.
 const HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
 
-/// The client broke the protocol, or the session cannot continue.
+/// The peer broke the protocol, or the session cannot continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failed;
 
-/// What the handshake negotiated.
-#[derive(Debug, Clone)]
-pub struct Negotiated {
-    /// Whether the protocol is HTTP/2 (ALPN `h2`, RFC 9113 §3.2).
-    pub http2: bool,
-    /// Whether the connection is only a validation by an ACME authority (ALPN `acme-tls/1`, RFC 8737).
-    pub is_validation: bool,
-    /// The facts that the application can see.
-    pub secure: Arc<Secure>,
+/// This end of the connection, in rustls' form.
+pub trait Side {
+    /// What rustls knows of this end.
+    type Data;
+
+    /// The first bytes of the records that the peer may begin with (RFC 8446 §5.1).
+    const FIRST_BYTES: &'static [u8];
+
+    /// Processes records, as rustls does.
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+
+    /// What both sides have.
+    fn common(&self) -> &CommonState;
+
+    /// A step of the handshake begins.
+    fn step_begins(&mut self) {}
+
+    /// A step of the handshake has ended.
+    fn step_ended(&mut self) {}
 }
 
-/// A TLS session on the server's side.
-pub struct Session {
-    connection: UnbufferedServerConnection,
+/// A TLS session.
+pub struct Session<S> {
+    pub(crate) side: S,
     /// Received bytes that are not a whole record yet.
     inbox: Vec<u8>,
     /// Received bytes that came before the session was made.
@@ -50,39 +54,38 @@ pub struct Session {
     /// Plaintext for which there was no room, and how many of its bytes were taken since.
     held: Vec<u8>,
     taken: usize,
-    /// The server name that the client asked for.
-    server_name: Option<String>,
     /// Bytes received before the handshake was done.
     handshake_bytes: usize,
-    /// Whether the client has ended its direction with a close_notify.
+    /// Whether the peer has ended its direction with a close_notify.
     ended: bool,
-    /// Whether the server's close_notify was made.
+    /// Whether this end's close_notify was made.
     is_closed: bool,
     /// Whether the session failed. rustls is not called again then.
     failed: bool,
-    /// Why the handshake failed, until [`Session::take_fault`] is called.
-    fault: Option<String>,
+    /// Why it failed, until [`Session::take_fault`] is called.
+    fault: Option<rustls::Error>,
 }
 
-impl Session {
-    /// A new session. `early` are bytes that the client has sent already.
-    ///
-    /// # Errors
-    /// rustls refuses the settings.
-    pub fn new(config: Arc<ServerConfig>, early: Vec<u8>) -> Result<Session, Failed> {
-        Ok(Session {
-            connection: UnbufferedServerConnection::new(config).map_err(|_| Failed)?,
+impl<S: Side> Session<S> {
+    /// A new session. `early` are bytes that the peer has sent already.
+    pub(crate) fn of(side: S, early: Vec<u8>) -> Session<S> {
+        Session {
+            side,
             inbox: Vec::new(),
             early,
             held: Vec::new(),
             taken: 0,
-            server_name: None,
             handshake_bytes: 0,
             ended: false,
             is_closed: false,
             failed: false,
             fault: None,
-        })
+        }
+    }
+
+    /// Whether the handshake is not done.
+    pub fn is_handshaking(&self) -> bool {
+        self.side.common().is_handshaking()
     }
 
     /// Whether no byte was received yet.
@@ -90,12 +93,22 @@ impl Session {
         self.handshake_bytes == 0 && self.inbox.is_empty()
     }
 
-    /// Why the handshake failed. Only the first call returns it.
-    pub fn take_fault(&mut self) -> Option<String> {
+    /// Whether [`Session::open`] would return something without further bytes of the wire: plaintext, the end or a failure.
+    pub fn has_news(&self) -> bool {
+        !self.held.is_empty() || self.ended || self.failed
+    }
+
+    /// Whether a byte may begin what the peer sends.
+    pub fn may_begin_with(&self, byte: u8) -> bool {
+        S::FIRST_BYTES.contains(&byte)
+    }
+
+    /// Why it failed. Only the first call returns it.
+    pub fn take_fault(&mut self) -> Option<rustls::Error> {
         self.fault.take()
     }
 
-    /// Whether the client has ended its direction with a close_notify.
+    /// Whether the peer has ended its direction with a close_notify.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
@@ -128,24 +141,24 @@ impl Session {
     /// to `out` the bytes to be sent; after a failure these are an alert.
     ///
     /// # Errors
-    /// The client broke the protocol or a limit, or nothing could be negotiated.
+    /// The peer broke the protocol or a limit, or nothing could be negotiated.
     pub fn open(&mut self, incoming: &mut [u8], into: &mut [u8], out: &mut Vec<u8>) -> Result<usize, Failed> {
         if self.failed {
             return Err(Failed);
         }
         // Reset at the end, if nothing failed.
         self.failed = true;
-        let was_handshaking = self.connection.is_handshaking();
+        let was_handshaking = self.is_handshaking();
         if was_handshaking {
             self.handshake_bytes += incoming.len() - self.inbox.len();
             if self.handshake_bytes > HANDSHAKE_BYTES_MAX {
                 return Err(Failed);
             }
-            resolver::forget_asked();
+            self.side.step_begins();
         }
         let (mut start, mut filled) = (0, 0);
         let outcome = loop {
-            let UnbufferedStatus { discard, state, .. } = self.connection.process_tls_records(&mut incoming[start..]);
+            let UnbufferedStatus { discard, state, .. } = self.side.process(&mut incoming[start..]);
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
@@ -170,15 +183,15 @@ impl Session {
                 // Early data is never accepted.
                 Ok(_) => break Err(Failed),
                 Err(error) => {
-                    self.fault = was_handshaking.then(|| error.to_string());
+                    self.fault = Some(error);
                     self.alert(&mut incoming[start + discard..], out);
                     break Err(Failed);
                 }
             }
             start += discard;
         };
-        if was_handshaking && let Some(name) = resolver::take_asked() {
-            self.server_name = Some(name);
+        if was_handshaking {
+            self.side.step_ended();
         }
         outcome?;
         let rest = if self.ended { &[] } else { &incoming[start..] };
@@ -202,7 +215,7 @@ impl Session {
 
     /// The record that ends this direction (RFC 8446 §6.1). Empty if it was made already or the handshake is not done.
     pub fn close_notify(&mut self) -> Vec<u8> {
-        if std::mem::replace(&mut self.is_closed, true) || self.connection.is_handshaking() {
+        if std::mem::replace(&mut self.is_closed, true) || self.is_handshaking() {
             return Vec::new();
         }
         let mut room = vec![0; OVERHEAD_BYTES];
@@ -215,7 +228,7 @@ impl Session {
     fn write(
         &mut self,
         room: &mut [u8],
-        write: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
+        write: impl FnOnce(&mut WriteTraffic<'_, S::Data>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> Result<usize, Failed> {
         if self.failed {
             return Err(Failed);
@@ -223,7 +236,7 @@ impl Session {
         let mut used = 0;
         loop {
             // rustls must find an incomplete handshake message in the inbox.
-            let UnbufferedStatus { discard, state, .. } = self.connection.process_tls_records(&mut self.inbox);
+            let UnbufferedStatus { discard, state, .. } = self.side.process(&mut self.inbox);
             match state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                     let written = write(&mut traffic, &mut room[used..]).map_err(|_| Failed)?;
@@ -244,37 +257,9 @@ impl Session {
         }
     }
 
-    /// What was negotiated, once the handshake is done.
-    pub fn negotiated(&self) -> Option<Negotiated> {
-        let connection = &*self.connection;
-        if connection.is_handshaking() {
-            return None;
-        }
-        let protocol = match connection.protocol_version() {
-            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-            _ => "TLSv1.3",
-        };
-        let suite = connection.negotiated_cipher_suite();
-        let cipher = suite.and_then(|suite| suite.suite().as_str()).unwrap_or_default();
-        let client = connection.peer_certificates().and_then(|chain| client_certificate::described(chain.first()?));
-        let alpn = connection.alpn_protocol();
-        Some(Negotiated {
-            http2: alpn == Some(b"h2"),
-            is_validation: alpn == Some(b"acme-tls/1"),
-            secure: Arc::new(Secure {
-                protocol,
-                // rustls puts the version into the names of the suites of 1.3.
-                cipher: cipher.replacen("TLS13_", "TLS_", 1),
-                server_name: self.server_name.clone(),
-                client,
-            }),
-        })
-    }
-
     fn alert(&mut self, incoming: &mut [u8], out: &mut Vec<u8>) {
-        while self.connection.wants_write() {
-            let Ok(ConnectionState::EncodeTlsData(mut data)) = self.connection.process_tls_records(incoming).state
-            else {
+        while self.side.common().wants_write() {
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = self.side.process(incoming).state else {
                 return;
             };
             if encode(&mut |room| data.encode(room), out).is_err() {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use farrier_tls::session::{Negotiated, Session};
+use farrier_tls::server::{Negotiated, ServerSession};
 use rustix::net::{RecvFlags, Shutdown};
 use rustls::ServerConfig;
 
@@ -120,7 +120,7 @@ impl Link {
         let mut outbox = self.lock();
         let Outbox { rest, security, .. } = &mut *outbox;
         if let Security::Wanted(terms) = security {
-            let Ok(session) = Session::new(Arc::clone(terms), Vec::new()) else { return Received::Broken };
+            let Ok(session) = ServerSession::new(Arc::clone(terms), Vec::new()) else { return Received::Broken };
             *security = Security::Session(Box::new(session));
         }
         let Security::Session(session) = security else { return Received::Broken };
@@ -156,7 +156,7 @@ impl Link {
     pub fn begin_tls(&self, early: &[u8]) -> bool {
         let mut outbox = self.lock();
         let Security::Later(terms) = &outbox.security else { return false };
-        match Session::new(Arc::clone(terms), early.to_vec()) {
+        match ServerSession::new(Arc::clone(terms), early.to_vec()) {
             Ok(session) => outbox.security = Security::Session(Box::new(session)),
             Err(_) => outbox.broken = true,
         }
@@ -180,7 +180,7 @@ impl Link {
             return None;
         }
         match &mut self.lock().security {
-            Security::Session(session) => session.take_fault(),
+            Security::Session(session) => session.take_fault().map(|error| error.to_string()),
             Security::None | Security::Later(_) | Security::Wanted(_) => None,
         }
     }

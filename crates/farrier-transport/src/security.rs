@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use farrier_tls::session::Session;
+use farrier_tls::server::ServerSession;
 use rustls::ServerConfig;
 
 use crate::{send_pieces, tls_flow};
@@ -20,7 +20,7 @@ pub enum Security {
     /// TLS, on these terms; the client has not sent anything yet.
     Wanted(Arc<ServerConfig>),
     /// TLS.
-    Session(Box<Session>),
+    Session(Box<ServerSession>),
 }
 
 /// Sends bytes as far as the socket takes them now. With TLS they count as sent once they are encrypted. Encrypted

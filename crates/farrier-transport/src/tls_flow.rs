@@ -9,7 +9,7 @@ use rustix::net::RecvFlags;
 
 use crate::moved::Received;
 use crate::send_pieces;
-use farrier_tls::session::{Failed, OVERHEAD_BYTES, RECORD_BYTES_MAX, Session};
+use farrier_tls::session::{Failed, OVERHEAD_BYTES, RECORD_BYTES_MAX, Session, Side};
 
 /// Bytes read from the socket at once, at least: a whole record.
 const READ_BYTES_MIN: usize = RECORD_BYTES_MAX + OVERHEAD_BYTES;
@@ -19,9 +19,6 @@ const READ_BYTES_MAX: usize = 64 * 1024 + OVERHEAD_BYTES;
 
 /// Records encrypted before they are sent together.
 const RECORDS_A_SEND: usize = 4;
-
-/// A byte that begins a TLS connection: the content type of a handshake record (RFC 8446 §5.1).
-const HANDSHAKE_RECORD: u8 = 0x16;
 
 /// Memory that a thread reuses for all sessions.
 struct Scratch {
@@ -36,9 +33,10 @@ thread_local! {
 }
 
 /// Reads what is there and decrypts it, until `into` is full or the socket is empty. `Bytes` that do not fill `into`
-/// mean that it is empty. Handshake messages are answered through `answer`.
-pub fn receive(
-    session: &mut Session,
+/// mean that it is empty. Handshake messages are answered through `answer`. An `into` without room ends with the handshake:
+/// what comes behind it is held.
+pub fn receive<S: Side>(
+    session: &mut Session<S>,
     socket: &OwnedFd,
     into: &mut [u8],
     mut answer: impl FnMut(&[u8]) -> io::Result<()>,
@@ -49,7 +47,7 @@ pub fn receive(
         filled => Received::Bytes(filled),
     };
     SCRATCH.with_borrow_mut(|Scratch { incoming, .. }| {
-        while filled < into.len() {
+        while filled < into.len() || session.is_handshaking() {
             if session.has_ended() {
                 return so_far(filled, Received::End);
             }
@@ -72,7 +70,7 @@ pub fn receive(
                 },
                 early_bytes => early_bytes,
             };
-            if session.is_untouched() && incoming[0] != HANDSHAKE_RECORD {
+            if session.is_untouched() && !session.may_begin_with(incoming[0]) {
                 let plain = count.min(into.len());
                 into[..plain].copy_from_slice(&incoming[..plain]);
                 return Received::Plain(plain);
@@ -101,8 +99,8 @@ pub fn receive(
 ///
 /// # Errors
 /// The client is gone, or the session cannot go on.
-pub fn send(
-    session: &mut Session,
+pub fn send<S: Side>(
+    session: &mut Session<S>,
     socket: &OwnedFd,
     unsent: &mut Vec<u8>,
     pieces: &[&[u8]],

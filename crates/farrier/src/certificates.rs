@@ -95,7 +95,7 @@ pub(crate) fn check(config: &Config) -> Result<Vec<String>, String> {
         warnings.extend(files.load(SystemTime::now())?.warnings);
     }
     if let Some(path) = &sources.authorities {
-        authorities(path)?;
+        authorities(path, "ca_certs")?;
     }
     Ok(warnings)
 }
@@ -216,7 +216,7 @@ impl State {
         }
         reading.is_new |= !before.is_empty();
         if let Some(path) = &self.sources.authorities {
-            match authorities(path) {
+            match authorities(path, "ca_certs") {
                 Ok(read) => {
                     reading.is_new |= read != self.contents.authorities;
                     self.contents.authorities = read;

@@ -11,14 +11,18 @@ use crate::configured::{Asked, Configured};
 use crate::console::{print, print_problems};
 use crate::embedding::Given;
 use crate::hooks::Hooks;
-use crate::{application, certificates, import_uwsgi, server, sites};
+use crate::upstream_security::UpstreamSecurity;
+use crate::{application, certificates, import_nginx, import_uwsgi, server, sites};
 
 /// Runs the command and gives its exit code.
 pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
-    if let Some((command, rest)) = arguments.split_first()
-        && command == import_uwsgi::COMMAND
-    {
-        return import_uwsgi::run(py, rest);
+    if let Some((command, rest)) = arguments.split_first() {
+        if command == import_uwsgi::COMMAND {
+            return import_uwsgi::run(py, rest);
+        }
+        if command == import_nginx::COMMAND {
+            return import_nginx::run(rest);
+        }
     }
     let given = Given::Arguments(arguments);
     match given.read(py) {
@@ -63,6 +67,10 @@ fn check(py: Python<'_>, configured: &Configured) -> i32 {
             eprintln!("farrier: {reason}");
             return 1;
         }
+    }
+    if let Err(reason) = UpstreamSecurity::read(config) {
+        eprintln!("farrier: {reason}");
+        return 1;
     }
     let opened = sites::open(config).and_then(|_| {
         let loaded = Applications::load(py, config, |failure| {

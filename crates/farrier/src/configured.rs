@@ -17,6 +17,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 
 use crate::import_uwsgi;
 use crate::place::{self, Place};
+use crate::upstream_security::UpstreamSecurity;
 
 /// The settings, as read once.
 pub(crate) struct Configured {
@@ -26,6 +27,8 @@ pub(crate) struct Configured {
     pub(crate) cfg: Py<PyAny>,
     /// Where its applications are imported from; set when that was prepared.
     pub(crate) place: Option<Place>,
+    /// TLS with the servers of its upstreams; set when its files were read.
+    pub(crate) security: UpstreamSecurity,
 }
 
 impl Configured {
@@ -59,7 +62,7 @@ pub(crate) fn read(py: Python<'_>, arguments: &[OsString]) -> Result<Asked, Conf
     let objects = files.objects;
     let configured = |config: Config| -> Result<Configured, ConfigError> {
         let cfg = cfg(py, &config, &objects).map_err(|raised| from_python(py, &raised))?;
-        Ok(Configured { config, cfg, place: None })
+        Ok(Configured { config, cfg, place: None, security: UpstreamSecurity::default() })
     };
     let version = || format!("farrier (version {})\n", env!("CARGO_PKG_VERSION"));
     let asked = outcome.and_then(|outcome| {
@@ -98,7 +101,7 @@ pub(crate) fn embedded(py: Python<'_>, given: &Bound<'_, PyDict>) -> Result<Conf
     let (layer, objects) = read().map_err(|raised| from_python(py, &raised))?;
     let config = resolve_embedded(layer)?;
     let cfg = cfg(py, &config, &objects).map_err(|raised| from_python(py, &raised))?;
-    Ok(Configured { config, cfg, place: None })
+    Ok(Configured { config, cfg, place: None, security: UpstreamSecurity::default() })
 }
 
 /// Every setting and its default, as `cfg` holds them.

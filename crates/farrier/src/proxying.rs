@@ -10,7 +10,8 @@ use farrier_http::Handler;
 use farrier_http::wire::client::ResponseLimits;
 use farrier_log::error::{ErrorLog, Level};
 use farrier_proxy::group::Group;
-use farrier_proxy::mount::{Mount, Proxy};
+use farrier_proxy::handler::Proxy;
+use farrier_proxy::mount::Mount;
 
 use crate::checking::Checking;
 use crate::health_log;
@@ -18,11 +19,13 @@ use crate::proxy_policies::{methods, params, policies, tunnel_policy, upgrades};
 use crate::resolver::Resolver;
 use crate::shared_upstreams::SharedUpstreams;
 use crate::sticking::sticky;
+use crate::upstream_security::UpstreamSecurity;
 use crate::upstreams::group_policy;
 
 /// The upstreams of a worker: mounts with the same target share its servers, bounds and connections.
 pub(crate) struct Proxies<'a> {
     config: &'a Config,
+    security: &'a UpstreamSecurity,
     log: Arc<ErrorLog>,
     groups: Mutex<BTreeMap<String, Arc<Group>>>,
     resolver: Mutex<Resolver>,
@@ -32,9 +35,15 @@ pub(crate) struct Proxies<'a> {
 
 impl Proxies<'_> {
     /// No upstream yet.
-    pub(crate) fn new<'a>(config: &'a Config, log: &Arc<ErrorLog>, shared: SharedUpstreams) -> Proxies<'a> {
+    pub(crate) fn new<'a>(
+        config: &'a Config,
+        security: &'a UpstreamSecurity,
+        log: &Arc<ErrorLog>,
+        shared: SharedUpstreams,
+    ) -> Proxies<'a> {
         Proxies {
             config,
+            security,
             log: Arc::clone(log),
             groups: Mutex::default(),
             resolver: Mutex::new(Resolver::new(shared, log)),
@@ -92,8 +101,9 @@ impl Proxies<'_> {
             // Invariant: a mount of an unknown upstream is an error of the configuration.
             let upstream = named.unwrap_or_else(|| Upstream::new(UpstreamName(target.text()), Vec::new()));
             let group = Arc::new(self.new_group(&upstream));
+            let peers = self.security.peers(&upstream);
             let upstream = Arc::new(upstream);
-            self.resolver.lock().unwrap_or_else(PoisonError::into_inner).add(Arc::clone(&group), &upstream);
+            self.resolver.lock().unwrap_or_else(PoisonError::into_inner).add(Arc::clone(&group), &upstream, peers);
             self.checking.lock().unwrap_or_else(PoisonError::into_inner).add(&group, &upstream);
             group
         });

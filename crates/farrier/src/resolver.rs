@@ -17,6 +17,7 @@ use farrier_http::upstream::ServerAddress;
 use farrier_log::error::{ErrorLog, Level};
 use farrier_proxy::group::Group;
 use farrier_proxy::names::{Change, MakeServer, Names, pause_ms};
+use farrier_tls::client::Peer;
 
 use crate::shared_upstreams::SharedUpstreams;
 use crate::upstreams::{fixed, ms, server};
@@ -65,13 +66,16 @@ impl Resolver {
         }
     }
 
-    /// Adds an upstream, whose group has no server yet.
-    pub(crate) fn add(&mut self, group: Arc<Group>, upstream: &Arc<Upstream>) {
-        let maker = |place: usize| -> MakeServer {
-            let (upstream, shared, is_late) = (Arc::clone(upstream), self.shared, Arc::clone(&self.is_late));
-            Box::new(move |address| server(&upstream, place, address, &shared, is_late.load(Ordering::Relaxed)))
+    /// Adds an upstream, whose group has no server yet. `peers` is how TLS knows each server, if it is used.
+    pub(crate) fn add(&mut self, group: Arc<Group>, upstream: &Arc<Upstream>, peers: Vec<Option<Peer>>) {
+        let maker = |(place, peer): (usize, Option<Peer>)| -> MakeServer {
+            let (upstream, peer) = (Arc::clone(upstream), peer.map(Arc::new));
+            let (shared, is_late) = (self.shared, Arc::clone(&self.is_late));
+            Box::new(move |address| {
+                server(&upstream, place, address, peer.clone(), &shared, is_late.load(Ordering::Relaxed))
+            })
         };
-        let names = Names::new((0..upstream.servers.len()).map(maker).collect(), SERVERS_MAX);
+        let names = Names::new(peers.into_iter().enumerate().map(maker).collect(), SERVERS_MAX);
         self.upstreams.push(Watched { upstream: Arc::clone(upstream), group, names, is_over: false });
     }
 

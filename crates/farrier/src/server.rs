@@ -27,6 +27,7 @@ use crate::logging::ArbiterLogs;
 use crate::master::{Master, Tending};
 use crate::place::Place;
 use crate::statistics::Stats;
+use crate::upstream_security::UpstreamSecurity;
 use crate::{accounts, acme, addresses, compose, ending, last_words, listening, sites, template, worker};
 
 /// The exit code of errors such as an address that cannot be bound or a log that cannot be opened.
@@ -167,10 +168,10 @@ fn arbitrate(
     let certificates = Certificates::new().and_then(|certificates| {
         acme::prepare(config, identity.as_ref(), log)?;
         certificates.read(config, true, log)?;
-        Ok(certificates)
+        Ok((certificates, UpstreamSecurity::read(config)?))
     });
-    let certificates = match certificates {
-        Ok(certificates) => certificates,
+    let (certificates, security) = match certificates {
+        Ok(both) => both,
         Err(reason) => {
             log.write(Level::Error, &reason);
             return Ended::Server(EXIT_CONFIGURATION);
@@ -217,7 +218,7 @@ fn arbitrate(
     }
     let gauges = Gauges::new(&logs.error, config, &listeners);
     let addresses = listeners.iter().map(Listener::display).collect::<Vec<_>>().join(",");
-    let generations = RefCell::new(Generations::new(configured));
+    let generations = RefCell::new(Generations::new(Configured { security, ..configured }));
     last_words::prepare();
     // Only set in a template, for the workers that it forks.
     let preloaded: RefCell<Option<Applications>> = RefCell::new(None);
@@ -420,12 +421,13 @@ fn renew(
     addresses::name_protocols(config, &mut listeners);
     acme::prepare(config, identity.as_ref(), log)?;
     certificates.read(config, false, log)?;
+    let security = UpstreamSecurity::read(config)?;
     logs.renew(py, config, configured.cfg.bind(py))?;
     let settings = compose::arbiter_settings(config);
     let set = Hooks::of(py, configured.cfg.clone_ref(py)).map_err(|raised| raised.value(py).to_string())?;
     hooks.listens(py, &listeners);
     hooks.renewed(py, generation, set);
-    Ok((configured, Renewal { settings, listeners: Some(listeners) }))
+    Ok((Configured { security, ..configured }, Renewal { settings, listeners: Some(listeners) }))
 }
 
 /// Logs warnings about the settings.

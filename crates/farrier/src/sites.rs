@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use crate::files::{self, Files};
 use crate::proxying::Proxies;
 use crate::shared_upstreams::SharedUpstreams;
+use crate::upstream_security::UpstreamSecurity;
 use crate::{filters, proxy_policies, test_exchange};
 
 /// The plans of the sites, and their handlers.
@@ -95,6 +96,7 @@ pub(crate) type MakeApplication<'a> = dyn Fn(Option<&str>, &MountPlan) -> Arc<dy
 /// # Errors A folder cannot be served.
 pub(crate) fn handlers(
     config: &Config,
+    security: &UpstreamSecurity,
     plans: &[SitePlan],
     application: &MakeApplication<'_>,
     log: &Arc<ErrorLog>,
@@ -103,7 +105,7 @@ pub(crate) fn handlers(
     let files = Files::new(config, log);
     let internal = files::internal(config, &files)?;
     let compressor = filters::compressor(config, &config.compress);
-    let proxies = Proxies::new(config, log, upstreams);
+    let proxies = Proxies::new(config, security, log, upstreams);
     let makers = Makers { config, compressor, files, internal, proxies, application };
     let handlers: Result<Vec<Vec<Arc<dyn Handler>>>, String> =
         plans.iter().map(|site| site.mounts.iter().map(|mount| makers.handler(mount)).collect()).collect();

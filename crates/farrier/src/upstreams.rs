@@ -1,6 +1,8 @@
 //! Makes the servers and the bounds of an upstream from its table.
 
+use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use farrier_proxy::server::{Protocol, Server};
 use farrier_proxy::{Balance, HashOn};
 
 use crate::shared_upstreams::SharedUpstreams;
+use farrier_tls::client::Peer;
 
 /// The local address of connections to an address, if it is of the same family.
 fn source(upstream: &Upstream, address: &ServerAddress) -> Option<SocketAddr> {
@@ -25,16 +28,19 @@ fn source(upstream: &Upstream, address: &ServerAddress) -> Option<SocketAddr> {
     }
 }
 
-/// The server of an upstream that has this address.
+/// The server of an upstream that has this address. `peer` is how TLS knows it, if it is used.
 pub(crate) fn server(
     upstream: &Upstream,
     place: usize,
     address: ServerAddress,
+    peer: Option<Arc<Peer>>,
     shared: &SharedUpstreams,
     is_late: bool,
 ) -> Server {
     let configured = &upstream.servers[place];
     static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Invariant: every server that is spoken to over TLS has a peer. Without one it is never asked.
+    let lacks_peer = configured.url.protocol.is_secured() && peer.is_none();
     let url = &configured.url;
     let protocol = match url.protocol {
         ServerProtocol::Uwsgi | ServerProtocol::Suwsgi => Protocol::Uwsgi,
@@ -47,7 +53,7 @@ pub(crate) fn server(
         id: NEXT.fetch_add(1, Ordering::Relaxed),
         source: source(upstream, &address),
         address,
-        security: None,
+        security: peer.map(|peer| peer as Arc<dyn Any + Send + Sync>),
         idle_max: idle_max as usize,
     };
     let authority = url.authority().into_bytes().into();
@@ -68,7 +74,7 @@ pub(crate) fn server(
     server.added_ms = if is_late { shared.now_ms() } else { 0 };
     server.weight = configured.weight;
     server.is_backup = configured.backup;
-    server.is_down = configured.down;
+    server.is_down = configured.down || lacks_peer;
     server.max_requests = configured.max_requests;
     server.is_draining.store(configured.drain, Ordering::Relaxed);
     server

@@ -64,7 +64,7 @@ pub(crate) fn run(
     master::set_worker_title(config);
     forked::watch(&listeners, &logs.error);
     let hooks = hooks.enter(py, &link, &logs.error);
-    let code = match boot(py, config, forked, &link, listeners, keyring, clients, preloaded, &hooks, &logs) {
+    let code = match boot(py, configured, forked, &link, listeners, keyring, clients, preloaded, &hooks, &logs) {
         Ok(parts) => serve(py, config, &link, parts, &hooks, &logs),
         Err(code) => code,
     };
@@ -77,7 +77,7 @@ pub(crate) fn run(
 #[allow(clippy::too_many_arguments, reason = "all that a worker is made of comes together here")]
 fn boot(
     py: Python<'_>,
-    config: &Config,
+    configured: &Configured,
     forked: SystemTime,
     link: &Arc<WorkerLink>,
     listeners: Vec<Listener>,
@@ -87,6 +87,7 @@ fn boot(
     hooks: &WorkerHooks,
     logs: &Arc<WorkerLogs>,
 ) -> Result<Parts, i32> {
+    let config = &configured.config;
     let log = &logs.error;
     hooks.post_fork(py).map_err(|()| link.boot_failed(true))?;
     // Done before the application is loaded: files that it creates then belong to the worker's user.
@@ -130,7 +131,8 @@ fn boot(
         Arc::new(handler.with_hooks(around.clone()).with_body(body))
     };
     let upstreams = clients.upstreams(link.slot().number(), link.generation() as u32);
-    let mounts = sites::handlers(config, &opened.plans, &application, log, upstreams).map_err(|reason| {
+    let mounts = sites::handlers(config, &configured.security, &opened.plans, &application, log, upstreams);
+    let mounts = mounts.map_err(|reason| {
         last_words::say(log, &reason);
         link.boot_failed(true)
     })?;

@@ -49,10 +49,16 @@ const AWAITED_OF_MOUNTS: &[&str] =
     &["response_buffer", "response_spool", "flush", "intercept_errors", "fastcgi_index", "fastcgi_split"];
 
 /// The keys of an upstream that nothing obeys yet.
-const AWAITED_OF_UPSTREAMS: &[&str] = &["proxy_protocol", "tls"];
+const AWAITED_OF_UPSTREAMS: &[&str] = &["proxy_protocol"];
 
 /// The protocols that servers can be spoken to in.
-const PROTOCOLS: &[ServerProtocol] = &[ServerProtocol::Http, ServerProtocol::Uwsgi, ServerProtocol::FastCgi];
+const PROTOCOLS: &[ServerProtocol] = &[
+    ServerProtocol::Http,
+    ServerProtocol::Https,
+    ServerProtocol::Uwsgi,
+    ServerProtocol::Suwsgi,
+    ServerProtocol::FastCgi,
+];
 
 /// A key that has no meaning in this mount, as a message.
 pub(super) fn misplaced(mount: &Mount) -> Option<String> {
@@ -129,6 +135,9 @@ fn check_upstream(config: &Config, upstream: &Upstream, found: &mut Vec<Problem>
         0 => say("it has no server: `servers` is empty".to_owned()),
         1..=SERVERS_MAX => {}
         many => say(format!("it has {many} servers; at most {SERVERS_MAX} are allowed")),
+    }
+    if upstream.tls.is_some() && !upstream.servers.iter().any(|server| server.url.protocol.is_secured()) {
+        say("`tls` has no effect: no server is spoken to over TLS (`https://`, `suwsgi://`)".to_owned());
     }
     for (index, server) in upstream.servers.iter().enumerate() {
         let sentences = wrong_server(config, upstream, server, &upstream.servers[..index]);

@@ -22,6 +22,10 @@ record! {
     /// File to send for a folder, such as `index.html`; without it a folder is answered with 404.
     index: Option<String> = none;
 
+    /// File to send, with 200, in the place of one that is missing: `index.html` of an application that runs in the
+    /// browser and has its own paths. Without it a missing file is answered with 404.
+    fallback: Option<String> = none;
+
     /// How long clients may keep a file without asking again.
     max_age: Duration = 60s;
 
@@ -41,6 +45,7 @@ impl StaticMount {
             url,
             directory,
             index: None,
+            fallback: None,
             max_age: Duration::from_secs(60),
             immutable: Vec::new(),
             precompressed: true,

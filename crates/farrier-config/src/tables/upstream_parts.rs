@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Place;
 use super::macros::record;
 use crate::value::{Rejected, StatusRange, TlsVersion};
 
@@ -27,6 +28,20 @@ record! {
 
     /// Oldest version of TLS.
     min: TlsVersion = "1.2";
+}
+
+impl Default for UpstreamTls {
+    fn default() -> UpstreamTls {
+        UpstreamTls {
+            verify: true,
+            name: None,
+            ca: None,
+            certificate: None,
+            key: None,
+            min: TlsVersion::V1_2,
+            place: Place::default(),
+        }
+    }
 }
 
 impl UpstreamTls {

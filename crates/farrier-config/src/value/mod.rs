@@ -84,7 +84,7 @@ pub use word::{AcmeChallenge, HeaderMap, Protocol, ProxyHeader, ReloadEngine, Sy
 pub use worker_class::WorkerClass;
 pub use workers::Workers;
 
-pub(crate) use quote::quoted;
+pub use quote::quoted;
 
 use crate::answer::{Raw, Source};
 use crate::tables::{Key, TableText, Written};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use farrier_http::{Error, Origin, Plan, Request, Respond, ResponseHead, Status, TargetForm};
+use farrier_http::{Error, Kind, Origin, Plan, Request, Respond, ResponseHead, Status, TargetForm};
 
 use super::shared::Shared;
 use farrier_log::error::Level;
@@ -38,6 +38,10 @@ impl Shared {
 
     /// Answers a request, as its plan says.
     pub(super) fn handle(&self, request: &mut Request, respond: &mut dyn Respond) -> Result<(), Error> {
+        if request.protocol().is_some() {
+            // Only an exchange can make a tunnel. A 2xx of another handler would accept it.
+            return Err(no_tunnel());
+        }
         match request.head.form {
             TargetForm::Asterisk => {
                 respond.head(&ResponseHead::new(Status::NO_CONTENT), None);
@@ -57,7 +61,11 @@ impl Shared {
         let link = Arc::clone(link);
         move |request| {
             self.prepare(origin, &link, request)?;
-            Ok(self.plan(request))
+            match self.plan(request) {
+                // RFC 8441 §4: the content of such a request never ends, so nothing waits for it.
+                plan if request.protocol().is_some() && !matches!(plan, Plan::Exchange(..)) => Err(no_tunnel()),
+                plan => Ok(plan),
+            }
         }
     }
 
@@ -78,4 +86,9 @@ impl Shared {
             );
         }
     }
+}
+
+/// The error for an extended CONNECT that cannot be forwarded.
+fn no_tunnel() -> Error {
+    Error::client(Kind::UnknownMethod, "no mount forwards this protocol here (see `upgrade`)")
 }

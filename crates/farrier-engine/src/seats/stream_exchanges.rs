@@ -80,6 +80,10 @@ impl Seat {
             let has_fed = exchange.exchanging.feed.read_file();
             let turn = exchange.exchanging.run.advance(now_ms, &mut lead.upstreams, token);
             is_to_be_driven |= has_fed || turn == Turn::Over;
+            if exchange.exchanging.run.take_switched() {
+                // The content of the stream is what the client sends in the other protocol, and it may be there already.
+                exchange.exchanging.run.remind_of_content();
+            }
             exchange.note_unsent(now_ms);
             if turn != Turn::Done {
                 index += 1;

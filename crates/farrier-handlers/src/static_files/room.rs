@@ -59,8 +59,42 @@ impl Room {
         name::below(request.path(), request.head.gateway.path_is_decoded, &self.folder.prefix)
     }
 
-    /// Looks a name up without waiting for the disk. `None` if the disk is needed.
+    /// Looks a name up without waiting for the disk, or the file in its place. `None` if the disk is needed.
     pub(crate) fn look(&self, name: &[u8]) -> Option<Arc<Found>> {
+        let found = self.look_at(name)?;
+        match self.in_place_of(&found) {
+            Some(fallback) => self.look_at(&fallback),
+            None => Some(found),
+        }
+    }
+
+    /// Looks a name up, or the file in its place. May wait for the disk.
+    pub(crate) fn look_and_wait(&self, name: &[u8]) -> Arc<Found> {
+        let found = self.look_at_and_wait(name);
+        match self.in_place_of(&found) {
+            Some(fallback) => self.look_at_and_wait(&fallback),
+            None => found,
+        }
+    }
+
+    /// Looks a name up, ignoring the cache, or the file in its place. May wait for the disk.
+    pub(crate) fn look_again(&self, name: &[u8]) -> Arc<Found> {
+        let anew =
+            |name: &[u8]| self.find(name, None, true).unwrap_or_else(|IsCold| Arc::new(Found::new(What::Nothing)));
+        let found = anew(name);
+        match self.in_place_of(&found) {
+            Some(fallback) => anew(&fallback),
+            None => found,
+        }
+    }
+
+    /// The name of the file in the place of one that is missing.
+    fn in_place_of(&self, found: &Found) -> Option<Vec<u8>> {
+        let fallback = self.folder.fallback.as_ref().filter(|_| matches!(found.what, What::Nothing))?;
+        Some([b"/", fallback.trim_start_matches('/').as_bytes()].concat())
+    }
+
+    fn look_at(&self, name: &[u8]) -> Option<Arc<Found>> {
         let known = self.cache.get(self.number, name);
         if known.as_ref().is_some_and(|found| found.is_fresh(clock_ms())) {
             return known;
@@ -68,17 +102,11 @@ impl Room {
         self.find(name, known, false).ok()
     }
 
-    /// Looks a name up. May wait for the disk.
-    pub(crate) fn look_and_wait(&self, name: &[u8]) -> Arc<Found> {
+    fn look_at_and_wait(&self, name: &[u8]) -> Arc<Found> {
         match self.cache.get(self.number, name) {
             Some(found) if found.is_fresh(clock_ms()) => found,
             known => self.find(name, known, true).unwrap_or_else(|IsCold| Arc::new(Found::new(What::Nothing))),
         }
-    }
-
-    /// Looks a name up, ignoring the cache. May wait for the disk.
-    pub(crate) fn look_again(&self, name: &[u8]) -> Arc<Found> {
-        self.find(name, None, true).unwrap_or_else(|IsCold| Arc::new(Found::new(What::Nothing)))
     }
 
     /// Looks a name up on the disk, and caches the result.

@@ -21,6 +21,8 @@ pub struct Pseudo<'a> {
     pub authority: Option<&'a [u8]>,
     /// `:path`
     pub path: &'a [u8],
+    /// `:protocol` of an extended CONNECT (RFC 8441 §4), if it was sent.
+    pub protocol: Option<&'a [u8]>,
 }
 
 /// Fills an empty request's arena and head. `scheme` is the connection's. `ended` means that no content follows.
@@ -85,11 +87,18 @@ pub fn read_head<'a>(
 const REFUSED_PATH_BYTES_MAX: usize = 256;
 
 fn read_request_line(request: &mut Request, pseudo: Pseudo<'_>, limits: &Limits) -> Result<(), Error> {
-    let Pseudo { method, path, .. } = pseudo;
+    let Pseudo { method, path, protocol, .. } = pseudo;
     if !is_token(method) {
         return Err(Error::bad_request(":method is not a token"));
     }
-    request_line::check_method(method, limits)?;
+    match protocol {
+        // RFC 8441 §4: with a path it asks for a resource of this server.
+        Some(protocol) if method == b"CONNECT" && is_token(protocol) => {
+            request.head.protocol = append(request, protocol);
+        }
+        Some(_) => return Err(Error::bad_request(":protocol is no token, or belongs to another method than CONNECT")),
+        None => request_line::check_method(method, limits)?,
+    }
     request.head.method = append(request, method);
     // As long as an HTTP/1.1 request line would be, with two spaces and a version.
     if method.len() + path.len() + 10 > limits.request_line_bytes_max {
@@ -239,7 +248,7 @@ mod tests {
     use super::*;
 
     const GET: Pseudo<'static> =
-        Pseudo { method: b"GET", scheme: Some(b"https"), authority: Some(b"a.example"), path: b"/p?q" };
+        Pseudo { method: b"GET", scheme: Some(b"https"), authority: Some(b"a.example"), path: b"/p?q", protocol: None };
 
     fn read(pseudo: Pseudo<'_>, fields: &[(&str, &str)], ended: bool) -> Result<Request, Error> {
         let mut request = Request::with_room(64);
@@ -308,6 +317,15 @@ mod tests {
         assert_eq!(refused(GET, &[("content-type", "a/b"), ("content-type", "a/b")]), Kind::BadRequest);
         assert_eq!(refused(GET, &[("expect", "magic")]), Kind::ExpectationFailed);
         assert_eq!(refused(Pseudo { method: b"CONNECT", path: b"", ..GET }, &[]), Kind::UnknownMethod);
+        // RFC 8441 §4: `:protocol` belongs to CONNECT, with a path.
+        let websocket = Pseudo { method: b"CONNECT", protocol: Some(b"websocket"), ..GET };
+        for wrong in [
+            Pseudo { method: b"GET", ..websocket },
+            Pseudo { protocol: Some(b"web socket"), ..websocket },
+            Pseudo { path: b"", ..websocket },
+        ] {
+            assert_eq!(refused(wrong, &[]), Kind::BadRequest, "{wrong:?}");
+        }
         assert!(read(Pseudo { method: b"OPTIONS", path: b"*", ..GET }, &[("te", "trailers")], true).is_ok());
     }
 

@@ -64,6 +64,7 @@ pub fn decode<T>(
         scheme: uri.scheme_str().map(str::as_bytes),
         authority: uri.authority().map(|authority| authority.as_str().as_bytes()),
         path: uri.path_and_query().map(|path| path.as_str().as_bytes()).unwrap_or_default(),
+        protocol: head.extensions().get::<h2::ext::Protocol>().map(|protocol| protocol.as_str().as_bytes()),
     };
     let fields = head.headers().iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     read_head(request, pseudo, fields, scheme, ended, &rules.limits, |request| rules.body_bytes_max(request))
@@ -159,11 +160,13 @@ impl IncompleteRequest {
     ///
     /// `is_paced`: no other code checks how fast the client sends.
     pub fn stream_into(&mut self, source: PipeSource, is_paced: bool, rules: &Rules) -> Box<Request> {
-        self.body_bytes_max = rules.body_bytes_max(&mut self.request);
+        let is_tunnel = self.request.protocol().is_some();
+        // A tunnel has bounds of its own.
+        self.body_bytes_max = if is_tunnel { u64::MAX } else { rules.body_bytes_max(&mut self.request) };
         // Every content that is taken must open the windows, however little it is.
         source.tell_when_empty();
         self.source = Some(source);
-        self.pace = is_paced.then(|| ContentPace::new(self.moved_ms));
+        self.pace = (is_paced && !is_tunnel).then(|| ContentPace::new(self.moved_ms));
         self.take_request()
     }
 

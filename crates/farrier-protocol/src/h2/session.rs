@@ -119,7 +119,11 @@ impl Session {
         let rules = &session_context.rules.http2;
         let allowance = Allowance::new(rules.control_frames_max, rules.resets_max, session_context.now_ms);
         let io = Arc::new(Mutex::new(Io::new(inbox, allowance)));
-        let handshake = h2::server::Builder::new()
+        let mut builder = h2::server::Builder::new();
+        if rules.permits_tunnels {
+            builder.enable_connect_protocol();
+        }
+        let handshake = builder
             .max_concurrent_streams(rules.max_concurrent_streams)
             .initial_window_size(rules.initial_window_bytes)
             .initial_connection_window_size(rules.connection_window_bytes)

@@ -41,6 +41,8 @@ pub struct H2Sink {
     trailers: Option<HeaderMap>,
     kept_lines: Option<Vec<u8>>,
     stamps: Vec<(Box<str>, Box<[u8]>)>,
+    /// What follows the head are bytes of another protocol.
+    is_tunnel: bool,
     ended: Ended,
 }
 
@@ -83,6 +85,7 @@ impl H2Sink {
             trailers: None,
             kept_lines: keep_lines.then(Vec::new),
             stamps: Vec::new(),
+            is_tunnel: false,
             ended,
         }
     }
@@ -119,6 +122,8 @@ impl H2Sink {
     fn break_off(&mut self, reason: Reason) {
         self.state = State::Broken;
         match reason {
+            // What came before is sent.
+            Reason::CANCEL if self.is_tunnel => self.stream.break_off(reason),
             Reason::INTERNAL_ERROR => self.stream.break_off(reason),
             reason => self.stream.give_up(reason),
         }
@@ -176,6 +181,8 @@ impl H2Sink {
         match self.state {
             State::Closed => return,
             State::Ended | State::Broken => {}
+            // RFC 8441 §5: a tunnel that ends without END_STREAM is cancelled, as a connection would be reset.
+            State::Sent if self.is_tunnel => self.break_off(Reason::CANCEL),
             State::Waiting | State::Staged | State::Sent if self.is_gone() => {
                 self.note(Err(Unsendable::Gone));
             }
@@ -280,13 +287,33 @@ impl AnswerSink for H2Sink {
         self.accepted()
     }
 
+    fn accept_connect(&mut self, head: &ResponseHead) -> bool {
+        if !matches!(self.state, State::Waiting | State::Staged) {
+            return false;
+        }
+        self.head(head, None);
+        self.is_tunnel = self.state == State::Staged;
+        self.flush();
+        self.is_tunnel
+    }
+
+    fn end_direction(&mut self) -> bool {
+        if self.state == State::Sent {
+            let given = self.give(Bytes::new(), true);
+            self.note(given);
+        }
+        true
+    }
+
     fn trailers(&mut self, trailers: &ResponseHead) {
         self.account.note_dropped(trailers);
         self.trailers = Some(field_map(trailers, 0)).filter(|trailers| !trailers.is_empty());
     }
 
     fn end(&mut self) {
-        self.finish();
+        if !self.is_tunnel {
+            self.finish();
+        }
         self.close();
     }
 

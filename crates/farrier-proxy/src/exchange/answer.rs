@@ -1,14 +1,18 @@
 //! A server's answer on its way to the client: read, made anew by the mount's policy, and given to the sink.
 
-use farrier_http::wire::client::Event;
+use std::io;
+
+use farrier_http::wire::client::{Event, Fault, FaultKind};
 use farrier_http::{Accepted, ExchangeIo, ResponseHead, Status};
 
+use super::ProxyExchange;
 use super::attempt::{Attempt, facts};
+use super::scratch::{READ_BYTES, SCRATCH, TURN_BYTES};
+use super::stop::{Progress, Stop};
 use super::tunnel::Tunnel;
-use super::{Progress, ProxyExchange, READ_BYTES, SCRATCH, Stop, TURN_BYTES};
 use crate::failure::Failure;
 use crate::upgrade::{check_switch, encode_switched};
-use crate::websocket;
+use crate::websocket::{self, accepted_for_http2};
 
 /// What reading has come to.
 enum Read {
@@ -71,18 +75,18 @@ impl ProxyExchange {
                         attempt.rest.extend_from_slice(&inbox[..held]);
                         return Ok(Progress::Waits);
                     }
-                    Ok(Some(0)) => end = Some(true),
+                    Ok(Some(0)) => end = Some(None),
                     Ok(Some(count)) => {
                         filled += count;
                         turn += count;
                         attempt.moved(now_ms, &self.mount.group.policy);
                     }
-                    Err(_) => end = Some(false),
+                    Err(error) => end = Some(Some(error)),
                 }
             }
-            if let Some(is_orderly) = end {
+            if let Some(error) = end {
                 attempt.rest.extend_from_slice(&inbox[..held]);
-                return self.closed(is_orderly, now_ms, io);
+                return self.closed(error.as_ref(), now_ms, io);
             }
             match self.take(&inbox[..filled], values, now_ms, io)? {
                 Read::All => {}
@@ -178,6 +182,11 @@ impl ProxyExchange {
         let mut head = spare.unwrap_or_else(|| ResponseHead::new(Status::OK));
         if let Some(attempt) = &self.attempt {
             let status = attempt.wire.head().status().0;
+            if self.key.is_some() && (200..300).contains(&status) {
+                // RFC 8441 §5: a 2xx would tell the client that it was switched.
+                let refused = "the upstream answered a request to switch protocols with a 2xx and did not switch";
+                return Err(Failure::Answer(Fault::new(FaultKind::Upgrade, refused)).into());
+            }
             if self.may_try_for_status(status, attempt, now_ms, io) {
                 return Err(Stop::Failed(Failure::Status(status)));
             }
@@ -205,16 +214,23 @@ impl ProxyExchange {
     ) -> Result<(), Stop> {
         let Some(attempt) = self.attempt.take() else { return Ok(()) };
         let asked = self.mount.upgrades.asked(io.request).ok_or(Failure::MALFORMED)?;
-        check_switch(attempt.wire.head(), asked, websocket::key_of(io.request)).map_err(Failure::Answer)?;
+        let key = self.key.as_ref().map(|key| &key[..]).or_else(|| websocket::key_of(io.request));
+        check_switch(attempt.wire.head(), asked, key).map_err(Failure::Answer)?;
         let mut head = ResponseHead::new(Status::OK);
         self.fill(&attempt, &mut head, values, io)?;
-        values.clear();
-        encode_switched(values, &head, asked);
         self.has_head = true;
         let head_us = attempt.waited_us(now_ms);
         let Attempt { lease, stream, .. } = *attempt;
         lease.answered(101, head_us, now_ms);
-        if !io.answer.switch(values) {
+        let is_taken = match self.key {
+            Some(_) => io.answer.accept_connect(&accepted_for_http2(&head)),
+            None => {
+                values.clear();
+                encode_switched(values, &head, asked);
+                io.answer.switch(values)
+            }
+        };
+        if !is_taken {
             return Err(Failure::MALFORMED.into());
         }
         self.tunnel = Some(Box::new(Tunnel::new(stream, lease, rest, now_ms)));
@@ -229,15 +245,15 @@ impl ProxyExchange {
         io: &ExchangeIo<'_>,
     ) -> Result<(), Stop> {
         let server = attempt.lease.server();
-        let facts = facts(&self.mount, io.request, server, self.outgoing.length);
+        let facts = facts(&self.mount, io.request, server, self.outgoing.length, self.key.as_ref());
         self.mount.response.fill(attempt.wire.head(), io.request, &facts, head, values)?;
         Ok(())
     }
 
     /// The server sends no more.
-    fn closed(&mut self, is_orderly: bool, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<Progress, Stop> {
+    fn closed(&mut self, error: Option<&io::Error>, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<Progress, Stop> {
         let Some(attempt) = &mut self.attempt else { return Ok(Progress::Waits) };
-        match attempt.closed(is_orderly)? {
+        match attempt.closed(error)? {
             Event::Trailers => {
                 let mut trailers = ResponseHead::new(Status::OK);
                 if let Some(received) = attempt.wire.trailers() {
@@ -267,9 +283,11 @@ impl ProxyExchange {
             let is_sent = self.outgoing.is_complete() && !is_send_broken;
             let is_young = stream.requests() < policy.keepalive_requests
                 && now_ms.saturating_sub(stream.born_ms()) < policy.keepalive_time_ms;
-            if is_sent && is_young && wire.is_reusable(&rest) {
+            if is_sent {
                 let server = lease.server();
-                let idle_ms = server.idle_ms(wire.head().keep_alive_timeout_s());
+                let is_reusable = is_young && wire.is_reusable(&rest);
+                // For no time at all it is ended in an orderly way.
+                let idle_ms = if is_reusable { server.idle_ms(wire.head().keep_alive_timeout_s()) } else { 0 };
                 io.upstreams.keep(&server.target, stream, idle_ms);
             }
             SCRATCH.with_borrow_mut(|scratch| {

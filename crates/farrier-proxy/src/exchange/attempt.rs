@@ -8,8 +8,9 @@ use farrier_http::wire::client::{Event, Fault, FaultKind};
 use farrier_http::{ExchangeIo, Request};
 
 use super::content::Outgoing;
+use super::scratch::{Scratch, TURN_BYTES};
+use super::stop::{Stop, of_content};
 use super::wire::{self, Wire};
-use super::{Scratch, Stop, TURN_BYTES, of_content};
 use crate::failure::Failure;
 use crate::group::{GroupPolicy, Lease};
 use crate::mount::Mount;
@@ -52,10 +53,10 @@ pub(super) struct Attempt {
 pub(super) enum NotBegun {
     /// The server was not reached.
     Failed(Failure),
+    /// The server's unix socket has no room for another connection. No event tells when it has.
+    Full,
     /// The request is not forwarded.
     Refused(Refused),
-    /// The backlog of a unix socket is full, and nothing tells when it is not any more.
-    Full,
 }
 
 impl From<NotBegun> for Stop {
@@ -68,14 +69,30 @@ impl From<NotBegun> for Stop {
     }
 }
 
+/// How a server is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    /// On a new connection.
+    pub(super) wants_fresh: bool,
+    /// The key of a WebSocket handshake whose client has none.
+    pub(super) key: Option<&'a [u8; 24]>,
+}
+
 /// What the policies must know of a request to this server.
-pub(super) fn facts<'a>(mount: &'a Mount, request: &'a Request, server: &'a Server, length: Option<u64>) -> Facts<'a> {
+pub(super) fn facts<'a>(
+    mount: &'a Mount,
+    request: &'a Request,
+    server: &'a Server,
+    length: Option<u64>,
+    key: Option<&'a [u8; 24]>,
+) -> Facts<'a> {
     let facts = Facts {
         takes_trailers: request.takes_trailers(),
         // The server may then close the connection itself, and need not wait for more.
         is_last: server.target.idle_max == 0,
         hidden_cookie: mount.group.sticky.as_ref().map_or(b"", |sticky| sticky.hidden()),
         upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
+        websocket_key: key.map(|key| &key[..]),
         ..Facts::new(request, &server.authority, length)
     };
     facts.stripping(request, &mount.request.path, target::mounted_bytes(request, &mount.path))
@@ -86,14 +103,14 @@ impl Attempt {
     pub(super) fn begin(
         lease: Lease,
         mount: &Mount,
-        wants_fresh: bool,
+        asked: Asking<'_>,
         outgoing: &mut Outgoing,
         now_ms: u64,
         io: &mut ExchangeIo<'_>,
         scratch: &mut Scratch,
     ) -> Result<Attempt, NotBegun> {
         let server = Arc::clone(lease.server());
-        let facts = facts(mount, io.request, &server, outgoing.length);
+        let facts = facts(mount, io.request, &server, outgoing.length, asked.key);
         let before = &mut outgoing.before;
         if before.capacity() == 0 {
             *before = scratch.take_buffer();
@@ -101,7 +118,7 @@ impl Attempt {
         let begun = wire::begin(before, io.request, mount, &facts, server.protocol, scratch);
         let (framing, wire) = begun.map_err(NotBegun::Refused)?;
         outgoing.framing = framing;
-        let reused = if wants_fresh { None } else { io.upstreams.reuse(&server.target) };
+        let reused = if asked.wants_fresh { None } else { io.upstreams.reuse(&server.target) };
         let stream = match reused {
             Some(stream) => stream,
             None => io.upstreams.connect(&server.target).map_err(|error| match error.kind() {
@@ -269,11 +286,25 @@ impl Attempt {
     }
 
     /// The failure that the end of the connection means: what was sent and not taken is one of sending.
-    pub(super) fn closed(&mut self, is_orderly: bool) -> Result<Event, Failure> {
-        self.wire.closed(&self.rest, is_orderly).map_err(|failure| match failure {
-            Failure::Answer(Fault { kind: FaultKind::Unanswered, .. }) if self.is_send_broken => Failure::SendBroken,
-            failure => failure,
-        })
+    ///
+    /// `error` is what broke it, if its end was not orderly.
+    pub(super) fn closed(&mut self, error: Option<&io::Error>) -> Result<Event, Failure> {
+        let reason = error.filter(|error| error.get_ref().is_some());
+        self.wire
+            .closed(&self.rest, error.is_none())
+            .map_err(|failure| match (failure, reason) {
+                // TLS says more than the end: a server of TLS 1.3 refuses a certificate only after the handshake.
+                (Failure::Answer(fault), Some(reason)) => {
+                    Failure::Answer(Fault { cause: format!("{}: {reason}", fault.cause).into(), ..fault })
+                }
+                (failure, _) => failure,
+            })
+            .map_err(|failure| match failure {
+                Failure::Answer(Fault { kind: FaultKind::Unanswered, .. }) if self.is_send_broken => {
+                    Failure::SendBroken
+                }
+                failure => failure,
+            })
     }
 }
 
@@ -281,8 +312,9 @@ impl Attempt {
 pub(super) fn connect_failure(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-        io::ErrorKind::InvalidData => Failure::Handshake,
-        io::ErrorKind::PermissionDenied if error.get_ref().is_some() => Failure::Certificate,
+        io::ErrorKind::InvalidData => Failure::Handshake(error.to_string().into()),
+        // Without a reason it is the kernel's.
+        io::ErrorKind::PermissionDenied if error.get_ref().is_some() => Failure::Certificate(error.to_string().into()),
         _ => Failure::Refused,
     }
 }

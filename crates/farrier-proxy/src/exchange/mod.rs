@@ -4,113 +4,34 @@
 //! - `content`: the request's content on its way to the server, kept for another attempt as long as it is small.
 //! - `answer`: the server's answer on its way to the client.
 //! - `wire`: the protocol of the server.
+//! - `tunnel`: bytes both ways after a change of protocol.
+//! - `stop`, `scratch`: how a step ends, and memory that is used in turn.
 
 mod answer;
 mod attempt;
 mod content;
+mod scratch;
+mod stop;
 mod tunnel;
 mod wire;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
-use farrier_http::wire::client::ResponseReader;
-use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, ResponseHead, Side};
+use farrier_http::{Error, Event, Exchange, ExchangeIo, Next};
 
-use self::attempt::Attempt;
+use self::attempt::{Asking, Attempt, NotBegun};
 use self::content::Outgoing;
+use self::scratch::SCRATCH;
+use self::stop::{Progress, Stop};
 use self::tunnel::Tunnel;
 use crate::failure::{Failure, Retry, is_idempotent};
 use crate::group::{Chosen, QueuePlace};
 use crate::mount::{Mount, TunnelPolicy};
-use crate::request::Refused;
 use crate::server::Server;
-
-/// Bytes that are read from a server in one turn.
-const TURN_BYTES: usize = 256 * 1024;
+use crate::websocket;
 
 /// The longest pause before a server is asked again whose backlog was full.
 const BACKLOG_PAUSE_MS_MAX: u64 = 50;
-
-/// Bytes of one read.
-const READ_BYTES: usize = 64 * 1024;
-
-/// Memory that all exchanges of a thread use in turn.
-struct Scratch {
-    inbox: Vec<u8>,
-    values: Vec<u8>,
-    /// The head that is given to the sink, which takes a copy.
-    head: Option<ResponseHead>,
-    /// Readers and buffers of exchanges that are over.
-    readers: Vec<ResponseReader>,
-    buffers: Vec<Vec<u8>>,
-}
-
-/// Readers and buffers that are kept for the next exchanges.
-const SPARES_MAX: usize = 64;
-
-/// Buffers above this size are not kept.
-const SPARE_BYTES_MAX: usize = 8 * 1024;
-
-impl Scratch {
-    fn take_reader(&mut self) -> ResponseReader {
-        self.readers.pop().unwrap_or_default()
-    }
-
-    fn keep_reader(&mut self, reader: ResponseReader) {
-        if self.readers.len() < SPARES_MAX {
-            self.readers.push(reader);
-        }
-    }
-
-    fn take_buffer(&mut self) -> Vec<u8> {
-        self.buffers.pop().unwrap_or_default()
-    }
-
-    fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
-        if self.buffers.len() < SPARES_MAX && (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) {
-            buffer.clear();
-            self.buffers.push(buffer);
-        }
-    }
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = const {
-        RefCell::new(Scratch {
-            inbox: Vec::new(),
-            values: Vec::new(),
-            head: None,
-            readers: Vec::new(),
-            buffers: Vec::new(),
-        })
-    };
-}
-
-/// Why an exchange does not go on.
-enum Stop {
-    /// The server has failed; another may be asked.
-    Failed(Failure),
-    /// The request is answered with an error.
-    Answer(Error),
-}
-
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Stop {
-        Stop::Failed(failure)
-    }
-}
-
-/// How far a step has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    /// It waits for an event.
-    Waits,
-    /// Others get their turn; there is more to do.
-    StoppedEarly,
-    /// The answer is complete.
-    Done,
-}
 
 /// A proxied request.
 pub(crate) struct ProxyExchange {
@@ -132,6 +53,8 @@ pub(crate) struct ProxyExchange {
     is_sink_full: bool,
     /// The answer's head was given to the sink.
     has_head: bool,
+    /// The key of a WebSocket handshake for a client of HTTP/2, which has none.
+    key: Option<[u8; 24]>,
 }
 
 impl ProxyExchange {
@@ -151,12 +74,15 @@ impl ProxyExchange {
             backlog: None,
             is_sink_full: false,
             has_head: false,
+            key: None,
         }
     }
 
     fn begin(&mut self, now_ms: u64, io: &ExchangeIo<'_>) {
         self.began_ms = now_ms;
-        self.outgoing.begin(io.content_bytes);
+        self.key = websocket::fresh_key(io.request);
+        // What the client sends behind an extended CONNECT is the other protocol's.
+        self.outgoing.begin(if self.key.is_some() { Some(0) } else { io.content_bytes });
         if let Ok(mut budget) = self.mount.group.budget.lock() {
             budget.request(now_ms);
         }
@@ -202,14 +128,16 @@ impl ProxyExchange {
         self.attempts += 1;
         let (server, is_trial) = (Arc::clone(lease.server()), lease.is_trial());
         let begun = SCRATCH.with_borrow_mut(|scratch| {
-            Attempt::begin(lease, &self.mount, self.wants_fresh, &mut self.outgoing, now_ms, io, scratch)
+            let asked = Asking { wants_fresh: self.wants_fresh, key: self.key.as_ref() };
+            Attempt::begin(lease, &self.mount, asked, &mut self.outgoing, now_ms, io, scratch)
         });
         match begun {
             Ok(attempt) => {
+                self.backlog = None;
                 self.attempt = Some(Box::new(attempt));
                 Ok(true)
             }
-            Err(attempt::NotBegun::Full) if self.has_time_for_backlog(now_ms) => {
+            Err(NotBegun::Full) if self.has_time_for_backlog(now_ms) => {
                 self.attempts -= 1;
                 self.outgoing.rewind();
                 let (id, group) = (server.id(), &self.mount.group);
@@ -223,12 +151,12 @@ impl ProxyExchange {
                 self.waits_until_ms = Some(now_ms + pause_ms);
                 Ok(false)
             }
-            Err(stop) => {
-                if let attempt::NotBegun::Failed(failure) = &stop {
+            Err(not_begun) => {
+                if let NotBegun::Failed(failure) = &not_begun {
                     self.note_failure(&server, is_trial, failure, false, now_ms);
                     self.tried.push(server.id());
                 }
-                Err(stop.into())
+                Err(not_begun.into())
             }
         }
     }
@@ -263,7 +191,7 @@ impl ProxyExchange {
             self.note_failure(attempt.server(), attempt.lease.is_trial(), &failure, is_reused, now_ms);
         }
         let can_repeat = !self.has_head && self.outgoing.is_replayable();
-        let is_safe = !has_sent || policy.retry_unsafe || is_idempotent(io.request.method());
+        let is_safe = !has_sent || policy.retry_unsafe || is_idempotent(io.request);
         let is_stale = failure.retry() == Retry::Unanswered && is_reused;
         if can_repeat && is_stale && policy.retry_on.stale && is_safe && !self.wants_fresh {
             if let Some(attempt) = &attempt {
@@ -307,7 +235,7 @@ impl ProxyExchange {
     fn may_try_for_status(&self, status: u16, attempt: &Attempt, now_ms: u64, io: &ExchangeIo<'_>) -> bool {
         let policy = &self.mount.group.policy;
         policy.retry_on.statuses.contains(&status)
-            && (policy.retry_unsafe || is_idempotent(io.request.method()))
+            && (policy.retry_unsafe || is_idempotent(io.request))
             && self.outgoing.is_replayable()
             && self.attempts <= policy.retries
             && self.elapsed_ms(now_ms) < policy.retry_timeout_ms
@@ -425,23 +353,5 @@ impl Exchange for ProxyExchange {
                 Err(stop) => return self.give_up(stop, io),
             }
         }
-    }
-}
-
-impl From<Refused> for Stop {
-    fn from(refused: Refused) -> Stop {
-        match refused {
-            Refused::Error(error) => Stop::Answer(error),
-            Refused::LastHop => Stop::Answer(Error::answer(farrier_http::Status::OK)),
-            Refused::Loop => Stop::Failed(Failure::Loop),
-        }
-    }
-}
-
-/// The client's content failed: it broke off, came too slowly, or was too large.
-fn of_content(error: Error) -> Stop {
-    match error.side {
-        Side::Client => Stop::Answer(error),
-        _ => Stop::Answer(Error { kind: Kind::NoRoom, ..error }),
     }
 }

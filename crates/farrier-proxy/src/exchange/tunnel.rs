@@ -6,7 +6,8 @@ use farrier_http::pipe::Popped;
 use farrier_http::upstream::UpstreamStream;
 use farrier_http::{Accepted, Bytes, ExchangeIo, Next};
 
-use super::{Progress, READ_BYTES, SCRATCH, TURN_BYTES};
+use super::scratch::{READ_BYTES, SCRATCH, TURN_BYTES};
+use super::stop::Progress;
 use crate::group::Lease;
 use crate::mount::TunnelPolicy;
 

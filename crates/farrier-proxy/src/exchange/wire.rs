@@ -6,7 +6,7 @@ use farrier_http::wire::client::fastcgi_encode::{encode_stdin_end, encode_stdin_
 use farrier_http::wire::client::{Asked, Event, FieldLines, ReceivedHead, ResponseLimits, ResponseReader, Step};
 use farrier_http::wire::h1::encode::encode_chunk_size;
 
-use super::Scratch;
+use super::scratch::Scratch;
 use crate::failure::Failure;
 use crate::gateway::{encode_fastcgi, encode_uwsgi, explain_unanswered};
 use crate::http1;
@@ -75,7 +75,8 @@ pub(super) fn begin(
     protocol: Protocol,
     scratch: &mut Scratch,
 ) -> Result<(Framing, Wire), Refused> {
-    let asked = Asked { upgrade: facts.upgrade.is_some(), ..Asked::of(request.method()) };
+    let method = if facts.websocket_key.is_some() { b"GET" } else { request.method() };
+    let asked = Asked { upgrade: facts.upgrade.is_some(), ..Asked::of(method) };
     match protocol {
         Protocol::Http1 => {
             http1::encode_head(out, request, &mount.request, facts, &mut scratch.values)?;

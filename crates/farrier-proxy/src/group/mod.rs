@@ -190,7 +190,7 @@ impl Group {
         let full = places(&servers, |server| !server.has_room(self.policy.health.has_agents));
         let trial = eligible.trial.without(tried).without(full);
         if !trial.is_empty() {
-            let is_safe = is_idempotent(request.method());
+            let is_safe = is_idempotent(request);
             let begin = |place: usize| failures::begin_trial(&servers[place].words[words::FAILED], is_safe, now_ms);
             if let Some((place, begun)) = trial.iter().find_map(|place| Some((place, begin(place)?))) {
                 return Ok(Chosen::Server(self.lease(&servers[place], Some(begun))));
@@ -230,7 +230,7 @@ impl Group {
         let (may, trial) = match server.standing(health, now_ms) {
             Standing::Well | Standing::Draining => (true, None),
             Standing::Trial if has_room => {
-                let is_safe = is_idempotent(request.method());
+                let is_safe = is_idempotent(request);
                 let trial = failures::begin_trial(&server.words[words::FAILED], is_safe, now_ms);
                 (trial.is_some(), trial)
             }

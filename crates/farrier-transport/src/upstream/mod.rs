@@ -2,10 +2,12 @@
 //!
 //! - `registry`: names them for the poller, and holds what happened on each.
 //! - `stream`: one connection, owned by the exchange that uses it or by the pool.
+//! - `secured`: TLS on it.
 //! - `pool`: idle connections, by target.
 
 mod pool;
 mod registry;
+mod secured;
 mod stream;
 
 pub use self::pool::{Door, UpstreamPool};

@@ -60,7 +60,7 @@ impl UpstreamPool {
         self.next_ms = u64::MAX;
         let next_ms = &mut self.next_ms;
         self.idle.retain(|_, idle| {
-            idle.retain(|entry| entry.stream.is_quiet() && entry.until_ms > now_ms);
+            idle.retain_mut(|entry| entry.stream.is_quiet() && entry.until_ms > now_ms);
             for entry in &*idle {
                 *next_ms = entry.until_ms.min(*next_ms);
             }

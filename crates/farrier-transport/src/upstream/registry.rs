@@ -79,6 +79,11 @@ impl Signal {
         self.bits.fetch_and(!WRITABLE, Ordering::Relaxed);
     }
 
+    /// Something can be read, and it is not the end.
+    pub(super) fn may_be_tickets(&self) -> bool {
+        self.has(READABLE) && !self.has(ENDED | HUNG_UP)
+    }
+
     /// Nothing has happened yet that forbids another request.
     pub(super) fn is_quiet(&self) -> bool {
         !self.has(READABLE | ENDED | HUNG_UP)

@@ -219,6 +219,9 @@ const BEGINNING: &[u8] = b"HTTP/1.";
 /// How that of a gateway protocol begins. uWSGI repeats the version that it was told, which is 2.0 for clients of HTTP/2.
 const BEGINNING_CGI: &[u8] = b"HTTP/";
 
+/// How a server answers that expects TLS: with an alert or a handshake record (RFC 8446 §5.1).
+const TLS_RECORDS: [u8; 2] = [0x15, 0x16];
+
 impl Dialect {
     fn beginning(self) -> &'static [u8] {
         match self {
@@ -324,6 +327,11 @@ impl HeadReader {
                         _ if is_status_line && known < beginning.len() => return Ok(None),
                         _ if is_status_line => Stage::StatusLine,
                         Dialect::Cgi => Stage::Fields(false),
+                        Dialect::Http if TLS_RECORDS.contains(&rest[0]) => {
+                            return Err(malformed(
+                                "the answer is TLS and not HTTP: the address of its server is `https://`",
+                            ));
+                        }
                         Dialect::Http => return Err(malformed("the answer does not begin with HTTP/1.x")),
                     };
                     head.lines.clear();
