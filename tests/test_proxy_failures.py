@@ -1,6 +1,7 @@
 """Servers behind the proxy that fail: refused, silent, slow, broken off, restarted; and clients that leave."""
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -175,6 +176,35 @@ def test_a_tls_server_on_a_port_that_is_thought_plain_is_502(serve, upstream):
     server = upstream()
     front = proxy_to(serve, server.url)
     assert front.exchange(server.on(alert, reads_content=False).message()).status == 502
+
+
+def test_a_lack_of_descriptors_is_no_fault_of_a_server(serve, upstream):
+    # It was logged as a refused connection, and the servers were left out for it.
+    servers = upstream(), upstream()
+    gate = Gate()
+    cases = [server.on(gate, reads_content=False) for server in servers]
+    for case, server in zip(cases, servers):
+        case.steps = [gate, OK]
+        server.cases["same"] = case
+    limit = (100, 100)
+    tables = '[[upstream]]\nname = "app"\nservers = ["%s", "%s"]\nfail = { max = 1, eject = "60s" }\n'
+    front = serve(
+        "",
+        settings=tables % tuple(server.url for server in servers) + '[[mount]]\npath = "/"\nproxy = "app"\n',
+        preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),
+    )
+    wires = [front.connect() for _ in range(60)]
+    for wire in wires:
+        wire.send(message(target="/same"))
+    front.log.wait("no file descriptor, port or memory is left")
+    gate.open()
+    statuses = {wire.read_response().status for wire in wires}
+    assert statuses <= {200, 503} and 200 in statuses
+    assert not front.log.find("refused")
+    before = [len(case.requests) for case in cases]
+    for wire in wires[:4]:
+        assert wire.request(message(target="/same")).status == 200
+    assert all(len(case.requests) > count for case, count in zip(cases, before))
 
 
 # Servers that are slow.

@@ -312,6 +312,7 @@ impl Attempt {
 pub(super) fn connect_failure(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+        io::ErrorKind::QuotaExceeded => Failure::NoRoom,
         io::ErrorKind::InvalidData => Failure::Handshake(error.to_string().into()),
         // Without a reason it is the kernel's.
         io::ErrorKind::PermissionDenied if error.get_ref().is_some() => Failure::Certificate(error.to_string().into()),
