@@ -185,9 +185,10 @@ def test_a_lack_of_descriptors_is_no_fault_of_a_server(serve, upstream):
     cases = [server.on(gate, reads_content=False) for server in servers]
     for case, server in zip(cases, servers):
         case.steps = [gate, OK]
-        server.cases["same"] = case
+        server.cases["same"], server.cases["healthz"] = case, server.on()
     limit = (100, 100)
     tables = '[[upstream]]\nname = "app"\nservers = ["%s", "%s"]\nfail = { max = 1, eject = "60s" }\n'
+    tables += 'health = { path = "/healthz", interval = "100ms", down = 1 }\n'
     front = serve(
         "",
         settings=tables % tuple(server.url for server in servers) + '[[mount]]\npath = "/"\nproxy = "app"\n',
@@ -197,6 +198,9 @@ def test_a_lack_of_descriptors_is_no_fault_of_a_server(serve, upstream):
     for wire in wires:
         wire.send(message(target="/same"))
     front.log.wait("no file descriptor, port or memory is left")
+    # Checks of the servers cannot be made either, several times.
+    threading.Event().wait(0.5)
+    assert not front.log.find("left out|is down")
     gate.open()
     statuses = {wire.read_response().status for wire in wires}
     assert statuses <= {200, 503} and 200 in statuses

@@ -6,8 +6,8 @@ import pytest
 
 import frames
 from proxied import proxied_by
-from upstream import OK
 from secured import SecureWire, context
+from upstream import OK
 from wire import chunked
 
 TABLES = (
