@@ -3,14 +3,18 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
+import sysconfig
 import threading
 
 import pytest
 
 from load import Load
-from upstream_process import Upstream, free_port
+from upstream_process import Upstream
+from web_server import free_port
 from wire import Wire, message, until
 
 MOUNT = '[[mount]]\npath = "/"\nproxy = "app"\n'
@@ -152,7 +156,8 @@ def test_only_requests_inside_a_killed_server_fail_and_none_is_executed_twice(se
     assert len(executed) == len(set(executed)), "a POST was executed twice"
     failed = [target for target, status in answers.items() if status != 200]
     assert {answers[target] for target in failed} <= {502}
-    assert len(failed) <= clients
+    # Those that were inside it, and those that met a connection whose end was not seen yet.
+    assert len(failed) <= 2 * clients
     assert set(answers) - set(failed) <= set(executed)
 
 
@@ -266,7 +271,7 @@ def test_a_request_waits_for_a_server_that_was_not_checked_yet(serve, upstreams)
     (one,) = upstreams("one")
     one.set("sick")
     health = HEALTH.replace("}", ', down = 60, start = "down" }').replace(", down = 2", "")
-    front = serve("", settings=settings([one], health))
+    front = serve("", settings=settings([one], health, 'queue_timeout = "60s"'))
     with front.connect() as wire:
         wire.send(message(target="/"))
         one.set("sick", False)
@@ -280,6 +285,45 @@ def test_a_connection_can_be_the_check(serve, upstreams):
     two.kill()
     front.log.wait(r"upstream app: %s is down: it refuses connections" % re.escape(two.url))
     assert set(names(front, 10)) == {"one"}
+
+
+# php-fpm stands where users do not look for programs, and uWSGI apart from the suite's packages (tests/peers.txt).
+PEERS = os.environ.get("FARRIER_TEST_PEERS") or os.path.join(sysconfig.get_path("data"), "peers")
+PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", os.path.join(PEERS, "bin")])
+
+
+def program(name):
+    found = shutil.which(name, path=PLACES)
+    return found or pytest.skip("needs %s" % name)
+
+
+def uwsgi(folder, port):
+    """uWSGI, which answers pings in its own protocol."""
+    (folder / "app.py").write_text("def application(environ, start_response):\n    raise SystemExit\n")
+    return [program("uwsgi"), "--socket", "127.0.0.1:%d" % port, "--wsgi-file", "app.py", "--need-app", "--die-on-term"]
+
+
+def php_fpm(folder, port):
+    """php-fpm, which tells the values that a FastCGI server has."""
+    lines = ["[global]", "error_log = %s/log" % folder, "daemonize = no", "[www]", "listen = 127.0.0.1:%d" % port]
+    user = ["user = root", "group = root"] if os.geteuid() == 0 else []
+    (folder / "fpm.conf").write_text("\n".join([*lines, *user, "pm = static", "pm.max_children = 1"]) + "\n")
+    return [program("php-fpm8.2"), "--fpm-config", str(folder / "fpm.conf"), *(["-R"] if user else [])]
+
+
+@pytest.mark.parametrize("kind, command", [("uwsgi", uwsgi), ("fastcgi", php_fpm)], ids=["uwsgi", "php-fpm"])
+def test_gateways_are_checked_in_their_protocol(serve, tmp_path, kind, command):
+    port = free_port()
+    arguments = command(tmp_path, port)
+    health = 'health = { type = "%s", interval = "100ms", fast_interval = "100ms", up = 3, down = 1 }' % kind
+    front = serve("", settings=settings(['"%s://127.0.0.1:%d"' % (kind, port)], health))
+    front.log.wait(" is down: it refuses connections")
+    peer = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        front.log.wait("is up again; 1 of 1 servers is well", timeout=60)
+    finally:
+        peer.terminate()
+        peer.wait(30)
 
 
 def test_an_agent_lets_its_server_drain_and_makes_it_ready(serve, upstreams):
@@ -413,3 +457,23 @@ def test_a_cookie_of_the_application_can_bind(serve, upstreams):
     for _ in range(5):
         login = front.get("/login")
         assert set(names(front, 6, fields=[("Cookie", cookie(login))])) == {login.body.decode()}
+
+
+def test_a_connection_that_switches_protocols_is_bound_too(serve):
+    """Clients that only open WebSockets came to another server with each of them."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = '"http://127.0.0.1:%d"' % listener.getsockname()[1]
+        front = serve("", settings=settings([url], 'sticky = { cookie = "srv" }'))
+        wire = front.connect()
+        asked = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
+        wire.send(message(target="/", fields=[*asked, ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]))
+        connection, _ = listener.accept()
+        with connection:
+            assert b"Upgrade: websocket" in connection.recv(65536)
+            connection.sendall(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+            )
+            head = wire.read_head()
+            assert (head.status, head.value("Set-Cookie")[:4]) == (101, "srv=")
+            wire.close()

@@ -10,6 +10,7 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from web_server import free_port
 from wire import until
 
 
@@ -57,12 +58,6 @@ class Upstream:
         with open(path) as file:
             lines = [line.rstrip("\n").split(" ", 2) for line in file]
         return [line for line in lines if of is None or line[0] == of]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Handler(BaseHTTPRequestHandler):

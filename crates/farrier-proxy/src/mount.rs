@@ -32,6 +32,8 @@ pub struct Mount {
     pub upgrades: Upgrades,
     /// How long tunnels live.
     pub tunnel: TunnelPolicy,
+    /// Statuses of servers that are answered with this server's own page.
+    pub intercepted: Vec<u16>,
     /// Writes a warning into the error log.
     pub warn: Warn,
     /// Its servers.

@@ -28,6 +28,9 @@ const HEAD_MEMORY_MS: u64 = 14_427;
 /// The average is kept in parts of 1/1024 µs.
 const HEAD_PARTS: u64 = 1024;
 
+/// The first answers count alike; later ones by the time that has passed.
+const HEAD_FIRST: u32 = 16;
+
 /// A server. Its counters are those of this worker, its [`Words`] those of all.
 pub struct Server {
     /// Where it is.
@@ -68,6 +71,8 @@ pub struct Server {
     head: AtomicU64,
     /// When it last changed, in ms.
     head_ms: AtomicU64,
+    /// Answers that it is made of, as far as they are counted.
+    head_count: AtomicU32,
 }
 
 impl Server {
@@ -95,6 +100,7 @@ impl Server {
             idle_limit_ms: AtomicU64::new(idle_limit_ms),
             head: AtomicU64::new(0),
             head_ms: AtomicU64::new(0),
+            head_count: AtomicU32::new(0),
         }
     }
 
@@ -210,16 +216,19 @@ impl Server {
         let before = self.head.load(Ordering::Relaxed);
         let sample = head_us.clamp(1, 1 << 40) * HEAD_PARTS;
         let passed_ms = now_ms.saturating_sub(self.head_ms.swap(now_ms, Ordering::Relaxed));
-        let after = if before == 0 || passed_ms >= HEAD_MS_MAX {
-            sample
+        let is_first = before == 0 || passed_ms >= HEAD_MS_MAX;
+        let count = if is_first { 0 } else { self.head_count.load(Ordering::Relaxed) };
+        let moved = sample as i64 - before as i64;
+        let after = if count < HEAD_FIRST {
+            self.head_count.store(count + 1, Ordering::Relaxed);
+            if is_first { sample } else { before.saturating_add_signed(moved / i64::from(count + 1)) }
         } else {
             // At least a part of the answers of one ms counts.
             let part = passed_ms.max(1);
-            let moved =
-                i128::from(sample as i64 - before as i64) * i128::from(part) / i128::from(part + HEAD_MEMORY_MS);
+            let moved = i128::from(moved) * i128::from(part) / i128::from(part + HEAD_MEMORY_MS);
             before.saturating_add_signed(moved as i64)
         };
-        self.head.store(after, Ordering::Relaxed);
+        self.head.store(after.max(1), Ordering::Relaxed);
     }
 
     /// It has failed: that counts as an answer that took three times as long as usual, so that a server that fails at once does

@@ -125,6 +125,22 @@ fn a_server_that_answers_much_sooner_is_preferred_among_equals() {
 }
 
 #[test]
+fn the_first_answer_does_not_decide_for_seconds() {
+    // Times are measured in ms. A first answer within the same ms counted as 1 µs, and the server got all requests.
+    let servers = weighted(&[1, 1]);
+    for balance in [Balance::Least, Balance::LeastTime] {
+        let group = group(balance, &servers);
+        for number in 0..40 {
+            let lease = lease(&group, &get("/"));
+            let is_same_ms = lease.server().id() == 1 && number < 2;
+            lease.answered(200, if is_same_ms { 0 } else { 1_000 }, 1);
+        }
+        let shares = shares(&group, 100);
+        assert!(shares.iter().all(|share| (40..=60).contains(share)), "{shares:?}");
+    }
+}
+
+#[test]
 fn the_least_time_weighs_time_and_requests() {
     let servers = weighted(&[1, 1]);
     let group = group(Balance::LeastTime, &servers);

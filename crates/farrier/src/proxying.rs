@@ -70,6 +70,7 @@ impl Proxies<'_> {
                 .as_ref()
                 .map_or_else(Box::default, |root| root.as_os_str().as_encoded_bytes().into()),
             upgrades: upgrades(&plan.mount),
+            intercepted: plan.mount.intercept_errors.iter().map(|status| status.0).collect(),
             tunnel: tunnel_policy(&plan.mount),
             warn: {
                 let log = Arc::clone(&self.log);

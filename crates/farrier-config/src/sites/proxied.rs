@@ -45,8 +45,7 @@ const PROXY_KEYS: &[&str] = &[
 ];
 
 /// Those of them that nothing obeys yet.
-const AWAITED_OF_MOUNTS: &[&str] =
-    &["response_buffer", "response_spool", "flush", "intercept_errors", "fastcgi_index", "fastcgi_split"];
+const AWAITED_OF_MOUNTS: &[&str] = &["response_buffer", "response_spool", "flush", "fastcgi_index", "fastcgi_split"];
 
 /// The keys of an upstream that nothing obeys yet.
 const AWAITED_OF_UPSTREAMS: &[&str] = &["proxy_protocol"];
@@ -97,7 +96,9 @@ pub(super) fn check(config: &Config, plans: &[SitePlan], problems: &mut Vec<Prob
                 found.extend(wrong_address(config, url).map(|sentence| Problem::at(mount.place.0.clone(), sentence)))
             }
         }
-        found.extend(wrong_keys(&plan.mount).into_iter().map(|sentence| Problem::at(mount.place.0.clone(), sentence)));
+        found.extend(
+            wrong_keys(config, &plan.mount).into_iter().map(|sentence| Problem::at(mount.place.0.clone(), sentence)),
+        );
         let path = mount.path.text();
         problems.extend(found.into_iter().map(|each| of(&format!("mount `{path}`"), each)));
     }
@@ -198,12 +199,12 @@ fn is_here(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(is_address)
 }
 
-fn wrong_keys(mount: &Mount) -> Vec<String> {
+fn wrong_keys(config: &Config, mount: &Mount) -> Vec<String> {
     let set = mount.keys_set();
     let mut found: Vec<String> =
         set.iter().filter(|key| AWAITED_OF_MOUNTS.contains(key)).map(|key| awaited(&format!("`{key}`"))).collect();
-    if mount.accel.contains(&AccelField::Redirect) {
-        found.push(awaited("`redirect` in `accel`"));
+    if mount.accel.contains(&AccelField::Redirect) && config.internal.is_empty() {
+        found.push("`redirect` in `accel` needs folders in `internal`: no other file may be sent".to_owned());
     }
     found.extend(
         mount

@@ -3,7 +3,7 @@
 use std::io;
 
 use farrier_http::wire::client::{Event, Fault, FaultKind};
-use farrier_http::{Accepted, ExchangeIo, ResponseHead, Status};
+use farrier_http::{Accepted, Error, ExchangeIo, ResponseHead, Status};
 
 use super::ProxyExchange;
 use super::attempt::{Attempt, facts};
@@ -11,6 +11,7 @@ use super::scratch::{READ_BYTES, SCRATCH, TURN_BYTES};
 use super::stop::{Progress, Stop};
 use super::tunnel::Tunnel;
 use crate::failure::Failure;
+use crate::response::Signals;
 use crate::upgrade::{check_switch, encode_switched};
 use crate::websocket::{self, accepted_for_http2};
 
@@ -190,10 +191,16 @@ impl ProxyExchange {
             if self.may_try_for_status(status, attempt, now_ms, io) {
                 return Err(Stop::Failed(Failure::Status(status)));
             }
-            self.fill(attempt, &mut head, values, io)?;
-            if let Some(cookie) = attempt.lease.cookie(io.request, attempt.wire.head()) {
-                head.add(b"Set-Cookie", &cookie).map_err(|_| Failure::MALFORMED)?;
+            if self.mount.intercepted.contains(&status) {
+                attempt.lease.answered(status, attempt.waited_us(now_ms), now_ms);
+                return Err(Stop::Answer(Error::answer(Status(status))));
             }
+            let signals = self.fill(attempt, &mut head, values, io)?;
+            if let Some(url) = signals.redirect {
+                // The filter for internal files sends the file in the place of the content.
+                head.add(b"X-Accel-Redirect", &url).map_err(|_| Failure::MALFORMED)?;
+            }
+            bind(attempt, &mut head, io)?;
         }
         if let Some(attempt) = &mut self.attempt {
             attempt.head_came(now_ms, &self.mount.group.policy);
@@ -218,6 +225,7 @@ impl ProxyExchange {
         check_switch(attempt.wire.head(), asked, key).map_err(Failure::Answer)?;
         let mut head = ResponseHead::new(Status::OK);
         self.fill(&attempt, &mut head, values, io)?;
+        bind(&attempt, &mut head, io)?;
         self.has_head = true;
         let head_us = attempt.waited_us(now_ms);
         let Attempt { lease, stream, .. } = *attempt;
@@ -243,11 +251,10 @@ impl ProxyExchange {
         head: &mut ResponseHead,
         values: &mut Vec<u8>,
         io: &ExchangeIo<'_>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Signals, Stop> {
         let server = attempt.lease.server();
         let facts = facts(&self.mount, io.request, server, self.outgoing.length, self.key.as_ref());
-        self.mount.response.fill(attempt.wire.head(), io.request, &facts, head, values)?;
-        Ok(())
+        Ok(self.mount.response.fill(attempt.wire.head(), io.request, &facts, head, values)?)
     }
 
     /// The server sends no more.
@@ -300,5 +307,13 @@ impl ProxyExchange {
         }
         io.answer.end();
         Progress::Done
+    }
+}
+
+/// Adds the cookie by which the client stays with its server.
+fn bind(attempt: &Attempt, head: &mut ResponseHead, io: &ExchangeIo<'_>) -> Result<(), Failure> {
+    match attempt.lease.cookie(io.request, attempt.wire.head()) {
+        Some(cookie) => head.add(b"Set-Cookie", &cookie).map_err(|_| Failure::MALFORMED),
+        None => Ok(()),
     }
 }

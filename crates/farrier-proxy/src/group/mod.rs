@@ -1,5 +1,7 @@
 //! An upstream: its servers, which of them is asked next, and who waits when all are busy.
 
+mod eligible;
+mod lease;
 mod policy;
 mod queue;
 
@@ -8,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::Waker;
 
 use farrier_http::Request;
-use farrier_http::wire::client::ReceivedHead;
 
+use self::eligible::Eligible;
+pub use self::lease::Lease;
 pub use self::policy::{GroupPolicy, RetryOn};
 pub use self::queue::QueuePlace;
 use crate::balance::{Candidates, Members};
@@ -20,9 +23,6 @@ use crate::health::failures::{self, Trial};
 use crate::health::{Cause, Change, Failed, Standing, words};
 use crate::server::{Protocol, Server};
 use crate::sticky::Sticky;
-
-/// Below this part of the weight, in percent, verdicts are ignored.
-const PANIC_PERCENT: u64 = 30;
 
 /// A change of the health of a server, and what is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,33 +75,6 @@ pub enum Chosen {
     Server(Lease),
     /// All servers are busy: it waits.
     Busy,
-}
-
-/// Servers of one kind, by how they are.
-#[derive(Default)]
-struct Tier {
-    well: Members,
-    /// Those that may be asked if verdicts are ignored.
-    known: Members,
-    well_weight: u64,
-    weight: u64,
-}
-
-impl Tier {
-    fn is_well(&self) -> bool {
-        !self.well.is_empty() && self.well_weight * 100 >= self.weight * PANIC_PERCENT
-    }
-}
-
-/// Which servers may be asked for a request.
-struct Eligible {
-    /// Those that are asked first.
-    first: Members,
-    /// Those that are asked if none of the first may be.
-    then: Members,
-    /// Those on trial.
-    trial: Members,
-    is_any_unchecked: bool,
 }
 
 impl Group {
@@ -180,7 +153,7 @@ impl Group {
         }
         let servers = self.servers();
         let now_ms = self.shared_ms(now_ms);
-        let eligible = self.eligible(&servers, now_ms);
+        let eligible = Eligible::of(&servers, &self.policy.health, now_ms);
         if let Some(sticky) = &self.sticky
             && let Some(chosen) = self.bound(sticky, &servers, &eligible, request, tried, now_ms)?
         {
@@ -244,55 +217,15 @@ impl Group {
         }
     }
 
-    fn eligible(&self, servers: &[Arc<Server>], now_ms: u64) -> Eligible {
-        let health = &self.policy.health;
-        let (mut primary, mut backup) = (Tier::default(), Tier::default());
-        let (mut trial, mut is_any_unchecked) = (Members::default(), false);
-        for (place, server) in servers.iter().enumerate() {
-            let tier = if server.is_backup { &mut backup } else { &mut primary };
-            let standing = server.standing(health, now_ms);
-            if matches!(standing, Standing::Out | Standing::Draining) {
-                continue;
-            }
-            tier.weight += u64::from(server.weight);
-            match standing {
-                Standing::Well => {
-                    tier.well.add(place);
-                    tier.known.add(place);
-                    tier.well_weight += u64::from(server.weight);
-                }
-                Standing::Trial => {
-                    trial.add(place);
-                    tier.known.add(place);
-                }
-                Standing::Ill => tier.known.add(place),
-                Standing::Unchecked => is_any_unchecked = true,
-                _ => {}
-            }
-        }
-        let (first, then) = if primary.is_well() {
-            (primary.well, backup.well)
-        } else if !backup.well.is_empty() {
-            (primary.well.or(backup.well), Members::default())
-        } else if !primary.known.is_empty() {
-            (primary.known, Members::default())
-        } else {
-            (backup.known, Members::default())
-        };
-        Eligible { first, then, trial, is_any_unchecked }
-    }
-
     /// Whether another server than this one may be asked.
     pub(crate) fn has_other(&self, id: u64, tried: &[u64], now_ms: u64) -> bool {
         let servers = self.servers();
-        let Eligible { first, then, .. } = self.eligible(&servers, self.shared_ms(now_ms));
+        let Eligible { first, then, .. } = Eligible::of(&servers, &self.policy.health, self.shared_ms(now_ms));
         first.or(then).iter().map(|place| servers[place].id()).any(|other| other != id && !tried.contains(&other))
     }
 
     fn lease(self: &Arc<Self>, server: &Arc<Server>, trial: Option<Trial>) -> Lease {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        server.in_flight.fetch_add(1, Ordering::Relaxed);
-        Lease { group: Arc::clone(self), server: Arc::clone(server), trial }
+        Lease::new(self, server, trial)
     }
 
     /// Lets a request wait until a server has room. `None`: too many wait already.
@@ -350,7 +283,7 @@ impl Group {
             let servers = self.servers();
             let is_well = |each: &&Arc<Server>| each.standing(&self.policy.health, now_ms) == Standing::Well;
             let well = servers.iter().filter(is_well).count();
-            let Eligible { first, then, .. } = self.eligible(&servers, now_ms);
+            let Eligible { first, then, .. } = Eligible::of(&servers, &self.policy.health, now_ms);
             observer(server, &Notice { change, well, all: servers.len(), has_server: !first.or(then).is_empty() });
         }
     }
@@ -365,57 +298,4 @@ fn begin_round(servers: &[Arc<Server>], worker: u64) {
 
 fn places(servers: &[Arc<Server>], is: impl Fn(&Server) -> bool) -> Members {
     servers.iter().enumerate().filter(|(_, server)| is(server)).map(|(place, _)| place).collect()
-}
-
-/// A request's place at a server. Dropped, the place is free.
-pub struct Lease {
-    group: Arc<Group>,
-    server: Arc<Server>,
-    /// It decides whether the server comes back.
-    trial: Option<Trial>,
-}
-
-impl Lease {
-    /// The server.
-    pub fn server(&self) -> &Arc<Server> {
-        &self.server
-    }
-
-    /// The Set-Cookie by which the client stays with this server, if it is to have one.
-    pub(crate) fn cookie(&self, request: &Request, head: &ReceivedHead) -> Option<Vec<u8>> {
-        let sticky = self.group.sticky.as_ref()?;
-        // A server that drains keeps its clients and gets no more.
-        let binds = !self.server.is_draining.load(Ordering::Relaxed);
-        sticky.answered(request, head, self.server.key, binds)
-    }
-
-    /// Whether it decides if an ejected server comes back.
-    pub fn is_trial(&self) -> bool {
-        self.trial.is_some()
-    }
-
-    /// The server has answered with this status, so long after the request.
-    pub fn answered(&self, status: u16, head_us: u64, now_ms: u64) {
-        if self.group.policy.health.fail_on.contains(&status) {
-            return self.group.failed(&self.server, self.is_trial(), Cause::Status, now_ms);
-        }
-        let now_ms = self.group.shared_ms(now_ms);
-        self.server.answered(head_us, now_ms);
-        if self.is_trial() && failures::readmit(&self.server.words[words::FAILED], now_ms) {
-            self.group.note(&self.server, Change::Readmitted, now_ms);
-            self.group.wake_all();
-        }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(trial) = self.trial {
-            // Without a verdict: the client has left.
-            failures::leave_trial(&self.server.words[words::FAILED], trial);
-        }
-        self.server.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.group.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.group.queue.wake_next();
-    }
 }
