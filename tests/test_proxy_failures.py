@@ -1,6 +1,7 @@
 """Servers behind the proxy that fail: refused, silent, slow, broken off, restarted; and clients that leave."""
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -11,6 +12,7 @@ import pytest
 
 import frames
 from load import Load
+from process import paused
 from proxied import proxied_by
 from upstream import CLOSE, OK, RESET, WAIT_CLOSED, Gate, Upstream, delivered
 from web_server import free_port
@@ -174,6 +176,39 @@ def test_a_tls_server_on_a_port_that_is_thought_plain_is_502(serve, upstream):
     server = upstream()
     front = proxy_to(serve, server.url)
     assert front.exchange(server.on(alert, reads_content=False).message()).status == 502
+
+
+def test_a_lack_of_descriptors_is_no_fault_of_a_server(serve, upstream):
+    # It was logged as a refused connection, and the servers were left out for it.
+    servers = upstream(), upstream()
+    gate = Gate()
+    cases = [server.on(gate, reads_content=False) for server in servers]
+    for case, server in zip(cases, servers):
+        case.steps = [gate, OK]
+        server.cases["same"], server.cases["healthz"] = case, server.on()
+    limit = (100, 100)
+    tables = '[[upstream]]\nname = "app"\nservers = ["%s", "%s"]\nfail = { max = 1, eject = "60s" }\n'
+    tables += 'health = { path = "/healthz", interval = "100ms", down = 1 }\n'
+    front = serve(
+        "",
+        settings=tables % tuple(server.url for server in servers) + '[[mount]]\npath = "/"\nproxy = "app"\n',
+        preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),
+    )
+    wires = [front.connect() for _ in range(60)]
+    for wire in wires:
+        wire.send(message(target="/same"))
+    front.log.wait("no file descriptor, port or memory is left")
+    # Checks of the servers cannot be made either, several times.
+    threading.Event().wait(0.5)
+    assert not front.log.find("left out|is down")
+    gate.open()
+    statuses = {wire.read_response().status for wire in wires}
+    assert statuses <= {200, 503} and 200 in statuses
+    assert not front.log.find("refused")
+    before = [len(case.requests) for case in cases]
+    for wire in wires[:4]:
+        assert wire.request(message(target="/same")).status == 200
+    assert all(len(case.requests) > count for case, count in zip(cases, before))
 
 
 # Servers that are slow.
@@ -377,6 +412,23 @@ def test_a_connection_that_the_server_closed_while_idle_is_not_used(proxied):
 
 
 @pytest.mark.parametrize("end", [CLOSE, RESET])
+def test_a_post_is_not_sent_on_a_connection_that_was_closed_before_it(serve, upstream, end):
+    server = upstream()
+    front = proxy_to(serve, server.url)
+    gate, closing = Gate(), server.on([OK])
+    closing.steps += [gate, end]
+    wire = front.connect()
+    assert wire.request(closing.message()).body == b"ok"
+    case = server.on()
+    with paused(*front.workers()):
+        wire.send(case.message("POST", body=b"once"))
+        gate.open()
+        assert closing.connection.is_closed.wait(10)
+    assert wire.read_response().body == b"ok"
+    assert len(case.requests) == 1
+
+
+@pytest.mark.parametrize("end", [CLOSE, RESET])
 def test_a_fresh_connection_that_is_closed_is_not_tried_again_unless_asked(serve, upstream, end):
     server = upstream()
     case = server.on(end)
@@ -427,6 +479,19 @@ def test_a_client_that_leaves_frees_the_connection_to_the_server(proxied, leaves
     assert case.connection.is_closed.wait(10), phase
     until(lambda: descriptors(proxied.front) <= before, 5, "descriptors to be closed")
     proxied.works()
+
+
+def test_a_client_that_leaves_is_no_error(proxied):
+    # "The handler ended without a complete response" was logged for each client that left before the head.
+    mark = proxied.front.log.mark()
+    case = proxied.on(WAIT_CLOSED)
+    wire = proxied.front.connect()
+    wire.send(case.message())
+    case.wait_requests(1)
+    wire.reset()
+    assert case.connection.is_closed.wait(10)
+    proxied.works()
+    assert not proxied.front.log.find("ended without", mark)
 
 
 def test_a_client_that_has_only_closed_its_sending_side_gets_its_answer(proxied):

@@ -302,6 +302,15 @@ def test_connections_to_the_server_are_used_again_for_other_clients(proxied):
     assert len({request.number for request in case.requests}) == 1
 
 
+def test_a_server_whose_connections_are_not_kept_is_told_to_close(serve):
+    for pair in proxied_by(serve, keys="keepalive = 0"):
+        case = pair.on()
+        for _ in range(3):
+            assert pair.front.exchange(case.message()).body == b"ok"
+        assert [request.value("Connection") for request in case.requests] == ["close"] * 3
+        assert len({request.number for request in case.requests}) == 3
+
+
 def test_a_request_of_http_2_becomes_one_of_http_1(proxied):
     case = proxied.on()
     with frames.Connection(proxied.front.address) as client:

@@ -97,8 +97,6 @@ def last(proxied, *steps):
 @pytest.mark.parametrize("status", [204, 304])
 @pytest.mark.parametrize("fields", [b"", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"])
 def test_a_status_without_content_has_none_whatever_its_fields_say(proxied, status, fields):
-    if status == 204 and fields:
-        pytest.skip("refused or ignored: see below")
     case = proxied.on(b'HTTP/1.1 %d X\r\nETag: "a"\r\n%s\r\n' % (status, fields))
     wire = proxied.front.connect()
     for _ in range(2):
@@ -192,7 +190,7 @@ def test_content_of_every_size_arrives_whole(proxied, size, framing):
     elif framing == "close":
         steps = [HEAD + b"\r\n" + body, CLOSE]
     else:
-        step = 7 if framing == "small chunks" else 100_000
+        step = 1 + size // 10_000 if framing == "small chunks" else 100_000
         steps = [HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + in_chunks(body, step)]
     case = proxied.on(*steps)
     assert proxied.front.exchange(case.message()).body == body
@@ -261,6 +259,10 @@ def test_the_date_is_added_if_the_server_gives_none_and_a_reason_is_kept(proxied
         ("/strip", "x/y", "x/y"),
         ("/strip", "http://elsewhere.test/x", "http://elsewhere.test/x"),
         ("/strip", "http://%(server)s.evil.test/x", "http://%(server)s.evil.test/x"),
+        # nginx puts its own port behind the host that it was asked for.
+        ("/strip", "http://Farrier.test:%(port)s/x", "http://%(client)s/strip/x"),
+        ("/strip", "http://farrier.test:1/x", "http://farrier.test:1/x"),
+        ("/strip", "http://elsewhere.test:%(port)s/x", "http://elsewhere.test:%(port)s/x"),
         ("/put", "/v2/x", "/put/x"),
         ("/put", "http://%(server)s/v2/x", "http://%(client)s/put/x"),
         ("/put", "/v22/x", "/v22/x"),
@@ -269,7 +271,7 @@ def test_the_date_is_added_if_the_server_gives_none_and_a_reason_is_kept(proxied
     ],
 )
 def test_addresses_of_the_server_become_the_clients(proxied, below, value, expected):
-    names = {"server": proxied.upstream.authority, "client": "farrier.test"}
+    names = {"server": proxied.upstream.authority, "client": "farrier.test", "port": proxied.upstream.address[1]}
     value, expected = value % names, expected % names
     fields = "Location: %s\r\nContent-Location: %s\r\nRefresh: 5; url=%s\r\n" % (value, value, value)
     response = proxied.get(b"HTTP/1.1 302 Found\r\n" + fields.encode() + b"Content-Length: 0\r\n\r\n", below=below)
@@ -382,11 +384,10 @@ WRONG_CONTENT = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG_CONTENT)
-@pytest.mark.parametrize("end", [CLOSE, RESET])
+@pytest.mark.parametrize(
+    "name, end", [(name, end) for name in WRONG_CONTENT for end in (CLOSE, RESET) if "closed" in name or end == CLOSE]
+)
 def test_content_that_breaks_off_or_is_wrong_breaks_off_for_the_client(proxied, name, end):
-    if end == RESET and "closed" not in name:
-        pytest.skip("nothing is closed")
     steps = [WRONG_CONTENT[name], delivered, end] if "closed" in name else [WRONG_CONTENT[name], WAIT_CLOSED]
     case = proxied.on(*steps)
     for version in ("1.1", "1.0"):

@@ -83,6 +83,7 @@ pub trait Upstreams {
     ///
     /// # Errors
     /// It was refused at once. [`io::ErrorKind::WouldBlock`]: a unix socket whose backlog is full, and no event follows.
+    /// [`io::ErrorKind::QuotaExceeded`]: this server has no descriptor, port or memory left.
     fn connect(&mut self, target: &Target) -> io::Result<Box<dyn UpstreamStream>>;
 
     /// Keeps a connection that can carry another request, for at most `idle_ms`. With 0 it is closed, after a request that was

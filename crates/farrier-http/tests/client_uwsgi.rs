@@ -105,6 +105,9 @@ fn the_head_is_that_of_http_or_of_cgi() {
     check("Location: /x\r\nStatus: 201 Made\r\n\r\n", 201, "Made", "");
     check("HTTP-Like: x\r\n\r\nok", 200, "", "ok");
     check("HTTP/1.1 200 OK\r\nStatus: 404 No\r\n\r\nok", 200, "OK", "ok");
+    // uWSGI repeats the version that it was told, so every answer to a client of HTTP/2 was refused.
+    check("HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "OK", "ok");
+    check("HTTP/2 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "OK", "ok");
 }
 
 #[test]
@@ -119,6 +122,8 @@ fn a_doubtful_head_is_refused() {
         "A: b\rc\r\n",
         "A: b\n c\n",
         "HTTP/1.1 x\r\n",
+        "HTTP/a.b 200 OK\r\n",
+        "HTTP/ 200 OK\r\n",
         "A: b\0\n",
     ] {
         refused(&format!("{head}\r\n"), FaultKind::Malformed);

@@ -298,12 +298,12 @@ impl Answer {
     ) -> (Outcome, Option<Vec<u8>>, Vec<u8>) {
         match self.state {
             State::Finished | State::Broken => {}
+            // The handler noticed that there is no client left to read the rest.
+            State::Waiting | State::Staged | State::Sent if outlet.link().is_gone() => {
+                self.give_up(outlet, GaveUp::GONE);
+            }
             State::Waiting | State::Staged => {
                 self.fail(outlet, date, Error::application("the handler ended without a complete response"));
-            }
-            // The handler noticed that there is no client left to read the rest.
-            State::Sent if outlet.link().is_gone() => {
-                self.give_up(outlet, GaveUp::GONE);
             }
             State::Sent => {
                 self.state = State::Broken;

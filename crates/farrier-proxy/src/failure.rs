@@ -21,6 +21,8 @@ pub enum Failure {
     NameTimeout,
     /// The server refused the connection, or cannot be reached.
     Refused,
+    /// This server has no file descriptor, port or memory left for the connection.
+    NoRoom,
     /// The connection was not made in time.
     ConnectTimeout,
     /// The TLS handshake failed, and why.
@@ -106,6 +108,13 @@ impl Failure {
             Failure::Refused => {
                 row(BadGateway, "connection_refused", Retry::Unsent, true, "the upstream refused the connection")
             }
+            Failure::NoRoom => row(
+                NoUpstream,
+                "proxy_internal_error",
+                Retry::No,
+                false,
+                "no file descriptor, port or memory is left for a connection to the upstream (see LimitNOFILE)",
+            ),
             Failure::ConnectTimeout => row(
                 GatewayTimeout,
                 "connection_timeout",

@@ -49,7 +49,7 @@ impl Rewrite {
             let is_path = value.first() == Some(&b'/') && value.get(1) != Some(&b'/');
             return is_path && self.path_of_client(out, value, sides.prefix);
         };
-        if !authority.eq_ignore_ascii_case(sides.authority) || sides.host.is_empty() {
+        if sides.host.is_empty() || !(authority.eq_ignore_ascii_case(sides.authority) || is_mixed(authority, sides)) {
             return false;
         }
         out.extend_from_slice(sides.scheme);
@@ -153,6 +153,22 @@ fn split(url: &[u8]) -> Option<(&[u8], &[u8])> {
     })?;
     let end = after.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(after.len());
     Some(after.split_at(end))
+}
+
+/// Whether an authority has the client's host and the upstream's port: servers that are told the client's Host, such as
+/// nginx, put their own port behind it.
+fn is_mixed(authority: &[u8], sides: &Sides<'_>) -> bool {
+    let (name, port) = split_port(authority);
+    let (upstream_port, client_host) = (split_port(sides.authority).1, split_port(sides.host).0);
+    !port.is_empty() && port == upstream_port && name.eq_ignore_ascii_case(client_host)
+}
+
+/// The host of an authority, and its port; empty if it has none.
+fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
+    match authority.iter().rposition(|&byte| byte == b':') {
+        Some(at) if authority[at..].iter().all(|&byte| byte != b']') => (&authority[..at], &authority[at + 1..]),
+        _ => (authority, b""),
+    }
 }
 
 /// Whether the path is the prefix or below it. A path may end with a query or a fragment.

@@ -144,6 +144,8 @@ impl Prober {
         let connected = Door { pool: &mut self.pool, owner, signal: &mut signal, now_ms }.connect(&target);
         let stream = match connected {
             Ok(stream) => stream,
+            // This server itself has no descriptor left, which says nothing of the other one. It is looked at again later.
+            Err(error) if error.kind() == std::io::ErrorKind::QuotaExceeded => return,
             Err(error) => {
                 return self.ended(watched, &subject, Outcome::Check(Err(connect_cause(&error))), now_ms);
             }

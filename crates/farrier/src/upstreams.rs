@@ -41,18 +41,20 @@ pub(crate) fn server(
     static NEXT: AtomicU64 = AtomicU64::new(1);
     // Invariant: every server that is spoken to over TLS has a peer. Without one it is never asked.
     let lacks_peer = configured.url.protocol.is_secured() && peer.is_none();
-    let target = Target {
-        id: NEXT.fetch_add(1, Ordering::Relaxed),
-        source: source(upstream, &address),
-        address,
-        security: peer.map(|peer| peer as Arc<dyn Any + Send + Sync>),
-        idle_max: upstream.keepalive as usize,
-    };
     let url = &configured.url;
     let protocol = match url.protocol {
         ServerProtocol::Uwsgi | ServerProtocol::Suwsgi => Protocol::Uwsgi,
         ServerProtocol::FastCgi => Protocol::FastCgi,
         _ => Protocol::Http1,
+    };
+    // A process of php-fpm serves a connection until it is closed, also while it is idle, and others wait.
+    let idle_max = upstream.keepalive.unwrap_or(if protocol == Protocol::FastCgi { 0 } else { 32 });
+    let target = Target {
+        id: NEXT.fetch_add(1, Ordering::Relaxed),
+        source: source(upstream, &address),
+        address,
+        security: peer.map(|peer| peer as Arc<dyn Any + Send + Sync>),
+        idle_max: idle_max as usize,
     };
     let authority = url.authority().into_bytes().into();
     let name = match (&target.address, &url.place) {

@@ -56,8 +56,9 @@ record! {
     /// Time for all attempts, waiting and the head of the response together.
     total_timeout: Duration = 300s;
 
-    /// Idle connections that each worker keeps to a server; 0 makes one connection for each request.
-    keepalive: u32 = 32;
+    /// Idle connections that each worker keeps to a server: 32 by default, and 0 with FastCGI, whose servers serve one
+    /// connection at a time. 0 makes one connection for each request.
+    keepalive: Option<u32> = none;
 
     /// How long a connection is kept idle, until the server has shown how long it keeps them.
     keepalive_timeout: Duration = 4s;
@@ -133,7 +134,7 @@ impl Upstream {
             first_byte_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(60),
             total_timeout: Duration::from_secs(300),
-            keepalive: 32,
+            keepalive: None,
             keepalive_timeout: Duration::from_secs(4),
             keepalive_requests: 1000,
             keepalive_time: Duration::from_secs(3600),

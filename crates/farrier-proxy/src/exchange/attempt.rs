@@ -88,6 +88,8 @@ pub(super) fn facts<'a>(
 ) -> Facts<'a> {
     let facts = Facts {
         takes_trailers: request.takes_trailers(),
+        // The server may then close the connection itself, and need not wait for more.
+        is_last: server.target.idle_max == 0,
         hidden_cookie: mount.group.sticky.as_ref().map_or(b"", |sticky| sticky.hidden()),
         upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
         websocket_key: key.map(|key| &key[..]),
@@ -310,6 +312,7 @@ impl Attempt {
 pub(super) fn connect_failure(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+        io::ErrorKind::QuotaExceeded => Failure::NoRoom,
         io::ErrorKind::InvalidData => Failure::Handshake(error.to_string().into()),
         // Without a reason it is the kernel's.
         io::ErrorKind::PermissionDenied if error.get_ref().is_some() => Failure::Certificate(error.to_string().into()),

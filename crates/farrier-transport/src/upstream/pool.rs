@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use farrier_http::upstream::{Target, UpstreamStream, Upstreams};
 
 use super::registry::{Happened, Registry, Signal};
@@ -118,7 +120,8 @@ impl Upstreams for Door<'_> {
     }
 
     fn connect(&mut self, target: &Target) -> io::Result<Box<dyn UpstreamStream>> {
-        let stream = Stream::connect(target, &self.pool.poller, &self.pool.registry, self.now_ms)?;
+        let stream =
+            Stream::connect(target, &self.pool.poller, &self.pool.registry, self.now_ms).map_err(of_this_server)?;
         Ok(self.give(Box::new(stream)))
     }
 
@@ -136,6 +139,17 @@ impl Upstreams for Door<'_> {
             idle.remove(0);
         }
         idle.push(Idle { stream, since_ms: self.now_ms, until_ms });
+    }
+}
+
+/// Marks what is no fault of the server: this one has no descriptor, port or memory left.
+fn of_this_server(error: io::Error) -> io::Error {
+    let is_ours = |errno: Errno| {
+        matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC | Errno::ADDRNOTAVAIL)
+    };
+    match Errno::from_io_error(&error) {
+        Some(errno) if is_ours(errno) => io::Error::new(io::ErrorKind::QuotaExceeded, error),
+        _ => error,
     }
 }
 

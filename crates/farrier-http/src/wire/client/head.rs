@@ -213,11 +213,37 @@ enum Stage {
     Failed,
 }
 
-/// How every status line begins that is read here.
+/// How the status line of an HTTP/1.x server begins.
 const BEGINNING: &[u8] = b"HTTP/1.";
+
+/// How that of a gateway protocol begins. uWSGI repeats the version that it was told, which is 2.0 for clients of HTTP/2.
+const BEGINNING_CGI: &[u8] = b"HTTP/";
 
 /// How a server answers that expects TLS: with an alert or a handshake record (RFC 8446 §5.1).
 const TLS_RECORDS: [u8; 2] = [0x15, 0x16];
+
+impl Dialect {
+    fn beginning(self) -> &'static [u8] {
+        match self {
+            Dialect::Http => BEGINNING,
+            Dialect::Cgi => BEGINNING_CGI,
+        }
+    }
+
+    /// Splits a status line into the version's digits behind the beginning, and what follows them.
+    fn split_status_line(self, line: &[u8]) -> Option<(&[u8], &[u8])> {
+        let rest = line.get(self.beginning().len()..)?;
+        let (version, status) = rest.split_at(memchr(b' ', rest)?);
+        let is_version = match (self, version) {
+            (Dialect::Http, [minor]) => minor.is_ascii_digit(),
+            (Dialect::Cgi, [major] | [major, b'.', _]) => {
+                major.is_ascii_digit() && version.last().is_some_and(u8::is_ascii_digit)
+            }
+            _ => false,
+        };
+        is_version.then_some((version, &status[1..]))
+    }
+}
 
 impl HeadReader {
     /// Reads the bytes received of this head so far: `bytes` begins with its first one and only grows between calls. The
@@ -281,23 +307,24 @@ impl HeadReader {
                 }
                 Stage::StatusLine => {
                     let Some(line) = self.line(rest, dialect, limits)? else { return Ok(None) };
-                    let minor = line.get(BEGINNING.len());
-                    let status = match line.get(BEGINNING.len() + 1..) {
-                        Some([b' ', status @ ..]) if minor.is_some_and(u8::is_ascii_digit) => parse_status(status),
-                        _ => None,
-                    };
-                    let (code, reason) = status.ok_or(malformed("the status line is malformed"))?;
+                    let split = dialect.split_status_line(line);
+                    let status = split.and_then(|(version, status)| Some((version, parse_status(status)?)));
+                    let (version, (code, reason)) = status.ok_or(malformed("the status line is malformed"))?;
                     head.status = code;
                     let end = at + line.len();
                     head.reason = Span::new(end - reason.len(), end);
-                    head.version = if minor == Some(&b'0') { Version::Http10 } else { Version::Http11 };
+                    head.version = match version {
+                        b"0" | b"1.0" => Version::Http10,
+                        _ => Version::Http11,
+                    };
                     self.stage = Stage::Fields(true);
                 }
                 Stage::Start => {
-                    let known = rest.len().min(BEGINNING.len());
-                    let is_status_line = rest[..known] == BEGINNING[..known];
+                    let beginning = dialect.beginning();
+                    let known = rest.len().min(beginning.len());
+                    let is_status_line = rest[..known] == beginning[..known];
                     self.stage = match dialect {
-                        _ if is_status_line && known < BEGINNING.len() => return Ok(None),
+                        _ if is_status_line && known < beginning.len() => return Ok(None),
                         _ if is_status_line => Stage::StatusLine,
                         Dialect::Cgi => Stage::Fields(false),
                         Dialect::Http if TLS_RECORDS.contains(&rest[0]) => {
