@@ -212,6 +212,7 @@ impl ProxyExchange {
         let mut head = ResponseHead::new(Status::OK);
         self.fill(&attempt, &mut head, values, io)?;
         self.has_head = true;
+        let is_websocket = asked.eq_ignore_ascii_case(websocket::PROTOCOL);
         let Attempt { lease, stream, .. } = *attempt;
         lease.group_succeeded(0);
         let is_taken = match self.key {
@@ -225,7 +226,7 @@ impl ProxyExchange {
         if !is_taken {
             return Err(Failure::MALFORMED.into());
         }
-        self.tunnel = Some(Box::new(Tunnel::new(stream, lease, rest, now_ms)));
+        self.tunnel = Some(Box::new(Tunnel::new(stream, lease, rest, is_websocket, now_ms)));
         Ok(())
     }
 
