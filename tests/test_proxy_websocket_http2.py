@@ -319,6 +319,18 @@ def test_what_cannot_be_forwarded_is_answered_with_501(serve, behind, asked):
         assert Stream(client, "/ws").status == 200
 
 
+def test_filters_of_responses_leave_a_tunnel_alone(serve, behind):
+    flags = ("--request-id-header", "X-Request-ID", "--compress", "on")
+    front = serve("", *CLEARTEXT, *flags, settings=settings(behind.url, 'response_headers = { "X-Own" = "1" }'))
+    with Connection(front.address) as client:
+        stream = Stream(client, fields=[("sec-websocket-version", "13"), ("accept-encoding", "gzip")])
+        assert stream.status == 200
+        fields = dict(stream.message.fields)
+        assert fields["x-request-id"] and fields["x-own"] == "1" and "content-encoding" not in fields
+        stream.send(encoded(TEXT, b"x" * 5000))
+        assert stream.read() == (TEXT, b"x" * 5000)
+
+
 def test_without_a_mount_that_switches_clients_may_not_ask(serve, behind):
     front = serve("", *CLEARTEXT, settings=settings(behind.url, "upgrade = []"))
     with Connection(front.address) as client:
