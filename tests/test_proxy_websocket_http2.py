@@ -10,6 +10,8 @@ import threading
 
 import pytest
 
+import chromium
+from certificates import key_digest
 from frames import (
     CANCEL,
     DATA,
@@ -347,3 +349,30 @@ def test_an_idle_tunnel_ends_after_its_time(serve, behind):
         assert stream.wait(lambda message: message.ended) and stream.message.reset == CANCEL
         client.ping()
         assert client.goaway_error in (None, NO_ERROR)
+
+
+TALK = """
+    window.talk = []
+    const socket = new WebSocket(location.origin.replace("https", "wss") + "/ws")
+    socket.onopen = () => socket.send("from the browser")
+    socket.onmessage = event => { talk.push(event.data); socket.close(1000) }
+    socket.onclose = event => talk.push(event.code)
+    null
+"""
+
+
+@pytest.mark.chromium
+@pytest.mark.skipif(not chromium.BINARY, reason="chromium is not installed")
+def test_a_browser_uses_the_connection_of_its_page(serve, behind, authority, tmp_path):
+    issued = authority.issue("localhost")
+    flags = ("--certfile", issued.pem, "--keyfile", issued.key, "--access-logfile", "-")
+    front = serve(APPLICATION, *flags, settings=settings(behind.url, path="/ws"))
+    trust = "--ignore-certificate-errors-spki-list=" + key_digest(issued.pem)
+    browser = chromium.Browser(tmp_path / "profile", trust)
+    try:
+        browser.load("https://localhost:%d/" % front.address[1])
+        browser.evaluate(TALK)
+        until(lambda: browser.evaluate("talk") == ["from the browser", 1000], what="the browser's messages")
+    finally:
+        browser.close()
+    front.output.wait(r'"CONNECT /ws HTTP/2(\.0)?" 200')
