@@ -69,6 +69,7 @@ format: $(VENV)/dev.stamp ## Bring Rust and Python into form
 .PHONY: docs
 docs: ## Write the generated documents anew
 	FARRIER_BLESS=1 $(CARGO) test --locked --quiet -p farrier-config --test documents
+	FARRIER_BLESS=1 $(CARGO) test --locked --quiet -p farrier-import --test uwsgi --test nginx
 	$(PYTHON) docs/code_map.py
 	$(PYTHON) bench/report.py --readme
 
@@ -100,11 +101,16 @@ bench-edge: bench/.work/peers.stamp bench/.work/farrier.stamp ## Measure files, 
 	$(PEERS)/bin/python bench/edge.py --out bench/results
 	$(PEERS)/bin/python bench/report.py --readme
 
+.PHONY: bench-proxy
+bench-proxy: bench/.work/peers.stamp bench/.work/farrier.stamp ## Measure what a proxied request costs beside nginx, into docs/proxy-cost.md
+	$(PEERS)/bin/python bench/proxy.py --out bench/results
+
 .PHONY: bench-smoke
 bench-smoke: bench/.work/peers.stamp bench/.work/farrier.stamp ## Run every benchmark for a moment; judges no time
 	$(PEERS)/bin/python bench/run.py --smoke
 	$(PEERS)/bin/python bench/protocols.py --smoke
 	$(PEERS)/bin/python bench/edge.py --smoke
+	$(PEERS)/bin/python bench/proxy.py --smoke
 
 .PHONY: soak
 soak: $(VENV)/test.stamp $(VENV)/farrier.stamp ## Serve mixed clients for SOAK_SECONDS while workers are replaced; nothing is lost or grows

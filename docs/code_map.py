@@ -28,6 +28,7 @@ ROOMS = (
     "crates/farrier-protocol",
     "crates/farrier-engine",
     "crates/farrier-handlers",
+    "crates/farrier-import",
     "crates/farrier-supervisor",
     "crates/farrier-acme",
     "crates/farrier-wsgi",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 
 def pss_bytes(server):
-    """Proportional set size of all processes of the server: shared pages count once."""
+    """Anonymous memory of all processes of the server: shared pages count once. Pages of files do not count: their share grows
+    when another process that has mapped them ends."""
     total = 0
     for pid, _, state in server.processes():
         if state != "Z":
@@ -12,7 +13,7 @@ def pss_bytes(server):
                 rollup = Path("/proc/%d/smaps_rollup" % pid).read_text()
             except OSError:
                 continue
-            total += sum(int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Pss:"))
+            total += sum(int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Pss_Anon:"))
     return total
 
 

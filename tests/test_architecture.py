@@ -40,6 +40,7 @@ ARROWS = {
         "farrier-protocol",
     },
     "farrier-handlers": {"farrier-http", "farrier-log", "farrier-protocol", "farrier-transport"},
+    "farrier-import": {"farrier-config"},
     "farrier-supervisor": set(),
     "farrier-proxy": {"farrier-http"},
     "farrier-wsgi": {"farrier-http"},
@@ -50,11 +51,13 @@ ARROWS = {
         "farrier-config",
         "farrier-engine",
         "farrier-handlers",
+        "farrier-import",
         "farrier-log",
         "farrier-protocol",
         "farrier-proxy",
         "farrier-tls",
         "farrier-supervisor",
+        "farrier-transport",
         "farrier-wsgi",
     },
 }
@@ -361,7 +364,9 @@ def test_every_setting_is_used():
     )
     settings = {first or second for first, second in rows}
     assert len(settings) > 40
-    users = " ".join(text for crate in ("farrier", "farrier-protocol", "farrier-engine", "farrier-tls") for _, text in rust(crate))
+    users = " ".join(
+        text for crate in ("farrier", "farrier-protocol", "farrier-engine", "farrier-tls") for _, text in rust(crate)
+    )
     # Files in which one setting determines another.
     users += dict(rust("farrier-config"))["farrier-config/src/settle.rs"]
     users += dict(rust("farrier-config"))["farrier-config/src/sites/mod.rs"]

@@ -366,3 +366,22 @@ def test_nginx_is_a_server_over_tls(serve, authority, tmp_path):
         assert seen == [b"nginx.test . 2", b"nginx.test . 3", b"nginx.test r 1", b"nginx.test r 2"]
     finally:
         web.stop()
+
+
+HEALTH = 'health = { path = "/healthz", interval = "100ms", fast_interval = "50ms", down = 2 }\n'
+
+
+def test_checks_speak_tls_as_requests_do(serve, behind, authority):
+    server = behind()
+    table = settings(server.url, ca=authority.pem).replace("[[mount]]", HEALTH + "[[mount]]")
+    front = serve("", settings=table)
+    until(lambda: len(server.requests) > 3, what="checks")
+    assert all(head.startswith(b"GET /healthz HTTP/1.1\r\n") for head, _ in server.requests)
+    assert set(server.names) == {"localhost"} and not front.log.find(" is down")
+
+
+def test_a_server_whose_certificate_is_refused_fails_its_checks(serve, behind, authority, tmp_path):
+    server = behind(authority.issue("other.test", into=tmp_path))
+    table = settings(server.url, ca=authority.pem).replace("[[mount]]", HEALTH + "[[mount]]")
+    front = serve("", settings=table)
+    front.log.wait(r"upstream app: \S+ at \S+ is down: TLS with it fails; 0 of 1 servers are well")

@@ -38,6 +38,8 @@ def test_the_last_line_of_a_server_that_cannot_load_its_application_is_the_reaso
         ("init", "`farrier --print-config`"),
         ("migrate", "`python manage.py migrate`"),
         ("import_uwsgi", "`farrier import-uwsgi uwsgi.ini`"),
+        ("nginx", "`farrier import-nginx /etc/nginx/nginx.conf`"),
+        ("import_nginx", "`farrier import-nginx /etc/nginx/nginx.conf`"),
         ("gunicorn-compatt", "`farrier gunicorn-compat install`"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from gateway import Records, uwsgi
 from static_folder import APPLICATION, LARGE, MODIFIED, TEXT, fill, write
 from web_server import let_everybody_in
-from wire import Wire, message
+from wire import Wire, message, until
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +235,51 @@ def test_an_index_stands_for_its_folder(site):
     assert (answer.status, answer.body) == (200, b"<!doctype html>\n")
     assert answer.value("Content-Type") == "text/html; charset=utf-8"
     assert answer.value("Cache-Control") == "max-age=300"
+
+
+def test_one_file_has_a_path_of_its_own(serve, tmp_path):
+    (tmp_path / "robots.txt").write_bytes(b"Disallow: /x")
+    (tmp_path / "other.txt").write_bytes(b"other")
+    server = serve(APPLICATION, "--static", "/robots.txt=robots.txt", directory=tmp_path)
+    answer = server.get("/robots.txt?a=b")
+    assert (answer.status, answer.body) == (200, b"Disallow: /x")
+    assert answer.value("Content-Type") == "text/plain; charset=utf-8"
+    for target in ("/robots.txt/", "/robots.txt/robots.txt", "/robots.txt/other.txt"):
+        assert server.get(target).status == 404, target
+    assert server.get("/other.txt").value("X-By") == "application"
+    (tmp_path / "robots.txt").write_bytes(b"Allow: /")
+    until(lambda: server.get("/robots.txt").body == b"Allow: /", 15, "the new content")
+
+
+def test_a_fallback_is_sent_for_a_missing_file_and_for_nothing_else(serve, tmp_path):
+    # An application in the browser has paths of its own, which are no files.
+    files = tmp_path / "files"
+    (files / "assets").mkdir(parents=True)
+    (files / "index.html").write_bytes(b"<div>")
+    (files / "assets/a.js").write_bytes(b"a")
+    (files / "secret.key").write_bytes(b"key")
+    settings = """
+        [[static]]
+        url = "/"
+        dir = "files"
+        index = "index.html"
+        fallback = "index.html"
+    """
+    server = serve("", directory=tmp_path, settings=settings)
+    for _ in range(2):
+        for target in ("/users/7", "/users/", "/assets/missing.js", "/secret.key", "/"):
+            answer = server.get(target)
+            assert (answer.status, answer.body) == (200, b"<div>"), target
+            assert answer.value("Content-Type") == "text/html; charset=utf-8"
+        assert server.get("/assets/a.js").body == b"a"
+        assert server.get("/.env").status == 404
+        assert server.get("/assets").status == 301
+        assert server.exchange(message("POST", "/users/7", b"x")).status == 405
+    seen = server.get("/users/7").value("ETag")
+    assert server.get("/users/8", fields=[("If-None-Match", seen)]).status == 304
+    # A file that appears later is sent itself, and its fallback is looked for anew.
+    (files / "index.html").unlink()
+    until(lambda: server.get("/users/9").status == 404, 15, "the fallback to be missed")
 
 
 @pytest.mark.parametrize("name", ["js/app.0123456789ab.js", "assets/index-BX2k1aZ9.js"])

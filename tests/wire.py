@@ -204,6 +204,10 @@ class Wire:
         response.raw = b"".join(taken)
         return response
 
+    def read_bytes(self, length):
+        """Reads so many bytes that belong to no message, as after a change of protocol."""
+        return self._exactly(length, [])
+
     def read_head(self, taken=None):
         """Reads status line and fields only."""
         taken = taken if taken is not None else []

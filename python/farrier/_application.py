@@ -33,6 +33,7 @@ LIKELY_WORDS = {
     **dict.fromkeys(("check", "configtest", "validate", "test"), "`farrier --check-config`"),
     **dict.fromkeys(("init", "config", "settings"), "`farrier --print-config`, whose output can be a farrier.toml"),
     **dict.fromkeys(("import", "import-uwsgi", "uwsgi"), "`farrier import-uwsgi uwsgi.ini`"),
+    **dict.fromkeys(("import-nginx", "nginx"), "`farrier import-nginx /etc/nginx/nginx.conf`"),
     **dict.fromkeys(("gunicorn-compat", "gunicorn", "install"), "`farrier gunicorn-compat install`"),
     "help": "`farrier --help`",
     "version": "`farrier --version`",

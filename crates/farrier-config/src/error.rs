@@ -46,7 +46,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// Sorts the errors in the order in which they are listed.
-    pub(crate) fn of(mut problems: Vec<Problem>) -> ConfigError {
+    pub fn of(mut problems: Vec<Problem>) -> ConfigError {
         problems.sort_by_key(|problem| match &problem.source {
             Some(Source::Default | Source::Setting(_)) => (0, 0),
             Some(Source::File { line, .. }) => (1, *line),

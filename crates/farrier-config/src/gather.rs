@@ -9,7 +9,6 @@ use crate::error::{ConfigError, Problem};
 use crate::layers::{command_line, environment, file, words};
 use crate::resolve::Layers;
 use crate::table::Config;
-use crate::uwsgi::Machine;
 use crate::{beyond, documents};
 
 /// What the command line asks for.
@@ -50,9 +49,14 @@ pub trait Files {
     /// # Errors The exception, with its traceback.
     fn run(&mut self, file: &PythonFile) -> Result<Ran, ConfigError>;
 
-    /// The facts about the machine that the placeholders of a uWSGI configuration need.
-    fn machine(&mut self) -> Machine {
-        Machine::default()
+    /// Reads a uWSGI configuration, `PATH` or `PATH:SECTION`, as settings.
+    ///
+    /// # Errors
+    /// Every error, each with its file and line.
+    fn import_uwsgi(&mut self, file: &str) -> Result<Ran, ConfigError> {
+        Err(ConfigError::of(vec![Problem::of_usage(format!(
+            "uWSGI configurations such as `{file}` are not read here"
+        ))]))
     }
 }
 

@@ -25,7 +25,6 @@ pub mod sites;
 mod suggest;
 pub mod table;
 pub mod tables;
-pub mod uwsgi;
 pub mod value;
 
 pub use answer::{Answer, Layer, Raw, Source};
@@ -33,10 +32,13 @@ pub use documents::{GUNICORN_TABLE_MARKS, gunicorn_table_markdown, reference_mar
 pub use error::{ConfigError, Problem};
 pub use gather::{Files, Outcome, PythonFile, Ran, gather, gather_from, resolve_embedded};
 pub use lookup::{probably_meant, setting_name};
+pub use resolve::Layers;
 pub use setting::{Attribute, Setting};
+pub use suggest::nearest;
 pub use table::{ACTIONS, Config, SETTINGS};
 pub use tables::{
-    InternalFolder, Key, Mount, Place, Site, StaticMount, Upstream, UpstreamFail, UpstreamServer, UpstreamTls,
+    InternalFolder, Key, Mount, Place, Site, StaticMount, Upstream, UpstreamFail, UpstreamHealth, UpstreamServer,
+    UpstreamSticky, UpstreamTls,
 };
 pub use value::{
     AccessLogFormat, Account, AcmeChallenge, AcmeDirectory, BindAddress, Bytes, CertificateNames, Cidr,

@@ -10,12 +10,12 @@ use crate::value::{Reason, Rejected, Value};
 
 /// The layers of one start, lowest first.
 #[derive(Debug, Default)]
-pub(crate) struct Layers {
+pub struct Layers {
     /// Variables that the hosting platform sets for any server. A value that another layer overrides is not checked.
-    pub(crate) platform: Layer,
+    pub platform: Layer,
     /// The layers that were written for Farrier, lowest first. Every answer in them is checked, even if a higher layer
     /// overrides it; otherwise an error would show only when that layer changes.
-    pub(crate) own: Vec<Layer>,
+    pub own: Vec<Layer>,
 }
 
 /// Takes the values out of the layers, setting by setting, and collects the errors.

@@ -10,7 +10,10 @@ use crate::value::{Bytes, Mode, ProxyHeader, TrustedPeer, WorkerClass};
 
 impl Config {
     /// Takes every setting from the layers, and the values that follow from those that were set.
-    pub(crate) fn resolve(layers: &Layers) -> Result<Config, ConfigError> {
+    ///
+    /// # Errors
+    /// Every error at once.
+    pub fn resolve(layers: &Layers) -> Result<Config, ConfigError> {
         let (mut config, problems) = Config::from_layers(layers);
         let problems = if problems.is_empty() { settle(&mut config) } else { problems };
         if problems.is_empty() { Ok(config) } else { Err(ConfigError::of(problems)) }

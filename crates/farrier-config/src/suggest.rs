@@ -2,7 +2,7 @@
 
 /// The candidate nearest to `typed`, if one is near enough: at most a third of its letters are wrong, or one is the
 /// beginning of the other.
-pub(crate) fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut best: Option<(usize, &'a str)> = None;
     for candidate in candidates {
         let mut distance = edit_distance(typed, candidate);

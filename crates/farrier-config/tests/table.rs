@@ -127,7 +127,9 @@ fn every_action_answers() {
                 _ => run(&[&flag], &[]),
             };
             let is_answer = match outcome {
-                Ok(Outcome::Run(_)) => ["config", "ini"].contains(&row.name),
+                Ok(Outcome::Run(_)) => row.name == "config",
+                // The caller reads such a file.
+                Err(error) if row.name == "ini" => error.to_string().contains("are not read here"),
                 Ok(Outcome::CheckConfig(_)) => row.name == "check_config",
                 Ok(Outcome::PrintConfig { .. }) => row.name == "print_config",
                 Ok(Outcome::Completions(_)) => row.name == "completions",

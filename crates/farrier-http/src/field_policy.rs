@@ -68,6 +68,9 @@ pub struct FieldPolicy {
     is_strict: bool,
 }
 
+/// The fields to which each proxy on the way appends its peer.
+const CHAINS: Seen = Seen::of(KnownField::XForwardedFor).with(Seen::of(KnownField::Forwarded));
+
 /// The kinds of fields that need a decision whatever the settings are.
 const ALWAYS_WATCHED: Seen = Seen::UNDERSCORE.with(Seen::FOLDED).with(Seen::SCHEME).with(Seen::of(KnownField::Proxy));
 
@@ -133,6 +136,9 @@ impl FieldPolicy {
         request.forwarded = Forwarded::default();
         if self.tells {
             request.is_from_proxy = is_trusted(request, &trusts);
+        }
+        if self.believed.has_any(CHAINS) && is_trusted(request, &trusts) {
+            request.forwarded.proxy = Some(request.origin.peer);
         }
         if request.head.seen.has_any(self.watched) { self.decide(request, trusts, dropped) } else { Ok(()) }
     }

@@ -17,6 +17,8 @@ pub struct Forwarded {
     pub port: Option<u16>,
     /// The path prefix that the proxy removed or routed by, without a slash at its end; empty if there is none.
     pub prefix: Span,
+    /// The connection's own peer, if it is a proxy that is trusted to tell of the client. The request's origin has the client.
+    pub proxy: Option<Peer>,
 }
 
 /// Applies the fields of a trusted proxy that are in `believed` to the request, and returns the scheme in `Forwarded`.
@@ -49,7 +51,8 @@ pub(crate) fn apply(
         .and_then(|port| std::str::from_utf8(request.arena.slice(port)).ok()?.parse().ok())
         .filter(|&port| port > 0);
     let prefix = item(KnownField::XForwardedPrefix).and_then(|prefix| trimmed_prefix(request, prefix));
-    request.forwarded = Forwarded { host: host.unwrap_or_default(), port, prefix: prefix.unwrap_or_default() };
+    let Forwarded { proxy, .. } = request.forwarded;
+    request.forwarded = Forwarded { host: host.unwrap_or_default(), port, prefix: prefix.unwrap_or_default(), proxy };
     if let Some(client) = client {
         request.origin.peer = Peer::Tcp(client);
     }

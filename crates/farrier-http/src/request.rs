@@ -61,6 +61,12 @@ impl Arena {
         true
     }
 
+    /// Moves the received bytes into memory of just their size, and returns the memory that they were in.
+    pub fn compact(&mut self) -> Vec<u8> {
+        let compact = self.filled().to_vec();
+        std::mem::replace(&mut self.bytes, compact)
+    }
+
     /// Appends a copy, growing as needed.
     pub fn append(&mut self, bytes: &[u8]) {
         let end = self.filled + bytes.len();
@@ -301,6 +307,11 @@ impl Request {
             found: None,
             content_fault: None,
         }
+    }
+
+    /// An empty request that reads into this memory.
+    pub fn with_memory(bytes: Vec<u8>) -> Self {
+        Request { arena: Arena { bytes, ..Arena::default() }, ..Request::with_room(0) }
     }
 
     /// Clears everything. Room of the arena beyond `room_kept` bytes is freed.

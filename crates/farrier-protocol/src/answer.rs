@@ -203,7 +203,8 @@ impl Answer {
         self.out.extend_from_slice(head);
         self.state = State::Sent;
         let put = outlet.put(Outgoing { before: b"", content: &self.out, end: b"", more: false }, Source::Whole);
-        self.out.clear();
+        // A tunnel may be idle for hours.
+        self.out = Vec::new();
         if let Err(gave_up) = put {
             self.give_up(outlet, gave_up);
         }

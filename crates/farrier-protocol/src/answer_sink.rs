@@ -22,6 +22,9 @@ use farrier_transport::reactor::poller::Poller;
 use farrier_transport::reactor::token::Token;
 use farrier_transport::rest::FileSegment;
 
+/// Room for the head of an answer and a small content.
+const HEAD_ROOM_BYTES: usize = 512;
+
 /// What all answers of a worker share that their producers own.
 #[derive(Clone)]
 pub struct SinkContext {
@@ -67,7 +70,7 @@ impl H1Sink {
 
     /// An empty answer for [`H1Sink::new`].
     pub fn answer(facts: RequestFacts, via: Via, choice: u32, keep_lines: bool) -> Answer {
-        Answer::new(facts, via, choice, keep_lines, Vec::new())
+        Answer::new(facts, via, choice, keep_lines, Vec::with_capacity(HEAD_ROOM_BYTES))
     }
 
     fn accepted(&self, given: Result<(), SendError>) -> Accepted {

@@ -79,6 +79,15 @@ impl Scratch {
         }
     }
 
+    /// Makes a request that waits for its answer small, and keeps its memory for the next one. Shrunk in place, it would leave
+    /// gaps that are too small for another arena.
+    pub fn compact(&mut self, request: &mut Request) {
+        let memory = request.arena.compact();
+        if self.spare.is_none() && memory.len() >= ARENA_ROOM_BYTES {
+            self.spare = Some(Box::new(Request::with_memory(memory)));
+        }
+    }
+
     /// Gives away the spare request: a follower has no use for it, but the leader has.
     pub fn take_spare(&mut self) -> Option<Box<Request>> {
         self.spare.take()

@@ -3,9 +3,6 @@
 /// Over so many ms requests are counted.
 const WINDOW_MS: u64 = 10_000;
 
-/// A retry for every so many requests.
-const REQUESTS_A_RETRY: u64 = 5;
-
 /// Retries that are always allowed in a window.
 const RETRIES_MIN: u64 = 3;
 
@@ -30,10 +27,10 @@ impl RetryBudget {
         self.requests += 1;
     }
 
-    /// Takes a retry, if one is left.
-    pub(crate) fn retry(&mut self, now_ms: u64) -> bool {
+    /// Takes a retry, if one is left of this part of the requests.
+    pub(crate) fn retry(&mut self, percent: u32, now_ms: u64) -> bool {
         self.turn(now_ms);
-        let allowed = (self.requests / REQUESTS_A_RETRY).max(RETRIES_MIN);
+        let allowed = (self.requests * u64::from(percent) / 100).max(RETRIES_MIN);
         self.retries += 1;
         self.retries <= allowed
     }
@@ -44,12 +41,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fifth_of_the_requests_may_be_tried_again_and_at_least_three() {
+    fn a_part_of_the_requests_may_be_tried_again_and_at_least_three() {
         let mut budget = RetryBudget::default();
-        assert_eq!((0..5).filter(|_| budget.retry(1)).count(), 3);
-        let mut budget = RetryBudget::default();
-        (0..50).for_each(|_| budget.request(1));
-        assert_eq!((0..50).filter(|_| budget.retry(2)).count(), 10);
-        assert!(budget.retry(WINDOW_MS + 1));
+        assert_eq!((0..5).filter(|_| budget.retry(20, 1)).count(), 3);
+        for (percent, retries) in [(20, 10), (50, 25), (0, 3)] {
+            let mut budget = RetryBudget::default();
+            (0..50).for_each(|_| budget.request(1));
+            assert_eq!((0..50).filter(|_| budget.retry(percent, 2)).count(), retries);
+            assert!(budget.retry(percent, WINDOW_MS + 1));
+        }
     }
 }

@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 
 use farrier_http::wire::client::{Fault, FaultKind};
-use farrier_http::{Error, Kind, Side};
+use farrier_http::{Error, Kind, Request, Side};
+
+use crate::health::Cause;
 
 /// A failure of an upstream, or of the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,13 @@ pub enum Failure {
     Loop,
     /// The server answered with a status after which another one is asked.
     Status(u16),
+}
+
+/// Whether a method may be repeated without harm (RFC 9110 §9.2.2).
+pub(crate) fn is_idempotent(request: &Request) -> bool {
+    // An extended CONNECT is sent as a GET.
+    request.protocol().is_some()
+        || matches!(request.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }
 
 /// Whether another attempt is allowed.
@@ -145,7 +154,8 @@ impl Failure {
                 BadGateway,
                 "http_protocol_error",
                 Retry::Status,
-                true,
+                // What a status means for the server's health is a setting of its own.
+                false,
                 "the upstream answered with a status after which another server is asked",
             ),
             Failure::Answer(fault) => answer_row(fault.kind),
@@ -173,6 +183,23 @@ impl Failure {
     pub fn counts_against_server(&self, is_reused: bool) -> bool {
         let Row { counts, retry, .. } = self.row();
         counts && !(is_reused && retry == Retry::Unanswered)
+    }
+
+    /// What it says of the server.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Failure::Refused => Cause::Refused,
+            Failure::ConnectTimeout => Cause::ConnectTimeout,
+            Failure::Handshake(_) | Failure::Certificate(_) => Cause::Handshake,
+            Failure::SendTimeout | Failure::HeadTimeout | Failure::ContentTimeout => Cause::Timeout,
+            Failure::SendBroken => Cause::Closed,
+            Failure::Status(_) => Cause::Status,
+            Failure::Answer(fault) => match fault.kind {
+                FaultKind::Unanswered | FaultKind::HeadIncomplete | FaultKind::ContentIncomplete => Cause::Closed,
+                _ => Cause::BadResponse,
+            },
+            _ => Cause::Unknown,
+        }
     }
 
     /// The error type of `Proxy-Status` (RFC 9209 §2.3).

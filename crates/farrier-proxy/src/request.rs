@@ -5,6 +5,7 @@ use farrier_http::{Error, KnownField, Peer, Request};
 
 use crate::client_fields::{self, ForwardedForm};
 use crate::connection::Named;
+use crate::sticky;
 use crate::target::PathRule;
 use crate::template::{Template, Variable};
 use crate::via;
@@ -72,14 +73,16 @@ pub struct Facts<'a> {
     pub is_last: bool,
     /// The id of the request; empty if it has none.
     pub request_id: &'a [u8],
+    /// A cookie that is this server's own, so the upstream does not see it; empty for none.
+    pub hidden_cookie: &'a [u8],
 }
 
 impl<'a> Facts<'a> {
     /// The facts of a request whose content has this length, where nothing else is special.
     pub fn new(request: &Request, authority: &'a [u8], content_length: Option<u64>) -> Facts<'a> {
         Facts {
-            peer: request.origin.peer,
-            is_trusted: false,
+            peer: request.forwarded.proxy.unwrap_or(request.origin.peer),
+            is_trusted: request.forwarded.proxy.is_some(),
             port: None,
             authority,
             mounted_bytes: 0,
@@ -91,6 +94,7 @@ impl<'a> Facts<'a> {
             websocket_key: None,
             is_last: false,
             request_id: b"",
+            hidden_cookie: b"",
         }
     }
 
@@ -180,6 +184,13 @@ impl RequestPolicy {
                 _ => false,
             };
             if is_ours || named.has(name) || self.forwarded.replaces(known, name, facts) || is_set(name) {
+                continue;
+            }
+            if known == KnownField::Cookie && !facts.hidden_cookie.is_empty() {
+                scratch.clear();
+                if sticky::append_without(scratch, value, facts.hidden_cookie) {
+                    put(name, scratch);
+                }
                 continue;
             }
             put(name, value);

@@ -377,3 +377,17 @@ fn what_the_client_has_encoded_of_the_mounts_path_is_the_mounts() {
         assert_eq!(farrier_proxy::target::mounted_bytes(&request, mount.as_bytes()), bytes, "{path}");
     }
 }
+
+#[test]
+fn a_cookie_of_this_servers_own_is_taken_out() {
+    for (sent, passed) in [("srv=x", ""), ("a=1; srv=x; b=2", "Cookie: a=1; b=2\r\n"), ("a=1", "Cookie: a=1\r\n")] {
+        let request = request(&format!("GET / HTTP/1.1\r\nHost: a.test\r\nCookie: {sent}\r\n\r\n"));
+        let facts = Facts { hidden_cookie: b"srv", ..facts(&request) };
+        let policy = RequestPolicy { forwarded: ForwardedForm::default(), ..RequestPolicy::default() };
+        let head = forwarded(&request, &policy, &facts).expect("is forwarded");
+        assert_eq!(
+            head.lines().find(|line| line.starts_with("Cookie")).map(|line| format!("{line}\r\n")).unwrap_or_default(),
+            passed
+        );
+    }
+}

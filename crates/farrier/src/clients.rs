@@ -1,4 +1,4 @@
-//! The limits per client, and the memory in which all workers count together.
+//! The limits per client, and the memory that all workers share.
 
 use std::io;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use farrier_protocol::connection_limit::{self, ConnectionLimit};
 use farrier_supervisor::{SharedWords, Slot};
 
 use crate::recycling;
+use crate::shared_upstreams::SharedUpstreams;
 
 /// The memory. It is always mapped before the first fork, because a reload may need it. Unused pages take no memory.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +21,8 @@ pub(crate) struct Clients {
     connections: SharedWords,
     /// Workers that may live at the same time.
     workers: usize,
+    /// What is known of the servers of upstreams.
+    upstreams: SharedUpstreams,
 }
 
 impl Clients {
@@ -34,7 +37,12 @@ impl Clients {
         for words in [rates, connections] {
             client_hash::seed(&words, [recycling::chance(), recycling::chance()]);
         }
-        Ok(Clients { rates, connections, workers })
+        Ok(Clients { rates, connections, workers, upstreams: SharedUpstreams::new()? })
+    }
+
+    /// What is known of the servers of upstreams, for a worker.
+    pub(crate) fn upstreams(&self, slot: u32, generation: u32) -> SharedUpstreams {
+        self.upstreams.of_worker(slot, generation)
     }
 
     /// Removes the connections of a worker that has ended, for any reason.

@@ -12,14 +12,17 @@ use crate::console::{print, print_problems};
 use crate::embedding::Given;
 use crate::hooks::Hooks;
 use crate::upstream_security::UpstreamSecurity;
-use crate::{application, certificates, import_uwsgi, server, sites};
+use crate::{application, certificates, import_nginx, import_uwsgi, server, sites};
 
 /// Runs the command and gives its exit code.
 pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
-    if let Some((command, rest)) = arguments.split_first()
-        && command == import_uwsgi::COMMAND
-    {
-        return import_uwsgi::run(py, rest);
+    if let Some((command, rest)) = arguments.split_first() {
+        if command == import_uwsgi::COMMAND {
+            return import_uwsgi::run(py, rest);
+        }
+        if command == import_nginx::COMMAND {
+            return import_nginx::run(rest);
+        }
     }
     let given = Given::Arguments(arguments);
     match given.read(py) {

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use farrier_config::gunicorn::{self, Became};
-use farrier_config::uwsgi::Machine;
 use farrier_config::value::Plain;
 use farrier_config::{
     Answer, Config, ConfigError, Files, Layer, Outcome, Problem, PythonFile, Ran, Raw, SETTINGS, Source, gather_from,
     probably_meant, resolve_embedded, setting_name,
 };
+use farrier_import::uwsgi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 
@@ -215,8 +215,10 @@ impl Files for PythonFiles<'_> {
         Ok(ran)
     }
 
-    fn machine(&mut self) -> Machine {
-        import_uwsgi::machine(self.py)
+    fn import_uwsgi(&mut self, file: &str) -> Result<Ran, ConfigError> {
+        let machine = import_uwsgi::machine(self.py);
+        let import = uwsgi::import(file, &machine, &mut |path| self.read(path))?;
+        Ok(Ran { layer: import.layer(), warnings: import.warnings() })
     }
 }
 

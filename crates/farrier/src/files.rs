@@ -41,6 +41,7 @@ impl Files {
             prefix: mount.url.as_str().to_owned(),
             directory: absolute(&mount.directory),
             index: mount.index.clone(),
+            fallback: mount.fallback.clone(),
             max_age: mount.max_age,
             immutable: mount.immutable.clone(),
             precompressed: mount.precompressed,
@@ -58,6 +59,7 @@ pub(crate) fn internal(config: &Config, files: &Files) -> Result<Option<Arc<Inte
         prefix: folder.url.as_str().to_owned(),
         directory: absolute(&folder.directory),
         index: None,
+        fallback: None,
         max_age: Duration::ZERO,
         immutable: Vec::new(),
         precompressed: false,
@@ -74,7 +76,7 @@ pub(crate) fn internal(config: &Config, files: &Files) -> Result<Option<Arc<Inte
 /// One cannot: one clear sentence.
 pub(crate) fn check_internal(config: &Config) -> Result<(), String> {
     config.internal.iter().try_for_each(|folder| {
-        static_files::check(&absolute(&folder.directory))
+        static_files::check("", &absolute(&folder.directory))
             .map_err(|reason| format!("internal: {reason} ({})", folder.place))
     })
 }
@@ -85,8 +87,10 @@ pub(crate) fn check_internal(config: &Config) -> Result<(), String> {
 /// One cannot: one clear sentence.
 pub(crate) fn check_mounts(mounts: &[StaticMount]) -> Result<(), String> {
     let mut named = mounts.iter().filter(|mount| !mount.is_auto());
-    named
-        .try_for_each(|mount| static_files::check(&absolute(&mount.directory)).map_err(|reason| placed(mount, &reason)))
+    named.try_for_each(|mount| {
+        let checked = static_files::check(mount.url.as_str(), &absolute(&mount.directory));
+        checked.map_err(|reason| placed(mount, &reason))
+    })
 }
 
 /// The folders, with `auto` replaced by those of the loaded application.

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 
-use farrier_config::uwsgi::{Machine, import};
+use farrier_import::uwsgi::{Machine, import};
 use pyo3::prelude::*;
 
 use crate::console::{print, print_problems};
@@ -76,7 +76,8 @@ impl Asked {
     }
 }
 
-fn write(path: &OsStr, may_replace: bool, text: &str) -> i32 {
+/// Writes a new file, or over an old one; returns the exit code.
+pub(crate) fn write(path: &OsStr, may_replace: bool, text: &str) -> i32 {
     let mut options = OpenOptions::new();
     options.write(true).truncate(may_replace).create(may_replace).create_new(!may_replace);
     let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));

@@ -10,10 +10,15 @@ use farrier_http::Handler;
 use farrier_http::wire::client::ResponseLimits;
 use farrier_log::error::{ErrorLog, Level};
 use farrier_proxy::group::Group;
-use farrier_proxy::mount::{Mount, Proxy};
+use farrier_proxy::handler::Proxy;
+use farrier_proxy::mount::Mount;
 
+use crate::checking::Checking;
+use crate::health_log;
 use crate::proxy_policies::{methods, params, policies, tunnel_policy, upgrades};
 use crate::resolver::Resolver;
+use crate::shared_upstreams::SharedUpstreams;
+use crate::sticking::sticky;
 use crate::upstream_security::UpstreamSecurity;
 use crate::upstreams::group_policy;
 
@@ -24,13 +29,27 @@ pub(crate) struct Proxies<'a> {
     log: Arc<ErrorLog>,
     groups: Mutex<BTreeMap<String, Arc<Group>>>,
     resolver: Mutex<Resolver>,
+    checking: Mutex<Checking>,
+    shared: SharedUpstreams,
 }
 
 impl Proxies<'_> {
     /// No upstream yet.
-    pub(crate) fn new<'a>(config: &'a Config, security: &'a UpstreamSecurity, log: &Arc<ErrorLog>) -> Proxies<'a> {
-        let (groups, resolver) = (Mutex::default(), Mutex::new(Resolver::new(log)));
-        Proxies { config, security, log: Arc::clone(log), groups, resolver }
+    pub(crate) fn new<'a>(
+        config: &'a Config,
+        security: &'a UpstreamSecurity,
+        log: &Arc<ErrorLog>,
+        shared: SharedUpstreams,
+    ) -> Proxies<'a> {
+        Proxies {
+            config,
+            security,
+            log: Arc::clone(log),
+            groups: Mutex::default(),
+            resolver: Mutex::new(Resolver::new(shared, log)),
+            checking: Mutex::new(Checking::new(shared, log)),
+            shared,
+        }
     }
 
     /// The handler of a mount.
@@ -51,6 +70,7 @@ impl Proxies<'_> {
                 .as_ref()
                 .map_or_else(Box::default, |root| root.as_os_str().as_encoded_bytes().into()),
             upgrades: upgrades(&plan.mount),
+            intercepted: plan.mount.intercept_errors.iter().map(|status| status.0).collect(),
             tunnel: tunnel_policy(self.config, &plan.mount),
             warn: {
                 let log = Arc::clone(&self.log);
@@ -63,9 +83,13 @@ impl Proxies<'_> {
         }))))
     }
 
-    /// Gives the upstreams their servers, and begins to look up their names again and again.
-    pub(crate) fn resolve(self) {
+    /// Gives the upstreams their servers, and begins to look up their names and to check them again and again.
+    pub(crate) fn start(self) {
         self.resolver.into_inner().unwrap_or_else(PoisonError::into_inner).start();
+        for group in self.groups.into_inner().unwrap_or_else(PoisonError::into_inner).values() {
+            group.begin_at(u64::from(self.shared.slot()));
+        }
+        self.checking.into_inner().unwrap_or_else(PoisonError::into_inner).start();
     }
 
     fn group(&self, target: &ProxyTarget) -> Arc<Group> {
@@ -77,12 +101,22 @@ impl Proxies<'_> {
             };
             // Invariant: a mount of an unknown upstream is an error of the configuration.
             let upstream = named.unwrap_or_else(|| Upstream::new(UpstreamName(target.text()), Vec::new()));
-            let group = Arc::new(Group::new(upstream.name.text(), Vec::new(), group_policy(&upstream)));
+            let group = Arc::new(self.new_group(&upstream));
             let peers = self.security.peers(&upstream);
-            let mut resolver = self.resolver.lock().unwrap_or_else(PoisonError::into_inner);
-            resolver.add(Arc::clone(&group), &Arc::new(upstream), peers);
+            let upstream = Arc::new(upstream);
+            self.resolver.lock().unwrap_or_else(PoisonError::into_inner).add(Arc::clone(&group), &upstream, peers);
+            self.checking.lock().unwrap_or_else(PoisonError::into_inner).add(&group, &upstream);
             group
         });
         Arc::clone(group)
+    }
+
+    fn new_group(&self, upstream: &Upstream) -> Group {
+        let mut group = Group::new(upstream.name.text(), Vec::new(), group_policy(upstream));
+        let shared = self.shared;
+        group.clock = Some(Box::new(move || shared.now_ms()));
+        group.observer = Some(health_log::observer(&group.name, &self.log));
+        group.sticky = sticky(upstream, &shared);
+        group
     }
 }

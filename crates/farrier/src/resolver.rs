@@ -3,8 +3,9 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +19,8 @@ use farrier_proxy::group::Group;
 use farrier_proxy::names::{Change, MakeServer, Names, pause_ms};
 use farrier_tls::client::Peer;
 
-use crate::upstreams::{ms, server};
+use crate::shared_upstreams::SharedUpstreams;
+use crate::upstreams::{fixed, ms, server};
 
 /// The start of a worker waits so long for the first answers.
 const START_MAX: Duration = Duration::from_secs(5);
@@ -26,6 +28,9 @@ const START_MAX: Duration = Duration::from_secs(5);
 /// The upstreams of a worker, and where the names of each stand.
 pub(crate) struct Resolver {
     log: Arc<ErrorLog>,
+    shared: SharedUpstreams,
+    /// Servers that are found from now on were not there at the start.
+    is_late: Arc<AtomicBool>,
     upstreams: Vec<Watched>,
     began: Instant,
     /// Changes with each use.
@@ -50,9 +55,11 @@ struct Look {
 
 impl Resolver {
     /// No upstream yet.
-    pub(crate) fn new(log: &Arc<ErrorLog>) -> Resolver {
+    pub(crate) fn new(shared: SharedUpstreams, log: &Arc<ErrorLog>) -> Resolver {
         Resolver {
             log: Arc::clone(log),
+            shared,
+            is_late: Arc::default(),
             upstreams: Vec::new(),
             began: Instant::now(),
             chance: RandomState::new().hash_one(std::process::id()),
@@ -63,7 +70,10 @@ impl Resolver {
     pub(crate) fn add(&mut self, group: Arc<Group>, upstream: &Arc<Upstream>, peers: Vec<Option<Peer>>) {
         let maker = |(place, peer): (usize, Option<Peer>)| -> MakeServer {
             let (upstream, peer) = (Arc::clone(upstream), peer.map(Arc::new));
-            Box::new(move |address| server(&upstream, &upstream.servers[place], address, peer.clone()))
+            let (shared, is_late) = (self.shared, Arc::clone(&self.is_late));
+            Box::new(move |address| {
+                server(&upstream, place, address, peer.clone(), &shared, is_late.load(Ordering::Relaxed))
+            })
         };
         let names = Names::new(peers.into_iter().enumerate().map(maker).collect(), SERVERS_MAX);
         self.upstreams.push(Watched { upstream: Arc::clone(upstream), group, names, is_over: false });
@@ -107,6 +117,7 @@ impl Resolver {
                 looks.extend(self.again(&look));
             }
             if std::mem::take(&mut is_first) {
+                self.is_late.store(true, Ordering::Relaxed);
                 // Nobody may wait any more.
                 let _ = looked.try_send(());
             }
@@ -161,18 +172,6 @@ impl Resolver {
         if matches!(change, Change::Servers | Change::Lost) {
             watched.group.replace_servers(watched.names.servers());
         }
-    }
-}
-
-/// The address of a place that is no name.
-fn fixed(place: &BindAddress) -> Option<ServerAddress> {
-    match place {
-        BindAddress::Tcp { host, port } => {
-            host.parse::<IpAddr>().ok().map(|ip| ServerAddress::Tcp(SocketAddr::new(ip, *port)))
-        }
-        BindAddress::Unix(path) => Some(ServerAddress::Unix(path.clone())),
-        // Invariant: the configuration accepts no other place.
-        _ => None,
     }
 }
 

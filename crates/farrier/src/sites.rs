@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 
 use crate::files::{self, Files};
 use crate::proxying::Proxies;
+use crate::shared_upstreams::SharedUpstreams;
 use crate::upstream_security::UpstreamSecurity;
 use crate::{filters, proxy_policies, test_exchange};
 
@@ -99,15 +100,16 @@ pub(crate) fn handlers(
     plans: &[SitePlan],
     application: &MakeApplication<'_>,
     log: &Arc<ErrorLog>,
+    upstreams: SharedUpstreams,
 ) -> Result<Vec<Vec<Arc<dyn Handler>>>, String> {
     let files = Files::new(config, log);
     let internal = files::internal(config, &files)?;
     let compressor = filters::compressor(config, &config.compress);
-    let proxies = Proxies::new(config, security, log);
+    let proxies = Proxies::new(config, security, log, upstreams);
     let makers = Makers { config, compressor, files, internal, proxies, application };
     let handlers: Result<Vec<Vec<Arc<dyn Handler>>>, String> =
         plans.iter().map(|site| site.mounts.iter().map(|mount| makers.handler(mount)).collect()).collect();
-    makers.proxies.resolve();
+    makers.proxies.start();
     handlers
 }
 

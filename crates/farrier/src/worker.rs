@@ -130,7 +130,9 @@ fn boot(
         let handler = WsgiHandler::new(applications.callable(py, name), surroundings);
         Arc::new(handler.with_hooks(around.clone()).with_body(body))
     };
-    let mounts = sites::handlers(config, &configured.security, &opened.plans, &application, log).map_err(|reason| {
+    let upstreams = clients.upstreams(link.slot().number(), link.generation() as u32);
+    let mounts = sites::handlers(config, &configured.security, &opened.plans, &application, log, upstreams);
+    let mounts = mounts.map_err(|reason| {
         last_words::say(log, &reason);
         link.boot_failed(true)
     })?;

@@ -10,7 +10,6 @@ use crate::error::{ConfigError, Problem};
 use crate::gather::{Files, PythonFile, Ran};
 use crate::lookup::{meant_by_name, setting_name};
 use crate::table::ACTIONS;
-use crate::uwsgi;
 
 /// The files that are read by default, if they exist: Farrier's own, then Gunicorn's.
 const TOML: &str = "farrier.toml";
@@ -33,9 +32,7 @@ pub(crate) fn read(
         return files.run(&PythonFile::Module(module.to_string()));
     }
     if let Some(file) = name.strip_prefix(UWSGI) {
-        let machine = files.machine();
-        let import = uwsgi::import(file, &machine, &mut |path| files.read(path))?;
-        return Ok(Ran { layer: import.layer(), warnings: import.warnings() });
+        return files.import_uwsgi(file);
     }
     let path = name.strip_prefix("file:").unwrap_or(&name);
     // Python reads the file itself: it may have another encoding, and a pipe can be read only once.

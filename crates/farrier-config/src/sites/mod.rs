@@ -1,5 +1,6 @@
 //! Plans the sites from the settings: each site with its names and mounts, checked for contradictions.
 
+mod balancing;
 mod check;
 mod proxied;
 mod redirect_loop;

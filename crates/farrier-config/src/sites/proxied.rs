@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{SitePlan, Target};
+use super::{SitePlan, Target, balancing};
 use crate::error::Problem;
 use crate::table::Config;
 use crate::tables::{Mount, Upstream, UpstreamServer};
-use crate::value::{AccelField, Balance, BindAddress, ProxyTarget, ServerProtocol, ServerUrl, SourceAddress, Value};
+use crate::value::{AccelField, BindAddress, ProxyTarget, ServerProtocol, ServerUrl, SourceAddress, Value};
 
 /// The most servers of an upstream.
 pub const SERVERS_MAX: usize = 256;
@@ -45,11 +45,10 @@ const PROXY_KEYS: &[&str] = &[
 ];
 
 /// Those of them that nothing obeys yet.
-const AWAITED_OF_MOUNTS: &[&str] =
-    &["response_buffer", "response_spool", "flush", "intercept_errors", "fastcgi_index", "fastcgi_split"];
+const AWAITED_OF_MOUNTS: &[&str] = &["response_buffer", "response_spool", "flush", "fastcgi_index", "fastcgi_split"];
 
 /// The keys of an upstream that nothing obeys yet.
-const AWAITED_OF_UPSTREAMS: &[&str] = &["retry_budget", "proxy_protocol"];
+const AWAITED_OF_UPSTREAMS: &[&str] = &["proxy_protocol"];
 
 /// The protocols that servers can be spoken to in.
 const PROTOCOLS: &[ServerProtocol] = &[
@@ -97,7 +96,9 @@ pub(super) fn check(config: &Config, plans: &[SitePlan], problems: &mut Vec<Prob
                 found.extend(wrong_address(config, url).map(|sentence| Problem::at(mount.place.0.clone(), sentence)))
             }
         }
-        found.extend(wrong_keys(&plan.mount).into_iter().map(|sentence| Problem::at(mount.place.0.clone(), sentence)));
+        found.extend(
+            wrong_keys(config, &plan.mount).into_iter().map(|sentence| Problem::at(mount.place.0.clone(), sentence)),
+        );
         let path = mount.path.text();
         problems.extend(found.into_iter().map(|each| of(&format!("mount `{path}`"), each)));
     }
@@ -117,9 +118,7 @@ fn check_upstream(config: &Config, upstream: &Upstream, found: &mut Vec<Problem>
     for (key, _) in set.iter().filter(|(key, _)| AWAITED_OF_UPSTREAMS.contains(key)) {
         say(awaited(&format!("`{key}`")));
     }
-    if upstream.balance != Balance::Least {
-        say(awaited(&format!("`balance = \"{}\"`", upstream.balance.text())));
-    }
+    balancing::wrong(upstream, is_token).into_iter().for_each(&mut say);
     let times = [
         ("connect_timeout", upstream.connect_timeout),
         ("send_timeout", upstream.send_timeout),
@@ -165,9 +164,7 @@ fn wrong_server(
     if server.weight == 0 {
         found.push("`weight` must be above 0; `down` takes a server out".to_owned());
     }
-    if server.id.is_some() {
-        found.push(awaited("`id`"));
-    }
+    found.extend(balancing::wrong_server(server, before));
     if let Some(first) = before.iter().find(|other| other.url == server.url) {
         found.push(format!("it is there already ({}); `weight` gives it more requests", first.place));
     }
@@ -202,12 +199,12 @@ fn is_here(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(is_address)
 }
 
-fn wrong_keys(mount: &Mount) -> Vec<String> {
+fn wrong_keys(config: &Config, mount: &Mount) -> Vec<String> {
     let set = mount.keys_set();
     let mut found: Vec<String> =
         set.iter().filter(|key| AWAITED_OF_MOUNTS.contains(key)).map(|key| awaited(&format!("`{key}`"))).collect();
-    if mount.accel.contains(&AccelField::Redirect) {
-        found.push(awaited("`redirect` in `accel`"));
+    if mount.accel.contains(&AccelField::Redirect) && config.internal.is_empty() {
+        found.push("`redirect` in `accel` needs folders in `internal`: no other file may be sent".to_owned());
     }
     found.extend(
         mount

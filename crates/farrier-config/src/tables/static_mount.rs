@@ -16,11 +16,16 @@ record! {
     /// URL path of the files, such as `/static/`.
     url: UrlPrefix = required;
 
-    /// Folder of the files. A relative path is relative to `chdir`.
+    /// Folder of the files, or one file for a `url` with the same ending, such as `/robots.txt`. A relative path is
+    /// relative to `chdir`.
     directory as "dir": PathBuf = required;
 
     /// File to send for a folder, such as `index.html`; without it a folder is answered with 404.
     index: Option<String> = none;
+
+    /// File to send, with 200, in the place of one that is missing: `index.html` of an application that runs in the
+    /// browser and has its own paths. Without it a missing file is answered with 404.
+    fallback: Option<String> = none;
 
     /// How long clients may keep a file without asking again.
     max_age: Duration = 60s;
@@ -41,6 +46,7 @@ impl StaticMount {
             url,
             directory,
             index: None,
+            fallback: None,
             max_age: Duration::from_secs(60),
             immutable: Vec::new(),
             precompressed: true,

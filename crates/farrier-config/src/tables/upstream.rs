@@ -1,11 +1,13 @@
 //! `[[upstream]]`: servers that requests are forwarded to, and their bounds.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::macros::record;
-use super::{UpstreamFail, UpstreamServer, UpstreamTls};
+use super::{UpstreamFail, UpstreamHealth, UpstreamServer, UpstreamSticky, UpstreamTls};
 use crate::value::{
-    Balance, Rejected, ResolveFamily, RetryCause, SentProxyHeader, ServerUrl, SourceAddress, UpstreamName, Value,
+    Balance, HashOn, Rejected, ResolveFamily, RetryCause, SentProxyHeader, ServerUrl, SourceAddress, UpstreamName,
+    Value,
 };
 
 record! {
@@ -18,8 +20,17 @@ record! {
     /// Its servers, each an address or a table with `url`.
     servers: Vec<UpstreamServer> = required;
 
-    /// Which server gets a request: `least` is the one with the fewest requests in flight for its weight.
+    /// Which server gets a request: `least` is the one with the fewest requests in flight for its weight, `round_robin` one
+    /// after the other, `least_time` the one that answers soonest, `hash` one by a part of the request, `random` by chance,
+    /// `first` the first that has room.
     balance: Balance = least;
+
+    /// The part of a request that decides with `balance = "hash"`: `uri`, `path`, `client`, `header:NAME`, `cookie:NAME` or
+    /// `query:NAME`.
+    hash_on: HashOn = uri;
+
+    /// A server that comes back gets a tenth of its part at first, and all of it after this time. 0 gives it all at once.
+    slow_start: Duration = 0s;
 
     /// Requests in flight to all servers together, from each worker.
     max_requests: u32 = 1024;
@@ -67,7 +78,8 @@ record! {
     /// Make another attempt for methods that are not idempotent, too, such as POST.
     retry_unsafe: bool = false;
 
-    /// Attempts beyond the first, in percent of the requests of 10 seconds; at least 3 are allowed.
+    /// Attempts beyond the first, in percent of the requests of 10 seconds; at least 3 are allowed. Those after a refused
+    /// connection are not counted.
     retry_budget: u32 = 20;
 
     /// No attempt begins later than this after the request.
@@ -90,6 +102,18 @@ record! {
 
     /// When a server that fails is left out.
     fail: Option<UpstreamFail> = none;
+
+    /// How servers are checked. One worker checks for all. Without it they are judged by the requests alone.
+    health: Option<UpstreamHealth> = none;
+
+    /// How often the agents of servers are asked.
+    agent_interval: Duration = 5s;
+
+    /// Which clients stay with a server.
+    sticky: Option<UpstreamSticky> = none;
+
+    /// File with addresses or ids of servers that get no new requests, one a line. It is looked at twice a second.
+    drain_file: Option<PathBuf> = none;
 }
 
 impl Upstream {
@@ -99,6 +123,8 @@ impl Upstream {
             name,
             servers,
             balance: Balance::Least,
+            hash_on: HashOn::Uri,
+            slow_start: Duration::ZERO,
             max_requests: 1024,
             queue: 256,
             queue_timeout: Duration::from_secs(5),
@@ -122,6 +148,10 @@ impl Upstream {
             tls: None,
             source: None,
             fail: None,
+            health: None,
+            agent_interval: Duration::from_secs(5),
+            sticky: None,
+            drain_file: None,
             place: super::Place::default(),
         }
     }

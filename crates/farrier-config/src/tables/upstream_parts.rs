@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Place;
 use super::macros::record;
-use crate::value::{Rejected, TlsVersion};
+use crate::value::{Rejected, StatusRange, TlsVersion};
 
 record! {
     /// TLS with the servers of an upstream.
@@ -58,11 +58,17 @@ record! {
     /// When a server that fails is left out.
     UpstreamFail, "TABLE", "a table with `max` and `eject`";
 
-    /// Failures, one after the other, after which a server is left out; 0 leaves none out.
+    /// Failures within `window` after which a server is left out; 0 leaves none out.
     max: u32 = 3;
 
-    /// How long it is left out the first time. The time doubles each time, up to 5 minutes.
+    /// The window.
+    window: Duration = 10s;
+
+    /// How long it is left out the first time. The time doubles each time, up to 5 minutes. Then one request tries it.
     eject: Duration = 10s;
+
+    /// Statuses that are failures, too. Others are none: a server that answers 503 is busy, not gone.
+    on: Vec<StatusRange> = none;
 }
 
 impl UpstreamFail {

@@ -25,8 +25,11 @@ record! {
     /// Requests that it has at most, from each worker; 0 sets no bound of its own.
     max_requests: u32 = 0;
 
-    /// Name of the server in cookies that bind a client to it.
+    /// Name by which the server is known in `drain_file`, in hashes and in cookies; by default its address.
     id: Option<String> = none;
+
+    /// Address of the server's agent, such as `10.0.0.1:9999`, whose line says whether the server is up, drains or gets less.
+    agent: Option<ServerUrl> = none;
 }
 
 impl UpstreamServer {
@@ -40,6 +43,7 @@ impl UpstreamServer {
             drain: false,
             max_requests: 0,
             id: None,
+            agent: None,
             place: super::Place::default(),
         }
     }

@@ -11,6 +11,7 @@ mod duration;
 mod env_var;
 mod error_pages;
 mod field_name;
+mod hash_on;
 mod host_name;
 mod http2;
 mod list;
@@ -31,6 +32,7 @@ mod redirect;
 mod scheme_field;
 mod server_url;
 mod stats_address;
+mod status_range;
 mod switch;
 mod text;
 mod text_map;
@@ -52,6 +54,7 @@ pub use compress::{Compress, ContentCoding};
 pub use env_var::EnvVar;
 pub use error_pages::ErrorPages;
 pub use field_name::FieldName;
+pub use hash_on::HashOn;
 pub use host_name::{HostName, HostPattern};
 pub use http2::{Http2Cleartext, HttpVersion};
 pub use log::{LogLevel, LogTarget};
@@ -63,12 +66,16 @@ pub use owner::{Account, Owner};
 pub use proxy_host::{ProxyHost, SourceAddress};
 pub use proxy_protocol::ProxyProtocol;
 pub use proxy_target::{ProxyMount, ProxyTarget, UpstreamName};
-pub use proxy_word::{AccelField, Balance, CookiePath, Flush, Forwarded, ResolveFamily, RetryCause, SentProxyHeader};
+pub use proxy_word::{
+    AccelField, Balance, CheckKind, CookiePath, CookieSecure, Flush, Forwarded, InitialHealth, ResolveFamily,
+    RetryCause, SameSite, SentProxyHeader,
+};
 pub use rate::{Period, Rate};
 pub use redirect::{Piece, RedirectTarget, ResponseStatus};
 pub use scheme_field::SchemeField;
 pub use server_url::{ServerProtocol, ServerUrl};
 pub use stats_address::StatsAddress;
+pub use status_range::StatusRange;
 pub use text::UrlPath;
 pub use text_map::TextMap;
 pub use trusted_peer::{Cidr, TrustedPeer};
@@ -77,7 +84,7 @@ pub use word::{AcmeChallenge, HeaderMap, Protocol, ProxyHeader, ReloadEngine, Sy
 pub use worker_class::WorkerClass;
 pub use workers::Workers;
 
-pub(crate) use quote::quoted;
+pub use quote::quoted;
 
 use crate::answer::{Raw, Source};
 use crate::tables::{Key, TableText, Written};

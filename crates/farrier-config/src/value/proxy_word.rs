@@ -135,3 +135,51 @@ words! {
         Redirect = "redirect",
     }
 }
+
+words! {
+    /// What a check of a server does.
+    enum CheckKind takes "WORD" expects "`http`, `tcp`, `uwsgi` or `fastcgi`" {
+        /// It requests a path.
+        Http = "http",
+        /// It connects.
+        Tcp = "tcp",
+        /// It sends a uwsgi ping.
+        Uwsgi = "uwsgi",
+        /// It asks for the values of a FastCGI server.
+        FastCgi = "fastcgi",
+    }
+}
+
+words! {
+    /// What a server is before its first check.
+    enum InitialHealth takes "WORD" expects "`up` or `down`" {
+        /// It gets requests.
+        Up = "up",
+        /// It gets none.
+        Down = "down",
+    }
+}
+
+words! {
+    /// Whether a cookie has the attribute Secure.
+    enum CookieSecure takes "WORD" expects "`auto`, `on` or `off`" {
+        /// With HTTPS.
+        Auto = "auto",
+        /// Always.
+        On = "on",
+        /// Never.
+        Off = "off",
+    }
+}
+
+words! {
+    /// The attribute SameSite of a cookie.
+    enum SameSite takes "WORD" expects "`Lax`, `Strict` or `None`" {
+        /// Also when a link leads here.
+        Lax = "lax",
+        /// Only from pages of the same site.
+        Strict = "strict",
+        /// From everywhere.
+        Unrestricted = "none",
+    }
+}

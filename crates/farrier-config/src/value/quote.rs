@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// The text in double quotes, with the escapes that TOML requires.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for letter in text.chars() {

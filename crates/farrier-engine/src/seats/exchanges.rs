@@ -36,6 +36,7 @@ impl Seat {
     ) {
         let waker = self.waker_of(connection.token);
         let (feed, content) = exchanging::complete(&waker, self.pipe_marks(), &mut request);
+        self.scratch.compact(&mut request);
         let (answer, ended) = self.owned_answer(connection, &request, None);
         let (room, started_ns) = (self.room_bytes_min(), self.shared.clock.now_ns());
         let run = RunningExchange::new(exchange, request, content, answer, room, started_ns);
@@ -158,7 +159,6 @@ impl Seat {
         if !early.is_empty() {
             source.push(Bytes::copy_from_slice(early));
         }
-        request.release_room(0);
         exchanging.run.renew_content(content);
         exchanging.feed = Feed::Tunnel(source);
     }

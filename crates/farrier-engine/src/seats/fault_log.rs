@@ -24,7 +24,8 @@ impl Seat {
         }
         let (who, what) = (peer_text(request.origin.peer), description(request));
         match (fault.side, fault.kind) {
-            (Side::Server, Kind::Overloaded) => {
+            // Without a server of the upstream every request fails in the same way.
+            (Side::Server, Kind::Overloaded) | (Side::Upstream, Kind::NoUpstream) => {
                 let last = if what.is_empty() { format!("from ip={who}") } else { what };
                 shared.overload.count(&fault.cause, last, shared.clock.now_ms(), log);
             }

@@ -40,7 +40,7 @@ impl InternalFiles {
         if folders.is_empty() {
             return Ok(None);
         }
-        let rooms = folders.into_iter().map(|folder| Room::open(folder, Arc::clone(cache), Arc::clone(log)));
+        let rooms = folders.into_iter().map(|folder| Room::open(folder, None, Arc::clone(cache), Arc::clone(log)));
         let rooms = rooms.collect::<Result<Vec<_>, _>>()?;
         Ok(Some(Arc::new(InternalFiles { rooms, log: Arc::clone(log), host })))
     }

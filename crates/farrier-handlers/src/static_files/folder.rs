@@ -14,6 +14,8 @@ pub struct Folder {
     pub directory: PathBuf,
     /// The name of the index file, which is served for a folder.
     pub index: Option<String>,
+    /// The file that is served in the place of one that is missing.
+    pub fallback: Option<String>,
     /// How long clients may use a file without asking again.
     pub max_age: Duration,
     /// Patterns of names whose content never changes. Names with a hash, as Django makes them, need no pattern.

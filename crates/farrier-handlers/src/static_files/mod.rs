@@ -10,6 +10,7 @@ mod hidden;
 mod name;
 pub(crate) mod room;
 mod root;
+mod single;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,16 +33,23 @@ pub use self::hidden::HiddenNames;
 /// # Errors
 /// The folder cannot be served. The message says why.
 pub fn serve(folder: Folder, cache: &Arc<Cache>, log: &Arc<ErrorLog>) -> Result<Arc<dyn Handler>, String> {
-    let room = Room::open(folder, Arc::clone(cache), Arc::clone(log))?;
+    let (folder, file) = match single::file(&folder.prefix, &folder.directory) {
+        Some((parent, name)) => (Folder { directory: parent, ..folder }, Some(name)),
+        None => (folder, None),
+    };
+    let room = Room::open(folder, file, Arc::clone(cache), Arc::clone(log))?;
     Ok(Arc::new(StaticFiles { room: Arc::new(room) }))
 }
 
-/// Checks that a folder can be served.
+/// Checks that a folder, or a file, can be served at a path.
 ///
 /// # Errors
 /// It cannot. The message says why.
-pub fn check(directory: &Path) -> Result<(), String> {
-    Root::open(directory).map(drop)
+pub fn check(prefix: &str, directory: &Path) -> Result<(), String> {
+    match single::file(prefix, directory) {
+        Some((parent, _)) => Root::open(&parent).map(drop),
+        None => Root::open(directory).map(drop),
+    }
 }
 
 struct StaticFiles {

@@ -1,5 +1,6 @@
 //! A served folder. It looks names up, in the cache first, then on the disk.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ const OLDER_MAX_S: i64 = 2;
 /// A folder that is served.
 pub(crate) struct Room {
     pub(crate) folder: Folder,
+    /// The name of the file, if it is one file that is served and no folder.
+    single: Option<Box<[u8]>>,
     root: Root,
     cache: Arc<Cache>,
     number: usize,
@@ -38,12 +41,19 @@ pub(crate) struct Room {
 struct IsCold;
 
 impl Room {
-    pub(crate) fn open(folder: Folder, cache: Arc<Cache>, log: Arc<ErrorLog>) -> Result<Room, String> {
+    /// Opens a folder. `single` is the name of the only file in it that is served.
+    pub(crate) fn open(
+        folder: Folder,
+        single: Option<Box<[u8]>>,
+        cache: Arc<Cache>,
+        log: Arc<ErrorLog>,
+    ) -> Result<Room, String> {
         let root = Root::open(&folder.directory)?;
         let number = cache.add_folder();
         let lease = Lease::of(folder.max_age);
         Ok(Room {
             folder,
+            single,
             root,
             cache,
             number,
@@ -55,12 +65,51 @@ impl Room {
     }
 
     /// The name below the folder that a request's path stands for.
-    pub(crate) fn name_of<'a>(&self, request: &'a Request) -> Result<std::borrow::Cow<'a, [u8]>, NoName> {
-        name::below(request.path(), request.head.gateway.path_is_decoded, &self.folder.prefix)
+    pub(crate) fn name_of<'a>(&'a self, request: &'a Request) -> Result<Cow<'a, [u8]>, NoName> {
+        let name = name::below(request.path(), request.head.gateway.path_is_decoded, &self.folder.prefix)?;
+        match &self.single {
+            None => Ok(name),
+            Some(single) if name.is_empty() => Ok(Cow::Borrowed(single)),
+            Some(_) => Err(NoName::Hidden),
+        }
     }
 
-    /// Looks a name up without waiting for the disk. `None` if the disk is needed.
+    /// Looks a name up without waiting for the disk, or the file in its place. `None` if the disk is needed.
     pub(crate) fn look(&self, name: &[u8]) -> Option<Arc<Found>> {
+        let found = self.look_at(name)?;
+        match self.in_place_of(&found) {
+            Some(fallback) => self.look_at(&fallback),
+            None => Some(found),
+        }
+    }
+
+    /// Looks a name up, or the file in its place. May wait for the disk.
+    pub(crate) fn look_and_wait(&self, name: &[u8]) -> Arc<Found> {
+        let found = self.look_at_and_wait(name);
+        match self.in_place_of(&found) {
+            Some(fallback) => self.look_at_and_wait(&fallback),
+            None => found,
+        }
+    }
+
+    /// Looks a name up, ignoring the cache, or the file in its place. May wait for the disk.
+    pub(crate) fn look_again(&self, name: &[u8]) -> Arc<Found> {
+        let anew =
+            |name: &[u8]| self.find(name, None, true).unwrap_or_else(|IsCold| Arc::new(Found::new(What::Nothing)));
+        let found = anew(name);
+        match self.in_place_of(&found) {
+            Some(fallback) => anew(&fallback),
+            None => found,
+        }
+    }
+
+    /// The name of the file in the place of one that is missing.
+    fn in_place_of(&self, found: &Found) -> Option<Vec<u8>> {
+        let fallback = self.folder.fallback.as_ref().filter(|_| matches!(found.what, What::Nothing))?;
+        Some([b"/", fallback.trim_start_matches('/').as_bytes()].concat())
+    }
+
+    fn look_at(&self, name: &[u8]) -> Option<Arc<Found>> {
         let known = self.cache.get(self.number, name);
         if known.as_ref().is_some_and(|found| found.is_fresh(clock_ms())) {
             return known;
@@ -68,17 +117,11 @@ impl Room {
         self.find(name, known, false).ok()
     }
 
-    /// Looks a name up. May wait for the disk.
-    pub(crate) fn look_and_wait(&self, name: &[u8]) -> Arc<Found> {
+    fn look_at_and_wait(&self, name: &[u8]) -> Arc<Found> {
         match self.cache.get(self.number, name) {
             Some(found) if found.is_fresh(clock_ms()) => found,
             known => self.find(name, known, true).unwrap_or_else(|IsCold| Arc::new(Found::new(What::Nothing))),
         }
-    }
-
-    /// Looks a name up, ignoring the cache. May wait for the disk.
-    pub(crate) fn look_again(&self, name: &[u8]) -> Arc<Found> {
-        self.find(name, None, true).unwrap_or_else(|IsCold| Arc::new(Found::new(What::Nothing)))
     }
 
     /// Looks a name up on the disk, and caches the result.

@@ -3,12 +3,15 @@
 use std::io;
 
 use farrier_http::wire::client::{Event, Fault, FaultKind};
-use farrier_http::{Accepted, ExchangeIo, ResponseHead, Status};
+use farrier_http::{Accepted, Error, ExchangeIo, ResponseHead, Status};
 
+use super::ProxyExchange;
 use super::attempt::{Attempt, facts};
+use super::scratch::{READ_BYTES, SCRATCH, TURN_BYTES};
+use super::stop::{Progress, Stop};
 use super::tunnel::Tunnel;
-use super::{Progress, ProxyExchange, READ_BYTES, SCRATCH, Stop, TURN_BYTES};
 use crate::failure::Failure;
+use crate::response::Signals;
 use crate::upgrade::{check_switch, encode_switched};
 use crate::websocket::{self, accepted_for_http2};
 
@@ -32,15 +35,15 @@ impl ProxyExchange {
         if self.is_sink_full {
             return Ok(Progress::Waits);
         }
-        let passed = SCRATCH.with_borrow_mut(|scratch| {
+        let (mut inbox, mut values) = SCRATCH.with_borrow_mut(|scratch| {
             if scratch.inbox.is_empty() {
                 scratch.inbox.resize(2 * READ_BYTES, 0);
             }
-            let (mut inbox, mut values) = (std::mem::take(&mut scratch.inbox), std::mem::take(&mut scratch.values));
-            let passed = self.read(&mut inbox, &mut values, now_ms, io);
-            (scratch.inbox, scratch.values) = (inbox, values);
-            passed
-        })?;
+            (std::mem::take(&mut scratch.inbox), std::mem::take(&mut scratch.values))
+        });
+        let passed = self.read(&mut inbox, &mut values, now_ms, io);
+        SCRATCH.with_borrow_mut(|scratch| (scratch.inbox, scratch.values) = (inbox, values));
+        let passed = passed?;
         if self.has_head && self.tunnel.is_none() && passed != Progress::Done {
             // A head without content, so far: the client need not wait for it.
             io.answer.flush();
@@ -176,7 +179,8 @@ impl ProxyExchange {
     }
 
     fn head(&mut self, values: &mut Vec<u8>, now_ms: u64, io: &mut ExchangeIo<'_>) -> Result<(), Stop> {
-        let mut head = ResponseHead::new(Status::OK);
+        let spare = SCRATCH.with_borrow_mut(|scratch| scratch.head.take());
+        let mut head = spare.unwrap_or_else(|| ResponseHead::new(Status::OK));
         if let Some(attempt) = &self.attempt {
             let status = attempt.wire.head().status().0;
             if self.key.is_some() && (200..300).contains(&status) {
@@ -187,13 +191,23 @@ impl ProxyExchange {
             if self.may_try_for_status(status, attempt, now_ms, io) {
                 return Err(Stop::Failed(Failure::Status(status)));
             }
-            self.fill(attempt, &mut head, values, io)?;
+            if self.mount.intercepted.contains(&status) {
+                attempt.lease.answered(status, attempt.waited_us(now_ms), now_ms);
+                return Err(Stop::Answer(Error::answer(Status(status))));
+            }
+            let signals = self.fill(attempt, &mut head, values, io)?;
+            if let Some(url) = signals.redirect {
+                // The filter for internal files sends the file in the place of the content.
+                head.add(b"X-Accel-Redirect", &url).map_err(|_| Failure::MALFORMED)?;
+            }
+            bind(attempt, &mut head, io)?;
         }
         if let Some(attempt) = &mut self.attempt {
             attempt.head_came(now_ms, &self.mount.group.policy);
         }
         self.has_head = true;
         io.answer.head(&head, None);
+        SCRATCH.with_borrow_mut(|scratch| scratch.head = Some(head));
         Ok(())
     }
 
@@ -211,10 +225,19 @@ impl ProxyExchange {
         check_switch(attempt.wire.head(), asked, key).map_err(Failure::Answer)?;
         let mut head = ResponseHead::new(Status::OK);
         self.fill(&attempt, &mut head, values, io)?;
+        bind(&attempt, &mut head, io)?;
         self.has_head = true;
         let is_websocket = asked.eq_ignore_ascii_case(websocket::PROTOCOL);
-        let Attempt { lease, stream, .. } = *attempt;
-        lease.group_succeeded(0);
+        let head_us = attempt.waited_us(now_ms);
+        let Attempt { lease, stream, wire, .. } = *attempt;
+        SCRATCH.with_borrow_mut(|scratch| {
+            // An idle tunnel owns no buffer.
+            scratch.keep_buffer(std::mem::take(&mut self.outgoing.before));
+            if let Some(reader) = wire.into_reader() {
+                scratch.keep_reader(reader);
+            }
+        });
+        lease.answered(101, head_us, now_ms);
         let is_taken = match self.key {
             Some(_) => io.answer.accept_connect(&accepted_for_http2(&head)),
             None => {
@@ -236,11 +259,10 @@ impl ProxyExchange {
         head: &mut ResponseHead,
         values: &mut Vec<u8>,
         io: &ExchangeIo<'_>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Signals, Stop> {
         let server = attempt.lease.server();
         let facts = facts(&self.mount, io.request, server, self.outgoing.length, self.key.as_ref());
-        self.mount.response.fill(attempt.wire.head(), io.request, &facts, head, values)?;
-        Ok(())
+        Ok(self.mount.response.fill(attempt.wire.head(), io.request, &facts, head, values)?)
     }
 
     /// The server sends no more.
@@ -283,8 +305,23 @@ impl ProxyExchange {
                 let idle_ms = if is_reusable { server.idle_ms(wire.head().keep_alive_timeout_s()) } else { 0 };
                 io.upstreams.keep(&server.target, stream, idle_ms);
             }
+            SCRATCH.with_borrow_mut(|scratch| {
+                if let Some(reader) = wire.into_reader() {
+                    scratch.keep_reader(reader);
+                }
+                scratch.keep_buffer(std::mem::take(&mut self.outgoing.before));
+                scratch.keep_buffer(rest);
+            });
         }
         io.answer.end();
         Progress::Done
+    }
+}
+
+/// Adds the cookie by which the client stays with its server.
+fn bind(attempt: &Attempt, head: &mut ResponseHead, io: &ExchangeIo<'_>) -> Result<(), Failure> {
+    match attempt.lease.cookie(io.request, attempt.wire.head()) {
+        Some(cookie) => head.add(b"Set-Cookie", &cookie).map_err(|_| Failure::MALFORMED),
+        None => Ok(()),
     }
 }

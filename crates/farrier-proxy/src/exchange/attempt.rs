@@ -8,8 +8,9 @@ use farrier_http::wire::client::{Event, Fault, FaultKind};
 use farrier_http::{ExchangeIo, Request};
 
 use super::content::Outgoing;
+use super::scratch::{Scratch, TURN_BYTES};
+use super::stop::{Stop, of_content};
 use super::wire::{self, Wire};
-use super::{Stop, TURN_BYTES, of_content};
 use crate::failure::Failure;
 use crate::group::{GroupPolicy, Lease};
 use crate::mount::Mount;
@@ -38,6 +39,8 @@ pub(super) struct Attempt {
     phase: Phase,
     deadline_ms: u64,
     has_sent: bool,
+    /// Since when the client is awaited: everything that has come of the request's content was sent, and more follows.
+    awaits_content_ms: Option<u64>,
     /// The final head has come.
     has_head: bool,
     /// The server takes no more of the request. Its answer may be there already.
@@ -50,6 +53,8 @@ pub(super) struct Attempt {
 pub(super) enum NotBegun {
     /// The server was not reached.
     Failed(Failure),
+    /// The server's unix socket has no room for another connection. No event tells when it has.
+    Full,
     /// The request is not forwarded.
     Refused(Refused),
 }
@@ -59,6 +64,7 @@ impl From<NotBegun> for Stop {
         match not_begun {
             NotBegun::Failed(failure) => Stop::Failed(failure),
             NotBegun::Refused(refused) => refused.into(),
+            NotBegun::Full => Stop::Failed(Failure::ConnectTimeout),
         }
     }
 }
@@ -74,15 +80,15 @@ pub(super) struct Asking<'a> {
 
 /// What the policies must know of a request to this server.
 pub(super) fn facts<'a>(
-    mount: &Mount,
+    mount: &'a Mount,
     request: &'a Request,
     server: &'a Server,
     length: Option<u64>,
     key: Option<&'a [u8; 24]>,
 ) -> Facts<'a> {
     let facts = Facts {
-        is_trusted: request.is_from_proxy,
         takes_trailers: request.takes_trailers(),
+        hidden_cookie: mount.group.sticky.as_ref().map_or(b"", |sticky| sticky.hidden()),
         upgrade: if server.protocol == Protocol::Http1 { mount.upgrades.asked(request) } else { None },
         websocket_key: key.map(|key| &key[..]),
         ..Facts::new(request, &server.authority, length)
@@ -99,18 +105,24 @@ impl Attempt {
         outgoing: &mut Outgoing,
         now_ms: u64,
         io: &mut ExchangeIo<'_>,
-        scratch: &mut Vec<u8>,
+        scratch: &mut Scratch,
     ) -> Result<Attempt, NotBegun> {
         let server = Arc::clone(lease.server());
         let facts = facts(mount, io.request, &server, outgoing.length, asked.key);
         let before = &mut outgoing.before;
+        if before.capacity() == 0 {
+            *before = scratch.take_buffer();
+        }
         let begun = wire::begin(before, io.request, mount, &facts, server.protocol, scratch);
         let (framing, wire) = begun.map_err(NotBegun::Refused)?;
         outgoing.framing = framing;
         let reused = if asked.wants_fresh { None } else { io.upstreams.reuse(&server.target) };
         let stream = match reused {
             Some(stream) => stream,
-            None => io.upstreams.connect(&server.target).map_err(|error| NotBegun::Failed(connect_failure(&error)))?,
+            None => io.upstreams.connect(&server.target).map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => NotBegun::Full,
+                _ => NotBegun::Failed(connect_failure(&error)),
+            })?,
         };
         Ok(Attempt {
             lease,
@@ -121,6 +133,7 @@ impl Attempt {
             phase: Phase::Connecting,
             deadline_ms: now_ms + mount.group.policy.connect_timeout_ms,
             has_sent: false,
+            awaits_content_ms: None,
             has_head: false,
             is_send_broken: false,
             sent_ms: now_ms,
@@ -169,15 +182,20 @@ impl Attempt {
         if self.phase != Phase::Sending || self.is_send_broken {
             return Ok(false);
         }
+        if let Some(since_ms) = self.awaits_content_ms.take() {
+            outgoing.awaited_ms += now_ms.saturating_sub(since_ms);
+            self.deadline_ms = now_ms + policy.send_timeout_ms;
+        }
         let mut turn = 0;
         while outgoing.refill(io.content).map_err(of_content)? {
             let before = &outgoing.before[outgoing.before_sent..];
-            let given = before.len() + outgoing.piece.len();
+            let given = before.len() + outgoing.piece.len() + outgoing.after.len();
             let more = outgoing.has_more();
-            let sent = match (before, &*outgoing.piece) {
-                (before, []) => self.stream.send(&[before], more),
-                ([], piece) => self.stream.send(&[piece], more),
-                (before, piece) => self.stream.send(&[before, piece], more),
+            let sent = match (before, &*outgoing.piece, outgoing.after) {
+                (before, [], []) => self.stream.send(&[before], more),
+                ([], piece, []) => self.stream.send(&[piece], more),
+                (before, piece, []) => self.stream.send(&[before, piece], more),
+                (before, piece, after) => self.stream.send(&[before, piece, after], more),
             };
             let Ok(sent) = sent else {
                 // What came back is read: an answer such as 413 is often there already.
@@ -200,6 +218,10 @@ impl Attempt {
         }
         if outgoing.is_complete() {
             self.awaits_head(now_ms, policy);
+        } else {
+            // The client is slow, not the server. How slow it may be is for its own connection to decide.
+            self.awaits_content_ms = Some(now_ms);
+            self.deadline_ms = u64::MAX;
         }
         Ok(false)
     }
@@ -215,9 +237,15 @@ impl Attempt {
         self.deadline_ms = now_ms + policy.first_byte_timeout_ms;
     }
 
+    /// How long ago the request was sent, in µs.
+    pub(super) fn waited_us(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.sent_ms) * 1000
+    }
+
     /// The final head has come.
     pub(super) fn head_came(&mut self, now_ms: u64, policy: &GroupPolicy) {
-        self.lease.group_succeeded(now_ms.saturating_sub(self.sent_ms) * 1000);
+        let status = self.wire.head().status().0;
+        self.lease.answered(status, self.waited_us(now_ms), now_ms);
         self.has_head = true;
         // While the request is still sent, its own time counts.
         if self.phase == Phase::AwaitsHead {
@@ -231,6 +259,11 @@ impl Attempt {
         if self.phase == Phase::Content {
             self.deadline_ms = now_ms + policy.read_timeout_ms;
         }
+    }
+
+    /// Whether it is the client that is waited for.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.awaits_content_ms.is_some() && self.phase == Phase::Sending
     }
 
     /// When it is looked at even if nothing happens. The time in which the client is slow does not count.

@@ -33,12 +33,14 @@ pub(super) struct Outgoing {
     pub(super) before_sent: usize,
     /// What is being sent.
     pub(super) piece: Bytes,
+    /// Bytes behind the piece that belong to its framing.
+    pub(super) after: &'static [u8],
     /// All of it is in `before` and `piece`, or was sent.
     pub(super) is_taken: bool,
+    /// How long the client was waited for, in ms.
+    pub(super) awaited_ms: u64,
     /// How it is framed.
     pub(super) framing: Framing,
-    /// A piece was framed.
-    has_begun: bool,
     /// What is left of a piece that was too large for one frame.
     later: Bytes,
 }
@@ -61,17 +63,17 @@ impl Outgoing {
         self.before.clear();
         self.before_sent = 0;
         self.piece = Bytes::new();
+        self.after = b"";
         self.is_taken = false;
-        self.has_begun = false;
         self.later = Bytes::new();
     }
 
-    /// Puts the next bytes into `before` and `piece`, which are sent together. False: there are none now.
+    /// Puts the next bytes into `before`, `piece` and `after`, which are sent together. False: there are none now.
     ///
     /// # Errors
     /// The content failed.
     pub(super) fn refill(&mut self, content: &PipeDrain) -> Result<bool, Error> {
-        if !self.piece.is_empty() {
+        if !self.piece.is_empty() || !self.after.is_empty() {
             return Ok(true);
         }
         if self.before_sent == self.before.len() {
@@ -109,7 +111,7 @@ impl Outgoing {
             }
             None => {
                 if !self.is_taken {
-                    self.framing.end(&mut self.before, !self.has_begun);
+                    self.framing.end(&mut self.before);
                 }
                 self.is_taken = true;
                 Ok(!self.before.is_empty())
@@ -118,8 +120,8 @@ impl Outgoing {
     }
 
     fn begin_piece(&mut self, mut piece: Bytes) {
-        let bytes = self.framing.begin(&mut self.before, piece.len(), !self.has_begun);
-        self.has_begun = true;
+        let bytes = self.framing.begin(&mut self.before, piece.len());
+        self.after = self.framing.after();
         if bytes < piece.len() {
             self.later = piece.split_off(bytes);
         }
@@ -150,11 +152,14 @@ impl Outgoing {
     pub(super) fn sent(&mut self, bytes: usize) {
         let of_before = bytes.min(self.before.len() - self.before_sent);
         self.before_sent += of_before;
-        drop(self.piece.split_to((bytes - of_before).min(self.piece.len())));
+        let of_piece = (bytes - of_before).min(self.piece.len());
+        drop(self.piece.split_to(of_piece));
+        self.after = self.after.get(bytes - of_before - of_piece..).unwrap_or_default();
     }
 
     /// Whether everything was sent.
     pub(super) fn is_complete(&self) -> bool {
-        self.is_taken && self.before_sent == self.before.len() && self.piece.is_empty() && self.later.is_empty()
+        let is_all_sent = self.before_sent == self.before.len() && self.piece.is_empty() && self.after.is_empty();
+        self.is_taken && is_all_sent && self.later.is_empty()
     }
 }

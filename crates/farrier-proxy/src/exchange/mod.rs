@@ -5,71 +5,36 @@
 //! - `answer`: the server's answer on its way to the client.
 //! - `tunnel`: what follows a change of protocol, and `leaving`: its end in a worker that ends.
 //! - `wire`: the protocol of the server.
+//! - `stop`, `scratch`: how a step ends, and memory that is used in turn.
 
 mod answer;
 mod attempt;
 mod content;
 mod leaving;
+mod scratch;
+mod stop;
 mod tunnel;
 #[cfg(test)]
 mod tunnel_tests;
 mod wire;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
-use farrier_http::{Error, Event, Exchange, ExchangeIo, Kind, Next, Request, Side};
+use farrier_http::{Error, Event, Exchange, ExchangeIo, Next};
 
-use self::attempt::{Asking, Attempt};
+use self::attempt::{Asking, Attempt, NotBegun};
 use self::content::Outgoing;
+use self::scratch::SCRATCH;
+use self::stop::{Progress, Stop};
 use self::tunnel::Tunnel;
-use crate::failure::{Failure, Retry};
+use crate::failure::{Failure, Retry, is_idempotent};
 use crate::group::{Chosen, QueuePlace};
 use crate::mount::{Mount, TunnelPolicy};
-use crate::request::Refused;
 use crate::server::Server;
 use crate::websocket;
 
-/// Bytes that are read from a server in one turn.
-const TURN_BYTES: usize = 256 * 1024;
-
-/// Bytes of one read.
-const READ_BYTES: usize = 64 * 1024;
-
-/// Memory that all exchanges of a thread use in turn.
-struct Scratch {
-    inbox: Vec<u8>,
-    values: Vec<u8>,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { inbox: Vec::new(), values: Vec::new() }) };
-}
-
-/// Why an exchange does not go on.
-enum Stop {
-    /// The server has failed; another may be asked.
-    Failed(Failure),
-    /// The request is answered with an error.
-    Answer(Error),
-}
-
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Stop {
-        Stop::Failed(failure)
-    }
-}
-
-/// How far a step has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    /// It waits for an event.
-    Waits,
-    /// Others get their turn; there is more to do.
-    StoppedEarly,
-    /// The answer is complete.
-    Done,
-}
+/// The longest pause before a server is asked again whose backlog was full.
+const BACKLOG_PAUSE_MS_MAX: u64 = 50;
 
 /// A proxied request.
 pub(crate) struct ProxyExchange {
@@ -86,6 +51,8 @@ pub(crate) struct ProxyExchange {
     began_ms: u64,
     /// When the queue or a pause ends, in ms.
     waits_until_ms: Option<u64>,
+    /// Since when all servers' backlogs are full, and how long the last pause was, in ms.
+    backlog: Option<(u64, u64)>,
     is_sink_full: bool,
     /// The answer's head was given to the sink.
     has_head: bool,
@@ -109,6 +76,7 @@ impl ProxyExchange {
             wants_fresh: false,
             began_ms: 0,
             waits_until_ms: None,
+            backlog: None,
             is_sink_full: false,
             has_head: false,
             draining_since_ms: None,
@@ -153,7 +121,7 @@ impl ProxyExchange {
             Chosen::Server(lease) => lease,
             Chosen::Busy => {
                 if let Some(place) = &self.queued {
-                    place.wait_on((io.waker)());
+                    place.wait_on((io.waker)(), group.sticky.is_some());
                     return Ok(false);
                 }
                 self.queued = Some(group.wait((io.waker)()).ok_or(Failure::QueueFull)?);
@@ -164,29 +132,53 @@ impl ProxyExchange {
         self.queued = None;
         self.waits_until_ms = None;
         self.attempts += 1;
-        let server = Arc::clone(lease.server());
+        let (server, is_trial) = (Arc::clone(lease.server()), lease.is_trial());
         let begun = SCRATCH.with_borrow_mut(|scratch| {
             let asked = Asking { wants_fresh: self.wants_fresh, key: self.key.as_ref() };
-            Attempt::begin(lease, &self.mount, asked, &mut self.outgoing, now_ms, io, &mut scratch.values)
+            Attempt::begin(lease, &self.mount, asked, &mut self.outgoing, now_ms, io, scratch)
         });
         match begun {
             Ok(attempt) => {
+                self.backlog = None;
                 self.attempt = Some(Box::new(attempt));
                 Ok(true)
             }
-            Err(stop) => {
-                if let attempt::NotBegun::Failed(failure) = &stop {
-                    self.note_failure(&server, failure, false, now_ms);
+            Err(NotBegun::Full) if self.has_time_for_backlog(now_ms) => {
+                self.attempts -= 1;
+                self.outgoing.rewind();
+                let (id, group) = (server.id(), &self.mount.group);
+                if !self.tried.contains(&id) && group.has_other(id, &self.tried, now_ms) {
+                    self.tried.push(id);
+                    return self.begin_attempt(now_ms, io);
+                }
+                let (since_ms, pause_ms) = self.backlog.unwrap_or((now_ms, 0));
+                let pause_ms = (pause_ms * 2).clamp(1, BACKLOG_PAUSE_MS_MAX);
+                self.backlog = Some((since_ms, pause_ms));
+                self.waits_until_ms = Some(now_ms + pause_ms);
+                Ok(false)
+            }
+            Err(not_begun) => {
+                if let NotBegun::Failed(failure) = &not_begun {
+                    self.note_failure(&server, is_trial, failure, false, now_ms);
                     self.tried.push(server.id());
                 }
-                Err(stop.into())
+                Err(not_begun.into())
             }
         }
     }
 
-    fn note_failure(&self, server: &Server, failure: &Failure, is_reused: bool, now_ms: u64) {
-        if failure.counts_against_server(is_reused) {
-            self.mount.group.failed(server, now_ms);
+    /// Whether a server whose backlog is full is asked once more: it is busy, not broken.
+    fn has_time_for_backlog(&self, now_ms: u64) -> bool {
+        let since_ms = self.backlog.map_or(now_ms, |(since_ms, _)| since_ms);
+        now_ms.saturating_sub(since_ms) < self.mount.group.policy.connect_timeout_ms
+    }
+
+    fn note_failure(&self, server: &Server, is_trial: bool, failure: &Failure, is_reused: bool, now_ms: u64) {
+        let group = &self.mount.group;
+        let is_failing_status =
+            matches!(failure, Failure::Status(status) if group.policy.health.fail_on.contains(status));
+        if failure.counts_against_server(is_reused) || is_failing_status {
+            group.failed(server, is_trial, failure.cause(), now_ms);
         }
     }
 
@@ -202,38 +194,43 @@ impl ProxyExchange {
             None => (false, false),
         };
         if let Some(attempt) = &attempt {
-            self.note_failure(attempt.server(), &failure, is_reused, now_ms);
+            self.note_failure(attempt.server(), attempt.lease.is_trial(), &failure, is_reused, now_ms);
         }
-        if self.has_head || !self.outgoing.is_replayable() {
-            return Err(failure);
-        }
+        let can_repeat = !self.has_head && self.outgoing.is_replayable();
         let is_safe = !has_sent || policy.retry_unsafe || is_idempotent(io.request);
         let is_stale = failure.retry() == Retry::Unanswered && is_reused;
-        if is_stale && policy.retry_on.stale && is_safe && !self.wants_fresh {
+        if can_repeat && is_stale && policy.retry_on.stale && is_safe && !self.wants_fresh {
             if let Some(attempt) = &attempt {
                 attempt.went_stale();
             }
             self.wants_fresh = true;
+            // The server did not fail, so the attempts that are allowed for failures are still left.
+            self.attempts -= 1;
             self.outgoing.rewind();
             return Ok(());
-        }
-        let is_allowed = match failure.retry() {
-            Retry::Unsent => policy.retry_on.connect,
-            Retry::Unanswered | Retry::Reset => policy.retry_on.reset && is_safe,
-            Retry::Timeout => policy.retry_on.timeout && is_safe,
-            Retry::BadResponse => policy.retry_on.bad_response && is_safe,
-            Retry::Status => true,
-            Retry::No => false,
-        };
-        let elapsed_ms = now_ms.saturating_sub(self.began_ms);
-        let is_left = self.attempts <= policy.retries && elapsed_ms < policy.retry_timeout_ms;
-        if !is_allowed || !is_left || !self.mount.group.budget.lock().is_ok_and(|mut budget| budget.retry(now_ms)) {
-            return Err(failure);
         }
         if let Some(attempt) = &attempt
             && !self.tried.contains(&attempt.server().id())
         {
             self.tried.push(attempt.server().id());
+        }
+        let is_allowed = can_repeat
+            && match failure.retry() {
+                Retry::Unsent => policy.retry_on.connect,
+                Retry::Unanswered | Retry::Reset => policy.retry_on.reset && is_safe,
+                Retry::Timeout => policy.retry_on.timeout && is_safe,
+                Retry::BadResponse => policy.retry_on.bad_response && is_safe,
+                Retry::Status => true,
+                Retry::No => false,
+            };
+        let is_left = self.attempts <= policy.retries && self.elapsed_ms(now_ms) < policy.retry_timeout_ms;
+        // The budget bounds work that is done twice. A server that refused the connection has done none.
+        let is_free = failure == Failure::Refused;
+        let percent = policy.retry_budget_percent;
+        let has_budget =
+            || is_free || self.mount.group.budget.lock().is_ok_and(|mut budget| budget.retry(percent, now_ms));
+        if !is_allowed || !is_left || !has_budget() {
+            return Err(failure);
         }
         self.wants_fresh = false;
         self.outgoing.rewind();
@@ -247,7 +244,7 @@ impl ProxyExchange {
             && (policy.retry_unsafe || is_idempotent(io.request))
             && self.outgoing.is_replayable()
             && self.attempts <= policy.retries
-            && now_ms.saturating_sub(self.began_ms) < policy.retry_timeout_ms
+            && self.elapsed_ms(now_ms) < policy.retry_timeout_ms
             && self.mount.group.has_other(attempt.server().id(), &self.tried, now_ms)
     }
 
@@ -256,22 +253,31 @@ impl ProxyExchange {
         if self.queued.is_some() && self.waits_until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
             return Some(Failure::QueueFull);
         }
-        let late = |at_ms: u64| at_ms <= now_ms;
-        let total = self.began_ms + self.mount.group.policy.total_timeout_ms;
+        let is_late = self.total_deadline_ms() <= now_ms;
         match &self.attempt {
-            Some(attempt) => attempt
-                .overdue(now_ms, self.is_sink_full)
-                .or_else(|| (!self.has_head && late(total)).then_some(Failure::HeadTimeout)),
-            None => late(total).then_some(Failure::QueueFull),
+            Some(attempt) => {
+                attempt.overdue(now_ms, self.is_sink_full).or_else(|| is_late.then_some(Failure::HeadTimeout))
+            }
+            None => is_late.then_some(Failure::QueueFull),
         }
+    }
+
+    /// How long it has taken so far. The time in which the client was waited for does not count.
+    fn elapsed_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.began_ms + self.outgoing.awaited_ms)
+    }
+
+    /// When `total_timeout` is over. It ends with the head.
+    fn total_deadline_ms(&self) -> u64 {
+        if self.has_head || self.attempt.as_ref().is_some_and(|attempt| attempt.awaits_client()) {
+            return u64::MAX;
+        }
+        self.began_ms + self.outgoing.awaited_ms + self.mount.group.policy.total_timeout_ms
     }
 
     /// When it is to be stepped even if nothing happens.
     fn next(&self) -> Next {
-        let mut at_ms = self.waits_until_ms.unwrap_or(u64::MAX);
-        if !self.has_head {
-            at_ms = at_ms.min(self.began_ms + self.mount.group.policy.total_timeout_ms);
-        }
+        let mut at_ms = self.waits_until_ms.unwrap_or(u64::MAX).min(self.total_deadline_ms());
         if let Some(attempt) = &self.attempt {
             at_ms = at_ms.min(attempt.deadline_ms(self.is_sink_full));
         }
@@ -350,11 +356,6 @@ impl Exchange for ProxyExchange {
                 }
                 Ok(Progress::Done) => return Next::Done,
                 Err(Stop::Failed(failure)) => {
-                    if let Some(attempt) = &self.attempt
-                        && !self.tried.contains(&attempt.server().id())
-                    {
-                        self.tried.push(attempt.server().id());
-                    }
                     if let Err(failure) = self.recover(failure, now_ms, io) {
                         return self.give_up(Stop::Failed(failure), io);
                     }
@@ -362,30 +363,5 @@ impl Exchange for ProxyExchange {
                 Err(stop) => return self.give_up(stop, io),
             }
         }
-    }
-}
-
-/// RFC 9110 §9.2.2.
-fn is_idempotent(request: &Request) -> bool {
-    // An extended CONNECT is sent as a GET.
-    request.protocol().is_some()
-        || matches!(request.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
-}
-
-impl From<Refused> for Stop {
-    fn from(refused: Refused) -> Stop {
-        match refused {
-            Refused::Error(error) => Stop::Answer(error),
-            Refused::LastHop => Stop::Answer(Error::answer(farrier_http::Status::OK)),
-            Refused::Loop => Stop::Failed(Failure::Loop),
-        }
-    }
-}
-
-/// The client's content failed: it broke off, came too slowly, or was too large.
-fn of_content(error: Error) -> Stop {
-    match error.side {
-        Side::Client => Stop::Answer(error),
-        _ => Stop::Answer(Error { kind: Kind::NoRoom, ..error }),
     }
 }

@@ -9,7 +9,8 @@ use farrier_http::upstream::UpstreamStream;
 use farrier_http::{Accepted, Bytes, ExchangeIo, Next};
 
 use super::leaving::Leaving;
-use super::{Progress, READ_BYTES, SCRATCH, TURN_BYTES};
+use super::scratch::{READ_BYTES, SCRATCH, TURN_BYTES};
+use super::stop::Progress;
 use crate::group::Lease;
 use crate::mount::TunnelPolicy;
 use crate::websocket_frames::{FrameFollower, GOING_AWAY};
@@ -114,6 +115,9 @@ impl Tunnel {
     }
 
     /// From the client to the server.
+    ///
+    /// # Errors
+    /// The client's content failed.
     fn send(&mut self, now_ms: u64, turn: &mut usize, io: &mut ExchangeIo<'_>) -> Result<(), Broken> {
         loop {
             if self.to_server.is_empty() {
@@ -139,7 +143,12 @@ impl Tunnel {
                     Popped::Failed(_) => return Err(Broken),
                 }
             }
-            let sent = self.stream.send(&[&self.to_server], false).map_err(|_| Broken)?;
+            let Ok(sent) = self.stream.send(&[&self.to_server], false) else {
+                // The server has closed. What it sent before is still read, and then its end.
+                self.to_server = Bytes::new();
+                self.from_client = Way::Ended;
+                return Ok(());
+            };
             if sent > 0 {
                 self.moved_ms = now_ms;
                 *turn += sent;

@@ -13,7 +13,7 @@ mod tests {
     use farrier_http::upstream::{NoUpstreams, ServerAddress, Target, UpstreamStream};
     use farrier_http::{Accepted, AnswerSink, Bytes, Error, ExchangeIo, Request, ResponseHead};
 
-    use super::super::Progress;
+    use super::super::stop::Progress;
     use super::super::tunnel::Tunnel;
     use crate::group::{Chosen, Group, GroupPolicy, Lease};
     use crate::mount::TunnelPolicy;

@@ -6,6 +6,7 @@ use farrier_http::wire::client::fastcgi_encode::{encode_stdin_end, encode_stdin_
 use farrier_http::wire::client::{Asked, Event, FieldLines, ReceivedHead, ResponseLimits, ResponseReader, Step};
 use farrier_http::wire::h1::encode::encode_chunk_size;
 
+use super::scratch::Scratch;
 use crate::failure::Failure;
 use crate::gateway::{encode_fastcgi, encode_uwsgi, explain_unanswered};
 use crate::http1;
@@ -27,15 +28,11 @@ pub(super) enum Framing {
 }
 
 impl Framing {
-    /// Appends what stands before a piece, and returns how many bytes of the piece belong to it. `is_first`: nothing came
-    /// before.
-    pub(super) fn begin(self, out: &mut Vec<u8>, bytes: usize, is_first: bool) -> usize {
+    /// Appends what stands before a piece, and returns how many bytes of the piece belong to it.
+    pub(super) fn begin(self, out: &mut Vec<u8>, bytes: usize) -> usize {
         match self {
             Framing::Plain => bytes,
             Framing::Chunked => {
-                if !is_first {
-                    out.extend_from_slice(b"\r\n");
-                }
                 encode_chunk_size(out, bytes);
                 bytes
             }
@@ -43,12 +40,19 @@ impl Framing {
         }
     }
 
+    /// What stands behind a piece. It leaves with the piece: a server may wait for it before it uses the chunk.
+    pub(super) fn after(self) -> &'static [u8] {
+        match self {
+            Framing::Chunked => b"\r\n",
+            Framing::Plain | Framing::Records => b"",
+        }
+    }
+
     /// Appends the end of the content.
-    pub(super) fn end(self, out: &mut Vec<u8>, is_first: bool) {
+    pub(super) fn end(self, out: &mut Vec<u8>) {
         match self {
             Framing::Plain => {}
-            Framing::Chunked if is_first => out.extend_from_slice(b"0\r\n\r\n"),
-            Framing::Chunked => out.extend_from_slice(b"\r\n0\r\n\r\n"),
+            Framing::Chunked => out.extend_from_slice(b"0\r\n\r\n"),
             Framing::Records => encode_stdin_end(out),
         }
     }
@@ -69,22 +73,22 @@ pub(super) fn begin(
     mount: &Mount,
     facts: &Facts<'_>,
     protocol: Protocol,
-    scratch: &mut Vec<u8>,
+    scratch: &mut Scratch,
 ) -> Result<(Framing, Wire), Refused> {
     let method = if facts.websocket_key.is_some() { b"GET" } else { request.method() };
     let asked = Asked { upgrade: facts.upgrade.is_some(), ..Asked::of(method) };
     match protocol {
         Protocol::Http1 => {
-            http1::encode_head(out, request, &mount.request, facts, scratch)?;
+            http1::encode_head(out, request, &mount.request, facts, &mut scratch.values)?;
             let framing = if facts.content_length.is_some() { Framing::Plain } else { Framing::Chunked };
-            let mut reader = ResponseReader::default();
+            let mut reader = scratch.take_reader();
             reader.restart(asked);
             Ok((framing, Wire::Http(reader, None)))
         }
         Protocol::Uwsgi => {
             let mut variables = Variables::default();
             let bytes = encode_uwsgi(out, request, &mount.request, &mount.params, facts, &mut variables)?;
-            let mut reader = ResponseReader::default();
+            let mut reader = scratch.take_reader();
             reader.restart_uwsgi(asked);
             Ok((Framing::Plain, Wire::Http(reader, Some(bytes))))
         }
@@ -151,6 +155,14 @@ impl Wire {
             Wire::Http(_, Some(_)) => false,
             Wire::Http(reader, None) => reader.is_reusable(rest),
             Wire::FastCgi(reader) => reader.is_reusable(rest),
+        }
+    }
+
+    /// The reader, for another answer.
+    pub(super) fn into_reader(self) -> Option<ResponseReader> {
+        match self {
+            Wire::Http(reader, _) => Some(reader),
+            Wire::FastCgi(_) => None,
         }
     }
 
