@@ -320,6 +320,17 @@ def test_mistakes_are_reported_before_the_start(tmp_path, url, tls, error):
     assert checked.returncode == 1 and error in checked.stderr and "farrier.toml:1" in checked.stderr, checked.stderr
 
 
+def test_servers_are_checked_over_tls(serve, behind, authority, tmp_path):
+    good, bad = behind(), behind(Authority(tmp_path / "stranger", "Stranger").issue("localhost"))
+    table = '[[upstream]]\nname = "app"\nservers = ["%s", "%s"]\nresolve_family = "v4"\ntls = { ca = "%s" }\n'
+    table += 'health = { path = "/healthz", interval = "100ms" }\n[[mount]]\npath = "/"\nproxy = "app"\n'
+    front = serve("", settings=table % (good.url, bad.url, authority.pem))
+    until(lambda: any(b" /healthz " in head for head, _ in good.requests), what="a check")
+    front.log.wait("%s.* is down" % bad.url)
+    assert [front.get("/").status for _ in range(4)] == [200] * 4
+    assert not bad.requests
+
+
 def test_uwsgi_is_spoken_over_tls(serve, authority):
     certificate = authority.issue("localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -383,5 +383,7 @@ def test_a_server_that_ends_leaves_no_tunnel_behind(serve):
     for pair in proxied_by(serve, (("/", ""),), flags=("--graceful-timeout", "1s")):
         wire, case, _ = tunnel(pair, raw_echo)
         pair.front.kill(15)
+        # RFC 6455 §7.4.1: 1001, the server goes away.
+        assert receive(wire, 4) == b"\x88\x02\x03\xe9"
         wire.assert_closed()
         assert case.connection.is_closed.wait(10)

@@ -10,6 +10,8 @@ import threading
 
 import pytest
 
+import chromium
+from certificates import key_digest
 from frames import (
     CANCEL,
     DATA,
@@ -319,6 +321,18 @@ def test_what_cannot_be_forwarded_is_answered_with_501(serve, behind, asked):
         assert Stream(client, "/ws").status == 200
 
 
+def test_filters_of_responses_leave_a_tunnel_alone(serve, behind):
+    flags = ("--request-id-header", "X-Request-ID", "--compress", "on")
+    front = serve("", *CLEARTEXT, *flags, settings=settings(behind.url, 'response_headers = { "X-Own" = "1" }'))
+    with Connection(front.address) as client:
+        stream = Stream(client, fields=[("sec-websocket-version", "13"), ("accept-encoding", "gzip")])
+        assert stream.status == 200
+        fields = dict(stream.message.fields)
+        assert fields["x-request-id"] and fields["x-own"] == "1" and "content-encoding" not in fields
+        stream.send(encoded(TEXT, b"x" * 5000))
+        assert stream.read() == (TEXT, b"x" * 5000)
+
+
 def test_without_a_mount_that_switches_clients_may_not_ask(serve, behind):
     front = serve("", *CLEARTEXT, settings=settings(behind.url, "upgrade = []"))
     with Connection(front.address) as client:
@@ -335,3 +349,30 @@ def test_an_idle_tunnel_ends_after_its_time(serve, behind):
         assert stream.wait(lambda message: message.ended) and stream.message.reset == CANCEL
         client.ping()
         assert client.goaway_error in (None, NO_ERROR)
+
+
+TALK = """
+    window.talk = []
+    const socket = new WebSocket(location.origin.replace("https", "wss") + "/ws")
+    socket.onopen = () => socket.send("from the browser")
+    socket.onmessage = event => { talk.push(event.data); socket.close(1000) }
+    socket.onclose = event => talk.push(event.code)
+    null
+"""
+
+
+@pytest.mark.chromium
+@pytest.mark.skipif(not chromium.BINARY, reason="chromium is not installed")
+def test_a_browser_uses_the_connection_of_its_page(serve, behind, authority, tmp_path):
+    issued = authority.issue("localhost")
+    flags = ("--certfile", issued.pem, "--keyfile", issued.key, "--access-logfile", "-")
+    front = serve(APPLICATION, *flags, settings=settings(behind.url, path="/ws"))
+    trust = "--ignore-certificate-errors-spki-list=" + key_digest(issued.pem)
+    browser = chromium.Browser(tmp_path / "profile", trust)
+    try:
+        browser.load("https://localhost:%d/" % front.address[1])
+        browser.evaluate(TALK)
+        until(lambda: browser.evaluate("talk") == ["from the browser", 1000], what="the browser's messages")
+    finally:
+        browser.close()
+    front.output.wait(r'"CONNECT /ws HTTP/2(\.0)?" 200')

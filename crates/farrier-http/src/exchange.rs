@@ -25,6 +25,8 @@ pub enum Event {
     Upstream,
     /// The time has come that [`Next::WaitUntil`] named.
     Timer,
+    /// The worker has begun to end: once, whatever the exchange does. What can be ended soon should be.
+    Drain,
     /// The client has left. It is the last event, whatever the exchange says.
     ClientGone,
 }

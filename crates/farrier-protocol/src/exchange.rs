@@ -66,6 +66,8 @@ pub struct RunningExchange {
     content: Content,
     answer: Box<dyn AnswerSink>,
     is_begun: bool,
+    /// The exchange knows that the worker ends.
+    knows_of_drain: bool,
     /// The sink is at its high mark: the exchange waits until it has room for so many bytes.
     awaits_room: bool,
     room_bytes_min: u64,
@@ -96,6 +98,7 @@ impl RunningExchange {
             content,
             answer,
             is_begun: false,
+            knows_of_drain: false,
             awaits_room: false,
             room_bytes_min,
             timer_ms: None,
@@ -139,7 +142,7 @@ impl RunningExchange {
     /// Gives the exchange what has happened for it. `owner` is the client's connection.
     pub fn advance(&mut self, now_ms: u64, pool: &mut UpstreamPool, owner: Token) -> Turn {
         for _ in 0..STEPS_A_TURN {
-            let Some(event) = self.next_event(now_ms) else { return Turn::Waits };
+            let Some(event) = self.next_event(now_ms, pool.is_draining()) else { return Turn::Waits };
             let RunningExchange { exchange, request, content, answer, upstream, .. } = self;
             let waker = || Waker::from(Arc::clone(&content.signal));
             let mut door = Door { pool, owner, signal: upstream, now_ms };
@@ -166,13 +169,17 @@ impl RunningExchange {
         Turn::Over
     }
 
-    fn next_event(&mut self, now_ms: u64) -> Option<Event> {
+    fn next_event(&mut self, now_ms: u64, is_draining: bool) -> Option<Event> {
         if self.answer.is_gone() {
             return Some(Event::ClientGone);
         }
         if !self.is_begun {
             self.is_begun = true;
             return Some(Event::Begin);
+        }
+        if is_draining && !self.knows_of_drain {
+            self.knows_of_drain = true;
+            return Some(Event::Drain);
         }
         if self.upstream.as_deref().is_some_and(Signal::take_news) {
             return Some(Event::Upstream);
@@ -400,6 +407,15 @@ mod tests {
         // The time that it named is kept.
         assert_eq!((world.advance(0), world.advance(50)), (Turn::Waits, Turn::Waits));
         assert_eq!(*world.events.lock().expect("whole"), [Event::Begin, Event::Room, Event::Room, Event::Timer]);
+    }
+
+    #[test]
+    fn an_exchange_is_told_once_that_the_worker_ends() {
+        let mut world = world(100);
+        assert_eq!((world.advance(10), world.advance(11)), (Turn::Waits, Turn::Waits));
+        world.pool.drain();
+        assert_eq!((world.advance(12), world.advance(13)), (Turn::Waits, Turn::Waits));
+        assert_eq!(*world.events.lock().expect("whole"), [Event::Begin, Event::Drain]);
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub mod upgrade;
 pub mod variables;
 pub mod via;
 pub mod websocket;
+pub mod websocket_frames;
 
 pub use balance::{Balance, HashOn};
 pub use client_fields::ForwardedForm;

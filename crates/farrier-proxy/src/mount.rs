@@ -55,10 +55,12 @@ pub struct TunnelPolicy {
     pub max_ms: u64,
     /// After one direction has ended.
     pub fin_ms: u64,
+    /// After the worker has begun to end.
+    pub drain_ms: u64,
 }
 
 impl Default for TunnelPolicy {
     fn default() -> Self {
-        TunnelPolicy { idle_ms: 3_600_000, max_ms: 0, fin_ms: 30_000 }
+        TunnelPolicy { idle_ms: 3_600_000, max_ms: 0, fin_ms: 30_000, drain_ms: 30_000 }
     }
 }

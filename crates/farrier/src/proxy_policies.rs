@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use farrier_config::Config;
 use farrier_config::Mount;
 use farrier_config::sites::ProxyPlan;
 use farrier_config::value::{AccelField, CookiePath, Forwarded, ProxyHost, TextMap};
@@ -88,11 +89,12 @@ pub(crate) fn upgrades(mount: &Mount) -> Upgrades {
 }
 
 /// How long a mount's tunnels live.
-pub(crate) fn tunnel_policy(mount: &Mount) -> TunnelPolicy {
+pub(crate) fn tunnel_policy(config: &Config, mount: &Mount) -> TunnelPolicy {
     TunnelPolicy {
         idle_ms: ms(mount.tunnel_timeout),
         max_ms: ms(mount.tunnel_max),
         fin_ms: ms(mount.tunnel_fin_timeout),
+        drain_ms: ms(config.graceful_timeout),
     }
 }
 

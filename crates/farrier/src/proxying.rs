@@ -71,7 +71,7 @@ impl Proxies<'_> {
                 .map_or_else(Box::default, |root| root.as_os_str().as_encoded_bytes().into()),
             upgrades: upgrades(&plan.mount),
             intercepted: plan.mount.intercept_errors.iter().map(|status| status.0).collect(),
-            tunnel: tunnel_policy(&plan.mount),
+            tunnel: tunnel_policy(self.config, &plan.mount),
             warn: {
                 let log = Arc::clone(&self.log);
                 Arc::new(move |text: &str| log.write(Level::Warning, text))

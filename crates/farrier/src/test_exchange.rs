@@ -105,7 +105,7 @@ impl Exchange for Echo {
         match event {
             Event::Begin => self.ready_ms = now_ms + self.delay_ms,
             Event::Room => self.is_full = false,
-            Event::Content | Event::Upstream | Event::Timer => {}
+            Event::Content | Event::Upstream | Event::Timer | Event::Drain => {}
             Event::ClientGone => return Next::Done,
         }
         loop {

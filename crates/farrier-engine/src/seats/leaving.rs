@@ -7,6 +7,7 @@ use super::lead::Lead;
 use super::seat::Seat;
 use crate::control::Command;
 use farrier_protocol::connection::{Connection, Phase};
+use farrier_transport::reactor::poller::Readiness;
 use farrier_transport::reactor::slots::Found;
 
 /// How long a connection that was used lately may stay silent in a drain before it is closed, in ms. A client that
@@ -58,6 +59,10 @@ impl Seat {
                 }
                 if matches!(connection.phase, Phase::Idle) {
                     connection.deadline_ms = connection.deadline_ms.min(lead.now_ms + DRAIN_IDLE_MS);
+                }
+                if matches!(connection.phase, Phase::Exchange(_)) {
+                    // It is told that the worker ends.
+                    lead.ready.push(token, Readiness::WRITABLE);
                 }
                 self.park(lead, connection);
             }

@@ -201,6 +201,8 @@ impl Seat {
         }
         self.note_malformed(session.take_malformed(), origin.peer);
         if driven == Driven::Ended {
+            // A tunnel takes what came last: after GOAWAY the connection ends with the last byte of its last stream.
+            self.step_exchanges(session, link, lead, *token);
             link.set_gone();
         }
         let is_over = self.step_exchanges(session, link, lead, *token);

@@ -331,7 +331,9 @@ impl AnswerSink for H2Sink {
     }
 
     fn is_gone(&self) -> bool {
-        self.link.is_gone() || self.stream.is_gone()
+        // A tunnel whose direction to the client has ended learns from its content how the other one ends.
+        let has_ended = self.is_tunnel && self.state == State::Ended;
+        self.link.is_gone() || (!has_ended && self.stream.is_gone())
     }
 }
 

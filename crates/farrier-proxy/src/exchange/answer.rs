@@ -227,6 +227,7 @@ impl ProxyExchange {
         self.fill(&attempt, &mut head, values, io)?;
         bind(&attempt, &mut head, io)?;
         self.has_head = true;
+        let is_websocket = asked.eq_ignore_ascii_case(websocket::PROTOCOL);
         let head_us = attempt.waited_us(now_ms);
         let Attempt { lease, stream, wire, .. } = *attempt;
         SCRATCH.with_borrow_mut(|scratch| {
@@ -248,7 +249,7 @@ impl ProxyExchange {
         if !is_taken {
             return Err(Failure::MALFORMED.into());
         }
-        self.tunnel = Some(Box::new(Tunnel::new(stream, lease, rest, now_ms)));
+        self.tunnel = Some(Box::new(Tunnel::new(stream, lease, rest, is_websocket, now_ms)));
         Ok(())
     }
 

@@ -3,16 +3,19 @@
 //! - `attempt`: one server that is asked, with its connection.
 //! - `content`: the request's content on its way to the server, kept for another attempt as long as it is small.
 //! - `answer`: the server's answer on its way to the client.
+//! - `tunnel`: what follows a change of protocol, and `leaving`: its end in a worker that ends.
 //! - `wire`: the protocol of the server.
-//! - `tunnel`: bytes both ways after a change of protocol.
 //! - `stop`, `scratch`: how a step ends, and memory that is used in turn.
 
 mod answer;
 mod attempt;
 mod content;
+mod leaving;
 mod scratch;
 mod stop;
 mod tunnel;
+#[cfg(test)]
+mod tunnel_tests;
 mod wire;
 
 use std::sync::Arc;
@@ -53,6 +56,8 @@ pub(crate) struct ProxyExchange {
     is_sink_full: bool,
     /// The answer's head was given to the sink.
     has_head: bool,
+    /// When the worker began to end, in ms.
+    draining_since_ms: Option<u64>,
     /// The key of a WebSocket handshake for a client of HTTP/2, which has none.
     key: Option<[u8; 24]>,
 }
@@ -74,6 +79,7 @@ impl ProxyExchange {
             backlog: None,
             is_sink_full: false,
             has_head: false,
+            draining_since_ms: None,
             key: None,
         }
     }
@@ -295,7 +301,7 @@ impl ProxyExchange {
             Progress::StoppedEarly => io.is_stopped_early = true,
             Progress::Waits => {}
         }
-        tunnel.next(policy)
+        tunnel.next(policy, now_ms)
     }
 
     fn give_up(&mut self, stop: Stop, io: &mut ExchangeIo<'_>) -> Next {
@@ -323,9 +329,13 @@ impl Exchange for ProxyExchange {
             Event::ClientGone => return Next::Done,
             Event::Begin => self.begin(now_ms, io),
             Event::Room => self.is_sink_full = false,
+            Event::Drain => self.draining_since_ms = Some(now_ms),
             Event::Content | Event::Upstream | Event::Timer => {}
         }
         if let Some(tunnel) = &mut self.tunnel {
+            if let Some(since_ms) = self.draining_since_ms {
+                tunnel.leave(since_ms, &self.mount.tunnel);
+            }
             return Self::step_tunnel(tunnel, &self.mount.tunnel, &mut self.is_sink_full, event, now_ms, io);
         }
         let mut overdue = if event == Event::Timer { self.overdue(now_ms) } else { None };

@@ -1,15 +1,19 @@
 //! A request that has switched protocols: bytes go both ways until both sides have ended (RFC 9110 §7.8).
 //!
 //! The end of one direction is passed on as such, and the other direction goes on. An idle tunnel owns no buffer.
+//!
+//! A worker that ends takes leave of the clients of its tunnels: `leaving`.
 
 use farrier_http::pipe::Popped;
 use farrier_http::upstream::UpstreamStream;
 use farrier_http::{Accepted, Bytes, ExchangeIo, Next};
 
+use super::leaving::Leaving;
 use super::scratch::{READ_BYTES, SCRATCH, TURN_BYTES};
 use super::stop::Progress;
 use crate::group::Lease;
 use crate::mount::TunnelPolicy;
+use crate::websocket_frames::{FrameFollower, GOING_AWAY};
 
 /// A tunnel.
 pub(super) struct Tunnel {
@@ -27,6 +31,19 @@ pub(super) struct Tunnel {
     /// When the first direction ended, in ms.
     ended_ms: Option<u64>,
     began_ms: u64,
+    /// The frames of both directions, if it is a WebSocket.
+    frames: Option<Box<Frames>>,
+    /// The worker ends.
+    leaving: Option<Leaving>,
+    /// The direction to the client has ended before that of the server: what the server still sends is dropped.
+    is_cut: bool,
+}
+
+/// The frames of both directions.
+#[derive(Default)]
+struct Frames {
+    to_client: FrameFollower,
+    to_server: FrameFollower,
 }
 
 /// How far one direction has come.
@@ -44,8 +61,17 @@ struct Broken;
 
 impl Tunnel {
     /// `rest` are bytes of the server's that came behind its head.
-    pub(super) fn new(stream: Box<dyn UpstreamStream>, lease: Lease, rest: Vec<u8>, now_ms: u64) -> Tunnel {
+    pub(super) fn new(
+        stream: Box<dyn UpstreamStream>,
+        lease: Lease,
+        rest: Vec<u8>,
+        is_websocket: bool,
+        now_ms: u64,
+    ) -> Tunnel {
         Tunnel {
+            frames: is_websocket.then(Box::default),
+            leaving: None,
+            is_cut: false,
             stream,
             _lease: lease,
             to_client: rest,
@@ -58,11 +84,27 @@ impl Tunnel {
         }
     }
 
+    /// The worker ends; it has begun to at this time.
+    pub(super) fn leave(&mut self, since_ms: u64, policy: &TunnelPolicy) {
+        self.leaving.get_or_insert_with(|| Leaving::begin(since_ms, policy.drain_ms));
+    }
+
+    /// Whether the client is to get a Close frame: at the next border of frames, unless one side has begun to close.
+    fn is_to_close(&self, now_ms: u64) -> bool {
+        let is_due = self.leaving.as_ref().is_some_and(|leaving| leaving.close_ms() <= now_ms);
+        let is_open = self.from_server == Way::Open
+            && self
+                .frames
+                .as_ref()
+                .is_some_and(|frames| !frames.to_client.has_close() && !frames.to_server.has_close());
+        is_due && is_open
+    }
+
     /// Moves bytes both ways as far as it goes now.
     pub(super) fn step(&mut self, is_sink_full: &mut bool, now_ms: u64, io: &mut ExchangeIo<'_>) -> Progress {
         let mut turn = 0;
         let moved = self.send(now_ms, &mut turn, io).and_then(|()| self.receive(is_sink_full, now_ms, &mut turn, io));
-        if moved.is_err() || (self.from_client == Way::Ended && self.from_server == Way::Ended) {
+        if moved.is_err() || (self.from_client == Way::Ended && self.from_server == Way::Ended && !self.is_cut) {
             io.answer.end();
             return Progress::Done;
         }
@@ -87,7 +129,12 @@ impl Tunnel {
                     return Ok(());
                 }
                 match io.content.pop(READ_BYTES) {
-                    Popped::Piece(piece) => self.to_server = piece,
+                    Popped::Piece(piece) => {
+                        if let Some(frames) = &mut self.frames {
+                            frames.to_server.follow(&piece, false);
+                        }
+                        self.to_server = piece;
+                    }
                     Popped::Nothing => return Ok(()),
                     Popped::End => {
                         self.from_client = Way::Ending;
@@ -122,27 +169,36 @@ impl Tunnel {
         turn: &mut usize,
         io: &mut ExchangeIo<'_>,
     ) -> Result<(), Broken> {
+        let is_to_close = self.is_to_close(now_ms);
         loop {
             if *is_sink_full {
                 return Ok(());
             }
             if !self.to_client.is_empty() {
                 let piece = std::mem::take(&mut self.to_client);
-                give(&piece, is_sink_full, io)?;
+                self.pass(&piece, is_to_close, is_sink_full, io)?;
+                continue;
+            }
+            let is_at_border = self.frames.as_ref().is_some_and(|frames| frames.to_client.is_at_border());
+            if is_at_border && self.is_to_close(now_ms) {
+                (self.from_server, self.is_cut) = (Way::Ending, true);
+                give(&GOING_AWAY, is_sink_full, io)?;
                 continue;
             }
             match self.from_server {
                 Way::Open => {}
                 Way::Ending => {
-                    if io.answer.end_direction() {
-                        self.from_server = Way::Ended;
-                    } else {
+                    if !io.answer.end_direction() {
                         // It is tried again when the client has taken what waits.
                         *is_sink_full = true;
+                        return Ok(());
                     }
-                    return Ok(());
+                    self.from_server = Way::Ended;
                 }
-                Way::Ended => return Ok(()),
+                Way::Ended => {}
+            }
+            if self.from_server == Way::Ended && !self.is_cut {
+                return Ok(());
             }
             if *turn >= TURN_BYTES {
                 return Ok(());
@@ -153,7 +209,9 @@ impl Tunnel {
                 }
                 match self.stream.receive(&mut scratch.inbox[..READ_BYTES]) {
                     Ok(Some(count)) if count > 0 => {
-                        give(&scratch.inbox[..count], is_sink_full, io)?;
+                        if !self.is_cut {
+                            self.pass(&scratch.inbox[..count], is_to_close, is_sink_full, io)?;
+                        }
                         Ok(Some(count))
                     }
                     Ok(received) => Ok(received),
@@ -162,6 +220,7 @@ impl Tunnel {
             })?;
             match received {
                 None => return Ok(()),
+                Some(0) if self.is_cut => self.is_cut = false,
                 Some(0) => self.from_server = Way::Ending,
                 Some(count) => {
                     self.moved_ms = now_ms;
@@ -171,17 +230,34 @@ impl Tunnel {
         }
     }
 
+    /// Gives the client bytes of the server. If a Close frame is to follow, what comes behind the border is dropped.
+    fn pass(
+        &mut self,
+        piece: &[u8],
+        is_to_close: bool,
+        is_sink_full: &mut bool,
+        io: &mut ExchangeIo<'_>,
+    ) -> Result<(), Broken> {
+        let end = match &mut self.frames {
+            Some(frames) => frames.to_client.follow(piece, is_to_close),
+            None => piece.len(),
+        };
+        if end > 0 { give(&piece[..end], is_sink_full, io) } else { Ok(()) }
+    }
+
     /// When it is over even if nothing happens, in ms.
     pub(super) fn deadline_ms(&self, policy: &TunnelPolicy) -> u64 {
         let idle_ms = self.moved_ms.saturating_add(policy.idle_ms);
         let whole_ms = if policy.max_ms == 0 { u64::MAX } else { self.began_ms.saturating_add(policy.max_ms) };
         let fin_ms = self.ended_ms.map_or(u64::MAX, |at_ms| at_ms.saturating_add(policy.fin_ms));
-        idle_ms.min(whole_ms).min(fin_ms)
+        let leaving_ms = self.leaving.as_ref().map_or(u64::MAX, Leaving::end_ms);
+        idle_ms.min(whole_ms).min(fin_ms).min(leaving_ms)
     }
 
     /// What it waits for.
-    pub(super) fn next(&self, policy: &TunnelPolicy) -> Next {
-        Next::WaitUntil(self.deadline_ms(policy))
+    pub(super) fn next(&self, policy: &TunnelPolicy, now_ms: u64) -> Next {
+        let close_ms = self.leaving.as_ref().map(Leaving::close_ms).filter(|&close_ms| close_ms > now_ms);
+        Next::WaitUntil(self.deadline_ms(policy).min(close_ms.unwrap_or(u64::MAX)))
     }
 }
 

@@ -81,6 +81,11 @@ impl UpstreamPool {
         self.idle.clear();
     }
 
+    /// Whether the worker has begun to end.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
     /// Idle connections to a target.
     pub fn idle(&self, target: u64) -> usize {
         self.idle.get(&target).map_or(0, Vec::len)

@@ -157,3 +157,142 @@ fn put(socket: &OwnedFd, unsent: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
     unsent.extend_from_slice(&bytes[sent..]);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    use farrier_tls::server::ServerSession;
+    use rcgen::{CertificateParams, KeyPair};
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+    use super::*;
+
+    /// A connection whose other end is a server that the test plays.
+    struct World {
+        socket: OwnedFd,
+        secured: Secured,
+        peer: UnixStream,
+        server: ServerSession,
+    }
+
+    fn world() -> World {
+        let key = KeyPair::generate().expect("a key");
+        let certificate =
+            CertificateParams::new(["app.test".to_owned()]).expect("a name").self_signed(&key).expect("signed");
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).expect("an authority");
+        let provider = farrier_tls::provider(None).expect("suites");
+        let terms = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .expect("an identity");
+        let (ours, peer) = UnixStream::pair().expect("a pair of sockets");
+        ours.set_nonblocking(true).expect("can be set");
+        peer.set_nonblocking(true).expect("can be set");
+        let peer_terms: Arc<dyn Any + Send + Sync> = Arc::new(Peer::new("app.test", Arc::new(terms)).expect("a name"));
+        World {
+            socket: ours.into(),
+            secured: Secured::new(&*peer_terms).expect("made"),
+            peer,
+            server: ServerSession::new(Arc::new(server), Vec::new()).expect("made"),
+        }
+    }
+
+    impl World {
+        /// The server reads what is there: the plaintext, and what it would send.
+        fn server_reads(&mut self) -> (Vec<u8>, Vec<u8>) {
+            let mut incoming = self.server.inbox().to_vec();
+            // The socket is empty after that.
+            let _ = self.peer.read_to_end(&mut incoming);
+            let (mut into, mut out) = (vec![0; 1 << 20], Vec::new());
+            let count = self.server.open(&mut incoming, &mut into, &mut out).expect("accepted");
+            into.truncate(count);
+            (into, out)
+        }
+
+        /// Makes the handshake. What the server sends behind it, its tickets, is kept back.
+        fn shake(&mut self) -> Vec<u8> {
+            assert!(!self.secured.shake(&self.socket).expect("goes on"));
+            let (_, flight) = self.server_reads();
+            self.peer.write_all(&flight).expect("sent");
+            assert!(self.secured.shake(&self.socket).expect("accepted"));
+            self.server_reads().1
+        }
+    }
+
+    #[test]
+    fn an_idle_connection_takes_late_tickets_and_can_be_used_again() {
+        let mut world = world();
+        let tickets = world.shake();
+        assert!(!tickets.is_empty());
+        // In two pieces: the first is not a whole record.
+        for piece in [&tickets[..9], &tickets[9..]] {
+            world.peer.write_all(piece).expect("sent");
+            assert!(world.secured.absorb(&world.socket));
+        }
+        assert_eq!(world.secured.send(&world.socket, &[b"ask", b"ed"], false).expect("sent"), 5);
+        assert_eq!(world.server_reads().0, b"asked");
+    }
+
+    #[test]
+    fn an_idle_connection_on_which_content_or_the_end_comes_cannot_be_used_again() {
+        for is_end in [true, false] {
+            let mut world = world();
+            world.shake();
+            let mut record = world.server.close_notify();
+            if !is_end {
+                let mut other = self::world();
+                other.shake();
+                let mut room = vec![0; 600];
+                let used = other.server.seal(b"unasked", &mut room).expect("sealed");
+                record = room[..used].to_vec();
+                world = other;
+            }
+            world.peer.write_all(&record).expect("sent");
+            assert!(!world.secured.absorb(&world.socket));
+        }
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_is_sent_before_what_follows() {
+        let mut world = world();
+        world.shake();
+        let content = vec![b'x'; 1 << 20];
+        let (mut sent, mut taken) = (0, Vec::new());
+        while sent < content.len() {
+            sent += world.secured.send(&world.socket, &[&content[sent..]], false).expect("sent");
+            taken.extend(world.server_reads().0);
+        }
+        while world.secured.has_unsent() {
+            world.secured.flush(&world.socket).expect("sent");
+            taken.extend(world.server_reads().0);
+        }
+        // The direction ends behind it.
+        world.secured.end_sending(&world.socket);
+        taken.extend(world.server_reads().0);
+        assert!(taken == content);
+        assert!(world.server.has_ended());
+    }
+
+    #[test]
+    fn an_answer_without_tls_is_named() {
+        let mut world = world();
+        assert!(!world.secured.shake(&world.socket).expect("goes on"));
+        world.peer.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("sent");
+        let error = world.secured.shake(&world.socket).expect_err("no TLS");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(error.to_string().contains("without TLS"), "{error}");
+    }
+}
