@@ -1,4 +1,4 @@
-"""The rules of docs/ARCHITECTURE.md: what each crate may depend on, and what it must not contain."""
+"""The rules of docs/invariants.md: what each crate may depend on, and what it must not contain."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import import_circles
 
 ROOT = Path(__file__).resolve().parent.parent
 CRATES = ROOT / "crates"
-PAGE = ROOT / "docs" / "ARCHITECTURE.md"
+PAGE = ROOT / "docs" / "invariants.md"
 
 #: What each crate may use of the others: arrows point down only.
 ARROWS = {
