@@ -173,9 +173,14 @@ def assert_summed(server, count, cause):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_full_queue_is_answered_with_503_and_retry_after_at_once(serve, threads):
     server = serve(VIEWS, "--threads", threads, "--queue-max", 2, "--queue-timeout", 60)
+    # Accepted before the queue is full: afterwards the worker lets new connections wait where another one could take them.
+    wires = [server.connect() for _ in range(12)]
+    for wire in wires:
+        assert wire.request(message(target="/fast")).body == b"fast"
     first = block(server, 1)
     server.log.wait(r"entered 1\b")
-    wires = block(server, 12)
+    for wire in wires:
+        wire.send(message(target="/block"))
     refused = []
     until(
         lambda: (
