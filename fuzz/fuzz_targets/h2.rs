@@ -12,7 +12,9 @@ fuzz_target!(|input: &[u8]| {
     let mut part = || parts.next().unwrap_or_default();
     let (flags, method, scheme, authority, path) = (part(), part(), part(), part(), part());
     let flag = |bit: u8| flags.first().is_some_and(|flags| flags & bit != 0);
-    let pseudo = Pseudo { method, scheme: flag(1).then_some(scheme), authority: flag(2).then_some(authority), path };
+    let (scheme, authority) = (flag(1).then_some(scheme), flag(2).then_some(authority));
+    let protocol = flag(8).then_some(&b"websocket"[..]);
+    let pseudo = Pseudo { method, scheme, authority, path, protocol };
     let fields: Vec<(&[u8], &[u8])> = parts
         .map(|line| {
             let colon = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
