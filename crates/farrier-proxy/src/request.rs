@@ -277,12 +277,13 @@ impl RequestPolicy {
 /// web server. `Max-Forwards` and `Via` are written anew where this server changes them.
 fn is_servers(name: &[u8], has_max_forwards: bool, has_via: bool) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    let is_accel = || name.get(..8).is_some_and(|front| front.eq_ignore_ascii_case(b"x-accel-"));
     match name.len() {
         3 => has_via && is("via"),
         5 => is("proxy"),
-        10 => is("x-sendfile"),
+        10 => is("x-sendfile") || is_accel(),
         12 if is("max-forwards") => has_max_forwards,
-        _ => name.get(..8).is_some_and(|front| front.eq_ignore_ascii_case(b"x-accel-")),
+        _ => is_accel(),
     }
 }
 

@@ -115,7 +115,7 @@ fn order_spelling_and_duplicates_of_other_fields_are_kept() {
 fn fields_that_talk_to_servers_are_removed() {
     check(
         &bare(),
-        "Proxy: http://evil.test\r\nX-Accel-Redirect: /x\r\nx-accel-buffering: no\r\nX-Sendfile: /x\r\nA: b\r\n",
+        "Proxy: http://evil.test\r\nX-Accel-Redirect: /x\r\nx-accel-buffering: no\r\nX-Sendfile: /x\r\nX-Accel-On: 1\r\nA: b\r\n",
         "A: b\r\n",
     );
 }
