@@ -104,7 +104,12 @@ def main():
             sys.exit(f"{command} is missing; see bench/README.md")
     cores = machine.two_cores()
     load.pin_self(cores[1])
-    raw = {"machine": machine.notes(SERVERS), "settings": vars(options) | {"out": None, "farrier": ""}, "samples": [], "failures": []}
+    raw = {
+        "machine": machine.notes(SERVERS),
+        "settings": vars(options) | {"out": None, "farrier": ""},
+        "samples": [],
+        "failures": [],
+    }
     for number in range(1, options.rounds + 1):
         for work in works():
             if options.work and work.name not in options.work:
