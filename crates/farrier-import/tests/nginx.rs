@@ -532,6 +532,27 @@ fn what_is_written_for_the_shapes_is_a_configuration_without_contradictions() ->
     Ok(())
 }
 
+/// An import once had settings that the server refuses as not supported yet, and let the script of php-fpm be lost.
+#[test]
+fn an_import_for_scripts_is_accepted_and_says_what_is_lost() {
+    let import = server(
+        "location /a/ { fastcgi_pass 127.0.0.1:9000; root /srv; fastcgi_index index.php; \
+         fastcgi_split_path_info ^(.+\\.php)(/.+)$; fastcgi_max_temp_file_size 10m; \
+         fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name; }\n\
+         location /b/ { fastcgi_pass 127.0.0.1:9000; fastcgi_param SCRIPT_FILENAME /srv/index.php; }",
+    );
+    let Ok(Outcome::PrintConfig { config, .. }) =
+        gather(["--print-config"], [("", ""); 0], |_| Ok(import.toml.clone()))
+    else {
+        panic!("{}", import.toml);
+    };
+    assert!(config.site_plans().is_ok(), "{}\n{:?}", import.toml, config.site_plans());
+    for lost in ["fastcgi_index", "fastcgi_split_path_info", "fastcgi_max_temp_file_size", "fastcgi_param"] {
+        assert!(import.warnings.iter().any(|problem| problem.message.contains(lost)), "{lost}: {:?}", import.warnings);
+    }
+    assert!(lines(&import.toml).contains(&"params = { SCRIPT_FILENAME = \"/srv/index.php\" }"), "{}", import.toml);
+}
+
 #[test]
 fn files_are_included_from_the_main_files_folder() {
     let files = [

@@ -72,6 +72,10 @@ const fn access(names: &'static str, target: &'static str, says: &'static str) -
     Known { names, becomes: Becomes::Access(target), says }
 }
 
+/// Why the path of a request names no script, and what to do.
+pub(super) const NO_SCRIPTS: &str =
+    "paths do not name scripts: name one that answers for all paths in `params`, as `SCRIPT_FILENAME`";
+
 /// What to do about a rule of access that Farrier has not.
 pub(super) const BY_HAND: &str = "let a firewall or the application check it";
 
@@ -207,10 +211,13 @@ pub(super) const DIRECTIVES: &[Known] = &[
     part("PASS_next_upstream_timeout", "`retry_timeout`", ""),
     part("PASS_buffering", "`flush`", ""),
     part("PASS_request_buffering", "`request_buffering`", ""),
-    part("PASS_max_temp_file_size", "`response_spool`", ""),
+    without(
+        "PASS_max_temp_file_size",
+        "content is read from the server as fast as the client takes it (`response_buffer_bytes`)",
+    ),
     needless(
         "PASS_buffers PASS_buffer_size PASS_busy_buffers_size PASS_temp_file_write_size PASS_temp_path PASS_headers_hash_max_size PASS_headers_hash_bucket_size PASS_force_ranges PASS_socket_keepalive PASS_send_lowat PASS_ignore_client_abort PASS_catch_stderr",
-        "`response_buffer` and the defaults serve well",
+        "`response_buffer_bytes` and the defaults serve well",
     ),
     part("PASS_intercept_errors", "`intercept_errors`", "with the statuses of `error_page`"),
     part("PASS_ignore_headers", "`accel`", ""),
@@ -234,9 +241,12 @@ pub(super) const DIRECTIVES: &[Known] = &[
         "proxy_ssl_password_file uwsgi_ssl_password_file",
         "keys must not be encrypted: limit who may read the file",
     ),
-    part("uwsgi_param fastcgi_param", "`params`", "those of `uwsgi_params` and `fastcgi_params` are sent anyway"),
-    part("fastcgi_index", "`fastcgi_index`", ""),
-    part("fastcgi_split_path_info", "`fastcgi_split`", ""),
+    part(
+        "uwsgi_param fastcgi_param",
+        "`params`",
+        "what applications read of `uwsgi_params` and `fastcgi_params` is sent anyway; a `SCRIPT_FILENAME` must be fixed",
+    ),
+    without("fastcgi_index fastcgi_split_path_info", NO_SCRIPTS),
     needless("resolver resolver_timeout", "names are looked up by the system, every 10 seconds"),
     // Upstreams.
     part(

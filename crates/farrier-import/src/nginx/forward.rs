@@ -8,7 +8,6 @@ use super::request_fields;
 use super::response_fields;
 use super::scope::Scope;
 use super::tree::Directive;
-use super::units;
 use super::upstream;
 use super::work::Work;
 
@@ -101,15 +100,9 @@ fn content(work: &mut Work<'_, '_>, scope: &Scope<'_>, mount: &mut Table, prefix
         }
     }
     if let Some(directive) = one("max_temp_file_size")
-        && let Some(bytes) = work.bytes(directive, directive.arg())
+        && work.bytes(directive, directive.arg()) == Some(0)
     {
-        match bytes {
-            0 => work.account.needless(directive, "no file is used unless `response_spool` is set"),
-            bytes => {
-                mount.set("response_spool", units::size(bytes), &[directive]);
-                work.account.became(directive);
-            }
-        }
+        work.account.needless(directive, "no file is used");
     }
     let upgrades = scope.all(&["proxy_set_header"]).into_iter().find(|its| its.arg().eq_ignore_ascii_case("upgrade"));
     if let (Some(_), Some(directive)) = (upgrades.filter(|_| prefix == "proxy_"), one("read_timeout"))

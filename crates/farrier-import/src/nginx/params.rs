@@ -1,10 +1,10 @@
 //! `uwsgi_param` and `fastcgi_param`: the variables of a request for a gateway protocol.
 
+use super::directives::NO_SCRIPTS;
 use super::output::{Table, map};
 use super::scope::Scope;
 use super::tree::Directive;
 use super::work::Work;
-use farrier_config::value::quoted;
 
 /// The variables of uwsgi and FastCGI that are sent anyway.
 const KNOWN_PARAMS: &[&str] = &[
@@ -15,21 +15,16 @@ const KNOWN_PARAMS: &[&str] = &[
     "REQUEST_URI",
     "PATH_INFO",
     "DOCUMENT_ROOT",
-    "DOCUMENT_URI",
     "SERVER_PROTOCOL",
     "REQUEST_SCHEME",
     "HTTPS",
     "REMOTE_ADDR",
     "REMOTE_PORT",
-    "REMOTE_USER",
     "SERVER_PORT",
     "SERVER_NAME",
-    "SERVER_ADDR",
     "SERVER_SOFTWARE",
     "GATEWAY_INTERFACE",
     "SCRIPT_NAME",
-    "SCRIPT_FILENAME",
-    "PATH_TRANSLATED",
     "REDIRECT_STATUS",
     "HTTP_PROXY",
     "HTTP_HOST",
@@ -50,6 +45,8 @@ pub(super) fn translate(work: &mut Work<'_, '_>, scope: &Scope<'_>, mount: &mut 
             work.account.without(directive, "give the mount that path, or set `strip_prefix`");
         } else if KNOWN_PARAMS.contains(&name) {
             work.account.needless(directive, "it is sent anyway");
+        } else if name == "SCRIPT_FILENAME" && value.contains('$') {
+            work.account.without(directive, NO_SCRIPTS);
         } else if value.contains('$') {
             work.account.without(directive, "`params` has fixed values");
         } else {
@@ -62,22 +59,10 @@ pub(super) fn translate(work: &mut Work<'_, '_>, scope: &Scope<'_>, mount: &mut 
         mount.set("params", map(&params), &from);
         from.iter().for_each(|directive| work.account.became(directive));
     }
-    if prefix == "fastcgi_" {
-        if let Some(root) = scope.one("root").or(scope.one("alias")) {
-            mount.text("fastcgi_root", root.arg().trim_end_matches('/'), &[root]);
-            work.account.became(root);
-        }
-        if let Some(index) = scope.one("fastcgi_index") {
-            mount.text("fastcgi_index", index.arg(), &[index]);
-            work.account.became(index);
-        }
-        if let Some(split) = scope.one("fastcgi_split_path_info") {
-            if split.arg().contains("\\.php") {
-                mount.set("fastcgi_split", quoted(".php"), &[split]);
-                work.account.became(split);
-            } else {
-                work.account.without(split, "`fastcgi_split` is an ending such as `.php`");
-            }
-        }
+    if prefix == "fastcgi_"
+        && let Some(root) = scope.one("root").or(scope.one("alias"))
+    {
+        mount.text("fastcgi_root", root.arg().trim_end_matches('/'), &[root]);
+        work.account.became(root);
     }
 }

@@ -67,7 +67,7 @@ impl<'t> Serving<'t, '_> {
                 } else {
                     work.account.whole(
                         directive,
-                        &lost("scripts are hidden; a mount with `proxy = \"fastcgi://…\"` and `fastcgi_split = \".php\"` forwards a whole path"),
+                        &lost("scripts are hidden; a mount with `proxy = \"fastcgi://…\"` and a `SCRIPT_FILENAME` in `params` forwards a whole path to one script"),
                     );
                 }
             }
