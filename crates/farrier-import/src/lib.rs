@@ -5,5 +5,6 @@
 
 #![forbid(unsafe_code)]
 
+mod comment;
 pub mod nginx;
 pub mod uwsgi;

@@ -7,7 +7,7 @@ use std::path::Path;
 use farrier_import::nginx::{Files, import};
 
 use crate::console::{print, print_problems};
-use crate::import_uwsgi::write;
+use crate::importing::{Asked, write};
 
 /// The name of the command, in the place of the application.
 pub(crate) const COMMAND: &str = "import-nginx";
@@ -30,7 +30,7 @@ const DROPPED: i32 = 2;
 
 /// Runs the command with the arguments after its name; returns the exit code.
 pub(crate) fn run(arguments: &[OsString]) -> i32 {
-    let asked = match Asked::of(arguments) {
+    let asked = match Asked::of(arguments, true) {
         Ok(Some(asked)) => asked,
         Ok(None) => return print(USAGE),
         Err(message) => {
@@ -57,40 +57,6 @@ pub(crate) fn run(arguments: &[OsString]) -> i32 {
             DROPPED
         }
         (code, _) => code,
-    }
-}
-
-/// The arguments.
-struct Asked {
-    file: String,
-    output: Option<OsString>,
-    may_replace: bool,
-    app: Option<String>,
-}
-
-impl Asked {
-    /// `None` asks for help.
-    fn of(arguments: &[OsString]) -> Result<Option<Asked>, String> {
-        let (mut file, mut output, mut may_replace, mut app) = (None, None, false, None);
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            match argument.to_str() {
-                Some("-h" | "--help") => return Ok(None),
-                Some("--force") => may_replace = true,
-                Some("-o" | "--output") => {
-                    output = Some(arguments.next().cloned().ok_or("`-o` needs a value: `-o FILE`")?);
-                }
-                Some("--app") => {
-                    let given = arguments.next().and_then(|app| app.to_str());
-                    app = Some(given.ok_or("`--app` needs a value: `--app MODULE:NAME`")?.to_string());
-                }
-                Some(flag) if flag.starts_with('-') => return Err(format!("unknown flag `{flag}`")),
-                Some(path) if file.is_none() => file = Some(path.to_string()),
-                _ => return Err(format!("unexpected argument {argument:?}")),
-            }
-        }
-        let file = file.ok_or("the file is missing")?;
-        Ok(Some(Asked { file, output, may_replace, app }))
     }
 }
 

@@ -1,13 +1,12 @@
 //! The command `farrier import-uwsgi`: writes a uWSGI configuration as a commented `farrier.toml`.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::ffi::OsString;
 
 use farrier_import::uwsgi::{Machine, import};
 use pyo3::prelude::*;
 
 use crate::console::{print, print_problems};
+use crate::importing::{Asked, write};
 
 /// The name of the command, in the place of the application.
 pub(crate) const COMMAND: &str = "import-uwsgi";
@@ -27,7 +26,7 @@ option.
 
 /// Runs the command with the arguments after its name; returns the exit code.
 pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
-    let asked = match Asked::of(arguments) {
+    let asked = match Asked::of(arguments, false) {
         Ok(Some(asked)) => asked,
         Ok(None) => return print(USAGE),
         Err(message) => {
@@ -42,50 +41,6 @@ pub(crate) fn run(py: Python<'_>, arguments: &[OsString]) -> i32 {
         },
         Err(error) => {
             print_problems(&error.problems);
-            1
-        }
-    }
-}
-
-/// The arguments.
-struct Asked {
-    file: String,
-    output: Option<OsString>,
-    may_replace: bool,
-}
-
-impl Asked {
-    /// `None` asks for help.
-    fn of(arguments: &[OsString]) -> Result<Option<Asked>, String> {
-        let (mut file, mut output, mut may_replace) = (None, None, false);
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            match argument.to_str() {
-                Some("-h" | "--help") => return Ok(None),
-                Some("--force") => may_replace = true,
-                Some("-o" | "--output") => {
-                    output = Some(arguments.next().cloned().ok_or("`-o` needs a value: `-o FILE`")?);
-                }
-                Some(flag) if flag.starts_with('-') => return Err(format!("unknown flag `{flag}`")),
-                Some(path) if file.is_none() => file = Some(path.to_string()),
-                _ => return Err(format!("unexpected argument {argument:?}")),
-            }
-        }
-        let file = file.ok_or("the file is missing")?;
-        Ok(Some(Asked { file, output, may_replace }))
-    }
-}
-
-/// Writes a new file, or over an old one; returns the exit code.
-pub(crate) fn write(path: &OsStr, may_replace: bool, text: &str) -> i32 {
-    let mut options = OpenOptions::new();
-    options.write(true).truncate(may_replace).create(may_replace).create_new(!may_replace);
-    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
-    match written {
-        Ok(()) => 0,
-        Err(error) => {
-            let hint = if error.kind() == ErrorKind::AlreadyExists { "; `--force` overwrites it" } else { "" };
-            eprintln!("farrier: cannot write {}: {error}{hint}", path.display());
             1
         }
     }

@@ -28,6 +28,7 @@ mod hooks;
 mod host;
 mod import_nginx;
 mod import_uwsgi;
+mod importing;
 mod last_words;
 mod launch;
 mod listening;

@@ -6,13 +6,11 @@ use std::fmt::Write;
 use super::account::{Account, Fate, Line};
 use super::output::{Item, Table};
 use super::work::Work;
+use crate::comment::{comment, heading, sentence};
 use farrier_config::SETTINGS;
 
 /// What a fate says, if it is one of a kind.
 type Says = fn(&Fate) -> Option<&String>;
-
-/// The width of comments.
-const WIDTH: usize = 110;
 
 /// The text of the file.
 pub(super) fn toml(work: &Work<'_, '_>, from: &str) -> String {
@@ -214,34 +212,4 @@ fn directive(account: &Account, index: usize) -> String {
 
 fn named(line: &Line) -> String {
     format!("{}:{}: {}", line.path, line.line, line.written)
-}
-
-fn heading(text: &mut String, title: &str) {
-    let _ = write!(text, "\n# --- {title} ---\n\n");
-}
-
-fn sentence(says: &str) -> String {
-    let mut letters = says.chars();
-    let begun = match letters.next() {
-        Some(first) if first.is_ascii_lowercase() => format!("{}{}", first.to_ascii_uppercase(), letters.as_str()),
-        _ => says.to_owned(),
-    };
-    if begun.ends_with('.') { begun } else { format!("{begun}.") }
-}
-
-/// Writes a comment, broken between words. Text from a file must not end the comment.
-fn comment(text: &mut String, margin: &str, says: &str) {
-    let says = says.replace(char::is_control, "?");
-    let mut line = format!("# {margin}");
-    let empty = line.len();
-    for word in says.split(' ') {
-        if line.len() > empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            let _ = writeln!(text, "{}", line.trim_end());
-            line = format!("# {}", " ".repeat(margin.len()));
-        } else if line.len() > empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    let _ = writeln!(text, "{}", line.trim_end());
 }

@@ -4,10 +4,8 @@ use std::fmt::Write;
 
 use super::draft::{Draft, Fate};
 use super::read::Entry;
+use crate::comment::{comment, heading, sentence};
 use farrier_config::Config;
-
-/// The width of comments.
-const WIDTH: usize = 110;
 
 /// The text of the file; `config` holds the values of the draft's settings.
 pub(super) fn toml(draft: &Draft, config: &Config, from: &str) -> String {
@@ -77,39 +75,8 @@ fn list(text: &mut String, draft: &Draft, title: &str, fate: fn(String) -> Fate)
     }
 }
 
-fn heading(text: &mut String, title: &str) {
-    let _ = write!(text, "\n# --- {title} ---\n\n");
-}
-
 /// An option as it is written in its file.
 fn option(entry: &Entry) -> String {
     let value = if entry.written.is_empty() { String::new() } else { format!(" = {}", entry.written) };
     format!("{}:{}: {}{value}", entry.path, entry.line, entry.name)
-}
-
-fn sentence(says: &str) -> String {
-    let mut letters = says.chars();
-    let begun = match letters.next() {
-        // A name is never broken.
-        Some(first) if first.is_ascii_lowercase() => format!("{}{}", first.to_ascii_uppercase(), letters.as_str()),
-        _ => says.to_string(),
-    };
-    if begun.ends_with('.') { begun } else { format!("{begun}.") }
-}
-
-/// Writes a comment, broken between words. Text from a file must not end the comment.
-fn comment(text: &mut String, margin: &str, says: &str) {
-    let says = says.replace(char::is_control, "?");
-    let mut line = format!("# {margin}");
-    let empty = line.len();
-    for word in says.split(' ') {
-        if line.len() > empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            let _ = writeln!(text, "{}", line.trim_end());
-            line = format!("# {}", " ".repeat(margin.len()));
-        } else if line.len() > empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    let _ = writeln!(text, "{}", line.trim_end());
 }
