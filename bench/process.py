@@ -31,16 +31,28 @@ class ServerProcess:
             )
 
     def wait_until_listening(self, port, timeout_seconds=20):
+        def listens():
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return True
+            except OSError:
+                return False
+
+        self._wait_until(listens, "not listening", timeout_seconds)
+
+    def wait_for_socket(self, path, timeout_seconds=20):
+        """Waits until the unix socket is there."""
+        self._wait_until(lambda: os.path.exists(path), "no socket", timeout_seconds)
+
+    def _wait_until(self, is_ready, otherwise, timeout_seconds):
         deadline = time.monotonic() + timeout_seconds
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise ServerError(f"exit {self.process.returncode}: {self.last_words()}")
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            if is_ready():
                 return
-            except OSError:
-                time.sleep(0.02)
-        raise ServerError(f"not listening after {timeout_seconds} s: {self.last_words()}")
+            time.sleep(0.02)
+        raise ServerError(f"{otherwise} after {timeout_seconds} s: {self.last_words()}")
 
     def wait_for_processes(self, count, timeout_seconds=10):
         """Waits until the tree has at least `count` processes, so that no worker is missed."""

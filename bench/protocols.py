@@ -130,7 +130,7 @@ def measure(backend, cores, seconds, counts_calls):
     environ = {**os.environ, "PYTHONPATH": str(HERE / "apps"), "PYTHONDONTWRITEBYTECODE": "1"}
     with ServerProcess(argv, environ, directory, cores[0]) as server:
         if backend.location:
-            _wait_for_socket(server, socket)
+            server.wait_for_socket(socket)
             keepalive = "keepalive 64;" if backend.keeps_connections else ""
             (directory / "nginx.conf").write_text(
                 NGINX.format(keepalive=keepalive, location=backend.location, **values).replace(
@@ -184,17 +184,6 @@ def _count_calls(server, port, stream, load_core):
         if len(words) >= 5 and words[0].replace(".", "").isdigit() and words[-1] != "total":
             counts[words[-1]] = round(int(words[3]) / result["requests"], 2)
     return {name: count for name, count in counts.items() if count >= 0.05}
-
-
-def _wait_for_socket(server, path, timeout_seconds=20):
-    deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            raise ServerError(f"exit {server.process.returncode}: {server.last_words()}")
-        if os.path.exists(path):
-            return
-        time.sleep(0.02)
-    raise ServerError(f"no socket after {timeout_seconds} s: {server.last_words()}")
 
 
 def markdown(raw):

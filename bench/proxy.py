@@ -7,7 +7,6 @@ import os
 import shutil
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import load
@@ -169,7 +168,7 @@ def measure(work, proxy, cores, options):
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     with ServerProcess(behind, environ, directory, cores[1]) as server:
         if work.is_uwsgi:
-            _wait_for_socket(server, socket)
+            server.wait_for_socket(socket)
         else:
             server.wait_until_listening(values["upstream"])
         with ServerProcess(
@@ -205,17 +204,6 @@ def _nginx(directory, template, values):
     text = template.format(**{**values, "directory": directory})
     (directory / "nginx.conf").write_text(text.replace(f"root {directory};", f"root {values['directory']};"))
     return [shutil.which("nginx"), "-c", str(directory / "nginx.conf")]
-
-
-def _wait_for_socket(server, path, timeout_seconds=20):
-    deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            raise ServerError(f"exit {server.process.returncode}: {server.last_words()}")
-        if os.path.exists(path):
-            return
-        time.sleep(0.02)
-    raise ServerError(f"no socket after {timeout_seconds} s: {server.last_words()}")
 
 
 def markdown(raw):
