@@ -10,7 +10,7 @@ use farrier_http::wire::{ResponseAccount, ResponseEncoder};
 use farrier_http::{Error, Flush, ResponseHead, SendError, Via};
 
 use crate::after_response::AfterResponse;
-use crate::file_names;
+use crate::final_head::FinalHead;
 use crate::outlet::{GaveUp, Outcome, Outlet, Source, Stretch};
 use farrier_transport::outbox::Outgoing;
 use farrier_transport::reactor::clock::Date;
@@ -33,10 +33,7 @@ pub struct Answer {
     state: State,
     /// Staged bytes.
     out: Vec<u8>,
-    /// The head's field lines, if the access log asks for them.
-    kept_lines: Option<Vec<u8>>,
-    /// Fields that are added to every head.
-    stamps: Vec<(Box<str>, Box<[u8]>)>,
+    head: FinalHead,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +57,7 @@ impl Answer {
             choice,
             state: State::Waiting,
             out,
-            kept_lines: keep_lines.then(Vec::new),
-            stamps: Vec::new(),
+            head: FinalHead::new(keep_lines),
         }
     }
 
@@ -75,30 +71,22 @@ impl Answer {
         if self.head_sent() {
             return;
         }
-        if let Err(error) = head.check_final() {
-            return self.fail(outlet, date, error);
-        }
-        let hidden = (head.names_file() && !outlet.passes_file_names())
-            .then(|| file_names::hide(head, self.account.fault_mut()));
-        let head = hidden.as_ref().unwrap_or(head);
-        let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
-        let head = stamped.as_ref().unwrap_or(head);
+        let head = match self.head.prepare(head, outlet.passes_file_names(), &mut self.account) {
+            Ok(head) => head,
+            Err(error) => return self.fail(outlet, date, error),
+        };
         self.out.clear();
         // Checked when the head is made: the drain may have begun during the call.
         if outlet.is_draining() {
             self.encoder.end_connection();
         }
         let fields = ServerFields { date: date.now().as_bytes(), server: &outlet.rules().server_header };
-        self.encoder.head(&mut self.out, head, length, fields, &mut self.account);
-        if let Some(lines) = &mut self.kept_lines {
-            lines.clear();
-            lines.extend_from_slice(head.lines());
-        }
+        self.encoder.head(&mut self.out, &head, length, fields, &mut self.account);
         self.state = State::Staged;
     }
 
     pub(crate) fn stamp(&mut self, name: &str, value: &[u8]) {
-        self.stamps.push((name.into(), value.into()));
+        self.head.stamp(name, value);
     }
 
     /// The bytes of an interim response, if one may be sent.
@@ -321,7 +309,7 @@ impl Answer {
         };
         let outcome = Outcome::of(self.account, after, outlet.has_unsent());
         self.out.clear();
-        (outcome, self.kept_lines, self.out)
+        (outcome, self.head.into_lines(), self.out)
     }
 
     /// Sends the staged bytes.

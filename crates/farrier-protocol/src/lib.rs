@@ -19,7 +19,7 @@ pub mod content_pace;
 pub mod dropped_fields;
 pub mod exchange;
 pub mod exchanging;
-pub mod file_names;
+mod final_head;
 pub mod h1;
 pub mod h1_content;
 pub mod h1_error;

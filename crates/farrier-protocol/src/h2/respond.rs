@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::after_response::AfterResponse;
 use crate::client_wait::ClientWait;
-use crate::file_names;
+use crate::final_head::FinalHead;
 use crate::h2::exit::Gone;
 use crate::h2::stream::{Keeping, StreamLink, Unsendable};
 use crate::host::Host;
@@ -66,10 +66,7 @@ pub struct H2Respond<'a> {
     trailers: Option<HeaderMap>,
     /// The client must take more before the next piece is sent.
     must_wait: bool,
-    /// The head's field lines, if the access log asks for them.
-    kept_lines: Option<Vec<u8>>,
-    /// Fields that are added to every head.
-    stamps: Vec<(Box<str>, Box<[u8]>)>,
+    head: FinalHead,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,8 +103,7 @@ impl<'a> H2Respond<'a> {
             staged: None,
             trailers: None,
             must_wait: false,
-            kept_lines: keep_lines.then(Vec::new),
-            stamps: Vec::new(),
+            head: FinalHead::new(keep_lines),
         }
     }
 
@@ -149,7 +145,7 @@ impl<'a> H2Respond<'a> {
         }
         // The stream does not decide whether the connection stays open.
         let outcome = Outcome::of(self.account, AfterResponse::KeepAlive, false);
-        (outcome, self.kept_lines)
+        (outcome, self.head.into_lines())
     }
 
     /// Adds a piece of content; `keep` can make it outlive the call.
@@ -316,26 +312,19 @@ impl Respond for H2Respond<'_> {
         if !matches!(self.state, State::Waiting | State::Staged) {
             return;
         }
-        if let Err(error) = head.check_final() {
-            return self.fail(error);
-        }
-        let hidden = head.names_file().then(|| file_names::hide(head, self.account.fault_mut()));
-        let head = hidden.as_ref().unwrap_or(head);
-        let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
-        let head = stamped.as_ref().unwrap_or(head);
+        let head = match self.head.prepare(head, false, &mut self.account) {
+            Ok(head) => head,
+            Err(error) => return self.fail(error),
+        };
         self.scratch.out.clear();
-        let framing = response_framing(self.facts, head, length);
-        self.account.begin(head, framing);
-        self.staged = Some(response(head, framing, self.scratch, &self.channel.rules.server_header));
-        if let Some(lines) = &mut self.kept_lines {
-            lines.clear();
-            lines.extend_from_slice(head.lines());
-        }
+        let framing = response_framing(self.facts, &head, length);
+        self.account.begin(&head, framing);
+        self.staged = Some(response(&head, framing, self.scratch, &self.channel.rules.server_header));
         self.state = State::Staged;
     }
 
     fn stamp(&mut self, name: &str, value: &[u8]) {
-        self.stamps.push((name.into(), value.into()));
+        self.head.stamp(name, value);
     }
 
     fn inform(&mut self, head: &ResponseHead) -> Result<(), SendError> {

@@ -14,7 +14,7 @@ use http::{HeaderMap, Response};
 
 use crate::after_response::AfterResponse;
 use crate::answer_sink::Ended;
-use crate::file_names;
+use crate::final_head::FinalHead;
 use crate::h2::respond::{field_map, interim, response};
 use crate::h2::stream::{StreamLink, Unsendable};
 use crate::outlet::Outcome;
@@ -39,8 +39,7 @@ pub struct H2Sink {
     account: ResponseAccount,
     staged: Option<Response<()>>,
     trailers: Option<HeaderMap>,
-    kept_lines: Option<Vec<u8>>,
-    stamps: Vec<(Box<str>, Box<[u8]>)>,
+    head: FinalHead,
     /// What follows the head are bytes of another protocol.
     is_tunnel: bool,
     ended: Ended,
@@ -83,8 +82,7 @@ impl H2Sink {
             account: ResponseAccount::default(),
             staged: None,
             trailers: None,
-            kept_lines: keep_lines.then(Vec::new),
-            stamps: Vec::new(),
+            head: FinalHead::new(keep_lines),
             is_tunnel: false,
             ended,
         }
@@ -199,33 +197,26 @@ impl H2Sink {
         // The stream does not decide whether the connection stays open.
         let outcome = Outcome::of(account, AfterResponse::KeepAlive, false);
         // Set once: the state says that it was not set before.
-        let _ = self.ended.set((outcome, self.kept_lines.take()));
+        let _ = self.ended.set((outcome, self.head.take_lines()));
     }
 }
 
 impl AnswerSink for H2Sink {
     fn stamp(&mut self, name: &str, value: &[u8]) {
-        self.stamps.push((name.into(), value.into()));
+        self.head.stamp(name, value);
     }
 
     fn head(&mut self, head: &ResponseHead, length: Option<u64>) {
         if !matches!(self.state, State::Waiting | State::Staged) {
             return;
         }
-        if let Err(error) = head.check_final() {
-            return self.fail(error);
-        }
-        let hidden = head.names_file().then(|| file_names::hide(head, self.account.fault_mut()));
-        let head = hidden.as_ref().unwrap_or(head);
-        let stamped = (!self.stamps.is_empty()).then(|| head.stamped(&self.stamps));
-        let head = stamped.as_ref().unwrap_or(head);
-        let framing = response_framing(self.facts, head, length);
-        self.account.begin(head, framing);
-        self.staged = Some(response(head, framing, &mut self.scratch, &self.rules.server_header));
-        if let Some(lines) = &mut self.kept_lines {
-            lines.clear();
-            lines.extend_from_slice(head.lines());
-        }
+        let head = match self.head.prepare(head, false, &mut self.account) {
+            Ok(head) => head,
+            Err(error) => return self.fail(error),
+        };
+        let framing = response_framing(self.facts, &head, length);
+        self.account.begin(&head, framing);
+        self.staged = Some(response(&head, framing, &mut self.scratch, &self.rules.server_header));
         self.state = State::Staged;
     }
 
